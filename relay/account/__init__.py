@@ -1,0 +1,1 @@
+"""Accounts: tenants, the credentials that prove them, and the senders each may use."""

@@ -1,0 +1,90 @@
+"""The contract between a customer (the web front) and the relay, in plain values.
+
+Two forms: in process (`relay.client.local`, injected by the node) and over HTTP with a key (a later slice),
+so that the front can stand on another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AddressCheck:
+    """What is known of an address without any SMTP call-out.
+
+    `ok` False comes with `reason`: "syntax", "no-domain" (NXDOMAIN), "null-mx", "no-host".
+    `unknown` is True when DNS did not answer: the address may still be submitted.
+    `suggestion` is a whole address the writer may have meant ("ann@gmial.com" → "ann@gmail.com").
+    """
+
+    address: str
+    ok: bool
+    reason: str = ""
+    suggestion: str = ""
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One mail to one recipient. `sender` is the From address and the reverse-path; bodies use \\n or CRLF."""
+
+    sender: str
+    sender_name: str
+    recipient: str
+    subject: str
+    text: str
+    html: str
+    stream: str
+    idempotency_key: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterAccepted:
+    """The relay has it, durably; `id` follows it."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRefused:
+    """The relay will not take it: `temporary` True means try again later."""
+
+    temporary: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterState:
+    """Where a letter stands. `state` is a label of `relay.policy.state.State`; `attempts` counts tries so far."""
+
+    state: str
+    attempts: int
+    changed_at: datetime
+    next_due: datetime | None
+    meaning: str = ""
+    """For a bounce, what it means in one word: "unknown-user", "full", "policy", "unreachable", "other"."""
+
+
+class RelayClient(Protocol):
+    """What the front may ask of the relay."""
+
+    async def check(self, address: str) -> AddressCheck:
+        """Syntax, domain, null MX and likely typing errors; no call-out."""
+        ...
+
+    async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
+        """Hand a letter over; the same idempotency key answers the same id for 24 hours."""
+        ...
+
+    async def state(self, message_id: str) -> LetterState | None:
+        """Where a letter stands, None if the relay does not know it."""
+        ...
+
+    def preview(self, letter: Letter) -> Mapping[str, str]:
+        """The header fields a recipient will see ("From", "To", "Subject"), exactly as they will be written."""
+        ...

@@ -1,0 +1,1 @@
+"""The engine: intake, scheduling, attempts, verdicts and notices. It owns the tasks that move mail."""

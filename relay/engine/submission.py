@@ -1,0 +1,91 @@
+"""What every door hands to intake, and what intake answers.
+
+A door knows its protocol and decides nothing about mail: it makes a `Submission` and translates the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from relay.account.identity import Identity
+from relay.ids import SpoolId
+from relay.mail.envelope import Envelope
+from relay.policy.state import State
+from relay.smtp.reply import Reply
+from relay.spool.contract import Door, Idempotency
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a submission came from, for its Received field; None of it exists for the web's letters.
+
+    `protocol` is the `with` word of RFC 3848 and RFC 6531 §4.3: ESMTP, ESMTPS, ESMTPSA, UTF8SMTPSA, HTTP, HTTPS.
+    """
+
+    address: str
+    name: str
+    """The EHLO argument, or empty."""
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A message on its way in: envelope, raw content with CRLF line ends, who sends it, and its labels."""
+
+    door: Door
+    identity: Identity
+    envelope: Envelope
+    content: bytes
+    origin: Origin | None = None
+    stream: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    send_at: datetime | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedDelivery:
+    """One recipient of an accepted message, in envelope order."""
+
+    address: str
+    n: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The promise: the message is committed."""
+
+    id: SpoolId
+    deliveries: tuple[AcceptedDelivery, ...]
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a submission is not taken; `reply` is what SMTP says, `field` the HTTP field it concerns ("" = none)."""
+
+    reply: Reply
+    field: str = ""
+    conflict: bool = False
+    """An idempotency key was used before with other content."""
+
+
+class Intake(Protocol):
+    """The one way in. Implemented by `relay.engine.intake.Intake`."""
+
+    async def submit(self, submission: Submission) -> Accepted | Refusal:
+        """Check, sign and commit. Never raises for bad mail or an unavailable spool: those are refusals."""
+        ...
+
+    def may_send_from(self, identity: Identity, envelope_sender: str) -> Refusal | None:
+        """An early answer for MAIL FROM: None if `identity` may use that sender ("" = the null path)."""
+        ...
+
+    def has_room(self, size: int) -> Refusal | None:
+        """An early answer for SIZE: None if a message of `size` bytes could be taken now."""
+        ...

@@ -1,0 +1,92 @@
+"""Logs: one line an event, JSON or text, each with its `action`; secrets and local parts are redacted here.
+
+What goes on the wire is bland, what goes to the log is full: replies, hosts, durations, the reason. Line
+breaks, escape sequences and bidi controls of remote text never reach a terminal (S46).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a0-\U0010ffff]+@(?=[A-Za-z0-9\[])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+_SECRET = re.compile(r"(?i)(authorization|bearer|password|api[_-]?key|token)([\"'=: ]+)(\S+)")
+
+
+def redact(text: str) -> str:
+    """`text` fit for a log line: local parts of addresses and secrets masked, control characters replaced."""
+    text = _LOCAL_PART.sub("…@", text)
+    text = _SECRET.sub(r"\1\2…", text)
+    return _CONTROL.sub("\N{SYMBOL FOR SUBSTITUTE}", text)
+
+
+class Log:
+    """A logger of one part; `action` names what happened, the rest are its facts."""
+
+    def __init__(self, part: str) -> None:
+        self._logger = logging.getLogger(f"leak.{part}")
+
+    def debug(self, action: str, /, **facts: Any) -> None:
+        """Details for whoever follows one message."""
+        self._write(logging.DEBUG, action, facts)
+
+    def info(self, action: str, /, **facts: Any) -> None:
+        """Something happened as it should."""
+        self._write(logging.INFO, action, facts)
+
+    def warning(self, action: str, /, **facts: Any) -> None:
+        """Something is off and the relay goes on."""
+        self._write(logging.WARNING, action, facts)
+
+    def error(self, action: str, /, **facts: Any) -> None:
+        """Something is broken and a person should look."""
+        self._write(logging.ERROR, action, facts)
+
+    def exception(self, action: str, /, **facts: Any) -> None:
+        """Like `error`, with the exception being handled."""
+        if self._logger.isEnabledFor(logging.ERROR):
+            self._logger.exception(action, extra={"facts": facts})
+
+    def _write(self, level: int, action: str, facts: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, action, extra={"facts": facts})
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, style: Literal["json", "text"]) -> None:
+        super().__init__()
+        self._json = style == "json"
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {key: _plain(value) for key, value in getattr(record, "facts", {}).items()}
+        if record.exc_info:
+            facts["exception"] = redact(self.formatException(record.exc_info).replace("\n", " | "))
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        part = record.name.removeprefix("leak.")
+        action = redact(record.getMessage())
+        if self._json:
+            line = {"at": at, "level": record.levelname.lower(), "part": part, "action": action, **facts}
+            return json.dumps(line, ensure_ascii=False, default=str)
+        details = " ".join(f"{key}={value}" for key, value in facts.items())
+        return f"{at[11:23]} {record.levelname.lower():7} {part}: {action} {details}".rstrip()
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | bool | None) else redact(str(value))
+
+
+def configure_logging(level: str, style: Literal["json", "text"], stream: TextIO | None = None) -> None:
+    """Send every line, the libraries' too, to `stream` (standard error by default) in one format."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Formatter(style))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("leak").setLevel(level.upper())
+    # aiosmtpd logs each login as a warning, with the peer in it; ours says what is needed.
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)

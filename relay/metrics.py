@@ -1,0 +1,48 @@
+"""Metrics: every series of the relay, declared in one place with its meaning; the names are documented API.
+
+prometheus-client keeps each worker's numbers in a mapped file when `PROMETHEUS_MULTIPROC_DIR` is set (the
+supervisor sets it), so that `/metrics` of any worker answers the sum over all.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client import REGISTRY as _REGISTRY
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600)
+
+accepted = Counter("leak_accepted_total", "Messages accepted.", ["door"])
+refused = Counter("leak_refused_total", "Submissions refused, by enhanced code.", ["door", "status"])
+settled = Counter("leak_settled_total", "Deliveries settled, by the state they went to.", ["state"])
+attempts = Counter("leak_attempts_total", "Attempts, by result and phase.", ["result", "phase"])
+late_results = Counter("leak_late_results_total", "Results that came after the lease was lost.")
+accept_seconds = Histogram("leak_accept_seconds", "Seconds from a submission's end to its commit.", buckets=_SECONDS)
+attempt_seconds = Histogram("leak_attempt_seconds", "Seconds an attempt took.", buckets=_SECONDS)
+delivery_seconds = Histogram("leak_delivery_seconds", "Seconds from accept to the far side's 250.", buckets=_SECONDS)
+commits = Counter("leak_commits_total", "Group commits of the spool.")
+commit_items = Counter("leak_commit_items_total", "Units of work in those commits.")
+commit_seconds = Histogram("leak_commit_seconds", "Seconds a group commit took.", buckets=_SECONDS)
+window = Gauge("leak_window_deliveries", "Deliveries held in memory.", multiprocess_mode="livesum")
+sessions = Gauge("leak_sessions", "Open outbound SMTP sessions.", multiprocess_mode="livesum")
+smtp_clients = Gauge("leak_smtp_clients", "Open inbound SMTP sessions.", multiprocess_mode="livesum")
+dns_queries = Counter("leak_dns_queries_total", "DNS questions asked, by result.", ["result"])
+alarms = Gauge("leak_alarms", "Standing alarms, by kind.", ["kind"], multiprocess_mode="livemax")
+
+
+def exposition(multiprocess_folder: str | None) -> bytes:
+    """The Prometheus text of this process, or of all workers when they share `multiprocess_folder`."""
+    if multiprocess_folder is None:
+        return generate_latest(_REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=multiprocess_folder)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

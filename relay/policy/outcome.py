@@ -1,0 +1,97 @@
+"""What an attempt gave: one `Outcome` per recipient, with how far it reaches, where it happened and who decided.
+
+One bad recipient must not stop a site, and one dead host must not fail a message: so every failure says its
+scope, its phase and its author, and only this value travels from the session to the verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay.smtp.reply import Reply
+
+
+class Result(StrEnum):
+    """What is known about the recipient after the attempt."""
+
+    DELIVERED = "delivered"
+    """The far side answered 2xx to the final dot."""
+    TEMPORARY = "temporary"
+    """Not now."""
+    PERMANENT = "permanent"
+    """Not ever."""
+    UNKNOWN = "unknown"
+    """The content was sent and no answer came: retried, marked, perhaps a duplicate (RFC 5321 §4.5.3.2.6)."""
+
+
+class Scope(StrEnum):
+    """How far an outcome reaches."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    HOST = "host"
+    SITE = "site"
+    SOURCE = "source"
+
+
+class Phase(StrEnum):
+    """The step at which it happened; every error and every time-out names one."""
+
+    INTAKE = "intake"
+    SIGN = "sign"
+    ROUTE = "route"
+    PERMIT = "permit"
+    CONNECT = "connect"
+    BANNER = "banner"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"
+    QUIT = "quit"
+
+
+class DecidedBy(StrEnum):
+    """Who decided: the far side's reply, our own rule, the network, or the DNS."""
+
+    REMOTE = "remote"
+    RELAY = "relay"
+    NETWORK = "network"
+    DNS = "dns"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host that was tried: exchanger name and IP address as text."""
+
+    exchanger: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What a session's TLS was: protocol ("TLSv1.3"), cipher, whether the certificate verified, what was demanded."""
+
+    protocol: str
+    cipher: str
+    verified: bool
+    demand: str = "may"
+    error: str = ""
+    """Why TLS was not had or the certificate did not verify; empty when all was well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's result for one recipient; `reply` is the far side's or, where it said nothing, our own words."""
+
+    result: Result
+    scope: Scope
+    phase: Phase
+    decided_by: DecidedBy
+    reply: Reply
+    host: Host | None = None
+    tls: TlsFacts | None = None

@@ -1,0 +1,1 @@
+"""Reports as values: the DSNs we write (RFC 3464). Pure: values in, bytes out."""

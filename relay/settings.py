@@ -1,0 +1,460 @@
+"""The settings: `config/relay.toml`, overlaid by `LEAK_SECTION__KEY` variables, checked as a whole.
+
+An unknown key is an error. Every complaint names file, line, key, what is wrong and what is allowed, and all
+of them are reported at once. Relative paths start at the configuration's folder. `docs/reference/settings.md`
+is generated from this module, so each field carries its purpose.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from relay.errors import ConfigurationError
+from relay.mail.address import AddressError, parse_domain
+from relay.units import parse_duration, parse_size
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ENV_PREFIX = "LEAK_"
+_NOT_SETTINGS = frozenset({"LEAK_CONFIG"})
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _host_name(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_domain(value)
+    except AddressError as error:
+        raise ValueError(f"{value!r}: {error}") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Size = Annotated[int, BeforeValidator(_size)]
+HostName = Annotated[str, BeforeValidator(_host_name)]
+Role = Literal["web", "api", "submission", "inbound", "delivery"]
+
+
+class Listen(BaseModel):
+    """An address to listen on."""
+
+    model_config = ConfigDict(frozen=True)
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}{'/tls' if self.tls else ''}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def parse_listen(value: str) -> Listen:
+    """A `host:port`, `[v6]:port` or `host:port/tls`; ValueError says what is allowed."""
+    address, slash, scheme = value.partition("/")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535 or (slash and scheme != "tls"):
+        raise ValueError(f'{value!r} is not an address; write "host:port", "[v6]:port" or "host:port/tls"')
+    host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"  # noqa: S104 - ":25" means every address
+    return Listen(host=host, port=int(port), tls=bool(slash))
+
+
+def _listen(value: object) -> object:
+    return parse_listen(value) if isinstance(value, str) else value
+
+
+ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are errors, values never change after the load."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsFiles(Section):
+    certificate: Path = Field(description="PEM file with the certificate chain.")
+    key: Path = Field(description="PEM file with the private key.")
+
+
+class NodeSettings(Section):
+    name: HostName = Field(
+        default_factory=lambda: socket.gethostname() if "." in socket.gethostname() else "localhost.localdomain",
+        description="The node's public host name: EHLO, Received, reporting name of DSNs.",
+        examples=["mail.leak.example"],
+    )
+    workers: int = Field(0, ge=0, le=256, description="Worker processes; 0 = one a core, 1 = no supervisor.")
+    roles: tuple[Role, ...] = Field(
+        ("web", "api", "submission", "inbound", "delivery"), description="What this node does."
+    )
+    secrets: Path = Field(
+        Path("secrets"),
+        description="Folder of secret keys (0600), made at first start; the same on all nodes.",
+    )
+    uvloop: bool = Field(True, description="Use uvloop's event loop where it is installed.")
+
+
+class SpoolSettings(Section):
+    url: str = Field("sqlite:///var/lib/leak/spool.db", description="sqlite:///PATH (relative: sqlite:PATH).")
+    minimum_free: Size = Field(
+        100_000_000,
+        description="Free bytes on the spool's disk below which new mail is refused with 452 or 507.",
+    )
+    keep_content: Duration = Field(
+        timedelta(days=7), description="How long a message's content is kept after its last delivery ended."
+    )
+
+
+class SubmissionSettings(Section):
+    listen: tuple[ListenAddress, ...] = Field((), description='"host:port"; "/tls" after it means implicit TLS.')
+    require_auth: bool = Field(True, description="False: AUTH is optional; strangers still get 550 5.7.1.")
+    trusted_networks: tuple[str, ...] = Field(
+        (),
+        description="Networks that may relay without AUTH and with any sender.",
+        examples=[["127.0.0.1/32"]],
+    )
+    max_message_size: Size = Field(25_000_000, description="Largest message taken, in octets with CRLF.")
+    max_recipients: int = Field(1000, ge=100, le=10_000, description="Recipients a message may have.")
+    max_connections: int = Field(1000, ge=1, description="Open sessions a worker; more get 421.")
+    max_connections_per_address: int = Field(100, ge=1, description="Open sessions a client address and worker.")
+    idle_timeout: Duration = Field(timedelta(minutes=5), description="Silence after which a session gets 421.")
+    hide_client: bool = Field(False, description="Leave the client's address and name out of Received (C11).")
+    tls: TlsFiles | None = Field(None, description="Certificate and key; none: no STARTTLS, AUTH only if trusted.")
+
+    @field_validator("trusted_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text)
+        return value
+
+    @model_validator(mode="after")
+    def _tls_needs_certificate(self) -> SubmissionSettings:
+        if self.tls is None and any(address.tls for address in self.listen):
+            raise ValueError("a /tls address needs tls = { certificate, key }")
+        return self
+
+
+class ApiSettings(Section):
+    listen: ListenAddress | None = Field(None, description="Where the HTTP API answers.")
+    admin_listen: ListenAddress | None = Field(
+        None, description="Where the operator's pages answer; loopback only until there are accounts."
+    )
+    max_body: Size = Field(40_000_000, description="Largest request body (a 25 MB message in base64 is 34 MB).")
+
+
+class InboundSettings(Section):
+    listen: tuple[ListenAddress, ...] = Field((), description="Where bounces and complaints arrive.")
+    domain: HostName | None = Field(None, description="Return tokens live here unless a signing domain names its own.")
+    tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS.")
+
+
+class ResolverSettings(Section):
+    nameservers: tuple[ListenAddress, ...] = Field((), description='"host:port" each; empty = the system\'s.')
+    trust_ad: bool = Field(False, description="Believe the AD bit: only with a validating resolver of your own.")
+    timeout: Duration = Field(timedelta(seconds=5), description="Time for one question to one name server.")
+
+
+class DeliverySettings(Section):
+    port: int = Field(25, ge=1, le=65535, description="The port MX hosts listen on; other than 25 only in tests.")
+    retry: tuple[Duration, ...] = Field(
+        tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 360)),
+        min_length=1,
+        description="Waits between attempts; the last one repeats; jitter is added.",
+        examples=[["5m", "15m", "30m", "1h", "2h", "4h", "6h"]],
+    )
+    jitter: float = Field(0.1, ge=0, le=1, description="Share of a wait that is added at random at most.")
+    expire_after: Duration = Field(timedelta(days=5), description="When a delivery is given up.")
+    smarthost: str = Field("", description='"host:port" sends everything through it.')
+    allow_private_addresses: bool = Field(
+        False, description="Let MX hosts be loopback or private addresses (tests, lab)."
+    )
+    ca_file: Path | None = Field(None, description="Extra trust anchors for TLS.")
+    window: int = Field(2000, ge=10, description="Deliveries a worker holds in memory at most.")
+    connect_timeout: Duration = Field(timedelta(seconds=30), description="Time for a TCP connection.")
+    time_scale: float = Field(1.0, gt=0, le=1, description="Factor on all SMTP phase time-outs; below 1 only in tests.")
+
+    @field_validator("smarthost")
+    @classmethod
+    def _smarthost(cls, value: str) -> str:
+        if value:
+            parse_listen(value)
+        return value
+
+    @field_validator("ca_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+class SigningDomain(Section):
+    domain: HostName = Field(description="The From domain these keys sign for.")
+    selectors: tuple[str, ...] = Field(min_length=1, description="All of them sign; RSA stands topmost.")
+    return_domain: HostName | None = Field(None, description="Where return tokens of this domain live.")
+    return_path: Literal["ours", "keep"] = Field("ours", description="Replace a submitted MAIL FROM, or keep it.")
+
+    @field_validator("selectors")
+    @classmethod
+    def _selector_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for selector in value:
+            if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]+)*", selector):
+                raise ValueError(f"{selector!r} is not a selector; write letters, digits and hyphens")
+        return value
+
+
+class SigningSettings(Section):
+    keys: Path = Field(Path("dkim_keys"), description="Folder of DOMAIN/SELECTOR.pem (PKCS#8, 0600).")
+    threads: int = Field(2, ge=1, le=64, description="Threads that sign; OpenSSL frees the interpreter.")
+    domain: tuple[SigningDomain, ...] = Field((), description="[[signing.domain]] sections.")
+
+
+class WebSettings(Section):
+    listen: ListenAddress | None = Field(None, description="Where the Leak front answers.")
+    base_url: str = Field(
+        "http://127.0.0.1:8080", description="The front's public address, without a slash at the end."
+    )
+    sender_domain: HostName | None = Field(
+        None, description="Domain of the letters' From; default: the first signing domain."
+    )
+    trusted_proxies: tuple[str, ...] = Field((), description="Networks whose Forwarded / X-Forwarded-For is believed.")
+    client_port_header: str = Field(
+        "X-Forwarded-Port", description="Header in which such a proxy tells the client's port."
+    )
+    first_contact: Literal["direct", "doorbell"] = Field("direct", description="How an address hears of us first.")
+    admission_per_day: int = Field(0, ge=0, description="Letters a day at most; 0 = what warm-up allows.")
+    sealed_keys: Path = Field(Path("config/sealed"), description="Public halves of the sealed records' keys.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", value):
+            raise ValueError("write http:// or https:// and a host, without a path")
+        return value
+
+
+class AlarmSettings(Section):
+    command: str = Field("", description="Run with the alarm as JSON on standard input.")
+
+
+class EgressSource(Section):
+    name: str = Field(description="A short name of this source.")
+    address: str | None = Field(None, description="Local address to bind; omitted = the system's choice.")
+    ehlo: HostName | None = Field(None, description="EHLO name; default the node's name.")
+    warm_up: str = Field("", description='"" = warmed; a date starts the schedule.')
+
+
+class EgressSettings(Section):
+    source: tuple[EgressSource, ...] = Field((), description="[[egress.source]] sections; none = one default source.")
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe line written.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for people.")
+
+
+class Settings(Section):
+    """The whole configuration. `folder` is where relative paths start."""
+
+    node: NodeSettings = NodeSettings()
+    spool: SpoolSettings = SpoolSettings()
+    submission: SubmissionSettings = SubmissionSettings()
+    api: ApiSettings = ApiSettings()
+    inbound: InboundSettings = InboundSettings()
+    resolver: ResolverSettings = ResolverSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    signing: SigningSettings = SigningSettings()
+    web: WebSettings = WebSettings()
+    alarm: AlarmSettings = AlarmSettings()
+    egress: EgressSettings = EgressSettings()
+    log: LogSettings = LogSettings()
+    folder: Path = Field(Path(), exclude=True, description="Set by the loader: the configuration's folder.")
+
+    def path(self, path: Path) -> Path:
+        """`path`, taken from the configuration's folder if it is relative."""
+        return path if path.is_absolute() else self.folder / path
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The spool's file, None when the spool is not SQLite. `sqlite:///a/b` is absolute, `sqlite:a/b` relative."""
+        scheme, colon, rest = self.spool.url.partition(":")
+        if scheme != "sqlite" or not colon:
+            return None
+        return self.path(Path(rest.removeprefix("//")))
+
+
+def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings in `file` with the environment's overrides; ConfigurationError lists every complaint."""
+    environment = os.environ if environment is None else environment
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file}: no such file; name one with --config, or run `leak init`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
+    problems: list[str] = []
+    data = _expand(data, environment, problems, str(file))
+    origin = _overlay(data, environment)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return _validate(data, file, text, origin)
+
+
+def settings_from(data: Mapping[str, Any], folder: Path) -> Settings:
+    """Settings from a mapping of the file's shape, for programs that build a configuration themselves."""
+    return _validate(dict(data), folder / "(built in)", "", {})
+
+
+def _validate(data: dict[str, Any], file: Path, text: str, origin: Mapping[str, str]) -> Settings:
+    data.pop("folder", None)
+    try:
+        return Settings.model_validate({**data, "folder": file.resolve().parent})
+    except ValidationError as error:
+        lines = _LineFinder(text)
+        complaints = [_complaint(item, file, lines, origin) for item in error.errors()]
+        raise ConfigurationError("\n".join(complaints)) from None
+
+
+def _complaint(item: Any, file: Path, lines: _LineFinder, origin: Mapping[str, str]) -> str:
+    location: tuple[str | int, ...] = item["loc"]
+    key = ".".join(str(part) for part in location if isinstance(part, str))
+    variable = next((name for path, name in origin.items() if key == path or key.startswith(path + ".")), None)
+    where = f"environment variable {variable}" if variable else f"{file}:{lines.find(location)}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        allowed = sorted(_allowed_keys(location[:-1]))
+        message = f"unknown key; allowed here: {', '.join(allowed)}"
+    elif item["type"] == "missing":
+        message = "missing; it has no default"
+    elif item["type"] != "value_error":
+        message = f"{message}; got {item['input']!r}"
+    return f"{where}: {key}: {message}"
+
+
+def _allowed_keys(location: tuple[str | int, ...]) -> set[str]:
+    model: Any = Settings
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            return set()
+        model = _model_in(field.annotation)
+        if model is None:
+            return set()
+    return set(model.model_fields) - {"folder"}
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _expand(value: Any, environment: Mapping[str, str], problems: list[str], where: str) -> Any:
+    """`${NAME}` replaced in every string; a variable that is not set is a problem."""
+    if isinstance(value, dict):
+        return {key: _expand(item, environment, problems, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, environment, problems, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            problems.append(f"{where}: the environment variable {match[1]} is not set")
+        return environment.get(match[1], "")
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _overlay(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """Lay `LEAK_SECTION__KEY` variables over the file; returns which path came from which variable."""
+    origin: dict[str, str] = {}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(_ENV_PREFIX) or name in _NOT_SETTINGS or "__" not in name:
+            continue
+        path = [part.lower() for part in name[len(_ENV_PREFIX) :].split("__")]
+        target = data
+        for part in path[:-1]:
+            inner = target.setdefault(part, {})
+            if not isinstance(inner, dict):
+                inner = target[part] = {}
+            target = inner
+        try:
+            target[path[-1]] = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            target[path[-1]] = text
+        origin[".".join(path)] = name
+    return origin
+
+
+class _LineFinder:
+    """Finds the line on which a key stands; tomllib tells no positions."""
+
+    _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.\-]+)\s*\]\]?")
+    _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+)\s*=")
+
+    def __init__(self, text: str) -> None:
+        self._lines: list[tuple[int, str, str, int]] = []
+        section = ""
+        counts: dict[str, int] = {}
+        index = 0
+        for number, line in enumerate(text.splitlines(), start=1):
+            if header := self._HEADER.match(line):
+                section = header[1]
+                index = counts.get(section, -1) + 1
+                counts[section] = index
+                self._lines.append((number, section, "", index))
+            elif key := self._KEY.match(line):
+                self._lines.append((number, section, key[1], index))
+
+    def find(self, location: tuple[str | int, ...]) -> int:
+        """The line of `location`, of the nearest thing around it, or 1."""
+        names = [part for part in location if isinstance(part, str)]
+        element = next((part for part in location if isinstance(part, int)), None)
+        for depth in range(len(names), 0, -1):
+            path = names[:depth]
+            for number, section, key, index in self._lines:
+                full = ".".join(filter(None, (section, key)))
+                if full == ".".join(path) and (element is None or section.count(".") == 0 or index == element):
+                    return number
+        return 1

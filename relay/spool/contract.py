@@ -1,0 +1,331 @@
+"""The contract of a spool, and the values that go in and come out.
+
+Two workers on SQLite and forty nodes on PostgreSQL cooperate in one way only: leases taken here. Every
+method is one transaction; every method may raise `SpoolUnavailableError`, after which the caller answers
+4xx or tries again, and nothing is lost. All times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType, Protocol
+
+from relay.event import EventKind
+from relay.ids import SpoolId
+from relay.mail.address import ReversePath
+from relay.mail.envelope import Envelope, Recipient
+from relay.policy.outcome import Outcome
+from relay.policy.state import State
+from relay.smtp.transcript import Exchange
+
+Incarnation = NewType("Incarnation", int)
+"""One life of one worker; leases name it, so a worker that was replaced can no longer settle."""
+
+
+class Door(StrEnum):
+    """How a message came in."""
+
+    SMTP = "smtp"
+    HTTP = "http"
+    WEB = "web"
+    NOTICE = "notice"
+    """Written by the relay itself: a DSN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's key and the digest of what it was sent with; the same key with another digest is a conflict."""
+
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """What accept commits: the message, its deliveries, the `accepted` event.
+
+    `prelude` is None when the message may not leave at once: it is then written when it first gets a permit.
+    `initial` gives a delivery's state by its number, WAITING where absent; SUPPRESSED and HELD are allowed.
+    """
+
+    id: SpoolId
+    tenant: int
+    credential: int | None
+    door: Door
+    envelope: Envelope
+    content: bytes
+    prelude: bytes | None
+    accepted_at: datetime
+    expires_at: datetime
+    due: datetime
+    stream: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    received: bytes = b""
+    """The Received field this message will carry, as bytes with CRLF; empty for the web's."""
+    sign_as: str | None = None
+    """The signing domain, None to leave unsigned."""
+    initial: Mapping[int, State] = field(default_factory=dict)
+    hold_reason: str = ""
+    idempotency: Idempotency | None = None
+    lease_to: Incarnation | None = None
+    """Whom to lease the WAITING deliveries to in the same commit (the fast path); granted lane by lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer of accept. `leased` are the numbers of deliveries granted to the fast path."""
+
+    id: SpoolId
+    seq: int
+    leased: frozenset[int]
+    duplicate: bool = False
+    """True when the idempotency key had been used with the same digest: `id` is then the earlier message."""
+
+
+class IdempotencyConflictError(Exception):
+    """The idempotency key was used before with other content (HTTP 409)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A leased delivery: everything an attempt needs but the content. `seq` and `n` name it in the spool."""
+
+    seq: int
+    n: int
+    message: SpoolId
+    tenant: int
+    recipient: Recipient
+    attempts: int
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message with the duties of it that were leased together (one lane)."""
+
+    seq: int
+    id: SpoolId
+    tenant: int
+    door: Door
+    reverse_path: ReversePath
+    envelope: Envelope
+    """Its `recipients` are those of `duties`, in the same order."""
+    duties: tuple[Duty, ...]
+    size: int
+    prelude: bytes | None
+    received: bytes
+    sign_as: str | None
+    accepted_at: datetime
+    expires_at: datetime
+    stream: str
+    content: bytes | None = None
+    """Present on the fast path; otherwise read with `Spool.content` when a session is ready for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One try on one host, as kept: `reply` has recipient addresses replaced by `<recipient>`."""
+
+    number: int
+    at: datetime
+    outcome: Outcome
+    source: str
+    duration_ms: int
+    transcript: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of one leased delivery: its next state, what to tell, and the attempt if there was one.
+
+    `due` is set exactly when `state` is WAITING. `attempt` None with WAITING gives a lease back unused.
+    """
+
+    seq: int
+    n: int
+    state: State
+    due: datetime | None = None
+    event: EventKind | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    attempt: AttemptRecord | None = None
+    notice: NewMessage | None = None
+    """A DSN accepted in the same transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFigures:
+    """A lane, tenant × next-hop domain, as the queue shows it."""
+
+    tenant: str
+    domain: str
+    waiting: int
+    leased: int
+    held: int
+    oldest: datetime | None
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """A delivery as shown to people and programs; `recipient` is None once its address was erased."""
+
+    message: SpoolId
+    n: int
+    recipient: str | None
+    domain: str
+    state: State
+    attempts: int
+    due: datetime | None
+    initial: State
+    """The state it was accepted with; an idempotent repetition answers this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event as shown; `n` is None for what concerns the whole message."""
+
+    cursor: int
+    at: datetime
+    message: SpoolId
+    n: int | None
+    kind: EventKind
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """An attempt as shown; the fields are those of docs/reference/events.md."""
+
+    n: int
+    number: int
+    at: datetime
+    detail: Mapping[str, Any]
+    transcript: tuple[Exchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """The whole life of a message."""
+
+    id: SpoolId
+    tenant: str
+    tenant_id: int
+    door: Door
+    stream: str
+    reverse_path: str
+    """Empty for the null path."""
+    size: int
+    accepted_at: datetime
+    expires_at: datetime
+    tags: tuple[str, ...]
+    metadata: Mapping[str, str]
+    deliveries: tuple[DeliveryView, ...]
+    attempts: tuple[AttemptView, ...]
+    events: tuple[EventView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which deliveries a queue command means; empty fields do not restrict."""
+
+    domain: str = ""
+    tenant: str = ""
+    sender: str = ""
+    recipient: str = ""
+    message: SpoolId | None = None
+    older_than: datetime | None = None
+    states: tuple[State, ...] = (State.WAITING, State.LEASED, State.HELD)
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A standing alarm: one row per (kind, subject) until it is cleared."""
+
+    kind: str
+    subject: str
+    since: datetime
+    detail: str
+
+
+class Spool(Protocol):
+    """The durable queue. One implementation a database; tests/contract runs every one."""
+
+    async def register(self, node: str, worker: int) -> Incarnation:
+        """Begin a life: void the leases of the earlier incarnation of the same node and worker, return ours."""
+        ...
+
+    async def heartbeat(self, incarnation: Incarnation) -> bool:
+        """Say that we live; False if a newer incarnation replaced us. Also voids leases of the vanished."""
+        ...
+
+    async def accept(self, message: NewMessage) -> Receipt:
+        """Commit a message with an fsync. Raises IdempotencyConflictError, SpoolFullError."""
+        ...
+
+    async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
+        """Lease up to `limit` due deliveries, fair between tenants and domains, none of the domains in `skip`."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """The earliest due time of any WAITING delivery (a lower bound), None when nothing waits."""
+        ...
+
+    async def content(self, seq: int) -> bytes:
+        """The content of a message; KeyError when it was forgotten or is torn."""
+        ...
+
+    async def set_prelude(self, seq: int, prelude: bytes) -> bytes:
+        """Write the prelude if none is there yet; the one that stands is returned."""
+        ...
+
+    async def settle(self, incarnation: Incarnation, settlements: Sequence[Settlement]) -> int:
+        """Apply settlements whose lease is still ours; the number applied.
+
+        A result that comes too late is recorded as an `attempted` event and changes no state.
+        """
+        ...
+
+    async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
+        """The life of a message, None if unknown (or another tenant's)."""
+        ...
+
+    async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
+        """Deliveries that match, oldest first."""
+        ...
+
+    async def lanes(self) -> list[LaneFigures]:
+        """The queue by tenant and domain, only lanes with unfinished deliveries."""
+        ...
+
+    async def retry(self, where: QueueFilter, reason: str) -> int:
+        """Make matching WAITING and HELD deliveries due now; the number changed."""
+        ...
+
+    async def raise_alarm(self, kind: str, subject: str, detail: str) -> bool:
+        """Record a standing alarm; True if it is new."""
+        ...
+
+    async def clear_alarm(self, kind: str, subject: str) -> bool:
+        """End a standing alarm; True if it stood."""
+        ...
+
+    async def alarms(self) -> list[Alarm]:
+        """The standing alarms."""
+        ...
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        """Delete content of messages whose deliveries were all final before `before`; the number deleted."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise SpoolUnavailableError when the database cannot be reached, SpoolFullError when it has no room."""
+        ...
+
+    async def close(self) -> None:
+        """Commit what is queued and let go of the database."""
+        ...
