@@ -50,7 +50,7 @@ class Log:
     def exception(self, action: str, /, **facts: Any) -> None:
         """Like `error`, with the exception being handled."""
         if self._logger.isEnabledFor(logging.ERROR):
-            self._logger.exception(action, extra={"facts": facts})
+            self._logger.error(action, extra={"facts": facts}, exc_info=sys.exc_info())
 
     def _write(self, level: int, action: str, facts: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):

@@ -1,0 +1,1 @@
+"""Egress: dialling a provider's host and talking SMTP to it, from one of our sources."""

@@ -1,0 +1,1 @@
+"""DKIM: keys on disk, canonicalisation in linear time, signatures by OpenSSL in threads."""
