@@ -1,0 +1,56 @@
+"""What a database gives its users: units of work in durable transactions, reads, and migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """A connection inside a transaction, in a thread of the database's own; never kept by the caller."""
+
+    def execute(self, sql: str, bindings: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Run one statement with `?` placeholders; rows as tuples."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Any:
+        """Run one statement for each row of bindings."""
+        ...
+
+    def last_insert_rowid(self) -> int:
+        """The row id of the last insert."""
+        ...
+
+    def changes(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+
+class Database(Protocol):
+    """A database. Raises SpoolUnavailableError or SpoolFullError when it cannot be used just now."""
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that is committed with an fsync before this returns.
+
+        Work of several callers may share one commit; an exception in `work` undoes that work alone and
+        is raised here. Cancelling before the transaction begins leaves it out of it.
+        """
+        ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on a read-only connection, in one snapshot."""
+        ...
+
+    async def migrate(self, component: str, folder: Path) -> list[str]:
+        """Apply the numbered `NNNN_name.sql` files of `folder` that were not yet; the names applied.
+
+        Raises SchemaError if the database has a newer one than the folder, or one that differs.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish the work that was handed in and close."""
+        ...

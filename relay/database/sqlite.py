@@ -1,0 +1,170 @@
+"""SQLite, through apsw: WAL, synchronous=FULL, one writer thread with group commit and one reader thread.
+
+SQLite before 3.51.3 has a race in resetting the WAL between several connections, so its version is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import apsw
+
+from relay.database.contract import Connection
+from relay.database.group_commit import GroupCommitWriter, TransactionalConnection
+from relay.database.migrations import apply_migrations, read_migrations
+from relay.errors import LeakError, SchemaError, SpoolFullError, SpoolUnavailableError
+
+T = TypeVar("T")
+
+MINIMUM_VERSION: Final = (3, 51, 3)
+_BUSY_MILLISECONDS: Final = 5000
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-16000",
+    "PRAGMA wal_autocheckpoint=2000",
+)
+
+
+def check_sqlite_version() -> None:
+    """Raise SpoolUnavailableError if the SQLite that apsw bundles has the WAL race."""
+    version = apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")) < MINIMUM_VERSION:
+        raise SpoolUnavailableError(
+            f"SQLite {version} is too old: {'.'.join(map(str, MINIMUM_VERSION))} fixed a race in the WAL"
+        )
+
+
+class _SqliteOpener:
+    """Opens connections to one file, and holds the lock that orders writers of several processes."""
+
+    def __init__(self, path: Path, vfs: str | None) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._lock = os.open(f"{path}-writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def open(self) -> TransactionalConnection:
+        connection = apsw.Connection(str(self._path), vfs=self._vfs)
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        return cast("TransactionalConnection", connection)
+
+    def open_reader(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        return connection
+
+    def lock(self) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def unlock(self) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def translate(self, error: BaseException) -> LeakError | None:
+        if isinstance(error, apsw.FullError):
+            return SpoolFullError("no room on the spool's disk")
+        if isinstance(error, apsw.ConstraintError | apsw.SQLError | apsw.MismatchError | apsw.BindingsError):
+            return None  # a mistake of that unit's, not of the database's
+        if isinstance(error, apsw.Error | OSError):
+            return SpoolUnavailableError(f"SQLite: {error}")
+        return None
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+
+class SqliteDatabase:
+    """One SQLite file; open it with `SqliteDatabase.open`."""
+
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+        self.path = path
+        self._opener = _SqliteOpener(path, vfs)
+        self._writer = GroupCommitWriter(self._opener)
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
+        self._reader: apsw.Connection | None = None
+
+    @classmethod
+    async def open(cls, path: Path, *, vfs: str | None = None) -> SqliteDatabase:
+        """The database at `path`; folder and file are made (0700, 0600) if missing."""
+        check_sqlite_version()
+        try:
+            _make_file(path)
+            database = cls(path, vfs=vfs)
+        except OSError as error:
+            raise SpoolUnavailableError(f"{path}: cannot be opened: {error.strerror}") from None
+        await database.write(_nothing)
+        return database
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return cast("T", await self._writer.run(work))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            if self._reader is None:
+                self._reader = self._opener.open_reader()
+            self._reader.execute("BEGIN")
+            try:
+                return work(cast("Connection", self._reader))
+            finally:
+                self._reader.execute("COMMIT")
+        except apsw.Error as error:
+            translated = self._opener.translate(error)
+            if translated is None:
+                raise
+            if self._reader is not None:
+                self._reader.close(True)
+                self._reader = None
+            raise translated from None
+
+    async def migrate(self, component: str, folder: Path) -> list[str]:
+        migrations = read_migrations(folder)
+
+        def work(connection: Connection) -> list[str]:
+            return apply_migrations(connection, component, migrations)
+
+        try:
+            return await self.write(work)
+        except apsw.SQLError as error:
+            raise SchemaError(f"{component}: a migration failed: {error}") from None
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._close_reader)
+        self._readers.shutdown()
+        self._opener.close()
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close(True)
+            self._reader = None
+
+    def free_bytes(self) -> int:
+        """Bytes an unprivileged process may still write beside the file."""
+        try:
+            figures = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise SpoolUnavailableError(f"{self.path.parent}: {error.strerror}") from None
+        return figures.f_bavail * figures.f_frsize
+
+
+def _make_file(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+
+def _nothing(connection: Connection) -> Any:
+    return None
