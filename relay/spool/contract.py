@@ -65,7 +65,7 @@ class NewMessage:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     received: bytes = b""
-    """The Received field this message will carry, as bytes with CRLF; empty for the web's."""
+    """The fields that stand above the content unsigned, Received first, CRLF ended; empty for the web's."""
     sign_as: str | None = None
     """The signing domain, None to leave unsigned."""
     initial: Mapping[int, State] = field(default_factory=dict)

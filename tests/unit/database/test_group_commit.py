@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,12 @@ from relay.errors import SchemaError, SpoolUnavailableError
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     database = await SqliteDatabase.open(tmp_path / "spool" / "t.db")
-    await database.write(lambda c: c.execute("CREATE TABLE t (v INTEGER UNIQUE) STRICT") and None)
+    await database.write(lambda c: c.execute("CREATE TABLE t (v INTEGER UNIQUE) STRICT"))
     yield database
     await database.close()
 
 
-def insert(value: int) -> object:
+def insert(value: int) -> Callable[[Connection], int]:
     def work(connection: Connection) -> int:
         connection.execute("INSERT INTO t VALUES (?)", (value,))
         return value
@@ -34,7 +34,7 @@ async def values(database: SqliteDatabase) -> set[int]:
 
 
 async def test_concurrent_units_are_all_committed(database: SqliteDatabase) -> None:
-    results = await asyncio.gather(*(database.write(insert(i)) for i in range(500)))  # type: ignore[arg-type]
+    results = await asyncio.gather(*(database.write(insert(i)) for i in range(500)))
     assert results == list(range(500))
     assert await values(database) == set(range(500))
 
@@ -45,9 +45,9 @@ async def test_a_failing_unit_is_undone_alone(database: SqliteDatabase) -> None:
         raise LookupError("stop")
 
     results = await asyncio.gather(
-        database.write(insert(7)),  # type: ignore[arg-type]
+        database.write(insert(7)),
         database.write(half),
-        database.write(insert(8)),  # type: ignore[arg-type]
+        database.write(insert(8)),
         return_exceptions=True,
     )
     assert isinstance(results[1], LookupError)
@@ -63,7 +63,7 @@ async def test_a_waiter_that_gives_up_before_begin_leaves_no_trace(database: Sql
     first = asyncio.create_task(database.write(slow))
     await asyncio.sleep(0.05)
     # This one joins the open transaction's queue; the writer thread sleeps, so it has not been taken.
-    second = asyncio.create_task(database.write(insert(1)))  # type: ignore[arg-type]
+    second = asyncio.create_task(database.write(insert(1)))
     await asyncio.sleep(0.01)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -41,9 +41,10 @@ CREATE TABLE message (
   prelude BLOB,                       -- NULL until the message first may leave
   open INTEGER NOT NULL,              -- deliveries not yet final
   final_at INTEGER,                   -- when the last one became final
+  forgotten INTEGER NOT NULL DEFAULT 0,  -- its content was deleted
   labels TEXT                         -- JSON {tags, metadata}, NULL when there are none
 ) STRICT;
-CREATE INDEX message_final ON message (final_at) WHERE final_at IS NOT NULL;
+CREATE INDEX message_final ON message (final_at) WHERE final_at IS NOT NULL AND forgotten = 0;
 
 -- Content in pieces of at most 256 KiB, so that no transaction or cache must hold 25 MB at once.
 CREATE TABLE content (

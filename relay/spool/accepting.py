@@ -1,0 +1,165 @@
+"""Accept: the statements that make a promise, in one transaction of SQLite."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from relay.clock import to_millis
+from relay.database.contract import Connection
+from relay.event import EventKind
+from relay.ids import SpoolId
+from relay.mail.envelope import Recipient
+from relay.policy.state import State
+from relay.spool.contract import IdempotencyConflictError, NewMessage, Receipt
+from relay.spool.rows import dump, labels_column, path_column
+
+PIECE: Final = 256 * 1024
+"""Octets of content in one row."""
+
+IDEMPOTENCY_MILLIS: Final = 24 * 3600 * 1000
+
+
+def accept(connection: Connection, message: NewMessage) -> Receipt:
+    """Write a message with its deliveries and its `accepted` event. Raises IdempotencyConflictError."""
+    at = to_millis(message.accepted_at)
+    earlier = _earlier(connection, message, at)
+    if earlier is not None:
+        return earlier
+    owed = sum(1 for n in range(len(message.envelope.recipients)) if not message.initial.get(n, State.WAITING).final)
+    connection.execute(
+        "INSERT INTO message (id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,"
+        " accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.id,
+            message.tenant,
+            message.credential,
+            message.door.value,
+            message.stream,
+            path_column(message.envelope.reverse_path),
+            int(message.envelope.smtputf8),
+            message.envelope.ret.value if message.envelope.ret else None,
+            message.envelope.envid,
+            len(message.content),
+            at,
+            to_millis(message.expires_at),
+            message.received,
+            message.sign_as,
+            message.prelude,
+            owed,
+            None if owed else at,
+            labels_column(message.tags, message.metadata),
+        ),
+    )
+    seq = connection.last_insert_rowid()
+    _write_content(connection, seq, message.content)
+    leased = _write_deliveries(connection, seq, message)
+    _write_events(connection, seq, message, at)
+    if message.idempotency is not None:
+        connection.execute(
+            "INSERT INTO idempotency (tenant, key, digest, message, at) VALUES (?, ?, ?, ?, ?)",
+            (message.tenant, message.idempotency.key, message.idempotency.digest, seq, at),
+        )
+    return Receipt(message.id, seq, leased)
+
+
+def _earlier(connection: Connection, message: NewMessage, at: int) -> Receipt | None:
+    """The receipt of the message this key already stands for; a key older than a day is free again."""
+    if message.idempotency is None:
+        return None
+    key = (message.tenant, message.idempotency.key)
+    for digest, seq, since, spool_id in connection.execute(
+        "SELECT i.digest, i.message, i.at, m.id FROM idempotency i JOIN message m ON m.seq = i.message"
+        " WHERE i.tenant = ? AND i.key = ?",
+        key,
+    ):
+        if since + IDEMPOTENCY_MILLIS > at:
+            if digest != message.idempotency.digest:
+                raise IdempotencyConflictError
+            return Receipt(SpoolId(spool_id), seq, frozenset(), duplicate=True)
+    connection.execute("DELETE FROM idempotency WHERE tenant = ? AND key = ?", key)
+    return None
+
+
+def _write_content(connection: Connection, seq: int, content: bytes) -> None:
+    view = memoryview(content)
+    for piece, start in enumerate(range(0, max(len(content), 1), PIECE)):
+        connection.execute(
+            "INSERT INTO content (message, piece, data) VALUES (?, ?, ?)", (seq, piece, view[start : start + PIECE])
+        )
+
+
+def _write_deliveries(connection: Connection, seq: int, message: NewMessage) -> frozenset[int]:
+    """The delivery and recipient rows; returns the numbers leased to the fast path.
+
+    A lane with older work due keeps its order: its new delivery waits behind the others.
+    """
+    due = to_millis(message.due)
+    accepted = to_millis(message.accepted_at)
+    leased: set[int] = set()
+    lanes: dict[str, tuple[int, bool]] = {}
+    for n, recipient in enumerate(message.envelope.recipients):
+        domain = recipient.address.domain
+        if domain not in lanes:
+            lanes[domain] = _lane(connection, message.tenant, domain, due)
+        lane, clear = lanes[domain]
+        initial = state = message.initial.get(n, State.WAITING)
+        if state is State.WAITING and message.lease_to is not None and clear and due <= accepted:
+            state = State.LEASED
+            leased.add(n)
+        connection.execute(
+            "INSERT INTO delivery (message, n, lane, state, initial, attempts, due, lease, notify)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            (
+                seq,
+                n,
+                lane,
+                int(state),
+                int(initial),
+                due if state in (State.WAITING, State.LEASED) else None,
+                message.lease_to if state is State.LEASED else None,
+                None if recipient.notify is None else int(recipient.notify),
+            ),
+        )
+        _write_recipient(connection, seq, n, recipient)
+        if state is State.WAITING:
+            advance_lane(connection, lane, due)
+    return frozenset(leased)
+
+
+def _write_recipient(connection: Connection, seq: int, n: int, recipient: Recipient) -> None:
+    connection.execute(
+        "INSERT INTO recipient (message, n, address, orcpt) VALUES (?, ?, ?, ?)",
+        (seq, n, str(recipient.address), recipient.orcpt),
+    )
+
+
+def _lane(connection: Connection, tenant: int, domain: str, due: int) -> tuple[int, bool]:
+    """The lane's id, and whether no older due delivery waits in it."""
+    for lane, lane_due in connection.execute(
+        "SELECT id, due FROM lane WHERE tenant = ? AND domain = ?", (tenant, domain)
+    ):
+        return lane, lane_due is None or lane_due > due
+    connection.execute("INSERT INTO lane (tenant, domain, due) VALUES (?, ?, NULL)", (tenant, domain))
+    return connection.last_insert_rowid(), True
+
+
+def advance_lane(connection: Connection, lane: int, due: int) -> None:
+    """Let the lane know of a WAITING delivery due at `due`."""
+    connection.execute("UPDATE lane SET due = ? WHERE id = ? AND (due IS NULL OR due > ?)", (due, lane, due))
+
+
+def _write_events(connection: Connection, seq: int, message: NewMessage, at: int) -> None:
+    write_event(connection, at, seq, None, EventKind.ACCEPTED, None)
+    for n, state in sorted(message.initial.items()):
+        if state is State.SUPPRESSED:
+            write_event(connection, at, seq, n, EventKind.SUPPRESSED, None)
+        elif state is State.HELD:
+            write_event(connection, at, seq, n, EventKind.HELD, dump({"reason": message.hold_reason}))
+
+
+def write_event(connection: Connection, at: int, seq: int, n: int | None, kind: EventKind, detail: str | None) -> None:
+    """One event, in the caller's transaction."""
+    connection.execute(
+        "INSERT INTO event (at, message, n, kind, detail) VALUES (?, ?, ?, ?, ?)", (at, seq, n, int(kind), detail)
+    )

@@ -1,0 +1,167 @@
+"""Claim and void: how leases are taken and taken away, in one transaction of SQLite.
+
+Claims cost the same with ten deliveries waiting and with a million: tenants are found by skipping through an
+index, each tenant's lanes by their due times, each lane's deliveries by theirs. Fairness is a round: every
+tenant with due work gets its share of the window, and within it every domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from relay.clock import from_millis
+from relay.database.contract import Connection
+from relay.ids import SpoolId
+from relay.mail.envelope import Envelope, Notify, Recipient, Return
+from relay.policy.state import State
+from relay.spool.accepting import advance_lane
+from relay.spool.contract import Door, Duty, Incarnation, Parcel
+from relay.spool.rows import column_address, column_path
+
+MAX_LANES: Final = 64
+"""Lanes looked at for one tenant in one claim."""
+
+
+def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: frozenset[str], now: int) -> list[Parcel]:
+    """Lease up to `limit` due deliveries; `skip` are domains that have enough in hand."""
+    tenants = [tenant for tenant, due in tenants_waiting(connection) if due <= now]
+    parcels: list[Parcel] = []
+    left = limit
+    for position, tenant in enumerate(tenants):
+        share = max(1, left // (len(tenants) - position))
+        for lane, quota in _lanes(connection, tenant, share, skip, now):
+            taken = _lease_lane(connection, incarnation, lane, min(quota, left), now)
+            parcels.extend(_parcels(connection, taken))
+            left -= len(taken)
+        if left <= 0:
+            break
+    return parcels
+
+
+def tenants_waiting(connection: Connection) -> Iterator[tuple[int, int]]:
+    """Every tenant with waiting deliveries and its earliest due time: one index seek a tenant."""
+    tenant = -1
+    while True:
+        row = next(
+            iter(
+                connection.execute(
+                    "SELECT tenant, due FROM lane WHERE due IS NOT NULL AND tenant > ? ORDER BY tenant, due LIMIT 1",
+                    (tenant,),
+                )
+            ),
+            None,
+        )
+        if row is None:
+            return
+        tenant = row[0]
+        yield tenant, row[1]
+
+
+def _lanes(connection: Connection, tenant: int, share: int, skip: frozenset[str], now: int) -> list[tuple[int, int]]:
+    """The tenant's lanes to take from, with how many each may give."""
+    rows = connection.execute(
+        "SELECT id, domain FROM lane WHERE tenant = ? AND due <= ? ORDER BY due LIMIT ?",
+        (tenant, now, MAX_LANES + len(skip)),
+    )
+    lanes = [lane for lane, domain in rows if domain not in skip][:MAX_LANES]
+    if not lanes:
+        return []
+    quota, more = divmod(share, len(lanes))
+    return [(lane, quota + (1 if i < more else 0)) for i, lane in enumerate(lanes) if quota or i < more]
+
+
+def _lease_lane(
+    connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int
+) -> list[tuple[int, int, int, int, int | None]]:
+    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify) each."""
+    rows = list(
+        connection.execute(
+            "SELECT message, n, attempts, due, notify FROM delivery INDEXED BY delivery_waiting"
+            " WHERE lane = ? AND state = 1 AND due <= ? ORDER BY due LIMIT ?",
+            (lane, now, quota),
+        )
+    )
+    connection.executemany(
+        "UPDATE delivery SET state = 2, lease = ? WHERE message = ? AND n = ?",
+        [(incarnation, row[0], row[1]) for row in rows],
+    )
+    connection.execute(
+        "UPDATE lane SET due = (SELECT min(due) FROM delivery WHERE lane = lane.id AND state = 1) WHERE id = ?",
+        (lane,),
+    )
+    return rows
+
+
+def _parcels(connection: Connection, taken: list[tuple[int, int, int, int, int | None]]) -> Iterator[Parcel]:
+    by_message: dict[int, list[tuple[int, int, int, int, int | None]]] = {}
+    for row in taken:
+        by_message.setdefault(row[0], []).append(row)
+    for seq, rows in by_message.items():
+        yield _parcel(connection, seq, rows)
+
+
+def _parcel(connection: Connection, seq: int, rows: list[tuple[int, int, int, int, int | None]]) -> Parcel:
+    message = next(
+        iter(
+            connection.execute(
+                "SELECT id, tenant, door, stream, reverse_path, smtputf8, ret, envid, size, accepted_at, expires_at,"
+                " received, sign_as, prelude FROM message WHERE seq = ?",
+                (seq,),
+            )
+        )
+    )
+    spool_id = SpoolId(message[0])
+    duties: list[Duty] = []
+    for _, n, attempts, due, notify in rows:
+        recipient = _recipient(connection, seq, n, notify)
+        if recipient is not None:
+            duties.append(Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due)))
+    envelope = Envelope(
+        column_path(message[4]),
+        tuple(duty.recipient for duty in duties),
+        smtputf8=bool(message[5]),
+        ret=Return(message[6]) if message[6] else None,
+        envid=message[7],
+    )
+    return Parcel(
+        seq=seq,
+        id=spool_id,
+        tenant=message[1],
+        door=Door(message[2]),
+        reverse_path=envelope.reverse_path,
+        envelope=envelope,
+        duties=tuple(duties),
+        size=message[8],
+        prelude=message[13],
+        received=message[11],
+        sign_as=message[12],
+        accepted_at=from_millis(message[9]),
+        expires_at=from_millis(message[10]),
+        stream=message[3],
+    )
+
+
+def _recipient(connection: Connection, seq: int, n: int, notify: int | None) -> Recipient | None:
+    for address, orcpt in connection.execute(
+        "SELECT address, orcpt FROM recipient WHERE message = ? AND n = ?", (seq, n)
+    ):
+        return Recipient(column_address(address), None if notify is None else Notify(notify), orcpt)
+    return None
+
+
+def void_leases(connection: Connection, incarnation: int) -> int:
+    """Give every lease of an incarnation back to its lane; the number given back."""
+    lanes = list(
+        connection.execute(
+            "SELECT lane, min(due), count(*) FROM delivery INDEXED BY delivery_leased"
+            " WHERE state = 2 AND lease = ? GROUP BY lane",
+            (incarnation,),
+        )
+    )
+    connection.execute(
+        "UPDATE delivery SET state = ?, lease = NULL WHERE state = 2 AND lease = ?", (int(State.WAITING), incarnation)
+    )
+    for lane, due, _ in lanes:
+        advance_lane(connection, lane, due)
+    return sum(count for _, _, count in lanes)

@@ -1,0 +1,85 @@
+"""How values of the contract look as rows: the JSON of events and attempts, and reverse-paths.
+
+Remote replies come here with recipient addresses already replaced, so no row but `recipient`'s names anybody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from relay.mail.address import NULL_PATH, Address, ReversePath
+from relay.smtp.transcript import Exchange
+from relay.spool.contract import AttemptRecord
+
+
+def dump(value: object) -> str:
+    """Compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def load(text: str | None) -> Any:
+    """The value of a JSON column; an empty mapping for NULL."""
+    return json.loads(text) if text else {}
+
+
+def path_column(path: ReversePath) -> str | None:
+    """A reverse-path as stored: NULL is the null path."""
+    return str(path) if isinstance(path, Address) else None
+
+
+def column_path(value: str | None) -> ReversePath:
+    """A stored reverse-path."""
+    return NULL_PATH if value is None else column_address(value)
+
+
+def column_address(value: str) -> Address:
+    """A stored address: it was parsed when it came in."""
+    local, _, domain = value.rpartition("@")
+    return Address(local, domain)
+
+
+def attempt_detail(attempt: AttemptRecord) -> dict[str, Any]:
+    """An attempt as the events and the API show it; absent facts are left out."""
+    outcome = attempt.outcome
+    detail: dict[str, Any] = {
+        "attempt": attempt.number,
+        "result": outcome.result.value,
+        "scope": outcome.scope.value,
+        "phase": outcome.phase.value,
+        "decided_by": outcome.decided_by.value,
+        "reply": str(outcome.reply),
+        "status": outcome.reply.status,
+        "ms": attempt.duration_ms,
+    }
+    if attempt.source:
+        detail["source"] = attempt.source
+    if outcome.host is not None:
+        detail["host"] = outcome.host.exchanger
+        detail["address"] = outcome.host.address
+    if outcome.tls is not None:
+        tls = outcome.tls
+        detail["tls"] = {
+            "protocol": tls.protocol,
+            "cipher": tls.cipher,
+            "verified": tls.verified,
+            "demand": tls.demand,
+            **({"error": tls.error} if tls.error else {}),
+        }
+    return detail
+
+
+def transcript_column(transcript: tuple[Exchange, ...]) -> str:
+    """A transcript as stored."""
+    return dump([list(exchange) for exchange in transcript])
+
+
+def column_transcript(text: str) -> tuple[Exchange, ...]:
+    """A stored transcript."""
+    return tuple(Exchange(*item) for item in json.loads(text))
+
+
+def labels_column(tags: tuple[str, ...], metadata: Mapping[str, str]) -> str | None:
+    """Tags and metadata as stored."""
+    return dump({"tags": tags, "metadata": dict(metadata)}) if tags or metadata else None

@@ -1,0 +1,95 @@
+"""Settle: what becomes of leased deliveries, in one transaction of SQLite.
+
+A settlement applies only while the lease is the caller's. What comes later is written down as an `attempted`
+event and changes nothing, so a delivery never gets a second final state.
+"""
+
+from __future__ import annotations
+
+from relay.clock import to_millis
+from relay.database.contract import Connection
+from relay.event import EventKind
+from relay.policy.outcome import Result
+from relay.policy.state import State
+from relay.spool.accepting import accept, advance_lane, write_event
+from relay.spool.contract import AttemptRecord, Incarnation, Settlement
+from relay.spool.rows import attempt_detail, dump, transcript_column
+
+
+def settle(connection: Connection, incarnation: Incarnation, settlement: Settlement, now: int) -> bool:
+    """Apply one settlement; False when the lease was lost."""
+    lane = _change_state(connection, incarnation, settlement)
+    if lane is None:
+        _record_late(connection, settlement, now)
+        return False
+    if settlement.state is State.WAITING and settlement.due is not None:
+        advance_lane(connection, lane, to_millis(settlement.due))
+    if settlement.state.final:
+        close_delivery(connection, settlement.seq, now)
+    if settlement.attempt is not None:
+        _write_attempt(connection, settlement.seq, settlement.n, settlement.attempt)
+    if settlement.event is not None:
+        write_event(connection, now, settlement.seq, settlement.n, settlement.event, _detail(settlement))
+    if settlement.notice is not None:
+        accept(connection, settlement.notice)
+    return True
+
+
+def _change_state(connection: Connection, incarnation: Incarnation, settlement: Settlement) -> int | None:
+    """Move the delivery if its lease is still ours; its lane, or None."""
+    due = to_millis(settlement.due) if settlement.due is not None else None
+    rows = connection.execute(
+        "UPDATE delivery SET state = ?, due = ?, lease = NULL, attempts = attempts + ?"
+        " WHERE message = ? AND n = ? AND state = 2 AND lease = ? RETURNING lane",
+        (
+            int(settlement.state),
+            due,
+            0 if settlement.attempt is None else 1,
+            settlement.seq,
+            settlement.n,
+            incarnation,
+        ),
+    )
+    # The statement must run to its end, or SQLite keeps it open across the commit.
+    lanes = list(rows)
+    return lanes[0][0] if lanes else None
+
+
+def close_delivery(connection: Connection, seq: int, now: int) -> None:
+    """One delivery of the message became final; the last one starts the clock of forgetting."""
+    connection.execute(
+        "UPDATE message SET open = open - 1, final_at = CASE WHEN open = 1 THEN ? END WHERE seq = ?", (now, seq)
+    )
+
+
+def _write_attempt(connection: Connection, seq: int, n: int, attempt: AttemptRecord) -> None:
+    """Failures keep their attempt with its transcript; a delivery's stands in its final event."""
+    if attempt.outcome.result is Result.DELIVERED:
+        return
+    connection.execute(
+        "INSERT INTO attempt (message, n, number, at, detail, transcript) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            seq,
+            n,
+            attempt.number,
+            to_millis(attempt.at),
+            dump(attempt_detail(attempt)),
+            transcript_column(attempt.transcript),
+        ),
+    )
+
+
+def _detail(settlement: Settlement) -> str | None:
+    detail = dict(settlement.detail)
+    if settlement.attempt is not None:
+        detail.update(attempt_detail(settlement.attempt))
+    if settlement.state is State.WAITING and settlement.due is not None:
+        detail["next_due"] = settlement.due.isoformat(timespec="seconds")
+    return dump(detail) if detail else None
+
+
+def _record_late(connection: Connection, settlement: Settlement, now: int) -> None:
+    if settlement.attempt is None:
+        return
+    detail = {**attempt_detail(settlement.attempt), "late": True}
+    write_event(connection, now, settlement.seq, settlement.n, EventKind.ATTEMPTED, dump(detail))

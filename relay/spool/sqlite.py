@@ -1,0 +1,234 @@
+"""The spool on SQLite: every method is one unit of work in a group commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from relay import metrics
+from relay.clock import Clock, from_millis, to_millis
+from relay.database.contract import Connection
+from relay.database.sqlite import SqliteDatabase
+from relay.errors import SpoolFullError
+from relay.event import EventKind
+from relay.ids import SpoolId
+from relay.policy.state import State
+from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept, advance_lane, write_event
+from relay.spool.claiming import claim, tenants_waiting, void_leases
+from relay.spool.contract import (
+    Alarm,
+    DeliveryView,
+    Incarnation,
+    LaneFigures,
+    MessageView,
+    NewMessage,
+    Parcel,
+    QueueFilter,
+    Receipt,
+    Settlement,
+)
+from relay.spool.rows import dump
+from relay.spool.settling import settle
+from relay.spool.views import deliveries_view, lanes_view, matching, message_view
+
+MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
+
+VANISHED_MILLIS: Final = 60_000
+"""Silence after which an incarnation counts as vanished; a dead worker's successor voids its leases at once."""
+
+_FREE_SPACE_SECONDS: Final = 0.5
+
+
+class SqliteSpool:
+    """Implements `relay.spool.contract.Spool`; the database is shared with other services and closed by us."""
+
+    def __init__(self, database: SqliteDatabase, clock: Clock, minimum_free: int = 0) -> None:
+        self._database = database
+        self._clock = clock
+        self._minimum_free = minimum_free
+        self._room_checked = float("-inf")
+
+    def _now(self) -> int:
+        return to_millis(self._clock.now())
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to this program's; the migrations applied."""
+        return await self._database.migrate("spool", MIGRATIONS)
+
+    async def register(self, node: str, worker: int) -> Incarnation:
+        def work(connection: Connection) -> Incarnation:
+            now = self._now()
+            for (old,) in list(
+                connection.execute(
+                    "SELECT id FROM incarnation WHERE node = ? AND worker = ? AND ended IS NULL", (node, worker)
+                )
+            ):
+                _end(connection, old, now)
+            connection.execute(
+                "INSERT INTO incarnation (node, worker, started, heartbeat) VALUES (?, ?, ?, ?)",
+                (node, worker, now, now),
+            )
+            return Incarnation(connection.last_insert_rowid())
+
+        return await self._database.write(work)
+
+    async def heartbeat(self, incarnation: Incarnation) -> bool:
+        def work(connection: Connection) -> bool:
+            now = self._now()
+            connection.execute(
+                "UPDATE incarnation SET heartbeat = ? WHERE id = ? AND ended IS NULL", (now, incarnation)
+            )
+            alive = connection.changes() == 1
+            for (old,) in list(
+                connection.execute(
+                    "SELECT id FROM incarnation WHERE ended IS NULL AND heartbeat < ?", (now - VANISHED_MILLIS,)
+                )
+            ):
+                _end(connection, old, now)
+            return alive
+
+        return await self._database.write(work)
+
+    async def retire(self, incarnation: Incarnation) -> None:
+        """End a life in good order: what it still holds goes back to its lanes."""
+        await self._database.write(lambda connection: _end(connection, incarnation, self._now()))
+
+    async def accept(self, message: NewMessage) -> Receipt:
+        self._check_room()
+        return await self._database.write(lambda connection: accept(connection, message))
+
+    async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
+        return await self._database.write(lambda connection: claim(connection, incarnation, limit, skip, self._now()))
+
+    async def next_due(self) -> datetime | None:
+        due = await self._database.read(
+            lambda connection: min((due for _, due in tenants_waiting(connection)), default=None)
+        )
+        return None if due is None else from_millis(due)
+
+    async def content(self, seq: int) -> bytes:
+        def work(connection: Connection) -> bytes:
+            size = next((row[0] for row in connection.execute("SELECT size FROM message WHERE seq = ?", (seq,))), None)
+            content = b"".join(
+                row[0]
+                for row in connection.execute("SELECT data FROM content WHERE message = ? ORDER BY piece", (seq,))
+            )
+            if size is None or size != len(content):
+                raise KeyError(seq)
+            return content
+
+        return await self._database.read(work)
+
+    async def set_prelude(self, seq: int, prelude: bytes) -> bytes:
+        def work(connection: Connection) -> bytes:
+            connection.execute("UPDATE message SET prelude = ? WHERE seq = ? AND prelude IS NULL", (prelude, seq))
+            return next(
+                (row[0] for row in connection.execute("SELECT prelude FROM message WHERE seq = ?", (seq,))), prelude
+            )
+
+        return await self._database.write(work)
+
+    async def settle(self, incarnation: Incarnation, settlements: Sequence[Settlement]) -> int:
+        def work(connection: Connection) -> list[bool]:
+            now = self._now()
+            return [settle(connection, incarnation, settlement, now) for settlement in settlements]
+
+        applied = await self._database.write(work)
+        for settlement, in_time in zip(settlements, applied, strict=True):
+            if in_time:
+                metrics.settled.labels(settlement.state.label).inc()
+            else:
+                metrics.late_results.inc()
+        return sum(applied)
+
+    async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
+        return await self._database.read(lambda connection: message_view(connection, message, tenant))
+
+    async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
+        return await self._database.read(lambda connection: deliveries_view(connection, where))
+
+    async def lanes(self) -> list[LaneFigures]:
+        return await self._database.read(lanes_view)
+
+    async def retry(self, where: QueueFilter, reason: str) -> int:
+        return await self._database.write(lambda connection: _retry(connection, where, reason, self._now()))
+
+    async def raise_alarm(self, kind: str, subject: str, detail: str) -> bool:
+        def work(connection: Connection) -> bool:
+            connection.execute(
+                "INSERT INTO alarm (kind, subject, since, detail) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (kind, subject, self._now(), detail),
+            )
+            return connection.changes() == 1
+
+        return await self._database.write(work)
+
+    async def clear_alarm(self, kind: str, subject: str) -> bool:
+        def work(connection: Connection) -> bool:
+            connection.execute("DELETE FROM alarm WHERE kind = ? AND subject = ?", (kind, subject))
+            return connection.changes() == 1
+
+        return await self._database.write(work)
+
+    async def alarms(self) -> list[Alarm]:
+        rows = await self._database.read(
+            lambda connection: list(
+                connection.execute("SELECT kind, subject, since, detail FROM alarm ORDER BY since, kind, subject")
+            )
+        )
+        return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        def work(connection: Connection) -> int:
+            seqs = list(
+                connection.execute(
+                    "SELECT seq FROM message WHERE final_at < ? AND forgotten = 0 ORDER BY final_at LIMIT ?",
+                    (to_millis(before), limit),
+                )
+            )
+            connection.executemany("DELETE FROM content WHERE message = ?", seqs)
+            connection.executemany("UPDATE message SET forgotten = 1 WHERE seq = ?", seqs)
+            connection.execute("DELETE FROM idempotency WHERE at < ?", (self._now() - IDEMPOTENCY_MILLIS,))
+            return len(seqs)
+
+        return await self._database.write(work)
+
+    async def ping(self) -> None:
+        self._room_checked = float("-inf")
+        self._check_room()
+        await self._database.read(lambda connection: next(iter(connection.execute("SELECT 1"))))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    def _check_room(self) -> None:
+        """Refuse before the disk is full: deliveries still need room to settle (S32)."""
+        now = self._clock.monotonic()
+        if now - self._room_checked < _FREE_SPACE_SECONDS:
+            return
+        free = self._database.free_bytes()
+        if free < self._minimum_free:
+            raise SpoolFullError(f"only {free} bytes are free on the spool's disk; {self._minimum_free} are kept")
+        self._room_checked = now
+
+
+def _end(connection: Connection, incarnation: int, now: int) -> None:
+    connection.execute("UPDATE incarnation SET ended = ? WHERE id = ? AND ended IS NULL", (now, incarnation))
+    void_leases(connection, incarnation)
+
+
+def _retry(connection: Connection, where: QueueFilter, reason: str, now: int) -> int:
+    """Make what waits or is held due now; a leased delivery is under way already."""
+    states = tuple(state for state in where.states if state in (State.WAITING, State.HELD))
+    rows = matching(connection, replace(where, states=states or (State.WAITING,)))
+    for seq, n, lane, state in rows:
+        connection.execute(
+            "UPDATE delivery SET state = ?, due = ? WHERE message = ? AND n = ?", (int(State.WAITING), now, seq, n)
+        )
+        advance_lane(connection, lane, now)
+        if state == State.HELD:
+            write_event(connection, now, seq, n, EventKind.RELEASED, dump({"reason": reason}))
+    return len(rows)

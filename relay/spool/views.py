@@ -1,0 +1,148 @@
+"""What people and programs are shown of the spool: reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from relay.clock import from_millis, to_millis
+from relay.database.contract import Connection
+from relay.event import EventKind
+from relay.ids import SpoolId
+from relay.policy.state import State
+from relay.spool.contract import (
+    AttemptView,
+    DeliveryView,
+    Door,
+    EventView,
+    LaneFigures,
+    MessageView,
+    QueueFilter,
+)
+from relay.spool.rows import column_transcript, load
+
+_DELIVERY = (
+    "SELECT m.id, d.n, r.address, l.domain, d.state, d.attempts, d.due, d.initial"
+    " FROM delivery d JOIN message m ON m.seq = d.message JOIN lane l ON l.id = d.lane"
+    " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
+)
+
+
+def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) -> MessageView | None:
+    """The life of one message."""
+    row = next(
+        iter(
+            connection.execute(
+                "SELECT m.seq, m.tenant, coalesce(t.name, m.tenant), m.door, m.stream, m.reverse_path, m.size,"
+                " m.accepted_at, m.expires_at, m.labels"
+                " FROM message m LEFT JOIN tenant t ON t.id = m.tenant WHERE m.id = ?",
+                (spool_id,),
+            )
+        ),
+        None,
+    )
+    if row is None or (tenant is not None and row[1] != tenant):
+        return None
+    seq = row[0]
+    labels = load(row[9])
+    return MessageView(
+        id=spool_id,
+        tenant=str(row[2]),
+        tenant_id=row[1],
+        door=Door(row[3]),
+        stream=row[4],
+        reverse_path=row[5] or "",
+        size=row[6],
+        accepted_at=from_millis(row[7]),
+        expires_at=from_millis(row[8]),
+        tags=tuple(labels.get("tags", ())),
+        metadata=labels.get("metadata", {}),
+        deliveries=tuple(map(_delivery, connection.execute(f"{_DELIVERY} WHERE d.message = ? ORDER BY d.n", (seq,)))),
+        attempts=tuple(_attempts(connection, seq)),
+        events=tuple(_events(connection, seq, spool_id)),
+    )
+
+
+def _delivery(row: tuple[Any, ...]) -> DeliveryView:
+    state = State(row[4])
+    due = from_millis(row[6]) if row[6] is not None and not state.final else None
+    return DeliveryView(SpoolId(row[0]), row[1], row[2], row[3], state, row[5], due, State(row[7]))
+
+
+def _attempts(connection: Connection, seq: int) -> Iterator[AttemptView]:
+    for n, number, at, detail, transcript in connection.execute(
+        "SELECT n, number, at, detail, transcript FROM attempt WHERE message = ? ORDER BY at, n", (seq,)
+    ):
+        yield AttemptView(n, number, from_millis(at), load(detail), column_transcript(transcript))
+
+
+def _events(connection: Connection, seq: int, spool_id: SpoolId) -> Iterator[EventView]:
+    for cursor, at, n, kind, detail in connection.execute(
+        "SELECT seq, at, n, kind, detail FROM event WHERE message = ? ORDER BY seq", (seq,)
+    ):
+        yield EventView(cursor, from_millis(at), spool_id, n, EventKind(kind), load(detail))
+
+
+def _condition(where: QueueFilter) -> tuple[str, list[Any]]:
+    """The SQL condition of a filter over delivery d, message m, lane l, recipient r; values are bound."""
+    terms = [f"d.state IN ({','.join(str(int(state)) for state in where.states)})"]
+    values: list[Any] = []
+    for term, value in (
+        ("l.domain = ?", where.domain.lower()),
+        ("m.tenant = (SELECT id FROM tenant WHERE name = ?)", where.tenant),
+        ("m.reverse_path = ? COLLATE NOCASE", where.sender),
+        ("r.address = ? COLLATE NOCASE", where.recipient),
+        ("m.id = ?", where.message),
+        ("m.accepted_at < ?", to_millis(where.older_than) if where.older_than else None),
+    ):
+        if value:
+            terms.append(term)
+            values.append(value)
+    return " AND ".join(terms), values
+
+
+def deliveries_view(connection: Connection, where: QueueFilter) -> list[DeliveryView]:
+    """Deliveries that match, oldest first."""
+    condition, values = _condition(where)
+    rows = connection.execute(
+        f"{_DELIVERY} WHERE {condition} ORDER BY d.message, d.n LIMIT ?",
+        (*values, where.limit),
+    )
+    return [_delivery(row) for row in rows]
+
+
+def matching(connection: Connection, where: QueueFilter) -> list[tuple[int, int, int, State]]:
+    """(message, n, lane, state) of the deliveries a filter means, oldest first."""
+    condition, values = _condition(where)
+    rows = connection.execute(
+        "SELECT d.message, d.n, d.lane, d.state FROM delivery d JOIN message m ON m.seq = d.message"
+        " JOIN lane l ON l.id = d.lane LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
+        f" WHERE {condition} ORDER BY d.message, d.n LIMIT ?",
+        (*values, where.limit),
+    )
+    return [(seq, n, lane, State(state)) for seq, n, lane, state in rows]
+
+
+def lanes_view(connection: Connection) -> list[LaneFigures]:
+    """Unfinished deliveries by tenant and domain, the longest lanes first."""
+    rows = connection.execute(
+        "SELECT coalesce(t.name, l.tenant), l.domain, sum(q.state = 1), sum(q.state = 2), sum(q.state = 3),"
+        " min(m.accepted_at), min(CASE WHEN q.state = 1 THEN q.due END)"
+        " FROM (SELECT lane, state, due, message FROM delivery WHERE state = 1"
+        " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 2"
+        " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 3) q"
+        " JOIN lane l ON l.id = q.lane JOIN message m ON m.seq = q.message LEFT JOIN tenant t ON t.id = l.tenant"
+        " GROUP BY l.id ORDER BY count(*) DESC, l.domain"
+    )
+    return [
+        LaneFigures(
+            str(tenant),
+            domain,
+            waiting,
+            leased,
+            held,
+            from_millis(oldest) if oldest is not None else None,
+            from_millis(due) if due is not None else None,
+        )
+        for tenant, domain, waiting, leased, held, oldest, due in rows
+    ]
