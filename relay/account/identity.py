@@ -27,7 +27,7 @@ class Identity:
 
 
 class Accounts(Protocol):
-    """Proves who a client is. Implemented by `relay.account.accounts.AccountBook`."""
+    """Proves who a client is. Implemented by `relay.account.book.AccountBook`."""
 
     async def by_password(self, name: str, password: str, peer: str) -> Identity | None:
         """The identity behind a user name and password (or an API key given as password), None if wrong.
