@@ -77,9 +77,13 @@ class AccountBook:
             if identity is not None:
                 return identity
         tag = self._cache.tag(name, password)
+        familiar = f"{name} {peer}"
         proven = self._cache.get(tag)
         if proven is None:
-            proven = await self._prove_counted(tag, name, password, peer)
+            subject = familiar if self._familiar.wait(familiar) else name
+            proven = await self._prove_once(tag, subject, name, password)
+        if proven is not None and not self._familiar.wait(familiar):
+            self._familiar.count(familiar)
         return self._admit(proven, peer)
 
     async def by_key(self, key: str, peer: str) -> Identity | None:
@@ -189,29 +193,15 @@ class AccountBook:
             return None
         return proven.identity
 
-    async def _prove_counted(self, tag: bytes, name: str, password: str, peer: str) -> Proven | None:
-        familiar = f"{name} {peer}"
-        subject = familiar if self._familiar.wait(familiar) else name
-        if self._guesses.wait(subject):
-            self._log.warning("guesses-used-up", peer=peer)
-            raise AccountsBusyError("too many wrong passwords for this name")
-        self._guesses.count(subject)
-        try:
-            proven = await self._prove_once(tag, name, password)
-        except SpoolUnavailableError:
-            self._guesses.forgive(subject)
-            raise
-        if proven is not None:
-            self._guesses.forgive(subject)
-            if not self._familiar.wait(familiar):
-                self._familiar.count(familiar)
-        return proven
-
-    async def _prove_once(self, tag: bytes, name: str, password: str) -> Proven | None:
+    async def _prove_once(self, tag: bytes, subject: str, name: str, password: str) -> Proven | None:
         """The same proof asked for many times at once, as by a client's pool of sessions, is made once."""
         task = self._proving.get(tag)
         if task is None:
-            task = self._proving[tag] = asyncio.create_task(self._prove(tag, name, password))
+            if self._guesses.wait(subject):
+                self._log.warning("guesses-used-up")
+                raise AccountsBusyError("too many wrong passwords for this name")
+            self._guesses.count(subject)
+            task = self._proving[tag] = asyncio.create_task(self._prove_counted(tag, subject, name, password))
             task.add_done_callback(lambda done: self._proved(tag, done))
         return await asyncio.shield(task)
 
@@ -220,14 +210,21 @@ class AccountBook:
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody may be left waiting
 
-    async def _prove(self, tag: bytes, name: str, password: str) -> Proven | None:
-        proven = await self._database.read(lambda connection: credential.find_by_name(connection, name))
-        stored = None if proven is None else proven.password_hash
-        if not await self._vault.verify(stored, password):
-            return None
+    async def _prove_counted(self, tag: bytes, subject: str, name: str, password: str) -> Proven | None:
+        try:
+            proven = await self._prove(name, password)
+        except SpoolUnavailableError:
+            self._guesses.forgive(subject)
+            raise
         if proven is not None:
+            self._guesses.forgive(subject)
             self._cache.put(tag, proven)
         return proven
+
+    async def _prove(self, name: str, password: str) -> Proven | None:
+        proven = await self._database.read(lambda connection: credential.find_by_name(connection, name))
+        stored = None if proven is None else proven.password_hash
+        return proven if await self._vault.verify(stored, password) else None
 
 
 def _check_password(password: str) -> None:
