@@ -6,7 +6,16 @@ loops and unusable exchangers. What cannot be routed is already an outcome.
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Final
+
+from relay.policy.addresses import is_public
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.smtp.reply import Reply, reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +42,197 @@ class Plan:
 
     site: str
     candidates: tuple[Candidate, ...]
+
+
+MAX_HOSTS: Final = 10
+"""Exchangers of one domain that are looked at (S33)."""
+MAX_HOST_ADDRESSES: Final = 5
+"""Addresses of one exchanger that are tried (B05)."""
+MAX_ADDRESSES: Final = 20
+"""Addresses of a plan (S33)."""
+_MAX_SITE_NAME: Final = 64
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+Uniform = Callable[[], float]
+"""Gives floats in [0, 1): the randomness of the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanger:
+    """One MX record: lower is preferred; `name` is in lower case without its last dot, "." for null MX."""
+
+    preference: int
+    name: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether the name is a host's name at all: an IP address as text or nonsense is not (B08)."""
+        return bool(_HOST_NAME.fullmatch(self.name)) and not self.name.rpartition(".")[2].isdecimal()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedHost:
+    """An exchanger with what the DNS says of its addresses; `uncertain` when a look-up failed for now."""
+
+    exchanger: Exchanger
+    ipv4: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+    uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRules:
+    """What the operator says of routes.
+
+    `own_names` and `own_addresses` are the node's own: its name, EHLO names and source addresses, never all of
+    127.0.0.0/8. `families` are the IP versions this machine can send over.
+    """
+
+    port: int = 25
+    allow_private: bool = False
+    own_names: frozenset[str] = frozenset()
+    own_addresses: frozenset[str] = frozenset()
+    families: frozenset[int] = frozenset({4, 6})
+
+
+def parse_mx(records: Iterable[str]) -> tuple[Exchanger, ...]:
+    """The exchangers in MX records "PREFERENCE NAME", in the order given; what is no such record is left out."""
+    exchangers: list[Exchanger] = []
+    for record in records:
+        preference, _, name = record.partition(" ")
+        if preference.isdecimal() and name:
+            bare = name if name == "." else name.removesuffix(".")
+            exchangers.append(Exchanger(int(preference), bare.lower()))
+    return tuple(exchangers)
+
+
+def is_null_mx(exchangers: Sequence[Exchanger]) -> bool:
+    """Whether the domain says that it takes no mail: one MX whose target is "." (RFC 7505 §3, B10)."""
+    return len(exchangers) == 1 and exchangers[0].name == "."
+
+
+def order(exchangers: Iterable[Exchanger], uniform: Uniform) -> tuple[Exchanger, ...]:
+    """Usable exchangers by ascending preference, equals in random order, each name once (RFC 5321 §5.1, B01)."""
+    ranked = sorted((e for e in exchangers if e.usable), key=lambda e: (e.preference, uniform()))
+    first_of_name: dict[str, Exchanger] = {}
+    for exchanger in ranked:
+        first_of_name.setdefault(exchanger.name, exchanger)
+    return tuple(first_of_name.values())
+
+
+def before_own(hosts: Sequence[ResolvedHost], rules: RouteRules) -> tuple[ResolvedHost, ...]:
+    """The hosts preferred to ourselves: our own and all of equal or worse preference are dropped (B06)."""
+    limit = min((h.exchanger.preference for h in hosts if _is_own(h, rules)), default=None)
+    return tuple(h for h in hosts if limit is None or h.exchanger.preference < limit)
+
+
+def _is_own(host: ResolvedHost, rules: RouteRules) -> bool:
+    if host.exchanger.name in rules.own_names:
+        return True
+    return not rules.own_addresses.isdisjoint(host.ipv4) or not rules.own_addresses.isdisjoint(host.ipv6)
+
+
+def choose(hosts: Sequence[ResolvedHost], rules: RouteRules, uniform: Uniform) -> tuple[Candidate, ...] | Outcome:
+    """The candidates among `hosts` (in order of preference), or the outcome when none can be tried.
+
+    An exchanger that exists without addresses, or does not exist, is skipped; the domain's own address never
+    stands in for it (B03).
+    """
+    allowed = before_own(hosts, rules)
+    if hosts and not allowed:
+        return loop()
+    candidates: list[Candidate] = []
+    for host in allowed:
+        addresses = _mixed(_passing(host.ipv6, 6, rules), _passing(host.ipv4, 4, rules), uniform)
+        candidates += (Candidate(host.exchanger.name, a, rules.port) for a in addresses[:MAX_HOST_ADDRESSES])
+    if candidates:
+        return tuple(candidates[:MAX_ADDRESSES])
+    if any(host.uncertain for host in allowed):
+        return dns_unavailable()
+    if any(host.ipv4 or host.ipv6 for host in allowed):
+        return no_reachable_address()
+    return no_host()
+
+
+def _passing(addresses: tuple[str, ...], family: int, rules: RouteRules) -> list[str]:
+    if family not in rules.families:
+        return []
+    return [a for a in addresses if rules.allow_private or is_public(a)]
+
+
+def _mixed(first: list[str], second: list[str], uniform: Uniform) -> list[str]:
+    """Both families in random order each, in turn: so a broken family never fills the cap (B07)."""
+    columns = (sorted(first, key=lambda _: uniform()), sorted(second, key=lambda _: uniform()))
+    return [a for pair in zip_longest(*columns) for a in pair if a is not None]
+
+
+def literal_candidate(domain: str, rules: RouteRules) -> Candidate | Outcome:
+    """Where `[192.0.2.1]` or `[IPv6:2001:db8::1]` leads (B09): the address itself, without any look-up."""
+    address = domain[1:-1].removeprefix("IPv6:")
+    if address in rules.own_addresses:
+        return loop()
+    if not rules.allow_private and not is_public(address):
+        return _failure(Result.PERMANENT, DecidedBy.RELAY, reply(550, "5.1.2", "the address is not a public one"))
+    return Candidate(domain, address, rules.port)
+
+
+def site_name(domain: str, exchangers: Sequence[Exchanger]) -> str:
+    """The site of a domain: the names of its best exchangers, so that domains with the same ones share it.
+
+    A single exchanger is its own site; a long list is cut after its first name and ends in a digest. Without
+    exchangers the domain is the site.
+    """
+    if not exchangers:
+        return domain
+    best = min(e.preference for e in exchangers)
+    names = sorted({e.name for e in exchangers if e.preference == best})
+    joined = "+".join(names)
+    if len(joined) <= _MAX_SITE_NAME or len(names) == 1:
+        return joined
+    digest = hashlib.sha256(joined.encode()).hexdigest()[:8]
+    return f"{names[0]}+{len(names) - 1}~{digest}"
+
+
+def no_such_domain() -> Outcome:
+    """NXDOMAIN at the domain itself: nobody can ever be reached there (B04)."""
+    return _failure(Result.PERMANENT, DecidedBy.DNS, reply(550, "5.1.2", "the domain does not exist"))
+
+
+def null_mx() -> Outcome:
+    """The domain publishes that it takes no mail (RFC 7505 §4.1, B10)."""
+    return _failure(Result.PERMANENT, DecidedBy.DNS, reply(556, "5.1.10", "the domain accepts no mail (null MX)"))
+
+
+def dns_unavailable() -> Outcome:
+    """SERVFAIL, a bogus answer or none at all: nothing is known, so nothing is decided (B04)."""
+    return _failure(Result.TEMPORARY, DecidedBy.DNS, reply(451, "4.4.3", "the DNS gave no answer for the domain"))
+
+
+def no_host() -> Outcome:
+    """The DNS says for certain that no exchanger has an address: an error (RFC 5321 §5.1, B03).
+
+    Permanent, as with Postfix and Exim: the writer learns today that the domain takes no mail, not in five days.
+    """
+    return _failure(Result.PERMANENT, DecidedBy.DNS, reply(550, "5.4.4", "no mail host of the domain has an address"))
+
+
+def no_reachable_address() -> Outcome:
+    """Every address was dropped: private ones, or a family this machine cannot send over (B19).
+
+    Temporary: the records may be right where others stand (a split view, a captive resolver) or the fault ours,
+    and a later look costs nothing. Expiry ends it.
+    """
+    words = "no mail host of the domain has an address that may be used"
+    return _failure(Result.TEMPORARY, DecidedBy.RELAY, reply(451, "4.4.4", words))
+
+
+def loop() -> Outcome:
+    """We are the domain's best exchanger ourselves, and nobody better is left (RFC 5321 §5.1, B06)."""
+    return _failure(Result.PERMANENT, DecidedBy.RELAY, reply(554, "5.4.6", "mail for the domain loops back to us"))
+
+
+def _failure(result: Result, decided_by: DecidedBy, words: Reply) -> Outcome:
+    """Scope SITE: what the DNS says of a domain holds for every recipient there, and for no one host."""
+    return Outcome(result, Scope.SITE, Phase.ROUTE, decided_by, words)
