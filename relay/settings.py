@@ -235,7 +235,12 @@ class SigningDomain(Section):
 
 class SigningSettings(Section):
     keys: Path = Field(Path("dkim_keys"), description="Folder of DOMAIN/SELECTOR.pem (PKCS#8, 0600).")
-    threads: int = Field(2, ge=1, le=64, description="Threads that sign; OpenSSL frees the interpreter.")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Threads that sign, a worker; 0 = on the worker's loop, the fastest with a worker a core.",
+    )
     domain: tuple[SigningDomain, ...] = Field((), description="[[signing.domain]] sections.")
 
 
