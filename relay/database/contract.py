@@ -32,11 +32,11 @@ class Connection(Protocol):
 class Database(Protocol):
     """A database. Raises SpoolUnavailableError or SpoolFullError when it cannot be used just now."""
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
         """Run `work` in a transaction that is committed with an fsync before this returns.
 
         Work of several callers may share one commit; an exception in `work` undoes that work alone and
-        is raised here. Cancelling before the transaction begins leaves it out of it.
+        is raised here. Until a transaction takes it, cancelling or `patience` seconds take it out of the queue.
         """
         ...
 

@@ -88,8 +88,24 @@ class GroupCommitWriter:
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Connection], Any]) -> Any:
-        """Run `work` in the next transaction; returns its result once that is committed."""
+    async def run(self, work: Callable[[Connection], Any], patience: float | None = None) -> Any:
+        """Run `work` in the next transaction; returns its result once that is committed.
+
+        After `patience` seconds, or when the caller is cancelled, a unit that no transaction has taken yet
+        leaves the queue (SpoolUnavailableError, CancelledError); one that was taken is answered by its commit.
+        """
+        unit = self._enqueue(work)
+        try:
+            await asyncio.wait([unit.future], timeout=patience)
+            if not unit.future.done() and self._leave(unit):
+                raise SpoolUnavailableError(f"the spool did not begin the work within {patience} s")
+            return await unit.future
+        except asyncio.CancelledError:
+            if not unit.future.done() and not self._leave(unit):
+                _log.info("cancelled-in-commit")
+            raise
+
+    def _enqueue(self, work: Callable[[Connection], Any]) -> _Unit:
         loop = asyncio.get_running_loop()
         unit = _Unit(work, loop.create_future(), loop)
         with self._wake:
@@ -99,18 +115,14 @@ class GroupCommitWriter:
                 raise SpoolUnavailableError("too many units of work wait for the spool")
             self._waiting.append(unit)
             self._wake.notify()
-        try:
-            return await asyncio.shield(unit.future)
-        except asyncio.CancelledError:
-            with self._wake:
-                if unit.fate is _Fate.WAITING:
-                    unit.fate = _Fate.LEFT
-                    raise
-            # Too late to leave: what the commit says is the answer, and the caller's cancellation follows it.
-            await asyncio.wait([unit.future])
-            if not unit.future.cancelled():
-                unit.future.exception()
-            raise
+        return unit
+
+    def _leave(self, unit: _Unit) -> bool:
+        """Take a unit out of the queue; False when a transaction has it already."""
+        with self._wake:
+            if unit.fate is _Fate.WAITING:
+                unit.fate = _Fate.LEFT
+            return unit.fate is _Fate.LEFT
 
     async def close(self) -> None:
         """Finish what waits, then end the thread."""
@@ -215,7 +227,7 @@ class GroupCommitWriter:
 
 def _resolve(units: list[_Unit]) -> None:
     for unit in units:
-        if unit.future.done():
+        if unit.future.done():  # cancelled with its waiter
             continue
         if unit.error is not None:
             unit.future.set_exception(unit.error)

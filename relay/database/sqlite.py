@@ -105,8 +105,8 @@ class SqliteDatabase:
         await database.write(_nothing)
         return database
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        return cast("T", await self._writer.run(work))
+    async def write(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
+        return cast("T", await self._writer.run(work, patience))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()

@@ -39,6 +39,9 @@ MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 VANISHED_MILLIS: Final = 60_000
 """Silence after which an incarnation counts as vanished; a dead worker's successor voids its leases at once."""
 
+PATIENCE_SECONDS: Final = 30.0
+"""How long an accept waits for its transaction to begin before the client is told to come back."""
+
 _FREE_SPACE_SECONDS: Final = 0.5
 
 
@@ -98,7 +101,7 @@ class SqliteSpool:
 
     async def accept(self, message: NewMessage) -> Receipt:
         self._check_room()
-        return await self._database.write(lambda connection: accept(connection, message))
+        return await self._database.write(lambda connection: accept(connection, message), PATIENCE_SECONDS)
 
     async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
         return await self._database.write(lambda connection: claim(connection, incarnation, limit, skip, self._now()))

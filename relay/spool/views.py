@@ -27,6 +27,11 @@ _DELIVERY = (
     " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
 )
 
+_KEYS = (
+    "SELECT d.message, d.n, d.lane, d.state FROM delivery d JOIN message m ON m.seq = d.message"
+    " JOIN lane l ON l.id = d.lane LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
+)
+
 
 def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) -> MessageView | None:
     """The life of one message."""
@@ -114,12 +119,7 @@ def deliveries_view(connection: Connection, where: QueueFilter) -> list[Delivery
 def matching(connection: Connection, where: QueueFilter) -> list[tuple[int, int, int, State]]:
     """(message, n, lane, state) of the deliveries a filter means, oldest first."""
     condition, values = _condition(where)
-    rows = connection.execute(
-        "SELECT d.message, d.n, d.lane, d.state FROM delivery d JOIN message m ON m.seq = d.message"
-        " JOIN lane l ON l.id = d.lane LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
-        f" WHERE {condition} ORDER BY d.message, d.n LIMIT ?",
-        (*values, where.limit),
-    )
+    rows = connection.execute(f"{_KEYS} WHERE {condition} ORDER BY d.message, d.n LIMIT ?", (*values, where.limit))
     return [(seq, n, lane, State(state)) for seq, n, lane, state in rows]
 
 

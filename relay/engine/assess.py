@@ -1,0 +1,111 @@
+"""The assessor: turns an attempt's outcomes into verdicts, and verdicts into settlements and notices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from relay import metrics
+from relay.clock import Clock
+from relay.engine.attempt import AttemptResult
+from relay.engine.notice import Notices
+from relay.engine.settler import Settler
+from relay.ids import Entropy
+from relay.log import Log
+from relay.policy.outcome import Outcome
+from relay.policy.retry import RetrySchedule
+from relay.policy.state import State
+from relay.policy.verdict import Situation, Verdict, decide
+from relay.spool.contract import AttemptRecord, Duty, Parcel, Settlement
+
+_log = Log("delivery")
+
+
+class Assessor:
+    """Decides with `relay.policy.verdict` and hands what follows to the settler."""
+
+    def __init__(
+        self,
+        settler: Settler,
+        notices: Notices,
+        schedule: RetrySchedule,
+        source: str,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._settler = settler
+        self._notices = notices
+        self._schedule = schedule
+        self._source = source
+        self._clock = clock
+        self._entropy = entropy
+
+    async def assess(self, parcel: Parcel, result: AttemptResult) -> None:
+        """Settle every duty of the parcel by its outcome."""
+        now = self._clock.now()
+        verdicts = [
+            self._verdict(parcel, duty, outcome, now)
+            for duty, outcome in zip(parcel.duties, result.outcomes, strict=True)
+        ]
+        settlements = [
+            self._settlement(duty, outcome, verdict, result, now)
+            for duty, outcome, verdict in zip(parcel.duties, result.outcomes, verdicts, strict=True)
+        ]
+        for outcome, settlement in zip(result.outcomes, settlements, strict=True):
+            self._tell(parcel, outcome, settlement, now)
+        if any(settlement.state in (State.BOUNCED, State.EXPIRED) for settlement in settlements):
+            settlements = await self._with_notice(parcel, settlements)
+        for settlement in settlements:
+            self._settler.add(settlement)
+
+    def _verdict(self, parcel: Parcel, duty: Duty, outcome: Outcome, now: datetime) -> Verdict:
+        situation = Situation(duty.attempts + 1, now, parcel.expires_at, self._entropy.uniform())
+        return decide(outcome, situation, self._schedule)
+
+    def _settlement(
+        self, duty: Duty, outcome: Outcome, verdict: Verdict, result: AttemptResult, now: datetime
+    ) -> Settlement:
+        attempt = AttemptRecord(
+            number=duty.attempts + 1,
+            at=now,
+            outcome=outcome,
+            source=self._source,
+            duration_ms=result.duration_ms,
+            transcript=result.transcript,
+        )
+        return Settlement(duty.seq, duty.n, verdict.state, verdict.due, verdict.event, attempt=attempt)
+
+    async def _with_notice(self, parcel: Parcel, settlements: list[Settlement]) -> list[Settlement]:
+        """Attach the DSN about the failed recipients to the first of them: both are committed or neither."""
+        failed = [i for i, s in enumerate(settlements) if s.state in (State.BOUNCED, State.EXPIRED)]
+        notice = await self._notices.about(parcel, [(parcel.duties[i], settlements[i]) for i in failed])
+        if notice is not None:
+            settlements[failed[0]] = replace(settlements[failed[0]], notice=notice)
+        return settlements
+
+    def _tell(self, parcel: Parcel, outcome: Outcome, settlement: Settlement, now: datetime) -> None:
+        if settlement.state is State.DELIVERED:
+            metrics.delivery_seconds.observe((now - parcel.accepted_at).total_seconds())
+        _log.info(
+            settlement.event.label if settlement.event else settlement.state.label,
+            id=parcel.id,
+            n=settlement.n,
+            host=outcome.host.exchanger if outcome.host else "",
+            phase=outcome.phase.value,
+            scope=outcome.scope.value,
+            decided_by=outcome.decided_by.value,
+            reply=outcome.reply,
+            next_due=settlement.due.isoformat(timespec="seconds") if settlement.due else "",
+        )
+
+    def give_back(self, parcel: Parcel) -> None:
+        """Return leases unused: the deliveries are due as they were."""
+        for duty in parcel.duties:
+            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, duty.due))
+
+    def wait_for_site(self, parcel: Parcel, until: datetime) -> None:
+        """Move deliveries to when their site is tried again: a new due time, not an attempt."""
+        for duty in parcel.duties:
+            jitter = self._schedule.waits[0] * (self._schedule.jitter * self._entropy.uniform())
+            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, until + jitter))

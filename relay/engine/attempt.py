@@ -1,0 +1,127 @@
+"""An attempt: one parcel, the hosts of its plan in order, until a host has answered for the mail.
+
+A host that cannot be reached, or that refuses the session, passes the parcel to the next one; what a host
+says about the message or a recipient stands. The outcome is a value for each delivery; nothing here decides
+what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from relay import metrics
+from relay.clock import Clock
+from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.route import Candidate, Plan, Source
+from relay.smtp.reply import reply
+from relay.smtp.transcript import Exchange, Transcript
+from relay.spool.contract import Parcel
+
+_SESSION_SCOPES: Final = frozenset({Scope.HOST, Scope.SITE, Scope.SOURCE})
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """An outcome a duty, in order; the session if it can carry more; whether any host answered at all."""
+
+    outcomes: tuple[Outcome, ...]
+    session: Session | None
+    reached: bool
+    transcript: tuple[Exchange, ...]
+    duration_ms: int
+
+
+class Attempter:
+    """Makes attempts from one egress source."""
+
+    def __init__(self, dialer: Dialer, source: Source, clock: Clock, holds: Callable[[], bool]) -> None:
+        self._dialer = dialer
+        self._clock = clock
+        self._holds = holds
+        self.source = source
+
+    async def attempt(
+        self, parcel: Parcel, content: Sequence[bytes], plan: Plan, session: Session | None
+    ) -> AttemptResult:
+        """Try the parcel on `session` if one is open, else on the plan's candidates in order."""
+        begun = self._clock.monotonic()
+        transcript = Transcript(begun, [])
+        transaction = Transaction(
+            reverse_path=parcel.reverse_path,
+            recipients=parcel.envelope.recipients,
+            content=content,
+            size=sum(map(len, content)),
+            may_finish=self._holds,
+            smtputf8=parcel.envelope.smtputf8,
+            ret=parcel.envelope.ret,
+            envid=parcel.envelope.envid,
+        )
+        outcomes, session = await self._talk(transaction, plan, session, transcript)
+        duration = self._clock.monotonic() - begun
+        metrics.attempt_seconds.observe(duration)
+        for outcome in outcomes:
+            metrics.attempts.labels(outcome.result.value, outcome.phase.value).inc()
+        return AttemptResult(
+            outcomes,
+            session,
+            reached=not all(_unreached(outcome) for outcome in outcomes),
+            transcript=tuple(transcript.exchanges),
+            duration_ms=int(duration * 1000),
+        )
+
+    async def _talk(
+        self, transaction: Transaction, plan: Plan, session: Session | None, transcript: Transcript
+    ) -> tuple[tuple[Outcome, ...], Session | None]:
+        outcomes: tuple[Outcome, ...] = ()
+        if session is not None:
+            outcomes, session = await self._send(transaction, session, transcript)
+        for candidate in plan.candidates:
+            if outcomes and not _may_try_next(outcomes):
+                break
+            outcomes, session = await self._try(transaction, candidate, transcript)
+        return outcomes, session
+
+    async def _try(
+        self, transaction: Transaction, candidate: Candidate, transcript: Transcript
+    ) -> tuple[tuple[Outcome, ...], Session | None]:
+        dialled = await self._dialer.dial(candidate, self.source, transcript)
+        if isinstance(dialled, Outcome):
+            return (dialled,) * len(transaction.recipients), None
+        return await self._send(transaction, dialled, transcript)
+
+    async def _send(
+        self, transaction: Transaction, session: Session, transcript: Transcript
+    ) -> tuple[tuple[Outcome, ...], Session | None]:
+        """Send on a session; a stale one gives no outcomes at all, so that the candidates are tried."""
+        try:
+            outcomes = await session.send(transaction, transcript)
+        except StaleSessionError:
+            session.abort()
+            return (), None
+        except BaseException:
+            session.abort()
+            raise
+        if session.usable:
+            return outcomes, session
+        await session.quit()
+        return outcomes, None
+
+
+def _may_try_next(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether another host may still take the mail: every recipient failed for the host's sake alone."""
+    return all(
+        outcome.result in (Result.TEMPORARY, Result.PERMANENT) and outcome.scope in _SESSION_SCOPES
+        for outcome in outcomes
+    )
+
+
+def _unreached(outcome: Outcome) -> bool:
+    return outcome.phase in (Phase.CONNECT, Phase.BANNER) and outcome.result is not Result.DELIVERED
+
+
+def internal_failure(phase: Phase, words: str) -> Outcome:
+    """The outcome of a failure of our own: temporary, our doing, the message's alone."""
+    return Outcome(Result.TEMPORARY, Scope.MESSAGE, phase, DecidedBy.RELAY, reply(451, "4.3.0", words))

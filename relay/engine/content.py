@@ -1,0 +1,51 @@
+"""The bytes of a parcel when a session is ready for it: the prelude, written now if it was not yet, and the content.
+
+A message whose content is torn, or whose domain's key cannot be used, is held with an alarm and all others go on.
+"""
+
+from __future__ import annotations
+
+from relay.engine.alarms import Alarms
+from relay.engine.prelude import PreludeWriter
+from relay.engine.settler import Settler
+from relay.event import EventKind
+from relay.mail.header import HeaderError
+from relay.policy.state import State
+from relay.signing.contract import KeyUnavailableError
+from relay.spool.contract import Parcel, Settlement, Spool
+
+
+class ContentReader:
+    """Reads what is to be sent; None when the parcel was held instead. Raises SpoolUnavailableError."""
+
+    def __init__(self, spool: Spool, prelude: PreludeWriter, settler: Settler, alarms: Alarms, node_name: str) -> None:
+        self._spool = spool
+        self._prelude = prelude
+        self._settler = settler
+        self._alarms = alarms
+        self._node_name = node_name
+
+    async def read(self, parcel: Parcel) -> tuple[bytes, bytes] | None:
+        """Prelude and content, in the order in which they are sent."""
+        try:
+            content = parcel.content if parcel.content is not None else await self._spool.content(parcel.seq)
+            prelude = parcel.prelude
+            if prelude is None:
+                prelude = await self._write_prelude(parcel, content)
+        except KeyUnavailableError as error:
+            await self._hold(parcel, "dkim-key", error.domain, f"the DKIM key cannot be used: {error.reason}")
+            return None
+        except (KeyError, HeaderError):
+            await self._hold(parcel, "torn-content", parcel.id, "the content in the spool is missing or torn")
+            return None
+        return prelude, content
+
+    async def _write_prelude(self, parcel: Parcel, content: bytes) -> bytes:
+        domain = parcel.sign_as or self._node_name
+        prelude = await self._prelude.write(content, parcel.received, parcel.sign_as, parcel.door, domain)
+        return await self._spool.set_prelude(parcel.seq, prelude)
+
+    async def _hold(self, parcel: Parcel, alarm: str, subject: str, reason: str) -> None:
+        await self._alarms.start(alarm, subject, reason)
+        for duty in parcel.duties:
+            self._settler.add(Settlement(duty.seq, duty.n, State.HELD, event=EventKind.HELD, detail={"reason": reason}))

@@ -1,0 +1,127 @@
+"""The engine as one thing: built once by the node from its parts, started, drained and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from relay.clock import Clock
+from relay.egress.contract import Dialer
+from relay.engine.alarms import Alarms
+from relay.engine.assess import Assessor
+from relay.engine.attempt import Attempter
+from relay.engine.content import ContentReader
+from relay.engine.dispatcher import Dispatcher, DispatcherOptions
+from relay.engine.intake import IntakeOptions, MailIntake
+from relay.engine.janitor import Janitor
+from relay.engine.lease import Lease
+from relay.engine.notice import Notices
+from relay.engine.prelude import PreludeWriter
+from relay.engine.scheduler import Scheduler
+from relay.engine.settler import Settler
+from relay.ids import Entropy
+from relay.policy.retry import RetrySchedule
+from relay.policy.route import Source
+from relay.resolver.routing import Router
+from relay.signing.contract import Signer
+from relay.spool.contract import Incarnation, Parcel, Settlement, Spool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What the engine is told: `delivers` False makes a node that only takes mail in."""
+
+    worker: int
+    intake: IntakeOptions
+    dispatcher: DispatcherOptions
+    schedule: RetrySchedule
+    source: Source
+    keep_content: timedelta
+    delivers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What the engine works with: services and the sources of time and chance."""
+
+    spool: Spool
+    signer: Signer
+    router: Router
+    dialer: Dialer
+    clock: Clock
+    entropy: Entropy
+
+
+class Engine:
+    """Intake and delivery of one worker. `replaced` is called when a newer incarnation took our place."""
+
+    def __init__(self, options: EngineOptions, parts: EngineParts, replaced: Callable[[], None]) -> None:
+        self._options = options
+        self._parts = parts
+        spool, clock = parts.spool, parts.clock
+        name = options.intake.node_name
+        self.alarms = Alarms(spool)
+        self._lease = Lease(spool, clock, replaced)
+        self._settler = Settler(spool, self._lease, self._settled)
+        prelude = PreludeWriter(parts.signer, clock, parts.entropy)
+        self.intake = MailIntake(
+            options.intake,
+            spool,
+            parts.signer,
+            prelude,
+            self.alarms,
+            clock=clock,
+            entropy=parts.entropy,
+            lease=self._fast_lease,
+            hand_over=self._hand_over,
+        )
+        self._dispatcher = Dispatcher(
+            options.dispatcher,
+            parts.router,
+            Attempter(parts.dialer, options.source, clock, self._lease.holds),
+            ContentReader(spool, prelude, self._settler, self.alarms, name),
+            Assessor(
+                self._settler,
+                Notices(name, spool, clock, self.intake.prepare),
+                options.schedule,
+                options.source.name,
+                clock=clock,
+                entropy=parts.entropy,
+            ),
+            clock,
+        )
+        self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock)
+        self._janitor = Janitor(spool, clock, options.keep_content)
+
+    async def start(self) -> None:
+        """Register this life and begin to work. Raises SpoolUnavailableError."""
+        await self._lease.start(self._options.intake.node_name, self._options.worker)
+        await self.alarms.load()
+        self._settler.start()
+        self._janitor.start()
+        if self._options.delivers:
+            self._scheduler.start()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop taking work, finish what is under way within `seconds`, give the rest back, stop."""
+        await self._scheduler.stop()
+        await self._janitor.stop()
+        await self._dispatcher.drain(seconds)
+        await self._settler.flush()
+        await self._settler.stop()
+        await self._lease.stop()
+
+    def _fast_lease(self, size: int) -> Incarnation | None:
+        if self._options.delivers and self._dispatcher.accepts(size) and self._lease.holds():
+            return self._lease.incarnation
+        return None
+
+    def _hand_over(self, parcel: Parcel) -> None:
+        self._dispatcher.take(parcel)
+
+    def _settled(self, settlements: Sequence[Settlement]) -> None:
+        self._dispatcher.released(len(settlements))
+        self._scheduler.room_came()
+        if any(settlement.notice is not None for settlement in settlements):
+            self._scheduler.wake()

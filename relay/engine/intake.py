@@ -1,0 +1,280 @@
+"""Intake: the one way in. Every door's submission is checked, fixed, signed and committed here.
+
+The body is fixed before anything is signed: what is signed is what is stored is what is sent. A submission
+that cannot be taken is answered with a `Refusal`; nothing of it is kept. After `submit` has answered
+`Accepted`, the message is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from relay import metrics
+from relay.account.identity import Identity
+from relay.clock import Clock, to_millis
+from relay.engine.alarms import Alarms
+from relay.engine.prelude import PreludeWriter
+from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submission
+from relay.errors import SpoolFullError, SpoolUnavailableError
+from relay.ids import Entropy, SpoolId, new_spool_id
+from relay.log import Log
+from relay.mail.address import Address
+from relay.mail.check import Checked, ContentError, check_content
+from relay.mail.received import received_field
+from relay.mail.sevenbit import to_seven_bit
+from relay.policy.state import State
+from relay.signing.contract import KeyUnavailableError, Signer
+from relay.smtp.reply import reply
+from relay.spool.contract import (
+    Duty,
+    IdempotencyConflictError,
+    Incarnation,
+    NewMessage,
+    Parcel,
+    Receipt,
+    Spool,
+)
+
+_log = Log("intake")
+
+FULL: Final = reply(452, "4.3.1", "no room for new mail just now; try again later")
+UNAVAILABLE: Final = reply(451, "4.3.0", "the spool cannot be written just now; try again later")
+BUSY: Final = reply(452, "4.3.1", "too much mail is being taken just now; try again later")
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeOptions:
+    """What intake is told: the node's name, limits in octets and counts, how long a delivery is tried."""
+
+    node_name: str
+    max_size: int
+    max_recipients: int
+    expire_after: timedelta
+    hide_client: bool = False
+    max_octets_in_flight: int = 128_000_000
+    """Content of submissions being processed at once; more get 4xx, so that memory has a bound."""
+
+
+class MailIntake:
+    """Implements `relay.engine.submission.Intake`.
+
+    `submit` belongs in a task that a vanished client cannot cancel: after the commit it hands leased deliveries
+    over. `lease` tells to whom the fast path may lease now (None: the window is full); `hand_over` takes the parcels
+    that were leased.
+    """
+
+    def __init__(
+        self,
+        options: IntakeOptions,
+        spool: Spool,
+        signer: Signer,
+        prelude: PreludeWriter,
+        alarms: Alarms,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        lease: Callable[[int], Incarnation | None],
+        hand_over: Callable[[Parcel], None],
+    ) -> None:
+        self._options = options
+        self._spool = spool
+        self._signer = signer
+        self._prelude = prelude
+        self._alarms = alarms
+        self._clock = clock
+        self._entropy = entropy
+        self._lease = lease
+        self._hand_over = hand_over
+        self._in_flight = 0
+        self._unsigned_domains: set[str] = set()
+
+    def may_send_from(self, identity: Identity, envelope_sender: str) -> Refusal | None:
+        if not envelope_sender or identity.may_use(envelope_sender):
+            return None
+        return Refusal(reply(550, "5.7.1", "this sender is not yours to use"), "from")
+
+    def has_room(self, size: int) -> Refusal | None:
+        if size > self._options.max_size:
+            return Refusal(reply(552, "5.3.4", f"the message exceeds {self._options.max_size} octets"), "raw")
+        if self._in_flight + size > self._options.max_octets_in_flight:
+            return Refusal(BUSY)
+        return None
+
+    async def submit(self, submission: Submission) -> Accepted | Refusal:
+        answer = await self._submit(submission)
+        if isinstance(answer, Accepted):
+            metrics.accepted.labels(submission.door.value).inc()
+        else:
+            metrics.refused.labels(submission.door.value, answer.reply.status).inc()
+        return answer
+
+    async def _submit(self, submission: Submission) -> Accepted | Refusal:
+        size = len(submission.content)
+        if (refusal := self.has_room(size)) is not None:
+            return refusal
+        self._in_flight += size
+        try:
+            message = await self.prepare(submission)
+            return message if isinstance(message, Refusal) else await self._commit(message)
+        except Exception:  # noqa: BLE001 - a door must be able to answer, and the client to try again
+            _log.exception("intake-failed", door=submission.door.value)
+            return Refusal(reply(451, "4.3.0", "the message could not be processed; try again later"))
+        finally:
+            self._in_flight -= size
+
+    async def prepare(self, submission: Submission) -> NewMessage | Refusal:
+        """Check, fix and sign: the message as it would be committed. Also makes our own notices."""
+        if (refusal := self._check_envelope(submission)) is not None:
+            return refusal
+        try:
+            checked = check_content(submission.content, smtputf8=submission.envelope.smtputf8)
+            content = self._fix(checked)
+        except ContentError as error:
+            return Refusal(error.reply, error.field)
+        if not submission.identity.may_use(str(checked.author)):
+            return Refusal(reply(550, "5.7.1", "the From address is not yours to use"), "from")
+        return await self._sign(submission, self._draft(submission, checked, content), checked.author.domain)
+
+    def _check_envelope(self, submission: Submission) -> Refusal | None:
+        recipients = submission.envelope.recipients
+        if not recipients:
+            return Refusal(reply(554, "5.5.1", "no recipient"), "to")
+        if len(recipients) > self._options.max_recipients:
+            return Refusal(reply(550, "5.5.3", f"more than {self._options.max_recipients} recipients"), "to")
+        reverse_path = submission.envelope.reverse_path
+        if isinstance(reverse_path, Address):
+            return self.may_send_from(submission.identity, str(reverse_path))
+        return None
+
+    @staticmethod
+    def _fix(checked: Checked) -> bytes:
+        """The content as stored: 8-bit bodies re-encoded, so that any host takes it and the signature holds."""
+        header, body = checked.header, checked.body
+        if checked.eight_bit:
+            header, body = to_seven_bit(header, body)
+        return header + b"\r\n" + body
+
+    def _draft(self, submission: Submission, checked: Checked, content: bytes) -> NewMessage:
+        now = self._clock.now()
+        spool_id = new_spool_id(to_millis(now), self._entropy)
+        due = now if submission.send_at is None else max(now, submission.send_at)
+        return NewMessage(
+            id=spool_id,
+            tenant=submission.identity.tenant,
+            credential=submission.identity.id,
+            door=submission.door,
+            envelope=submission.envelope,
+            content=content,
+            prelude=None,
+            accepted_at=now,
+            expires_at=due + self._options.expire_after,
+            due=due,
+            stream=submission.stream,
+            tags=submission.tags,
+            metadata=submission.metadata,
+            received=self._received(submission, spool_id),
+            sign_as=self._signer.domain_for(checked.author.domain),
+            idempotency=submission.idempotency,
+        )
+
+    def _received(self, submission: Submission, spool_id: SpoolId) -> bytes:
+        origin = submission.origin
+        if origin is None:
+            return b""
+        recipients = submission.envelope.recipients
+        return received_field(
+            client_name=origin.name,
+            client_address=origin.address,
+            by=self._options.node_name,
+            protocol=origin.protocol,
+            spool_id=spool_id,
+            recipient=recipients[0].address if len(recipients) == 1 else None,
+            at=self._clock.now(),
+            hide_client=self._options.hide_client,
+        )
+
+    async def _sign(self, submission: Submission, message: NewMessage, author_domain: str) -> NewMessage:
+        if message.sign_as is None and author_domain not in self._unsigned_domains:
+            self._unsigned_domains.add(author_domain)
+            _log.warning("unsigned", domain=author_domain, remedy="add a [[signing.domain]] section")
+        if message.due > message.accepted_at:
+            return message
+        try:
+            prelude = await self._prelude.write(
+                message.content, message.received, message.sign_as, submission.door, author_domain
+            )
+        except KeyUnavailableError as error:
+            await self._alarms.start("dkim-key", error.domain, error.reason)
+            held = dict.fromkeys(range(len(message.envelope.recipients)), State.HELD)
+            return replace(message, initial=held, hold_reason=f"the DKIM key cannot be used: {error.reason}")
+        lease_to = self._lease(len(message.content))
+        return replace(message, prelude=prelude, lease_to=lease_to)
+
+    async def _commit(self, message: NewMessage) -> Accepted | Refusal:
+        begun = self._clock.monotonic()
+        try:
+            receipt = await self._spool.accept(message)
+        except IdempotencyConflictError:
+            text = "this Idempotency-Key was used before with other content"
+            return Refusal(reply(550, "5.5.4", text), "Idempotency-Key", conflict=True)
+        except SpoolFullError:
+            return Refusal(FULL)
+        except SpoolUnavailableError as error:
+            _log.error("accept-failed", error=repr(error))
+            return Refusal(UNAVAILABLE)
+        metrics.accept_seconds.observe(self._clock.monotonic() - begun)
+        if receipt.duplicate:
+            return await self._earlier(receipt.id)
+        _log.info("accepted", id=message.id, door=message.door.value, recipients=len(message.envelope.recipients))
+        for parcel in parcels_of(message, receipt):
+            self._hand_over(parcel)
+        return Accepted(
+            message.id,
+            tuple(
+                AcceptedDelivery(str(recipient.address), n, message.initial.get(n, State.WAITING))
+                for n, recipient in enumerate(message.envelope.recipients)
+            ),
+        )
+
+    async def _earlier(self, spool_id: SpoolId) -> Accepted | Refusal:
+        """The answer that was given when the key was first used."""
+        try:
+            view = await self._spool.message(spool_id)
+        except SpoolUnavailableError:
+            view = None
+        if view is None:
+            return Refusal(UNAVAILABLE)
+        deliveries = tuple(AcceptedDelivery(d.recipient or "", d.n, d.initial) for d in view.deliveries)
+        return Accepted(spool_id, deliveries, duplicate=True)
+
+
+def parcels_of(message: NewMessage, receipt: Receipt) -> list[Parcel]:
+    """The parcels of the deliveries leased at accept, one a next-hop domain."""
+    by_domain: dict[str, list[Duty]] = {}
+    for n in sorted(receipt.leased):
+        recipient = message.envelope.recipients[n]
+        duty = Duty(receipt.seq, n, message.id, message.tenant, recipient, 0, message.due)
+        by_domain.setdefault(recipient.address.domain, []).append(duty)
+    return [
+        Parcel(
+            seq=receipt.seq,
+            id=message.id,
+            tenant=message.tenant,
+            door=message.door,
+            reverse_path=message.envelope.reverse_path,
+            envelope=replace(message.envelope, recipients=tuple(duty.recipient for duty in duties)),
+            duties=tuple(duties),
+            size=len(message.content),
+            prelude=message.prelude,
+            received=message.received,
+            sign_as=message.sign_as,
+            accepted_at=message.accepted_at,
+            expires_at=message.expires_at,
+            stream=message.stream,
+            content=message.content,
+        )
+        for duties in by_domain.values()
+    ]

@@ -1,0 +1,54 @@
+"""The janitor: forgets content whose time is over, in small batches, so that no transaction grows long."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from relay.clock import Clock
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.spool.contract import Spool
+
+_log = Log("janitor")
+
+ROUND_SECONDS: Final = 60.0
+BATCH: Final = 200
+
+
+class Janitor:
+    """Owns one task."""
+
+    def __init__(self, spool: Spool, clock: Clock, keep_content: timedelta) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._keep_content = keep_content
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin the rounds."""
+        self._task = asyncio.create_task(self._run(), name="janitor")
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                forgotten = await self.round()
+            except SpoolUnavailableError as error:
+                _log.warning("round-failed", error=error)
+                forgotten = 0
+            if forgotten < BATCH:
+                await asyncio.sleep(ROUND_SECONDS)
+
+    async def round(self) -> int:
+        """One batch; the number of messages whose content was deleted."""
+        forgotten = await self._spool.forget(self._clock.now() - self._keep_content, BATCH)
+        if forgotten:
+            _log.info("forgotten", messages=forgotten)
+        return forgotten

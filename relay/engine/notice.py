@@ -1,0 +1,109 @@
+"""Notices: the DSN to the sender of an SMTP submission when a delivery failed for good (RFC 3464).
+
+A notice is a message of ours like any other: prepared by intake, signed, and accepted in the transaction
+that settles the failure. It goes out with the null path, and the null path never gets one (RFC 5321 §6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from relay.account.identity import Identity
+from relay.clock import Clock
+from relay.engine.submission import Refusal, Submission
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.mail.address import NULL_PATH, Address
+from relay.mail.envelope import Envelope, Notify, Recipient, Return
+from relay.policy.outcome import DecidedBy
+from relay.policy.state import State
+from relay.report.dsn import Action, Report, ReportRecipient, build_dsn
+from relay.spool.contract import Door, Duty, NewMessage, Parcel, Settlement, Spool
+
+_log = Log("notice")
+
+MAILER: Final = "mailer-daemon"
+
+
+class Notices:
+    """Writes DSNs. `prepare` is intake's: it adds what is missing and signs."""
+
+    def __init__(
+        self,
+        node_name: str,
+        spool: Spool,
+        clock: Clock,
+        prepare: Callable[[Submission], Awaitable[NewMessage | Refusal]],
+    ) -> None:
+        self._node_name = node_name
+        self._spool = spool
+        self._clock = clock
+        self._prepare = prepare
+
+    async def about(self, parcel: Parcel, failed: Sequence[tuple[Duty, Settlement]]) -> NewMessage | None:
+        """The DSN about these failures, None when nobody asked for one or there is nobody to tell."""
+        wanted = [(duty, settlement) for duty, settlement in failed if _asked(duty.recipient)]
+        if parcel.door is not Door.SMTP or not isinstance(parcel.reverse_path, Address) or not wanted:
+            return None
+        try:
+            return await self._write(parcel, parcel.reverse_path, wanted)
+        except Exception:  # noqa: BLE001 - the failure itself must be settled whatever its notice meets
+            _log.exception("notice-failed", id=parcel.id)
+            return None
+
+    async def _write(
+        self, parcel: Parcel, sender: Address, failed: Sequence[tuple[Duty, Settlement]]
+    ) -> NewMessage | None:
+        try:
+            original = parcel.content if parcel.content is not None else await self._spool.content(parcel.seq)
+        except (KeyError, SpoolUnavailableError):
+            original = b""
+        mailer = Address(MAILER, self._node_name)
+        report = Report(
+            sender=mailer,
+            to=sender,
+            reporting_mta=self._node_name,
+            arrived_at=parcel.accepted_at,
+            recipients=tuple(self._recipient(duty, settlement) for duty, settlement in failed),
+            original=(parcel.prelude or b"") + original,
+            full=parcel.envelope.ret is not Return.HEADERS,
+            envid=parcel.envelope.envid,
+        )
+        utf8 = sender.needs_smtputf8 or any(duty.recipient.address.needs_smtputf8 for duty, _ in failed)
+        submission = Submission(
+            door=Door.NOTICE,
+            identity=Identity(parcel.tenant, "", None, "notice", (self._node_name,)),
+            envelope=Envelope(NULL_PATH, (Recipient(sender),), smtputf8=utf8),
+            content=build_dsn(report),
+        )
+        notice = await self._prepare(submission)
+        if isinstance(notice, Refusal):
+            _log.error("notice-refused", id=parcel.id, reply=notice.reply)
+            return None
+        # It is accepted in a settlement, which grants no lease: the scheduler picks it up.
+        return replace(notice, lease_to=None)
+
+    def _recipient(self, duty: Duty, settlement: Settlement) -> ReportRecipient:
+        attempt = settlement.attempt
+        reply = attempt.outcome.reply if attempt is not None else None
+        remote = attempt is not None and attempt.outcome.decided_by is DecidedBy.REMOTE
+        host = attempt.outcome.host if attempt is not None else None
+        status = reply.status if reply is not None else "5.0.0"
+        if settlement.state is State.EXPIRED:
+            status = "5.4.7"  # RFC 3463 §3.5: delivery time expired; the 4.x.x was true of the last attempt only
+        return ReportRecipient(
+            final=duty.recipient.address,
+            orcpt=duty.recipient.orcpt,
+            action=Action.FAILED,
+            status=status,
+            diagnostic=str(reply) if reply is not None and remote else None,
+            remote_mta=host.exchanger if host is not None else None,
+            last_attempt_at=attempt.at if attempt is not None else self._clock.now(),
+            explanation=str(reply) if reply is not None else "",
+        )
+
+
+def _asked(recipient: Recipient) -> bool:
+    return recipient.notify is None or Notify.FAILURE in recipient.notify

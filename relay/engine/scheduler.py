@@ -1,0 +1,92 @@
+"""The scheduler: finds what is due and leases it for the dispatcher, as much as the window has room for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from relay.clock import Clock
+from relay.engine.dispatcher import Dispatcher
+from relay.engine.lease import Lease
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.spool.contract import Spool
+
+_log = Log("scheduler")
+
+POLL: Final = timedelta(seconds=1)
+"""How late work of other processes (a command, another worker) is noticed at most."""
+
+CLAIM_AT_ONCE: Final = 200
+"""Deliveries leased in one transaction."""
+
+
+class Scheduler:
+    """Owns one task; `wake` makes it look now."""
+
+    def __init__(self, spool: Spool, lease: Lease, dispatcher: Dispatcher, clock: Clock) -> None:
+        self._spool = spool
+        self._lease = lease
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._starved = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin looking for work."""
+        self._task = asyncio.create_task(self._run(), name="scheduler")
+
+    def wake(self) -> None:
+        """Look again now: something became due, or the window has room."""
+        self._wake.set()
+
+    def room_came(self) -> None:
+        """The window has room again; matters only if work was left waiting for it."""
+        if self._starved:
+            self._wake.set()
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                pause = await self._look()
+            except SpoolUnavailableError as error:
+                _log.warning("claim-failed", error=error)
+                pause = POLL
+            except Exception:  # noqa: BLE001 - the scheduler must outlive whatever one look meets
+                _log.exception("look-failed")
+                pause = POLL
+            if pause > timedelta():
+                await self._sleep(pause)
+
+    async def _sleep(self, pause: timedelta) -> None:
+        try:
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _look(self) -> timedelta:
+        """Claim what is due; returns how long nothing needs to be done."""
+        room = self._dispatcher.room
+        self._starved = room <= 0
+        if room <= 0 or not self._lease.holds():
+            return POLL
+        due = await self._spool.next_due()
+        now = self._clock.now()
+        if due is None or due > now:
+            return POLL if due is None else min(POLL, due - now)
+        limit = min(room, CLAIM_AT_ONCE)
+        parcels = await self._spool.claim(self._lease.incarnation, limit, self._dispatcher.full_domains())
+        for parcel in parcels:
+            if parcel.duties:
+                self._dispatcher.take(parcel)
+        return timedelta() if parcels else POLL

@@ -1,0 +1,83 @@
+"""The settler: collects settlements and commits them together; a session never waits for it.
+
+Settlements that the spool cannot take now are kept and tried again: until they are committed, the deliveries
+stay leased and in the window, so their number is bounded and nothing is sent twice while we live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from relay.engine.lease import Lease
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.spool.contract import Settlement, Spool
+
+_log = Log("settler")
+
+MAX_TOGETHER: Final = 200
+RETRY_SECONDS: Final = 1.0
+
+
+class Settler:
+    """Owns one task. `settled` is told how many deliveries left the window."""
+
+    def __init__(self, spool: Spool, lease: Lease, settled: Callable[[Sequence[Settlement]], None]) -> None:
+        self._spool = spool
+        self._lease = lease
+        self._settled = settled
+        self._waiting: list[Settlement] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin settling."""
+        self._task = asyncio.create_task(self._run(), name="settler")
+
+    def add(self, settlement: Settlement) -> None:
+        """Settle soon. Bounded by the window: only what is leased can be settled."""
+        self._waiting.append(settlement)
+        self._idle.clear()
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Wait until everything added so far is committed."""
+        await self._idle.wait()
+
+    async def stop(self) -> None:
+        """End the task; call `flush` first."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = self._waiting[:MAX_TOGETHER]
+                del self._waiting[: len(batch)]
+                await self._commit(batch)
+            self._idle.set()
+
+    async def _commit(self, batch: list[Settlement]) -> None:
+        while True:
+            try:
+                await self._spool.settle(self._lease.incarnation, batch)
+            except SpoolUnavailableError as error:
+                _log.warning("settle-failed", deliveries=len(batch), error=error)
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # noqa: BLE001 - one bad settlement must not stop all others
+                _log.exception("settle-broken", deliveries=len(batch))
+                if len(batch) == 1:
+                    return  # stays leased and counted: the next life of this worker tries the delivery again
+                for settlement in batch:
+                    await self._commit([settlement])
+                return
+            else:
+                self._settled(batch)
+                return
