@@ -1,0 +1,135 @@
+"""The HTTP door as an aiohttp application: routes, proof of keys, and one place where exceptions end.
+
+`add_api` puts the same routes into another application, so that the API and the web front can share an
+address. No exception reaches the wire: what is not a known failure is logged and answered as a bare 500.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final, TypedDict
+
+from aiohttp import web
+
+from relay.api.dependencies import ApiDependencies, ApiOptions
+from relay.api.guard import Guard
+from relay.api.messages import Messages
+from relay.api.openapi import describe
+from relay.api.operation import Operation
+from relay.api.probes import Probes
+from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
+from relay.api.queue import Queue
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+
+__all__ = ["SERVER_OPTIONS", "ApiDependencies", "ApiOptions", "add_api", "make_api"]
+
+
+class ServerOptions(TypedDict):
+    """Arguments of `aiohttp.web.AppRunner`."""
+
+    access_log: None
+    auto_decompress: bool
+    handler_cancellation: bool
+    lingering_time: float
+    keepalive_timeout: float
+
+
+# Compressed bodies are refused, so they need not be inflated while they are thrown away (S30). A client that
+# hangs up must not cancel an accept that may already be in its commit.
+SERVER_OPTIONS: Final = ServerOptions(
+    access_log=None, auto_decompress=False, handler_cancellation=False, lingering_time=3.0, keepalive_timeout=60.0
+)
+
+_log = Log("api")
+_AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_api(dependencies: ApiDependencies) -> web.Application:
+    """The API as an application of its own; run it with SERVER_OPTIONS."""
+    application = web.Application(middlewares=[_problems_for_the_rest])
+    add_api(application, dependencies)
+    return application
+
+
+def add_api(application: web.Application, dependencies: ApiDependencies) -> None:
+    """Put the API's routes into `application`; below /api/ everything else answers 404."""
+    guard = Guard(dependencies.accounts, dependencies.clock)
+    operations = (
+        *Messages(dependencies).operations(),
+        *Queue(dependencies).operations(),
+        *Probes(dependencies, guard).operations(),
+    )
+    document = json.dumps(describe(operations)).encode()
+
+    async def openapi(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=document, content_type="application/json", headers=dict(HEADERS))
+
+    methods: dict[str, list[str]] = {"/openapi.json": ["GET", "HEAD"]}
+    application.router.add_get("/openapi.json", openapi)
+    for operation in operations:
+        handler = _handler(operation, guard)
+        if operation.method == "GET":
+            application.router.add_get(operation.path, handler)
+        else:
+            application.router.add_route(operation.method, operation.path, handler)
+        methods.setdefault(operation.path, []).extend(["GET", "HEAD"] if operation.method == "GET" else ["POST"])
+    for path, allowed in methods.items():
+        application.router.add_route("*", path, _other_method(allowed))
+    application.router.add_route("*", "/api/{rest:.*}", _nothing)
+
+
+def _handler(operation: Operation, guard: Guard) -> _AioHandler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            answer = await _answer(operation, guard, request)
+        except SpoolUnavailableError as error:
+            _log.warning("spool-unavailable", operation=operation.name, error=error)
+            answer = from_unavailable(error)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:  # noqa: BLE001 - the one place where they end
+            _log.exception("request-failed", operation=operation.name)
+            answer = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something is broken here; it was logged.")
+        return answer.response() if isinstance(answer, Problem) else answer
+
+    return handle
+
+
+async def _answer(operation: Operation, guard: Guard, request: web.Request) -> web.Response | Problem:
+    if operation.open is not None:
+        return await operation.open(request)
+    if operation.keyed is None:
+        raise TypeError(f"operation {operation.name} has no handler")
+    identity = await guard.identify(request)
+    return identity if isinstance(identity, Problem) else await operation.keyed(request, identity)
+
+
+def _other_method(allowed: list[str]) -> _AioHandler:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return _not_allowed(allowed).response()
+
+    return handle
+
+
+async def _nothing(_request: web.Request) -> web.StreamResponse:
+    return not_found().response()
+
+
+def _not_allowed(allowed: list[str]) -> Problem:
+    headers = {"Allow": ", ".join(sorted(set(allowed)))}
+    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, "This is not done here.", headers=headers)
+
+
+@web.middleware
+async def _problems_for_the_rest(request: web.Request, handler: Any) -> web.StreamResponse:
+    """What aiohttp itself refuses, in our form."""
+    try:
+        answer: web.StreamResponse = await handler(request)
+    except web.HTTPException as error:
+        status = HTTPStatus(error.status)
+        problem = not_found() if status == HTTPStatus.NOT_FOUND else Problem(status, f"{status.phrase}.")
+        return problem.response()
+    return answer

@@ -1,0 +1,41 @@
+"""What the HTTP door is built from: the services behind it and the numbers that bound it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.account.identity import Accounts
+from relay.clock import Clock
+from relay.engine.submission import Intake
+from relay.ids import Entropy
+from relay.spool.contract import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """Sizes in octets, times in seconds."""
+
+    node_name: str
+    max_body: int = 40_000_000
+    max_recipients: int = 1000
+    bodies_in_flight: int = 80_000_000
+    """Octets of request bodies held at one moment; past it a request gets 503."""
+    body_deadline: float = 300.0
+    silence: float = 30.0
+    """The longest pause of a client inside its body."""
+    multiprocess_metrics: str | None = None
+    """The folder in which the workers share their metrics, None for one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDependencies:
+    """Built once by the node. `health` tells why the node is not ready, "" when all is well."""
+
+    intake: Intake
+    spool: Spool
+    accounts: Accounts
+    clock: Clock
+    entropy: Entropy
+    options: ApiOptions
+    health: tuple[Callable[[], str], ...] = ()

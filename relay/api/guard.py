@@ -1,0 +1,75 @@
+"""Who calls: the proof of a bearer key, and what may be asked from this machine without one.
+
+`X-Forwarded-For` and its kin are never believed here, so no forged header changes whom a limit counts (S50);
+their presence only takes away what loopback is trusted with.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from relay.account.credential import is_loopback
+from relay.account.identity import Accounts, Identity
+from relay.account.throttle import Throttle
+from relay.api.problem import Problem
+from relay.clock import Clock
+
+BAD_KEYS: Final = 20
+BAD_KEYS_SECONDS: Final = 60.0
+_MAX_KEY: Final = 256
+_FORWARDING: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_UNKNOWN_PEER: Final = "0.0.0.0"  # noqa: S104 - stands for "from elsewhere", nothing listens on it
+
+
+def peer_of(request: web.Request) -> str:
+    """The address at the other end of the connection, never what a header claims."""
+    return (request.remote or _UNKNOWN_PEER).partition("%")[0]
+
+
+def is_direct_loopback(request: web.Request) -> bool:
+    """Whether this machine itself asks, and not a proxy on it for somebody else."""
+    return is_loopback(peer_of(request)) and not any(name in request.headers for name in _FORWARDING)
+
+
+def throttle_subject(peer: str) -> str:
+    """What bad keys are counted by: an IPv4 address, or the /64 around an IPv6 one."""
+    address = ipaddress.ip_address(peer)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+class Guard:
+    """Proves bearer keys (RFC 6750) and slows down whoever guesses them."""
+
+    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+        self._accounts = accounts
+        self._bad_keys = Throttle(clock, BAD_KEYS, BAD_KEYS_SECONDS)
+
+    async def identify(self, request: web.Request) -> Identity | Problem:
+        """The caller, or why it is not known. Raises SpoolUnavailableError."""
+        subject = throttle_subject(peer_of(request))
+        wait = self._bad_keys.wait(subject)
+        if wait:
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong keys.", retry_after=math.ceil(wait))
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key:
+            return _unknown("This needs a key: Authorization: Bearer KEY.", 'Bearer realm="leak"')
+        peer = peer_of(request)
+        if is_loopback(peer) and not is_direct_loopback(request):
+            peer = _UNKNOWN_PEER
+        identity = await self._accounts.by_key(key, peer) if len(key) <= _MAX_KEY else None
+        if identity is None:
+            self._bad_keys.count(subject)
+            return _unknown("The key is not valid.", 'Bearer realm="leak", error="invalid_token"')
+        return identity
+
+
+def _unknown(detail: str, challenge: str) -> Problem:
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})

@@ -1,0 +1,182 @@
+"""Messages over HTTP: take one, tell the life of one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final, assert_never
+
+from aiohttp import web
+
+from relay.account.identity import Identity
+from relay.api.dependencies import ApiDependencies
+from relay.api.guard import peer_of
+from relay.api.models import (
+    AttemptLife,
+    EventLife,
+    ExchangeLife,
+    MessageAccepted,
+    MessageLife,
+    MessageRequest,
+    RecipientAccepted,
+    RecipientLife,
+)
+from relay.api.operation import Operation, json_answer
+from relay.api.posted import Posted, field_of, read_posted
+from relay.api.problem import FieldError, Problem, from_refusal, not_found
+from relay.api.request_body import BodyReader
+from relay.engine.submission import Accepted, Origin, Refusal, Submission
+from relay.ids import SpoolId, delivery_id, is_spool_id
+from relay.spool.contract import Door, Idempotency, MessageView
+
+_KEY = re.compile(r"[!-~]{1,255}")
+_LARGE: Final = 256 * 1024
+"""Octets from which a body is parsed and composed in a thread."""
+
+
+class Messages:
+    """The operations on messages."""
+
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._intake = dependencies.intake
+        self._spool = dependencies.spool
+        self._entropy = dependencies.entropy
+        self._max_recipients = dependencies.options.max_recipients
+        self._bodies = BodyReader(dependencies.options)
+        self._submitting: set[asyncio.Task[Accepted | Refusal]] = set()
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What this part adds to the API."""
+        return (
+            Operation(
+                "postMessage",
+                "POST",
+                "/api/v1/messages",
+                "Take a message: the answer comes after it was committed to the spool.",
+                MessageAccepted,
+                (400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507),
+                keyed=self.post,
+                success=202,
+                request=MessageRequest,
+                idempotent=True,
+            ),
+            Operation(
+                "getMessage",
+                "GET",
+                "/api/v1/messages/{id}",
+                "The life of a message: recipients, attempts with transcripts, events.",
+                MessageLife,
+                (401, 404, 429, 503),
+                keyed=self.get,
+            ),
+        )
+
+    async def post(self, request: web.Request, identity: Identity) -> web.Response | Problem:
+        """Take a message."""
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not _KEY.fullmatch(key):
+            error = FieldError("Idempotency-Key", "write 1 to 255 visible ASCII characters")
+            return Problem(HTTPStatus.BAD_REQUEST, "The Idempotency-Key is not valid.", (error,))
+        async with self._bodies.reading(request) as body:
+            if isinstance(body, Problem):
+                return body
+            posted = await self._read(body)
+            if isinstance(posted, Problem):
+                return posted
+            submission = _submission(posted, identity, request, key)
+            answer = await self._submit(submission)
+        match answer:
+            case Accepted():
+                return _accepted(answer)
+            case Refusal():
+                return from_refusal(replace(answer, field=field_of(answer.field, posted.request)))
+            case _:
+                assert_never(answer)
+
+    async def get(self, request: web.Request, identity: Identity) -> web.Response | Problem:
+        """The life of a message."""
+        message = request.match_info["id"]
+        if not is_spool_id(message):
+            return not_found()
+        view = await self._spool.message(SpoolId(message), identity.tenant)
+        if view is None or view.tenant_id != identity.tenant:
+            return not_found()
+        return json_answer(_life(view))
+
+    async def _submit(self, submission: Submission) -> Accepted | Refusal:
+        """An accept may be inside its commit, so nothing that ends the request may end it."""
+        task = asyncio.create_task(self._intake.submit(submission))
+        self._submitting.add(task)
+        task.add_done_callback(self._submitting.discard)
+        return await asyncio.shield(task)
+
+    async def _read(self, body: bytes | bytearray) -> Posted | Problem:
+        if len(body) < _LARGE:
+            return read_posted(body, self._max_recipients, self._entropy)
+        return await asyncio.to_thread(read_posted, body, self._max_recipients, self._entropy)
+
+
+def _submission(posted: Posted, identity: Identity, request: web.Request, key: str | None) -> Submission:
+    return Submission(
+        door=Door.HTTP,
+        identity=identity,
+        envelope=posted.envelope,
+        content=posted.content,
+        origin=Origin(peer_of(request), "", "HTTPS" if request.secure else "HTTP"),
+        tags=tuple(posted.request.tags),
+        metadata=posted.request.metadata,
+        send_at=posted.request.send_at,
+        idempotency=None if key is None else Idempotency(key, posted.digest),
+    )
+
+
+def _accepted(answer: Accepted) -> web.Response:
+    recipients = [
+        RecipientAccepted(address=d.address, delivery_id=delivery_id(answer.id, d.n), state=d.state.label)
+        for d in answer.deliveries
+    ]
+    return json_answer(MessageAccepted(id=answer.id, recipients=recipients), HTTPStatus.ACCEPTED)
+
+
+def _life(view: MessageView) -> MessageLife:
+    return MessageLife(
+        id=view.id,
+        created_at=view.accepted_at,
+        expires_at=view.expires_at,
+        stream=view.stream,
+        tags=list(view.tags),
+        metadata=dict(view.metadata),
+        size=view.size,
+        recipients=[
+            RecipientLife(
+                address=d.recipient,
+                delivery_id=delivery_id(view.id, d.n),
+                state=d.state.label,
+                attempts=d.attempts,
+                next_due=d.due,
+            )
+            for d in view.deliveries
+        ],
+        attempts=[
+            AttemptLife(
+                delivery_id=delivery_id(view.id, a.n),
+                number=a.number,
+                at=a.at,
+                detail=dict(a.detail),
+                transcript=[ExchangeLife(millis=e.millis, speaker=e.speaker, text=e.text) for e in a.transcript],
+            )
+            for a in view.attempts
+        ],
+        events=[
+            EventLife(
+                cursor=e.cursor,
+                at=e.at,
+                kind=e.kind.label,
+                delivery_id=None if e.n is None else delivery_id(view.id, e.n),
+                detail=dict(e.detail),
+            )
+            for e in view.events
+        ],
+    )

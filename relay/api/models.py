@@ -1,0 +1,207 @@
+"""The documents of the HTTP API as pydantic models: what comes in is checked by them, /openapi.json is made of them.
+
+Everything is strict: an unknown field, a number where a string belongs or a time without a zone is refused
+with the field's name (S31). The parser itself refuses documents nested deeper than 200.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from relay.api.mailbox import Mailbox, parse_mailbox
+
+_NO_LINE_ENDS = str.maketrans("", "", "\r\n")
+
+
+def _decode(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("write the octets in base64, as a string")
+    try:
+        return base64.b64decode(value.translate(_NO_LINE_ENDS), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("this is not base64 (RFC 4648 §4)") from None
+
+
+def _mailbox(value: object) -> Mailbox:
+    if not isinstance(value, str):
+        raise ValueError('write an address, as in "ann@example.org" or "Ann <ann@example.org>"')
+    return parse_mailbox(value)
+
+
+# The serialisers serve one purpose: the digest by which a repeated request is recognised.
+Octets = Annotated[
+    bytes,
+    BeforeValidator(_decode),
+    PlainSerializer(lambda value: hashlib.sha256(value).hexdigest(), return_type=str),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+MailboxText = Annotated[
+    Mailbox,
+    PlainValidator(_mailbox),
+    PlainSerializer(lambda value: [value.name, str(value.address)], return_type=list[str]),
+    WithJsonSchema({"type": "string", "examples": ["ann@example.org", "Ann <ann@example.org>"]}),
+]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[ -~]+$")]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AttachmentRequest(_Request):
+    """A file to send along."""
+
+    filename: str = Field(min_length=1, max_length=255, description="The name shown to the recipient.")
+    content_type: str = Field("application/octet-stream", max_length=255, description="A media type.")
+    content: Octets = Field(description="The file's octets in base64.")
+
+
+class MessageRequest(_Request):
+    """A message to send: composed from its fields, or `raw` as it is."""
+
+    from_: MailboxText = Field(alias="from", description="Author and reverse-path.")
+    to: list[MailboxText] = Field(default=[], max_length=10_000, description="Shown recipients.")
+    cc: list[MailboxText] = Field(default=[], max_length=10_000, description="Shown as Cc.")
+    bcc: list[MailboxText] = Field(default=[], max_length=10_000, description="In the envelope only.")
+    reply_to: MailboxText | None = Field(None, description="Where answers go.")
+    subject: str = Field("", max_length=2000)
+    text: str | None = Field(None, description="The plain text body.")
+    html: str | None = Field(None, description="The HTML body.")
+    headers: dict[str, str] = Field(default={}, max_length=100, description="Further header fields.")
+    attachments: list[AttachmentRequest] = Field(default=[], max_length=100)
+    raw: Octets | None = Field(
+        None, description="A whole message in base64, with CRLF line ends; excludes the composing fields."
+    )
+    tags: list[Tag] = Field(default=[], max_length=20, description="Labels to find messages by.")
+    metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=50, description="Kept, never sent.")
+    send_at: AwareDatetime | None = Field(None, description="Not before this time, with its zone.")
+
+
+class RecipientAccepted(BaseModel):
+    """A recipient of a message that was just taken."""
+
+    address: str
+    delivery_id: str
+    state: str
+
+
+class MessageAccepted(BaseModel):
+    """The promise: the message is committed to the spool."""
+
+    id: str
+    recipients: list[RecipientAccepted]
+
+
+class RecipientLife(BaseModel):
+    """Where the duty toward one recipient stands; `address` is null once it was erased."""
+
+    address: str | None
+    delivery_id: str
+    state: str
+    attempts: int
+    next_due: datetime | None
+
+
+class ExchangeLife(BaseModel):
+    """One line of a transcript: milliseconds since the attempt began, "we", "they" or "net", and what was said."""
+
+    millis: int
+    speaker: str
+    text: str
+
+
+class AttemptLife(BaseModel):
+    """One try on one host."""
+
+    delivery_id: str
+    number: int
+    at: datetime
+    detail: dict[str, Any]
+    transcript: list[ExchangeLife]
+
+
+class EventLife(BaseModel):
+    """One fact; `delivery_id` is null when it concerns the whole message."""
+
+    cursor: int
+    at: datetime
+    kind: str
+    delivery_id: str | None
+    detail: dict[str, Any]
+
+
+class MessageLife(BaseModel):
+    """The whole life of a message."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    stream: str
+    tags: list[str]
+    metadata: dict[str, str]
+    size: int
+    recipients: list[RecipientLife]
+    attempts: list[AttemptLife]
+    events: list[EventLife]
+
+
+class LaneSummary(BaseModel):
+    """What waits for one domain."""
+
+    domain: str
+    waiting: int
+    leased: int
+    held: int
+    oldest: datetime | None
+    next_due: datetime | None
+
+
+class QueueSummary(BaseModel):
+    """The caller's unfinished deliveries by domain, and their sums."""
+
+    waiting: int
+    leased: int
+    held: int
+    lanes: list[LaneSummary]
+
+
+class ProbeAnswer(BaseModel):
+    """The node's answer to a probe."""
+
+    state: str
+
+
+class FieldErrorDocument(BaseModel):
+    """One complaint about one field."""
+
+    field: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldErrorDocument] = []
+    enhanced_code: str = ""

@@ -1,0 +1,78 @@
+"""Reading a request's body: capped before it is parsed, timed, never inflated, and bounded over all requests.
+
+A body that is too large is refused by its declared length, or at the octet past the cap (S31). Compressed
+bodies are refused, so there is no bomb to defuse (S30).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
+
+from relay.api.dependencies import ApiOptions
+from relay.api.problem import Problem
+
+
+class BodyReader:
+    """Reads bodies for all requests of one process."""
+
+    def __init__(self, options: ApiOptions) -> None:
+        self._cap = options.max_body
+        self._room = max(options.bodies_in_flight, options.max_body)
+        self._deadline = options.body_deadline
+        self._silence = options.silence
+
+    @asynccontextmanager
+    async def reading(self, request: web.Request) -> AsyncIterator[bytes | bytearray | Problem]:
+        """The body, or why there is none; its room is given back when the context ends."""
+        held = bytearray()
+        try:
+            refusal = self._refuse_early(request) or await self._fill(request, held)
+            yield held if refusal is None else refusal
+        finally:
+            self._room += len(held)
+
+    def _refuse_early(self, request: web.Request) -> Problem | None:
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not taken.", close=True)
+        if request.content_type != "application/json" or (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+            return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8.")
+        if (request.content_length or 0) > self._cap:
+            return self._too_large()
+        if (request.content_length or 0) > self._room:
+            return _no_room()
+        return None
+
+    async def _fill(self, request: web.Request, held: bytearray) -> Problem | None:
+        """Read into `held`; whatever lies in it has been taken from the room."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                while True:
+                    async with asyncio.timeout(self._silence):
+                        chunk = await request.content.readany()
+                    if not chunk:
+                        return None
+                    if len(held) + len(chunk) > self._cap:
+                        return self._too_large()
+                    if len(chunk) > self._room:
+                        return _no_room()
+                    self._room -= len(chunk)
+                    held += chunk
+        except TimeoutError:
+            return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", close=True)
+        except (ClientError, HttpProcessingError, ConnectionError):
+            return Problem(HTTPStatus.BAD_REQUEST, "The body broke off.", close=True)
+
+    def _too_large(self) -> Problem:
+        detail = f"The body is larger than {self._cap} octets."
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, close=True)
+
+
+def _no_room() -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at once.", retry_after=1, close=True)
