@@ -1,0 +1,65 @@
+"""A running front for tests: a real server on loopback, a real database, the client contract behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from aiohttp import web
+
+from relay.clock import Clock
+from relay.database.sqlite import SqliteDatabase
+from relay.ids import SeededEntropy
+from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
+from web.app import make_app
+from web.letters import DatabaseLetterStore
+from web.options import FrontOptions
+
+OPTIONS = FrontOptions(
+    base_url="http://leak.lab.test",
+    sender_domain="leak.lab.test",
+    form_key=b"f" * 32,
+    link_key=b"l" * 32,
+    limits=False,
+    hand_over_every=timedelta(milliseconds=50),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Where it listens, and what stands behind it."""
+
+    url: str
+    relay: RelayInMemory
+    database: SqliteDatabase
+    store: DatabaseLetterStore
+
+
+@asynccontextmanager
+async def running_front(
+    folder: Path, clock: Clock | None = None, options: FrontOptions = OPTIONS, relay: RelayInMemory | None = None
+) -> AsyncIterator[Front]:
+    """A front on a free port of 127.0.0.1, its database in `folder`."""
+    relay = relay or RelayInMemory()
+    database = await SqliteDatabase.open(folder / "front.db")
+    store = DatabaseLetterStore(database)
+    app = make_app(options, relay, store, clock or HandClock(), SeededEntropy(7))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)
+        await site.start()
+        port = runner.addresses[0][1]
+        yield Front(f"http://127.0.0.1:{port}", relay, database, store)
+    finally:
+        await runner.cleanup()
+        await database.close()
+
+
+def with_limits() -> FrontOptions:
+    """The usual options with limits."""
+    return replace(OPTIONS, limits=True)

@@ -1,0 +1,66 @@
+"""A relay for tests of its customers: the whole client contract, with a world of addresses a test can set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from relay.client.contract import AddressCheck, Letter, LetterAccepted, LetterRefused, LetterState
+from relay.errors import SpoolUnavailableError
+from relay.mail.address import AddressError, parse_address
+
+
+class RelayInMemory:
+    """Keeps what it took in `letters`, one entry a key; `arrivals` counts every call of `submit`."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, Letter] = {}
+        self.states: dict[str, LetterState] = {}
+        self.arrivals = 0
+        self.refusal: LetterRefused | None = None
+        self.unavailable = False
+        self.domains: dict[str, str] = {"gone.test": "no-domain", "null.test": "null-mx", "bare.test": "no-host"}
+        self.suggestions: dict[str, str] = {}
+        self.silent_domains: set[str] = set()
+
+    async def check(self, address: str) -> AddressCheck:
+        """As the contract says; `domains` tells what is wrong with a domain."""
+        try:
+            text = str(parse_address(address))
+        except AddressError:
+            return AddressCheck(address, ok=False, reason="syntax")
+        domain = text.rpartition("@")[2]
+        suggestion = self.suggestions.get(text, "")
+        if domain in self.silent_domains:
+            return AddressCheck(text, ok=True, unknown=True)
+        if domain in self.domains:
+            return AddressCheck(text, ok=False, reason=self.domains[domain], suggestion=suggestion)
+        return AddressCheck(text, ok=True, suggestion=suggestion)
+
+    async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
+        """As the contract says, unless `refusal` or `unavailable` is set."""
+        self.arrivals += 1
+        if self.unavailable:
+            raise SpoolUnavailableError("set by a test")
+        if self.refusal is not None:
+            return self.refusal
+        self.letters.setdefault(letter.idempotency_key, letter)
+        message_id = f"m-{letter.idempotency_key}"
+        self.states.setdefault(message_id, LetterState("waiting", 0, datetime(2026, 11, 21, tzinfo=UTC), None))
+        return LetterAccepted(message_id)
+
+    async def state(self, message_id: str) -> LetterState | None:
+        """What a test put into `states`."""
+        if self.unavailable:
+            raise SpoolUnavailableError("set by a test")
+        return self.states.get(message_id)
+
+    def preview(self, letter: Letter) -> Mapping[str, str]:
+        """The fields a reader sees."""
+        sender, recipient = parse_address(letter.sender), parse_address(letter.recipient)
+        return {"From": f"{letter.sender_name} <{sender}>", "To": str(recipient), "Subject": letter.subject}
+
+    def settle(self, state: str, *, attempts: int = 1, next_due: datetime | None = None) -> None:
+        """Put every message into `state`."""
+        for message_id in self.states:
+            self.states[message_id] = LetterState(state, attempts, datetime(2026, 11, 21, tzinfo=UTC), next_due)

@@ -1,0 +1,122 @@
+"""The front as an aiohttp application: routes, pages for errors, and the courier's life.
+
+It is mounted at the root, and the relay's API may be added to the same application: the relay's own paths
+(`/api/`, `/u/`, `/healthz` …) are neither routed here nor given our error pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from relay.client.contract import RelayClient
+from relay.clock import Clock
+from relay.errors import SpoolUnavailableError
+from relay.ids import Entropy
+from relay.log import Log
+from web.catalogue import Language, load_words
+from web.client_address import ClientAddressReader
+from web.courier import Courier, Rounds
+from web.letters import LetterStore
+from web.limits import LetterLimits
+from web.mail import MailWriter
+from web.options import FrontOptions
+from web.pages import Pages, Parts
+from web.preview import PreviewTokens
+from web.render import Renderer, make_templates
+from web.requests import ForeignFormError, UnreadableFormError, language_of
+
+__all__ = ["FrontOptions", "make_app"]
+
+_RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/admin")
+
+_log = Log("front")
+
+
+def make_app(
+    options: FrontOptions, relay: RelayClient, letters: LetterStore, clock: Clock, entropy: Entropy
+) -> web.Application:
+    """The front. Its start-up makes the tables and begins the courier's rounds; its clean-up ends them.
+
+    Raises ValueError for a trusted proxy that is no network. Serve it without an access log.
+    """
+    templates = make_templates()
+    renderer = Renderer(templates, load_words(), https=options.is_https)
+    courier = Courier(relay, letters, clock, entropy, Rounds(options.hand_over_every, options.status_kept))
+    parts = Parts(
+        options=options,
+        relay=relay,
+        store=letters,
+        courier=courier,
+        clock=clock,
+        tokens=PreviewTokens(options, clock, entropy),
+        writer=MailWriter(options, templates),
+        renderer=renderer,
+        addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
+        limits=LetterLimits(clock, entropy) if options.limits else None,
+    )
+    app = web.Application(middlewares=[_error_pages(renderer)])
+    app.add_routes(front_routes(Pages(parts)))
+    app.cleanup_ctx.append(_courier_life(letters, courier))
+    return app
+
+
+def front_routes(pages: Pages) -> list[web.RouteDef]:
+    """Every route of the front, with and without a language before it."""
+    routes = [
+        web.get("/robots.txt", pages.robots),
+        web.get("/static/{digest}/{name}", pages.asset),
+    ]
+    for prefix in ("", *(f"/{language.value}" for language in Language)):
+        routes += [
+            web.get(f"{prefix}/", pages.compose),
+            web.post(f"{prefix}/", pages.compose_again),
+            web.get(f"{prefix}/preview", pages.back_to_compose),
+            web.post(f"{prefix}/preview", pages.preview),
+            web.get(f"{prefix}/s/{{secret}}", pages.status),
+        ]
+    return routes + [web.get(f"/{language.value}", pages.back_to_compose) for language in Language]
+
+
+def _courier_life(letters: LetterStore, courier: Courier) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        await letters.prepare()
+        await courier.start()
+        yield
+        await courier.stop()
+
+    return life
+
+
+def _error_pages(renderer: Renderer) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(_RELAY_PATHS):
+            return await handler(request)
+        language = language_of(request)
+        try:
+            return await handler(request)
+        except ForeignFormError:
+            return renderer.notice("refused", language, HTTPStatus.FORBIDDEN)
+        except UnreadableFormError:
+            return renderer.notice("unreadable", language, HTTPStatus.BAD_REQUEST)
+        except SpoolUnavailableError as error:
+            _log.warning("store-unavailable", why=str(error))
+            return renderer.notice("unavailable", language, HTTPStatus.SERVICE_UNAVAILABLE)
+        except web.HTTPException as error:
+            kind = "not_found" if error.status == HTTPStatus.NOT_FOUND else "unreadable"
+            response = renderer.notice(kind, language, error.status)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+        except ConnectionError:
+            raise
+        except Exception:  # noqa: BLE001 - a visitor gets a page in their language, the log gets the rest
+            _log.exception("page-broke", path=request.path.split("/s/")[0])
+            return renderer.notice("broken", language, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    return middleware

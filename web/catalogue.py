@@ -1,0 +1,111 @@
+"""The words of every page and of the letters, in each language, read once from `words/*.toml`.
+
+A key that is missing raises KeyError at once; tests hold the languages to the same keys and placeholders.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+_FOLDER: Final = Path(__file__).parent / "words"
+_QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
+_LONGEST_HEADER: Final = 500
+_BEFORE_MARK: Final = re.compile(r" (?=[;:!?»%])")
+_AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
+
+
+class Language(StrEnum):
+    """A language of the front; the value is its BCP 47 tag and its path prefix."""
+
+    EN = "en"
+    FR = "fr"
+
+    @property
+    def other(self) -> Language:
+        """The language the switch leads to."""
+        return Language.FR if self is Language.EN else Language.EN
+
+
+_TAGS: Final = frozenset(language.value for language in Language)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one language."""
+
+    language: Language
+    texts: Mapping[str, str]
+    months: tuple[str, ...]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text of `key` with its placeholders filled in; KeyError if there is none."""
+        text = self.texts[key]
+        return text.format(**values) if values else text
+
+    def moment(self, at: datetime) -> str:
+        """A time as a reader sees it: day, month, hour and minute in UTC."""
+        at = at.astimezone(UTC)
+        values = {"day": at.day, "month": self.months[at.month - 1], "hour": f"{at:%H}", "minute": f"{at:%M}"}
+        return self("time.moment", **values)
+
+    def about(self, span: timedelta) -> str:
+        """A span as "about five minutes" would say it: minutes rounded up to five, then hours."""
+        minutes = max(1, -(-int(span.total_seconds()) // 60))
+        if minutes < 5:
+            return self("time.minute") if minutes == 1 else self("time.minutes", count=minutes)
+        rounded = -(-minutes // 5) * 5
+        if rounded < 60:
+            return self("time.minutes", count=rounded)
+        hours = -(-minutes // 60)
+        return self("time.hour") if hours == 1 else self("time.hours", count=hours)
+
+
+def load_words(folder: Path = _FOLDER) -> dict[Language, Words]:
+    """Every language's words. Raises OSError or tomllib.TOMLDecodeError if the installation is damaged."""
+    return {language: _load(language, folder / f"{language.value}.toml") for language in Language}
+
+
+def _load(language: Language, path: Path) -> Words:
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    months = tuple(str(month) for month in tables.pop("months"))
+    texts = dict(_flatten("", tables))
+    if language is Language.FR:
+        texts = {key: _french_spaces(text) for key, text in texts.items()}
+    return Words(language, texts, months)
+
+
+def _flatten(prefix: str, tables: Mapping[str, Any]) -> list[tuple[str, str]]:
+    flat: list[tuple[str, str]] = []
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            flat += _flatten(f"{prefix}{key}.", value)
+        else:
+            flat.append((prefix + key, str(value)))
+    return flat
+
+
+def _french_spaces(text: str) -> str:
+    """Spaces before high marks and inside guillemets never break the line."""
+    return _AFTER_QUOTE.sub("\u00a0", _BEFORE_MARK.sub("\u00a0", text))
+
+
+def choose_language(accept_language: str) -> Language:
+    """The best of our languages for an Accept-Language header (RFC 9110 §12.5.4); English if it names none."""
+    best, best_quality = Language.EN, 0.0
+    for item in accept_language[:_LONGEST_HEADER].lower().split(","):
+        tag, _, parameters = item.strip().partition(";")
+        name = tag.strip().partition("-")[0]
+        match = _QUALITY.fullmatch(parameters.strip()) if parameters else None
+        if name not in _TAGS or (parameters and match is None):
+            continue
+        quality = float(match[1]) if match else 1.0
+        if quality > best_quality:
+            best, best_quality = Language(name), quality
+    return best

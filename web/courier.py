@@ -1,0 +1,147 @@
+"""The courier hands letters over to the relay: at once when they are sent, and again until it has them.
+
+A letter is committed to the front's table before anybody is told that it was sent; from then on the courier
+owes it to the relay, with the letter's id as idempotency key, so that a repeated hand-over makes no second
+mail (the relay remembers a key for 24 hours). A crash at any point leaves the letter due again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from relay.client.contract import LetterAccepted, LetterRefused, RelayClient
+from relay.clock import Clock
+from relay.errors import SpoolUnavailableError
+from relay.ids import Entropy
+from relay.log import Log
+from web.letters import LetterStore, NewLetter, PendingLetter
+
+FIRST_LOOK: Final = timedelta(seconds=10)
+"""When the rounds first look at a letter that was just added: the hand-over at once comes before."""
+
+_HAND_OVER_TIMEOUT: Final = 30.0
+_CLAIM: Final = timedelta(minutes=2)
+_BATCH: Final = 16
+_IN_FLIGHT: Final = 64
+_SHORTEST_WAIT: Final = timedelta(seconds=5)
+_LONGEST_WAIT: Final = timedelta(minutes=5)
+_GIVE_UP: Final = timedelta(days=5)
+_FORGET_EVERY: Final = 3600.0
+_FORGET_BATCH: Final = 500
+_STOP_TIMEOUT: Final = 5.0
+
+_log = Log("courier")
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How often the courier looks for letters, and how long a status link works."""
+
+    every: timedelta
+    status_kept: timedelta
+
+
+class Courier:
+    """Owns the tasks that hand letters over; `start` and `stop` belong to the application."""
+
+    def __init__(self, relay: RelayClient, store: LetterStore, clock: Clock, entropy: Entropy, rounds: Rounds) -> None:
+        self._relay = relay
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._rounds = rounds
+        self._loop: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._next_forgetting = clock.monotonic()
+
+    async def start(self) -> None:
+        """Begin the rounds; letters left by an earlier run are handed over first."""
+        self._loop = asyncio.create_task(self._go_round(), name="web courier")
+
+    async def stop(self) -> None:
+        """End the rounds, wait a moment for hand-overs under way; what remains is due at the next start."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=_STOP_TIMEOUT)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def send(self, letter: NewLetter, patience: timedelta) -> bool:
+        """Keep `letter` durably and hand it over, waiting at most `patience` for the latter.
+
+        False if the same letter was sent before. Raises SpoolUnavailableError if it could not be kept.
+        """
+        now = self._clock.now()
+        if not await self._store.add(letter, now, now + FIRST_LOOK):
+            return False
+        if len(self._under_way) < _IN_FLIGHT:
+            task = asyncio.create_task(self._hand_over(PendingLetter(letter.mail, 1, now)), name="web hand-over")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            await asyncio.wait({task}, timeout=patience.total_seconds())
+        return True
+
+    async def _go_round(self) -> None:
+        while True:
+            try:
+                await self.make_round()
+            except SpoolUnavailableError as error:
+                _log.warning("round-failed", why=str(error))
+            except Exception:  # noqa: BLE001 - the rounds keep a promise and never end before the application
+                _log.exception("round-failed")
+            await asyncio.sleep(self._rounds.every.total_seconds())
+
+    async def make_round(self) -> int:
+        """Hand over every letter that is due, forget old ones once an hour; how many letters were tried."""
+        tried = 0
+        while letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH):
+            await asyncio.gather(*(self._hand_over(letter) for letter in letters))
+            tried += len(letters)
+        if self._clock.monotonic() >= self._next_forgetting:
+            self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
+            before = self._clock.now() - self._rounds.status_kept
+            while await self._store.forget(before, _FORGET_BATCH) == _FORGET_BATCH:
+                pass
+        return tried
+
+    async def _hand_over(self, letter: PendingLetter) -> None:
+        try:
+            outcome = await self._submit(letter)
+            match outcome:
+                case LetterAccepted():
+                    await self._store.note_handed_over(letter.id, outcome.id)
+                    _log.info("letter-handed-over", message=outcome.id, attempts=letter.attempts)
+                case LetterRefused():
+                    await self._note_refusal(letter, outcome)
+        except SpoolUnavailableError as error:
+            # The row keeps its due time, so another round finds it.
+            _log.warning("hand-over-not-noted", attempts=letter.attempts, why=str(error))
+
+    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused:
+        try:
+            async with asyncio.timeout(_HAND_OVER_TIMEOUT):
+                return await self._relay.submit(letter.mail)
+        except TimeoutError:
+            return LetterRefused(temporary=True, reason="hand-over timed out")
+        except SpoolUnavailableError as error:
+            return LetterRefused(temporary=True, reason=str(error))
+        except Exception:  # noqa: BLE001 - whatever broke in between, the letter is still owed
+            _log.exception("hand-over-broke", attempts=letter.attempts)
+            return LetterRefused(temporary=True, reason="hand-over broke")
+
+    async def _note_refusal(self, letter: PendingLetter, refusal: LetterRefused) -> None:
+        now = self._clock.now()
+        if not refusal.temporary or now - letter.created > _GIVE_UP:
+            await self._store.note_refused(letter.id)
+            _log.warning("letter-refused", attempts=letter.attempts, why=refusal.reason)
+            return
+        longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2 ** min(letter.attempts - 1, 10))
+        wait = longest * (0.5 + self._entropy.uniform() / 2)
+        await self._store.postpone(letter.id, now + wait)
+        _log.info("letter-postponed", attempts=letter.attempts, why=refusal.reason)

@@ -1,0 +1,99 @@
+"""From what was typed to a letter that may be previewed: pure, the address' check comes in as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from relay.client.contract import AddressCheck
+from web.plain_text import clean_line, clean_message
+from web.pseudonym import screen_pseudonym
+from web.signature import Signature
+
+MAX_MESSAGE: Final = 2000
+_LONGEST_ADDRESS: Final = 320
+_SIGNATURES: Final = frozenset(signature.value for signature in Signature)
+_REASONS: Final = frozenset({"syntax", "no-domain", "null-mx", "no-host"})
+
+
+class Field(StrEnum):
+    """A field of the compose form, by the name it posts."""
+
+    TO = "to"
+    SIGNATURE = "signature"
+    PSEUDONYM = "pseudonym"
+    MESSAGE = "message"
+    RULES = "rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What somebody typed, cleaned but not judged; also what the form shows again."""
+
+    to: str = ""
+    signature: str = ""
+    pseudonym: str = ""
+    message: str = ""
+    rules: bool = False
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> Form:
+        """The form in posted `fields`; missing fields are empty, unknown ones ignored."""
+        return cls(
+            to=clean_line(fields.get("to", ""))[: _LONGEST_ADDRESS + 1],
+            signature=fields.get("signature", "")[:40],
+            pseudonym=clean_line(fields.get("pseudonym", ""))[:200],
+            message=clean_message(fields.get("message", "")),
+            rules=fields.get("rules") == "on",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A letter that may be sent. Built by `judge` or from a token that this program signed."""
+
+    recipient: str
+    signature: Signature
+    pseudonym: str
+    message: str
+
+    def form(self) -> Form:
+        """The form that makes this draft, to be edited again."""
+        return Form(self.recipient, self.signature.value, self.pseudonym, self.message, rules=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to correct; `reason` names the text `problem.<reason>` of the catalogue."""
+
+    field: Field
+    reason: str
+    suggestion: str = ""
+    """A whole address that may have been meant."""
+
+
+def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]:
+    """The draft, or all that is wrong in the order of the form. `check` is None if no address was typed."""
+    problems: list[Problem] = []
+    if check is None:
+        problems.append(Problem(Field.TO, "to-missing"))
+    elif not check.ok and not check.unknown:
+        reason = check.reason if check.reason in _REASONS else "syntax"
+        problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
+    if not form.message.strip():
+        problems.append(Problem(Field.MESSAGE, "message-missing"))
+    elif len(form.message) > MAX_MESSAGE:
+        problems.append(Problem(Field.MESSAGE, "message-long"))
+    if form.signature not in _SIGNATURES:
+        problems.append(Problem(Field.SIGNATURE, "signature-missing"))
+    if form.pseudonym:
+        fault = screen_pseudonym(form.pseudonym, form.to.rpartition("@")[2])
+        if fault is not None:
+            problems.append(Problem(Field.PSEUDONYM, f"pseudonym-{fault.value}"))
+    if not form.rules:
+        problems.append(Problem(Field.RULES, "rules-missing"))
+    if problems or check is None:
+        return tuple(problems)
+    return Draft(check.address, Signature(form.signature), form.pseudonym, form.message)

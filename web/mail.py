@@ -1,0 +1,76 @@
+"""The mail that a draft makes: the preview and the sent letter come from the same value.
+
+It holds what the writer typed, the signature's words and one footer for everybody; nothing in it belongs to
+one sender (no address, agent, tag or id of theirs). Date, Message-ID and MIME are the relay's. The HTML part
+says the same as the text part, fetches nothing, and names no colours, so that a mail program's own light and
+dark apply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jinja2 import Environment
+
+from relay.client.contract import Letter
+from web.catalogue import Words
+from web.draft import Draft
+from web.letters import STREAM
+from web.options import FrontOptions
+from web.plain_text import paragraphs
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What the recipient gets. `body` is paragraphs of lines; `footer` is lines."""
+
+    language: str
+    sender: str
+    sender_name: str
+    recipient: str
+    subject: str
+    body: tuple[tuple[str, ...], ...]
+    footer: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The plain text part, lines ended by \\n."""
+        body = "\n\n".join("\n".join(lines) for lines in self.body)
+        return f"{body}\n\n{_RULE}\n" + "\n\n".join(self.footer) + "\n"
+
+
+_RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
+
+
+class MailWriter:
+    """Makes mails of drafts; holds the template of the HTML part."""
+
+    def __init__(self, options: FrontOptions, templates: Environment) -> None:
+        self._options = options
+        self._template = templates.get_template("mail.html")
+
+    def compose(self, draft: Draft, words: Words) -> Mail:
+        """The mail of `draft` in the language of `words`."""
+        signature = f"signature.{draft.signature.value}"
+        return Mail(
+            language=words.language.value,
+            sender=self._options.sender,
+            sender_name=draft.pseudonym or words(f"{signature}.name"),
+            recipient=draft.recipient,
+            subject=words(f"{signature}.subject"),
+            body=paragraphs(draft.message),
+            footer=(words("mail.why", site=self._options.base_url), words("mail.promise")),
+        )
+
+    def letter(self, mail: Mail, letter_id: str) -> Letter:
+        """`mail` as the relay takes it, with the letter's id as idempotency key."""
+        return Letter(
+            sender=mail.sender,
+            sender_name=mail.sender_name,
+            recipient=mail.recipient,
+            subject=mail.subject,
+            text=mail.text,
+            html=self._template.render(mail=mail),
+            stream=STREAM,
+            idempotency_key=letter_id,
+        )

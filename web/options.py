@@ -1,0 +1,50 @@
+"""What the front needs to be told: plain values, read from the configuration by whoever builds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from relay.errors import ConfigurationError
+
+_SHORTEST_KEY: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FrontOptions:
+    """The front's settings. A key shorter than 32 octets raises ConfigurationError."""
+
+    base_url: str
+    """The public address, without a slash at the end; it is named in each letter."""
+    sender_domain: str
+    """Domain of the letters' From address."""
+    form_key: bytes
+    """Signs the tokens of forms; the same on all nodes."""
+    link_key: bytes
+    """Makes the secret of a status link from a letter's id; the same on all nodes."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose Forwarded and X-Forwarded-For are believed."""
+    client_port_header: str = "X-Forwarded-Port"
+    limits: bool = True
+    """Whether senders and recipients have limits."""
+    sender_local_part: str = "letter"
+    hand_over_every: timedelta = timedelta(seconds=5)
+    """How often letters that the relay could not take at once are looked for."""
+    status_kept: timedelta = timedelta(days=90)
+    """How long a status link works."""
+
+    def __post_init__(self) -> None:
+        for name, key in (("form", self.form_key), ("link", self.link_key)):
+            if len(key) < _SHORTEST_KEY:
+                raise ConfigurationError(f"the front's {name} key has {len(key)} octets; it needs {_SHORTEST_KEY}")
+
+    @property
+    def sender(self) -> str:
+        """The From address of every letter: one for all, so that it says nothing about who wrote."""
+        return f"{self.sender_local_part}@{self.sender_domain}"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the public address is https."""
+        return self.base_url.startswith("https://")

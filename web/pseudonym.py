@@ -1,0 +1,82 @@
+"""May this pseudonym stand in the From field? It must not pass for an address, a site or an authority.
+
+Pure: a text in, a reason out. The recipient sees a pseudonym as the sender's name, so what deceives there
+is refused rather than repaired.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from web.plain_text import hides_something
+
+MAX_PSEUDONYM: Final = 40
+
+_SITE: Final = re.compile(r"://|\bwww\.|[^\s.]{2,}\.[^\W\d_]{2,}(?![^\W\d_])", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[@<>]")
+_SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
+"""Scripts whose letters are mistaken for one another (Unicode TR 39)."""
+
+_RESERVED_FILE: Final = Path(__file__).parent / "words" / "reserved.txt"
+
+
+class PseudonymFault(StrEnum):
+    """Why a pseudonym is refused; the words are in the catalogue under `problem.pseudonym-<value>`."""
+
+    LONG = "long"
+    HIDDEN = "hidden"
+    ADDRESS = "address"
+    SITE = "site"
+    MIXED = "mixed"
+    RESERVED = "reserved"
+    RECIPIENT = "recipient"
+
+
+def screen_pseudonym(name: str, recipient_domain: str) -> PseudonymFault | None:
+    """What is wrong with `name` for a letter to somebody at `recipient_domain`; None if it may be used."""
+    folded = unicodedata.normalize("NFKC", name)
+    if len(name) > MAX_PSEUDONYM:
+        return PseudonymFault.LONG
+    if hides_something(name):
+        return PseudonymFault.HIDDEN
+    if _ADDRESS.search(folded):
+        return PseudonymFault.ADDRESS
+    if _SITE.search(folded):
+        return PseudonymFault.SITE
+    if _mixes_scripts(folded):
+        return PseudonymFault.MIXED
+    words = _words(folded)
+    if words & _reserved():
+        return PseudonymFault.RESERVED
+    if words & _labels(recipient_domain):
+        return PseudonymFault.RECIPIENT
+    return None
+
+
+def _mixes_scripts(text: str) -> bool:
+    names = {unicodedata.name(character, "").partition(" ")[0] for character in text if character.isalpha()}
+    return len(names & set(_SCRIPTS)) > 1
+
+
+def _words(text: str) -> set[str]:
+    """The words of `text` without accents or case, and the whole text run together ("P o l i c e")."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", bare)
+    return {*words, *(part for word in words for part in word.split("-")), "".join(words)}
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    lines = _RESERVED_FILE.read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+def _labels(domain: str) -> set[str]:
+    """The label of `domain` that names its owner; short ones are too common to object to."""
+    labels = domain.casefold().split(".")[:-1]
+    return {label for label in labels if len(label) > 3}

@@ -1,0 +1,119 @@
+"""Pages as responses: templates, the style sheet and the headers that every page carries (S42).
+
+No page needs a script, sets a cookie or asks a third party for anything; the headers make browsers hold us
+to it. `Cross-Origin-*` and `Referrer-Policy` keep the secret link of a status page from leaking elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from web.catalogue import Language, Words
+
+_FOLDER: Final = Path(__file__).parent
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_YEAR: Final = 365 * 24 * 3600
+_SAFE: Final = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def make_templates() -> Environment:
+    """The templates of pages and mail: everything is escaped, and an unknown name is an error."""
+    return Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages need; its path changes with its content, so browsers may keep it for good."""
+
+    path: str
+    content: bytes
+    content_type: str
+
+    @classmethod
+    def load(cls, name: str, content_type: str) -> Asset:
+        """The file `name` of the static folder."""
+        content = (_FOLDER / "static" / name).read_bytes()
+        return cls(f"/static/{hashlib.sha256(content).hexdigest()[:16]}/{name}", content, content_type)
+
+
+class Renderer:
+    """Makes responses of templates."""
+
+    def __init__(self, templates: Environment, words: Mapping[Language, Words], *, https: bool) -> None:
+        self._templates = templates
+        self._words = words
+        self._headers = {**_SAFE, "Strict-Transport-Security": f"max-age={_YEAR}"} if https else _SAFE
+        self._style = Asset.load("leak.css", "text/css")
+        self._icon = Asset.load("leak.svg", "image/svg+xml")
+        self._by_path = {asset.path: asset for asset in (self._style, self._icon)}
+        self._assets = {"style": self._style.path, "icon": self._icon.path}
+
+    def words(self, language: Language) -> Words:
+        """The words of `language`."""
+        return self._words[language]
+
+    def page(
+        self, template: str, language: Language, values: Mapping[str, Any], *, status: int = HTTPStatus.OK
+    ) -> web.Response:
+        """A private page: never stored, never indexed."""
+        response = self._render(template, language, values, status)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Robots-Tag"] = "noindex, nofollow"
+        return response
+
+    def public_page(self, template: str, language: Language, values: Mapping[str, Any]) -> web.Response:
+        """A page with nobody's words in it. Browsers may keep it, so that "back" brings back what was typed."""
+        response = self._render(template, language, values, HTTPStatus.OK)
+        response.headers["Cache-Control"] = "private, no-cache"
+        # Only pages without a reader's words or secret are compressed: nothing can be guessed by length.
+        response.enable_compression()
+        return response
+
+    def notice(self, kind: str, language: Language, status: int) -> web.Response:
+        """A page that says in a sentence why there is no other."""
+        return self.page("notice.html", language, {"kind": kind}, status=status)
+
+    def redirect(self, location: str) -> web.Response:
+        """303 to a path of ours, to be asked with GET (RFC 9110 §15.4.4)."""
+        headers = {**self._headers, "Location": location, "Cache-Control": "no-store"}
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers=headers)
+
+    def asset(self, path: str) -> web.Response | None:
+        """A static file, None for a path that is none."""
+        asset = self._by_path.get(path)
+        if asset is None:
+            return None
+        headers = {**self._headers, "Cache-Control": f"public, max-age={_YEAR}, immutable"}
+        response = web.Response(body=asset.content, content_type=asset.content_type, charset="utf-8", headers=headers)
+        response.enable_compression()
+        return response
+
+    def _render(self, template: str, language: Language, values: Mapping[str, Any], status: int) -> web.Response:
+        words = self._words[language]
+        text = self._templates.get_template(template).render(t=words, assets=self._assets, **values)
+        headers = {**self._headers, "Content-Language": language.value, "Vary": "Accept-Language"}
+        return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)

@@ -1,0 +1,63 @@
+"""What a request brings: its language and its form's fields, read within bounds (S41, S50).
+
+A form is at most 64 KiB of `application/x-www-form-urlencoded`, read within a time; a POST that a browser
+marks as coming from another site is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from web.catalogue import Language, choose_language
+
+MAX_FORM: Final = 64 * 1024
+_MAX_FIELDS: Final = 20
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_BODY_TIMEOUT: Final = 20.0
+_OWN_SITE: Final = frozenset({"same-origin", "none"})
+
+
+class UnreadableFormError(Exception):
+    """The body is not a form of ours: wrong type, too large, too slow or not UTF-8."""
+
+
+class ForeignFormError(Exception):
+    """A browser says that another site made this request."""
+
+
+def language_of(request: web.Request) -> Language:
+    """The language in the path, else the best for Accept-Language."""
+    prefix = request.path.split("/", 2)[1]
+    for language in Language:
+        if prefix == language.value:
+            return language
+    return choose_language(request.headers.get("Accept-Language", ""))
+
+
+async def read_fields(request: web.Request) -> Mapping[str, str]:
+    """The posted fields, the first of each name. Raises UnreadableFormError or ForeignFormError."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in _OWN_SITE:
+        raise ForeignFormError
+    if request.content_type != _FORM_TYPE or (request.content_length or 0) > MAX_FORM:
+        raise UnreadableFormError
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            body = await request.content.read(MAX_FORM + 1)
+            while len(body) <= MAX_FORM and not request.content.at_eof():
+                body += await request.content.read(MAX_FORM + 1 - len(body))
+        if len(body) > MAX_FORM:
+            raise UnreadableFormError
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, encoding="utf-8", errors="strict"
+        )
+    except (TimeoutError, ValueError, web.RequestPayloadError) as error:
+        raise UnreadableFormError from error
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields.setdefault(name, value)
+    return fields
