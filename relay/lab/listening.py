@@ -1,0 +1,34 @@
+"""What can go wrong when the lab binds its ports, said so that a newcomer knows what to do."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterable
+
+from relay.errors import LeakError
+
+
+class PortTakenError(LeakError):
+    """A port of the lab is in use; the text names the port and the setting that moves it."""
+
+
+class MissingAliasError(LeakError):
+    """The machine has only 127.0.0.1; the text gives the commands that add what the lab needs."""
+
+
+def taken(what: str, host: str, port: int, setting: str, error: OSError) -> LeakError:
+    """The error for a bind that failed: a missing loopback address, a taken port, or whatever it was."""
+    if error.errno == errno.EADDRNOTAVAIL:
+        return missing_aliases([host])
+    why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
+    return PortTakenError(f"{host}:{port} {why}: the lab's {what} listens there; set {setting} to another port")
+
+
+def missing_aliases(hosts: Iterable[str]) -> MissingAliasError:
+    """The error that lists the commands which add loopback addresses."""
+    verb = "sudo ifconfig lo0 alias {}" if sys.platform == "darwin" else "sudo ip addr add {}/8 dev lo"
+    commands = "\n".join("  " + verb.format(host) for host in hosts)
+    return MissingAliasError(
+        f"this machine lacks loopback addresses that the lab's mail hosts need; add them:\n{commands}"
+    )
