@@ -1,0 +1,105 @@
+"""What all sessions of one submission door share: its options, its services and its bounded counters."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+from relay.account.identity import Accounts, Identity
+from relay.clock import Clock
+from relay.engine.submission import Accepted, Intake, Refusal, Submission
+from relay.log import Log
+from relay.smtp.reply import Reply, reply
+from relay.submission.connections import Connections
+from relay.submission.options import MAX_CONTENT_IN_MEMORY, MAX_HANDSHAKES, SubmissionOptions
+from relay.submission.throttle import GuessThrottle
+
+if TYPE_CHECKING:
+    from relay.submission.wire import WireSession
+
+log = Log("submission")
+LOCAL_ERROR = reply(451, "4.3.0", "local error, try again later")
+
+
+class SubmissionContext:
+    """One for each `SubmissionServer`; used on its loop only."""
+
+    def __init__(
+        self,
+        options: SubmissionOptions,
+        intake: Intake,
+        accounts: Accounts,
+        clock: Clock,
+        trusted_identity: Identity,
+    ) -> None:
+        self.options = options
+        self.intake = intake
+        self.accounts = accounts
+        self.clock = clock
+        self.trusted_identity = trusted_identity
+        self.tls: ssl.SSLContext | None = options.tls
+        self.connections = Connections(options)
+        self.guesses = GuessThrottle(clock)
+        self.sessions: set[WireSession] = set()
+        self.commits: set[asyncio.Task[Reply]] = set()
+        self.handshakes = 0
+        self.draining = False
+        self.quiet = asyncio.Event()
+        self._content_room = max(MAX_CONTENT_IN_MEMORY, 2 * options.max_message_size)
+
+    def tell_quiet(self) -> None:
+        """Set `quiet` once the door drains and nothing is left to wait for."""
+        if self.draining and not self.sessions and not self.commits:
+            self.quiet.set()
+
+    def reserve(self, octets: int) -> bool:
+        """Take memory for `octets` of content; False when the sessions together hold too much."""
+        if octets > self._content_room:
+            return False
+        self._content_room -= octets
+        return True
+
+    def release(self, octets: int) -> None:
+        """Give back what `reserve` granted."""
+        self._content_room += octets
+
+    def begin_handshake(self) -> bool:
+        """Whether one more TLS handshake may run; `end_handshake` must follow a True."""
+        if self.handshakes >= MAX_HANDSHAKES:
+            return False
+        self.handshakes += 1
+        return True
+
+    def end_handshake(self) -> None:
+        """A handshake is over, whatever came of it."""
+        self.handshakes -= 1
+
+    def commit(self, submission: Submission, reserved: int) -> asyncio.Task[Reply]:
+        """Submit in a task of its own: a client that leaves after the dot cancels its session, not the commit.
+
+        The task answers the reply to send, never raises, and gives `reserved` octets back at its end.
+        """
+        task = asyncio.get_running_loop().create_task(self._commit(submission), name="submission commit")
+        self.commits.add(task)
+
+        def done(_: object) -> None:
+            self.commits.discard(task)
+            self.release(reserved)
+            self.tell_quiet()
+
+        task.add_done_callback(done)
+        return task
+
+    async def _commit(self, submission: Submission) -> Reply:
+        try:
+            answer = await self.intake.submit(submission)
+        except Exception:
+            # Whatever broke, the client keeps its message and tries again.
+            log.exception("submit-failed", peer=submission.origin and submission.origin.address)
+            return LOCAL_ERROR
+        match answer:
+            case Accepted(id=spool_id):
+                return reply(250, "2.0.0", f"accepted {spool_id}")
+            case Refusal(reply=refusal):
+                return refusal
