@@ -153,7 +153,7 @@ def tenant_id(connection: Connection, name: str, created: int) -> int:
     """The number of the tenant called `name`, which is made if there is none."""
     for (found,) in connection.execute("SELECT id FROM tenant WHERE name = ?", (name,)):
         return int(found)
-    list(connection.execute("INSERT INTO tenant (name, created) VALUES (?, ?)", (name, created)))
+    connection.execute("INSERT INTO tenant (name, created) VALUES (?, ?)", (name, created))
     return connection.last_insert_rowid()
 
 
@@ -164,29 +164,25 @@ def insert(connection: Connection, new: NewCredential) -> bool:
     tenant = tenant_id(connection, new.tenant, new.created)
     senders = json.dumps(new.senders)
     values = (tenant, new.name, new.password_hash, new.key_hash, senders, int(new.loopback_only), new.created)
-    list(
-        connection.execute(
-            "INSERT INTO credential (tenant, name, password_hash, key_hash, senders, loopback_only, created)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
+    connection.execute(
+        "INSERT INTO credential (tenant, name, password_hash, key_hash, senders, loopback_only, created)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values,
     )
     return True
 
 
 def replace_secrets(connection: Connection, name: str, password_hash: str | None, digest: bytes | None) -> bool:
     """Put new hashes where the credential has hashes; False if nobody is called so."""
-    list(
-        connection.execute(
-            "UPDATE credential SET password_hash = CASE WHEN password_hash IS NULL THEN NULL ELSE ? END,"
-            " key_hash = CASE WHEN key_hash IS NULL THEN NULL ELSE ? END WHERE name = ?",
-            (password_hash, digest, name),
-        )
+    connection.execute(
+        "UPDATE credential SET password_hash = CASE WHEN password_hash IS NULL THEN NULL ELSE ? END,"
+        " key_hash = CASE WHEN key_hash IS NULL THEN NULL ELSE ? END WHERE name = ?",
+        (password_hash, digest, name),
     )
     return connection.changes() > 0
 
 
 def delete(connection: Connection, name: str) -> bool:
     """Remove the credential called `name`; its tenant and its messages stay."""
-    list(connection.execute("DELETE FROM credential WHERE name = ?", (name,)))
+    connection.execute("DELETE FROM credential WHERE name = ?", (name,))
     return connection.changes() > 0

@@ -63,8 +63,10 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
 
 def _recipients(request: MessageRequest) -> tuple[Address, ...]:
     """Everybody the envelope names, each mailbox once, in the order of the request."""
-    everybody = (box.address for box in (*request.to, *request.cc, *request.bcc))
-    return tuple({address.key: address for address in reversed(list(everybody))}.values())[::-1]
+    distinct: dict[str, Address] = {}
+    for box in (*request.to, *request.cc, *request.bcc):
+        distinct.setdefault(box.address.key, box.address)
+    return tuple(distinct.values())
 
 
 def _contradictions(request: MessageRequest, recipients: int, most: int) -> list[FieldError]:

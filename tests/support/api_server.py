@@ -1,0 +1,83 @@
+"""The HTTP door on a real socket, over a real SQLite spool and account book."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from relay.account.book import AccountBook
+from relay.api.app import SERVER_OPTIONS, ApiDependencies, ApiOptions, make_api
+from relay.database.sqlite import SqliteDatabase
+from relay.ids import SystemEntropy
+from relay.spool.sqlite import SqliteSpool
+from tests.support.hand_clock import HandClock
+from tests.support.spooling_intake import SpoolingIntake
+
+OPTIONS = ApiOptions(node_name="mail.example.org", max_body=1_000_000, max_recipients=50)
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """A running door, and what stands behind it. `key` is acme's, `other_key` another tenant's."""
+
+    port: int
+    http: aiohttp.ClientSession
+    spool: SqliteSpool
+    accounts: AccountBook
+    intake: SpoolingIntake
+    clock: HandClock
+    key: str
+    other_key: str
+
+    async def post(self, document: Any, **headers: str) -> tuple[int, Any]:
+        """POST /api/v1/messages with acme's key: status and parsed answer."""
+        headers = {"Authorization": f"Bearer {self.key}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        async with self.http.post("/api/v1/messages", json=document, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def get(self, path: str, key: str | None = None, **headers: str) -> tuple[int, Any]:
+        """GET with acme's key, another, or none (""): status and parsed answer."""
+        key = self.key if key is None else key
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        async with self.http.get(path, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+@asynccontextmanager
+async def running_api(
+    folder: Path,
+    options: ApiOptions = OPTIONS,
+    health: tuple[Callable[[], str], ...] = (),
+    minimum_free: int = 0,
+) -> AsyncIterator[ApiServer]:
+    """Everything up on a free loopback port; everything closed at the end."""
+    clock, entropy = HandClock(), SystemEntropy()
+    database = await SqliteDatabase.open(folder / "spool.db")
+    accounts = AccountBook(database, clock, entropy)
+    spool = SqliteSpool(database, clock, minimum_free)
+    await accounts.migrate()
+    await spool.migrate()
+    intake = SpoolingIntake(spool, clock, entropy)
+    created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
+    application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health))
+    runner = web.AppRunner(application, shutdown_timeout=1.0, **SERVER_OPTIONS)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    http = aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(total=30))
+    keys = [one.api_key or "" for one in created]
+    try:
+        yield ApiServer(port, http, spool, accounts, intake, clock, *keys)
+    finally:
+        await http.close()
+        await runner.cleanup()
+        await accounts.close()
+        await spool.close()

@@ -1,0 +1,174 @@
+"""The front's view of the relay, in process: real DNS packets, a real spool."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from relay.account.book import AccountBook
+from relay.account.identity import Identity
+from relay.client.contract import Letter, LetterAccepted, LetterRefused
+from relay.client.local import LocalRelayClient
+from relay.clock import SystemClock
+from relay.database.sqlite import SqliteDatabase
+from relay.engine.submission import Refusal
+from relay.event import EventKind
+from relay.ids import SpoolId, SystemEntropy
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.state import State
+from relay.resolver.resolver import DnsResolver
+from relay.smtp.reply import reply
+from relay.spool.contract import AttemptRecord, Door, Settlement
+from relay.spool.sqlite import SqliteSpool
+from tests.support.dns_server import DnsServer, Fault, Zone
+from tests.support.hand_clock import HandClock
+from tests.support.spooling_intake import SpoolingIntake
+
+FRONT = Identity(tenant=1, tenant_name="front", id=None, name="front", senders=("leak.example",))
+ZONE: Zone = {
+    "example.net": {"MX": ["10 mx.example.net"]},
+    "mx.example.net": {"A": ["127.0.0.2"]},
+    "gmial.com": {"MX": ["10 mx.example.net"]},
+    "nomail.example": {"MX": ["0 ."]},
+    "hollow.example": {"TXT": ["nothing here"]},
+    "slow.example": {"MX": ["10 mx.example.net"]},
+}
+LETTER = Letter(
+    sender="hello@leak.example",
+    sender_name="A friend, via Leak",
+    recipient="bob@example.net",
+    subject="Quelqu’un vous écrit",
+    text="Bonjour.\n",
+    html="<p>Bonjour.</p>",
+    stream="letter",
+    idempotency_key="letter-1",
+    headers={"List-Unsubscribe": "<https://leak.example/u/x>"},
+)
+
+
+@dataclass(slots=True)
+class Front:
+    client: LocalRelayClient
+    intake: SpoolingIntake
+    spool: SqliteSpool
+    clock: HandClock
+
+
+@pytest.fixture
+async def front(tmp_path: Path) -> AsyncIterator[Front]:
+    clock, entropy = HandClock(), SystemEntropy()
+    database = await SqliteDatabase.open(tmp_path / "spool.db")
+    accounts = AccountBook(database, clock, entropy)
+    await accounts.migrate()
+    assert await accounts.ensure_tenant("front") == FRONT.tenant
+    spool = SqliteSpool(database, clock)
+    await spool.migrate()
+    intake = SpoolingIntake(spool, clock, entropy)
+    async with DnsServer(ZONE, faults={("slow.example", "MX"): Fault.SERVFAIL}) as dns:
+        resolver = DnsResolver([dns.address], timeout=1.0, trust_ad=False, clock=SystemClock())
+        yield Front(LocalRelayClient(intake, spool, resolver, FRONT, entropy), intake, spool, clock)
+    await accounts.close()
+    await spool.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "ok", "reason", "suggestion"),
+    [
+        (" bob@Example.NET ", True, "", ""),
+        ("bob@gmial.com", True, "", "bob@gmail.com"),
+        ("bob@gmal.com", False, "no-domain", "bob@gmail.com"),
+        ("bob@nowhere.example", False, "no-domain", ""),
+        ("bob@nomail.example", False, "null-mx", ""),
+        ("bob@hollow.example", False, "no-host", ""),
+        ("bob", False, "syntax", ""),
+        ("bob@example.net\r\nRCPT TO:<x@y.org>", False, "syntax", ""),
+    ],
+)
+async def test_addresses_are_checked(front: Front, address: str, ok: bool, reason: str, suggestion: str) -> None:
+    found = await front.client.check(address)
+    assert (found.ok, found.reason, found.suggestion, found.unknown) == (ok, reason, suggestion, False)
+
+
+async def test_a_silent_dns_refuses_nobody(front: Front) -> None:
+    found = await front.client.check("bob@slow.example")
+    assert (found.ok, found.unknown, found.address) == (True, True, "bob@slow.example")
+
+
+async def test_a_letter_is_submitted_without_an_origin(front: Front) -> None:
+    answer = await front.client.submit(LETTER)
+    assert isinstance(answer, LetterAccepted)
+    (submission,) = front.intake.submissions
+    assert (submission.door, submission.origin, submission.identity) == (Door.WEB, None, FRONT)
+    assert str(submission.envelope.reverse_path) == "hello@leak.example"
+    assert [str(r.address) for r in submission.envelope.recipients] == ["bob@example.net"]
+    assert submission.stream == "letter"
+    mail = email.message_from_bytes(submission.content, policy=email.policy.SMTP)
+    assert mail["List-Unsubscribe"] == "<https://leak.example/u/x>"
+    shown = front.client.preview(LETTER)
+    assert shown == {
+        "From": '"A friend, via Leak" <hello@leak.example>',
+        "To": "bob@example.net",
+        "Subject": "Quelqu’un vous écrit",
+    }
+    assert {name: str(mail[name]) for name in shown} == shown
+
+
+async def test_a_letter_handed_over_twice_is_one_message(front: Front) -> None:
+    first = await front.client.submit(LETTER)
+    again = await front.client.submit(replace(LETTER, html="<p>Rendered anew after an upgrade.</p>"))
+    assert first == again
+    assert await front.client.submit(replace(LETTER, idempotency_key="letter-2")) != first
+
+
+async def test_refusals(front: Front) -> None:
+    for bad in (replace(LETTER, recipient="bob"), replace(LETTER, subject="a\r\nBcc: x@y.org")):  # S08
+        answer = await front.client.submit(bad)
+        assert isinstance(answer, LetterRefused)
+        assert not answer.temporary
+        with pytest.raises(ValueError, match=r"."):
+            front.client.preview(bad)
+    assert front.intake.submissions == []
+    front.intake.refusal = Refusal(reply(451, "4.3.0", "later"))
+    assert await front.client.submit(LETTER) == LetterRefused(temporary=True, reason="later")
+
+
+async def test_where_a_letter_stands(front: Front) -> None:
+    answer = await front.client.submit(LETTER)
+    assert isinstance(answer, LetterAccepted)
+    state = await front.client.state(answer.id)
+    assert state is not None
+    assert (state.state, state.attempts, state.meaning) == ("waiting", 0, "")
+    assert state.changed_at == state.next_due == front.clock.now()
+
+    front.clock.move(60)
+    incarnation = await front.spool.register("node", 0)
+    (parcel,) = await front.spool.claim(incarnation, 10)
+    refused = reply(550, "5.1.1", "no such user")
+    outcome = Outcome(Result.PERMANENT, Scope.RECIPIENT, Phase.RCPT, DecidedBy.REMOTE, refused)
+    attempt = AttemptRecord(1, front.clock.now(), outcome, "default", 12)
+    settlement = Settlement(parcel.seq, 0, State.BOUNCED, event=EventKind.BOUNCED, attempt=attempt)
+    assert await front.spool.settle(incarnation, [settlement]) == 1
+    state = await front.client.state(answer.id)
+    assert state is not None
+    assert (state.state, state.attempts, state.next_due, state.meaning) == ("bounced", 1, None, "unknown-user")
+    assert state.changed_at == front.clock.now()
+
+
+async def test_unknown_letters(front: Front) -> None:  # S49
+    for identifier in ("", "x", "0" * 26, "../" * 9):
+        assert await front.client.state(identifier) is None
+    answer = await front.client.submit(LETTER)
+    assert isinstance(answer, LetterAccepted)
+    other = LocalRelayClient(
+        front.intake,
+        front.spool,
+        DnsResolver([("127.0.0.1", 9)], timeout=1.0, trust_ad=False, clock=SystemClock()),
+        replace(FRONT, tenant=2),
+        SystemEntropy(),
+    )
+    assert await other.state(SpoolId(answer.id)) is None
