@@ -83,7 +83,7 @@ class Engine:
             ContentReader(spool, prelude, self._settler, self.alarms, name),
             Assessor(
                 self._settler,
-                Notices(name, spool, clock, self.intake.prepare),
+                Notices(name, spool, self.intake.prepare),
                 options.schedule,
                 options.source.name,
                 clock=clock,

@@ -11,15 +11,14 @@ from dataclasses import replace
 from typing import Final
 
 from relay.account.identity import Identity
-from relay.clock import Clock
 from relay.engine.submission import Refusal, Submission
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.mail.address import NULL_PATH, Address
-from relay.mail.envelope import Envelope, Notify, Recipient, Return
+from relay.mail.envelope import Envelope, Notify, Recipient
 from relay.policy.outcome import DecidedBy
-from relay.policy.state import State
-from relay.report.dsn import Action, Report, ReportRecipient, build_dsn
+from relay.report.dsn import Report, ReportRecipient, build_dsn, status_of
+from relay.report.wording import Action
 from relay.spool.contract import Door, Duty, NewMessage, Parcel, Settlement, Spool
 
 _log = Log("notice")
@@ -34,12 +33,10 @@ class Notices:
         self,
         node_name: str,
         spool: Spool,
-        clock: Clock,
         prepare: Callable[[Submission], Awaitable[NewMessage | Refusal]],
     ) -> None:
         self._node_name = node_name
         self._spool = spool
-        self._clock = clock
         self._prepare = prepare
 
     async def about(self, parcel: Parcel, failed: Sequence[tuple[Duty, Settlement]]) -> NewMessage | None:
@@ -60,16 +57,15 @@ class Notices:
             original = parcel.content if parcel.content is not None else await self._spool.content(parcel.seq)
         except (KeyError, SpoolUnavailableError):
             original = b""
-        mailer = Address(MAILER, self._node_name)
         report = Report(
-            sender=mailer,
+            sender=("Mail delivery", Address(MAILER, self._node_name)),
             to=sender,
             reporting_mta=self._node_name,
-            arrived_at=parcel.accepted_at,
-            recipients=tuple(self._recipient(duty, settlement) for duty, settlement in failed),
+            recipients=tuple(_report_recipient(duty, settlement) for duty, settlement in failed),
             original=(parcel.prelude or b"") + original,
-            full=parcel.envelope.ret is not Return.HEADERS,
+            arrival=parcel.accepted_at,
             envid=parcel.envelope.envid,
+            ret=parcel.envelope.ret,
         )
         utf8 = sender.needs_smtputf8 or any(duty.recipient.address.needs_smtputf8 for duty, _ in failed)
         submission = Submission(
@@ -85,24 +81,21 @@ class Notices:
         # It is accepted in a settlement, which grants no lease: the scheduler picks it up.
         return replace(notice, lease_to=None)
 
-    def _recipient(self, duty: Duty, settlement: Settlement) -> ReportRecipient:
-        attempt = settlement.attempt
-        reply = attempt.outcome.reply if attempt is not None else None
-        remote = attempt is not None and attempt.outcome.decided_by is DecidedBy.REMOTE
-        host = attempt.outcome.host if attempt is not None else None
-        status = reply.status if reply is not None else "5.0.0"
-        if settlement.state is State.EXPIRED:
-            status = "5.4.7"  # RFC 3463 §3.5: delivery time expired; the 4.x.x was true of the last attempt only
-        return ReportRecipient(
-            final=duty.recipient.address,
-            orcpt=duty.recipient.orcpt,
-            action=Action.FAILED,
-            status=status,
-            diagnostic=str(reply) if reply is not None and remote else None,
-            remote_mta=host.exchanger if host is not None else None,
-            last_attempt_at=attempt.at if attempt is not None else self._clock.now(),
-            explanation=str(reply) if reply is not None else "",
-        )
+
+def _report_recipient(duty: Duty, settlement: Settlement) -> ReportRecipient:
+    attempt = settlement.attempt
+    reply = attempt.outcome.reply if attempt is not None else None
+    remote = attempt is not None and attempt.outcome.decided_by is DecidedBy.REMOTE
+    host = attempt.outcome.host if attempt is not None else None
+    return ReportRecipient(
+        address=duty.recipient.address,
+        action=Action.FAILED,
+        status=status_of(Action.FAILED, reply),
+        orcpt=duty.recipient.orcpt,
+        remote_mta=host.exchanger if remote and host is not None else "",
+        reply=reply,
+        last_attempt=attempt.at if attempt is not None else None,
+    )
 
 
 def _asked(recipient: Recipient) -> bool:

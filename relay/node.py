@@ -1,0 +1,305 @@
+"""The node: one worker's whole relay, built once from the settings, started, reloaded and stopped.
+
+It constructs every service, gives clock, entropy, DNS and sockets to those that need them, and opens the
+doors last: nothing is taken in before the spool is ready for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aiohttp import web
+
+from relay.account.identity import Identity
+from relay.api.app import SERVER_OPTIONS, ApiDependencies, ApiOptions, add_api, make_api
+from relay.client.contract import RelayClient
+from relay.client.local import LocalRelayClient
+from relay.clock import Clock
+from relay.database.sqlite import SqliteDatabase
+from relay.egress.certificates import TrustAnchors, client_context
+from relay.egress.dialer import SmtpDialer
+from relay.egress.sources import families_of
+from relay.egress.timeouts import Timeouts
+from relay.engine.dispatcher import DispatcherOptions
+from relay.engine.engine import Engine, EngineOptions, EngineParts
+from relay.engine.intake import IntakeOptions
+from relay.errors import ConfigurationError
+from relay.ids import Entropy
+from relay.listeners import Listener
+from relay.log import Log
+from relay.node_secrets import NodeSecrets, ensure_secrets
+from relay.opening import Stores, open_stores
+from relay.policy.retry import RetrySchedule
+from relay.policy.route import Source
+from relay.resolver.resolver import DnsResolver
+from relay.resolver.routing import Router
+from relay.settings import Settings, parse_listen
+from relay.signing.signer import DkimSigner, DomainKeys
+from relay.submission.options import SubmissionOptions
+from relay.submission.server import SubmissionServer
+from relay.tls_files import server_context
+
+_log = Log("node")
+
+DRAIN_SECONDS: Final = 25.0
+"""How long transactions under way may take to finish after SIGTERM."""
+
+LOCAL_TENANT: Final = "local"
+"""The tenant of trusted networks."""
+
+FRONT_TENANT: Final = "leak"
+"""The tenant of the web front's letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontParts:
+    """What a web front is made of; `front` functions turn it into an aiohttp application."""
+
+    settings: Settings
+    relay: RelayClient
+    database: SqliteDatabase
+    secrets: NodeSecrets
+    clock: Clock
+    entropy: Entropy
+    sender_domain: str
+
+
+Front = Callable[[FrontParts], web.Application]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """What the node is given from outside: which worker it is, its sockets, time, chance and the front."""
+
+    worker: int
+    workers: int
+    listeners: Sequence[Listener]
+    clock: Clock
+    entropy: Entropy
+    front: Front
+    lab: bool = False
+    """Whether the lab's user and key are good here; the caller has checked that everything listens on loopback."""
+
+
+class Node:
+    """One worker. `stop_asked` is set when it should end: a newer incarnation took its place."""
+
+    def __init__(self, settings: Settings, parts: NodeParts) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._draining = False
+        self.stop_asked = asyncio.Event()
+        self._stores: Stores | None = None
+        self._engine: Engine | None = None
+        self._submission: SubmissionServer | None = None
+        self._http: web.AppRunner | None = None
+        self._signer = make_signer(settings)
+
+    async def start(self) -> None:
+        """Build and start everything. Raises ConfigurationError, SchemaError, SpoolUnavailableError."""
+        settings, parts = self._settings, self._parts
+        secrets = ensure_secrets(settings.path(settings.node.secrets), parts.entropy)
+        stores = self._stores = await open_stores(settings, parts.clock, parts.entropy)
+        if parts.lab:
+            await stores.accounts.ensure_lab_user()
+        resolver = make_resolver(settings, parts.clock)
+        router = make_router(settings, resolver, parts.entropy)
+        dialer = make_dialer(settings, parts.clock)
+        engine_parts = EngineParts(stores.spool, self._signer, router, dialer, parts.clock, parts.entropy)
+        options = engine_options(settings, parts.worker, parts.workers)
+        engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
+        await engine.start()
+        await self._watch_keys()
+        await self._start_submission(stores, engine)
+        await self._start_http(stores, engine, resolver, secrets)
+        _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
+
+    async def _start_submission(self, stores: Stores, engine: Engine) -> None:
+        listeners = [(one.socket, one.listen.tls) for one in self._parts.listeners if one.purpose == "submission"]
+        if not listeners:
+            return
+        settings = self._settings
+        tenant = await stores.accounts.ensure_tenant(LOCAL_TENANT)
+        trusted = Identity(tenant, LOCAL_TENANT, None, "trusted-network", ("*",))
+        self._submission = SubmissionServer(
+            submission_options(settings), engine.intake, stores.accounts, self._parts.clock, trusted
+        )
+        await self._submission.start(listeners)
+
+    async def _start_http(self, stores: Stores, engine: Engine, resolver: DnsResolver, secrets: NodeSecrets) -> None:
+        listeners = [one for one in self._parts.listeners if one.purpose == "http"]
+        if not listeners:
+            return
+        settings, roles = self._settings, self._settings.node.roles
+        dependencies = self._api_dependencies(stores, engine)
+        if "web" in roles and settings.web.listen is not None:
+            application = self._parts.front(await self._front_parts(stores, engine, resolver, secrets))
+            # The probes belong to every HTTP port; without the role `api` no key opens the rest.
+            add_api(application, dependencies)
+        else:
+            application = make_api(dependencies)
+        self._http = web.AppRunner(application, **SERVER_OPTIONS, shutdown_timeout=5.0)
+        await self._http.setup()
+        for one in listeners:
+            await web.SockSite(self._http, one.socket).start()
+
+    def _api_dependencies(self, stores: Stores, engine: Engine) -> ApiDependencies:
+        settings = self._settings
+        options = ApiOptions(
+            node_name=settings.node.name,
+            max_body=settings.api.max_body,
+            max_recipients=settings.submission.max_recipients,
+            multiprocess_metrics=os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
+        )
+        clock, entropy = self._parts.clock, self._parts.entropy
+        return ApiDependencies(
+            engine.intake, stores.spool, stores.accounts, clock, entropy, options, (self._not_ready,)
+        )
+
+    async def _front_parts(
+        self, stores: Stores, engine: Engine, resolver: DnsResolver, secrets: NodeSecrets
+    ) -> FrontParts:
+        settings, entropy = self._settings, self._parts.entropy
+        domain = sender_domain(settings)
+        tenant = await stores.accounts.ensure_tenant(FRONT_TENANT)
+        identity = Identity(tenant, FRONT_TENANT, None, "front", (domain,))
+        relay = LocalRelayClient(engine.intake, stores.spool, resolver, identity, entropy)
+        return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain)
+
+    def _not_ready(self) -> str:
+        return "the node is stopping" if self._draining else ""
+
+    async def reload(self, settings: Settings) -> None:
+        """Take over keys and certificates; ConfigurationError leaves everything as it was."""
+        if self._submission is not None and settings.submission.tls is not None:
+            self._submission.replace_tls(server_context(settings, settings.submission.tls, "submission.tls"))
+        await self._watch_keys()
+        _log.info("reloaded")
+
+    async def _watch_keys(self) -> None:
+        """Load the keys, and let the alarms say which domains have none that can be used."""
+        if self._engine is None:
+            return
+        unavailable = self._signer.reload()
+        for domain in (entry.domain for entry in self._settings.signing.domain):
+            if domain in unavailable:
+                await self._engine.alarms.start("dkim-key", domain, unavailable[domain])
+            else:
+                await self._engine.alarms.end("dkim-key", domain)
+
+    async def stop(self) -> None:
+        """Drain the doors, then the engine, then close the spool."""
+        self._draining = True
+        if self._submission is not None:
+            await self._submission.drain(DRAIN_SECONDS / 2)
+        if self._http is not None:
+            await self._http.cleanup()
+        if self._engine is not None:
+            await self._engine.drain(DRAIN_SECONDS / 2)
+        self._signer.close()
+        if self._stores is not None:
+            await self._stores.close()
+        _log.info("stopped", worker=self._parts.worker)
+
+
+def make_signer(settings: Settings) -> DkimSigner:
+    """The signer of the configured domains."""
+    domains = [DomainKeys(entry.domain, entry.selectors) for entry in settings.signing.domain]
+    return DkimSigner(settings.path(settings.signing.keys), domains, settings.signing.threads)
+
+
+def make_resolver(settings: Settings, clock: Clock) -> DnsResolver:
+    """The resolver the settings name."""
+    servers = [(address.host, address.port) for address in settings.resolver.nameservers]
+    timeout = settings.resolver.timeout.total_seconds()
+    return DnsResolver(servers, timeout=timeout, trust_ad=settings.resolver.trust_ad, clock=clock)
+
+
+def make_dialer(settings: Settings, clock: Clock) -> SmtpDialer:
+    """The dialer, with the system's trust anchors and the configured ones."""
+    delivery = settings.delivery
+    return SmtpDialer(
+        tls_context=client_context(),
+        anchors=TrustAnchors.load(settings.path(delivery.ca_file) if delivery.ca_file else None),
+        timeouts=replace(Timeouts().scaled(delivery.time_scale), connect=delivery.connect_timeout.total_seconds()),
+        clock=clock,
+    )
+
+
+def make_router(settings: Settings, resolver: DnsResolver, entropy: Entropy) -> Router:
+    """The router, which knows our own names and addresses so that mail never loops to ourselves."""
+    sources = settings.egress.source
+    smarthost = parse_listen(settings.delivery.smarthost) if settings.delivery.smarthost else None
+    return Router(
+        resolver,
+        port=settings.delivery.port,
+        allow_private=settings.delivery.allow_private_addresses,
+        own_names=frozenset({settings.node.name, *(source.ehlo for source in sources if source.ehlo)}),
+        own_addresses=frozenset(source.address for source in sources if source.address),
+        smarthost=(smarthost.host, smarthost.port) if smarthost else None,
+        entropy=entropy,
+        families=families_of([egress_source(settings)]),
+    )
+
+
+def egress_source(settings: Settings) -> Source:
+    """The egress source in use: the first configured one, or the system's choice under the node's name."""
+    if not settings.egress.source:
+        return Source("default", "", settings.node.name)
+    first = settings.egress.source[0]
+    return Source(first.name, first.address or "", first.ehlo or settings.node.name)
+
+
+def engine_options(settings: Settings, worker: int, workers: int) -> EngineOptions:
+    """The engine's share of the settings; a site's connections are split among the workers."""
+    delivery = settings.delivery
+    return EngineOptions(
+        worker=worker,
+        intake=IntakeOptions(
+            node_name=settings.node.name,
+            max_size=settings.submission.max_message_size,
+            max_recipients=settings.submission.max_recipients,
+            expire_after=delivery.expire_after,
+            hide_client=settings.submission.hide_client,
+        ),
+        dispatcher=DispatcherOptions(
+            window=delivery.window,
+            line=max(1, delivery.window // 4),
+            sessions_per_site=max(1, 20 // workers),
+            rest=delivery.retry[0],
+        ),
+        schedule=RetrySchedule(delivery.retry, delivery.jitter),
+        source=egress_source(settings),
+        keep_content=settings.spool.keep_content,
+        delivers="delivery" in settings.node.roles,
+    )
+
+
+def submission_options(settings: Settings) -> SubmissionOptions:
+    """The submission door's share of the settings."""
+    submission = settings.submission
+    return SubmissionOptions(
+        hostname=settings.node.name,
+        require_auth=submission.require_auth,
+        trusted_networks=tuple(ipaddress.ip_network(text) for text in submission.trusted_networks),
+        max_message_size=submission.max_message_size,
+        max_recipients=submission.max_recipients,
+        max_connections=submission.max_connections,
+        max_connections_per_address=submission.max_connections_per_address,
+        idle_timeout=submission.idle_timeout.total_seconds(),
+        tls=server_context(settings, submission.tls, "submission.tls") if submission.tls else None,
+    )
+
+
+def sender_domain(settings: Settings) -> str:
+    """The domain of the letters' From. Raises ConfigurationError when the settings name none."""
+    if settings.web.sender_domain is not None:
+        return settings.web.sender_domain
+    if settings.signing.domain:
+        return settings.signing.domain[0].domain
+    raise ConfigurationError("web.sender_domain: missing; the front needs a domain for its letters' From")

@@ -1,0 +1,194 @@
+"""The supervisor: binds the ports, keeps the spool to one node, starts the workers and replaces the dead.
+
+It holds no spool open and runs no mail: it must be the part that does not fall over. Workers are exec'd, stay
+in its process group, and end within a second when it vanishes, which they learn from a pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from relay.errors import ConfigurationError, LeakError
+from relay.listeners import Listener, bind_all, wanted_listeners
+from relay.log import Log, configure_logging
+from relay.node import Front
+from relay.settings import Settings, load_settings
+from relay.worker import ENVIRONMENT, Assignment, inherited, lone_assignment, run_worker
+
+_log = Log("supervisor")
+
+METRICS_ENVIRONMENT: Final = "PROMETHEUS_MULTIPROC_DIR"
+STOP_SECONDS: Final = 35.0
+"""How long workers may drain before they are killed."""
+CRASH_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before a worker that keeps dying young is started again."""
+YOUNG_SECONDS: Final = 10.0
+
+
+def run(file: Path, front: Front) -> int:
+    """Run the node of a configuration until it is told to stop; the exit status. Raises ConfigurationError."""
+    settings = load_settings(file)
+    assignment = inherited()
+    if assignment is not None:
+        return run_worker(file, settings, assignment, assignment.listeners(), front)
+    configure_logging(settings.log.level, settings.log.format)
+    count = settings.node.workers or os.cpu_count() or 1
+    with NodeLock(settings):
+        listeners = bind_all(wanted_listeners(settings), count)
+        if count == 1:
+            return run_worker(file, settings, lone_assignment(), listeners[0], front)
+        return asyncio.run(Supervisor(file, listeners).run())
+
+
+class NodeLock:
+    """Keeps one node to one SQLite spool, and tells commands its process id. Released with the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        path = settings.sqlite_path
+        self._path = path.with_name("node.pid") if path is not None else None
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        if self._path is None:
+            return self
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise ConfigurationError(f"spool.url: {self._path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise LeakError(f"{self._path.parent}: another node (process {holder}) uses this spool") from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+
+
+class Supervisor:
+    """Owns the workers' processes."""
+
+    def __init__(self, file: Path, listeners: Sequence[Sequence[Listener]]) -> None:
+        self._file = file
+        self._listeners = listeners
+        self._stopping = asyncio.Event()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._metrics = Path(tempfile.mkdtemp(prefix="leak-metrics-"))
+
+    async def run(self) -> int:
+        """Start the workers and keep them alive until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        lifeline, keep = os.pipe()
+        try:
+            keepers = [
+                asyncio.create_task(self._keep(worker, lifeline), name=f"worker-{worker}")
+                for worker in range(len(self._listeners))
+            ]
+            failed = await self._until_stopped(keepers)
+        finally:
+            os.close(keep)
+            os.close(lifeline)
+            shutil.rmtree(self._metrics, ignore_errors=True)
+        return failed
+
+    async def _until_stopped(self, keepers: list[asyncio.Task[int]]) -> int:
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self._stopping.set()
+        self._signal_all(signal.SIGTERM)
+        done, late = await asyncio.wait(keepers, timeout=STOP_SECONDS)
+        if late:
+            _log.error("drain-too-slow", workers=len(late))
+            self._signal_all(signal.SIGKILL)
+            more, _ = await asyncio.wait(keepers)
+            done |= more
+        return max(task.result() for task in done)
+
+    async def _keep(self, worker: int, lifeline: int) -> int:
+        """Run one worker again and again; returns when we stop, or with 2 when its configuration is refused."""
+        deaths = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            status = await self._live(worker, lifeline)
+            if self._stopping.is_set():
+                return 0 if status in (0, -signal.SIGTERM) else 1
+            if status == 2:
+                return 2
+            deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
+            pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)] if deaths > 1 else 0.0
+            _log.error("worker-died", worker=worker, status=status, restart_in=pause)
+            if await self._stopped_within(pause):
+                return 1
+
+    async def _live(self, worker: int, lifeline: int) -> int:
+        listeners = self._listeners[worker]
+        descriptors = [one.socket.fileno() for one in listeners]
+        sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
+        assignment = Assignment(worker, len(self._listeners), lifeline, sockets)
+        environment = {**os.environ, ENVIRONMENT: assignment.dump(), METRICS_ENVIRONMENT: str(self._metrics)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "import sys; from relay.cli import main; sys.exit(main())",
+            "run",
+            "--config",
+            str(self._file),
+            pass_fds=(*descriptors, lifeline),
+            env=environment,
+        )
+        self._processes[worker] = process
+        _log.info("worker-started", worker=worker, pid=process.pid)
+        if self._stopping.is_set():
+            process.terminate()
+        try:
+            return await process.wait()
+        finally:
+            self._forget_metrics(process.pid)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(number)
+
+    def _reload(self) -> None:
+        """Pass SIGHUP on when the configuration can be read; otherwise say why not."""
+        try:
+            load_settings(self._file)
+        except ConfigurationError as error:
+            _log.error("reload-refused", error=error)
+            return
+        self._signal_all(signal.SIGHUP)
+
+    def _forget_metrics(self, pid: int) -> None:
+        """Drop a dead worker's gauges; its counters stay in the sums."""
+        for file in self._metrics.glob(f"gauge_live*_{pid}.db"):
+            file.unlink(missing_ok=True)

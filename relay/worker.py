@@ -1,0 +1,160 @@
+"""A worker process: one node on one event loop, from its start to its last settlement.
+
+Under a supervisor the sockets come as inherited descriptors, and the read end of a pipe tells when the
+supervisor is gone; alone, the worker binds its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from relay.clock import SystemClock
+from relay.errors import ConfigurationError, LeakError
+from relay.ids import SystemEntropy
+from relay.listeners import Listener, Purpose
+from relay.log import Log, configure_logging
+from relay.node import Front, Node, NodeParts
+from relay.settings import Settings, load_settings, parse_listen
+
+_log = Log("worker")
+
+ENVIRONMENT: Final = "LEAK_WORKER"
+ORPHAN_SECONDS: Final = 0.5
+"""How long a worker whose supervisor vanished goes on before it ends hard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a supervisor tells a worker, as JSON in its environment."""
+
+    worker: int
+    workers: int
+    lifeline: int
+    """Descriptor of a pipe whose other end dies with the supervisor; -1 for none."""
+    sockets: tuple[tuple[str, str, int], ...]
+    """(purpose, address, descriptor) of each listener."""
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps(
+            {
+                "worker": self.worker,
+                "workers": self.workers,
+                "lifeline": self.lifeline,
+                "sockets": [list(one) for one in self.sockets],
+            }
+        )
+
+    @classmethod
+    def load(cls, text: str) -> Assignment:
+        """From JSON."""
+        data = json.loads(text)
+        sockets = tuple((purpose, address, fd) for purpose, address, fd in data["sockets"])
+        return cls(data["worker"], data["workers"], data["lifeline"], sockets)
+
+    def listeners(self) -> list[Listener]:
+        """The inherited sockets."""
+        return [
+            Listener(cast("Purpose", purpose), parse_listen(address), socket.socket(fileno=fd))
+            for purpose, address, fd in self.sockets
+        ]
+
+
+def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is wanted and installed."""
+    if not settings.node.uvloop:
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
+    """Run one node until it is told to stop; the exit status."""
+    configure_logging(settings.log.level, settings.log.format)
+    with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
+        return runner.run(_live(file, settings, assignment, listeners, front))
+
+
+async def _live(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
+    clock, entropy = SystemClock(), SystemEntropy()
+    parts = NodeParts(assignment.worker, assignment.workers, listeners, clock, entropy, front)
+    try:
+        node = Node(settings, parts)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, node.stop_asked.set)
+        _watch_lifeline(loop, assignment.lifeline)
+        try:
+            await node.start()
+            reloading = Reloader(file, node)
+            loop.add_signal_handler(signal.SIGHUP, reloading.ask)
+            await node.stop_asked.wait()
+            await reloading.finish()
+        finally:
+            await node.stop()
+    except LeakError as error:
+        _log.error("start-failed", error=error)
+        return 2 if isinstance(error, ConfigurationError) else 1
+    return 0
+
+
+class Reloader:
+    """Reads the configuration again when asked; a bad one is reported and changes nothing."""
+
+    def __init__(self, file: Path, node: Node) -> None:
+        self._file = file
+        self._node = node
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self) -> None:
+        """Begin a reload unless one is under way."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._reload(), name="reload")
+
+    async def finish(self) -> None:
+        """Wait for a reload under way."""
+        if self._task is not None:
+            await self._task
+
+    async def _reload(self) -> None:
+        try:
+            await self._node.reload(load_settings(self._file))
+        except LeakError as error:
+            _log.error("reload-refused", error=error)
+
+
+def _watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int) -> None:
+    """End within a second when the supervisor is gone: its leases are voided when it starts again."""
+    if lifeline < 0:
+        return
+
+    def gone() -> None:
+        loop.remove_reader(lifeline)
+        _log.error("supervisor-vanished")
+        os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(ORPHAN_SECONDS, os._exit, 1)
+
+    os.set_blocking(lifeline, False)
+    loop.add_reader(lifeline, gone)
+
+
+def lone_assignment() -> Assignment:
+    """The assignment of a worker without a supervisor."""
+    return Assignment(0, 1, -1, ())
+
+
+def inherited() -> Assignment | None:
+    """What our supervisor tells us, None when there is none."""
+    text: Any = os.environ.get(ENVIRONMENT)
+    return Assignment.load(text) if text else None

@@ -1,0 +1,60 @@
+"""How a node mounts the front: from what the node has to the front's application. Loaded by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp import web
+
+from relay.client.contract import RelayClient
+from relay.clock import Clock
+from relay.database.contract import Database
+from relay.ids import Entropy
+from web.app import make_app
+from web.letters import DatabaseLetterStore
+from web.options import FrontOptions
+
+
+class FrontValues(Protocol):
+    """The settings of the front, as plain values."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]: ...
+    @property
+    def client_port_header(self) -> str: ...
+    @property
+    def limits(self) -> bool: ...
+
+
+class Keys(Protocol):
+    """The keys the front uses."""
+
+    @property
+    def form(self) -> bytes: ...
+    @property
+    def link(self) -> bytes: ...
+
+
+def mount(  # the node's parts, each with a purpose of its own
+    values: FrontValues,
+    keys: Keys,
+    sender_domain: str,
+    *,
+    relay: RelayClient,
+    database: Database,
+    clock: Clock,
+    entropy: Entropy,
+) -> web.Application:
+    """The front's application. Raises ValueError for a trusted proxy that is no network."""
+    options = FrontOptions(
+        base_url=values.base_url,
+        sender_domain=sender_domain,
+        form_key=keys.form,
+        link_key=keys.link,
+        trusted_proxies=values.trusted_proxies,
+        client_port_header=values.client_port_header,
+        limits=values.limits,
+    )
+    return make_app(options, relay, DatabaseLetterStore(database), clock, entropy)
