@@ -24,7 +24,7 @@ from relay.api.models import (
     RecipientLife,
 )
 from relay.api.operation import Operation, json_answer
-from relay.api.posted import Posted, field_of, read_posted
+from relay.api.posted import Posted, read_posted
 from relay.api.problem import FieldError, Problem, from_refusal, not_found
 from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
@@ -79,19 +79,15 @@ class Messages:
         if key is not None and not _KEY.fullmatch(key):
             error = FieldError("Idempotency-Key", "write 1 to 255 visible ASCII characters")
             return Problem(HTTPStatus.BAD_REQUEST, "The Idempotency-Key is not valid.", (error,))
-        async with self._bodies.reading(request) as body:
-            if isinstance(body, Problem):
-                return body
-            posted = await self._read(body)
-            if isinstance(posted, Problem):
-                return posted
-            submission = _submission(posted, identity, request, key)
-            answer = await self._submit(submission)
+        posted = await self._receive(request)
+        if isinstance(posted, Problem):
+            return posted
+        answer = await self._submit(_submission(posted, identity, request, key))
         match answer:
             case Accepted():
                 return _accepted(answer)
             case Refusal():
-                return from_refusal(replace(answer, field=field_of(answer.field, posted.request)))
+                return from_refusal(replace(answer, field=posted.field_of(answer.field)))
             case _:
                 assert_never(answer)
 
@@ -112,10 +108,14 @@ class Messages:
         task.add_done_callback(self._submitting.discard)
         return await asyncio.shield(task)
 
-    async def _read(self, body: bytes | bytearray) -> Posted | Problem:
-        if len(body) < _LARGE:
-            return read_posted(body, self._max_recipients, self._entropy)
-        return await asyncio.to_thread(read_posted, body, self._max_recipients, self._entropy)
+    async def _receive(self, request: web.Request) -> Posted | Problem:
+        """Read and understand the body, which is let go here: intake counts what it holds by itself."""
+        async with self._bodies.reading(request) as body:
+            if isinstance(body, Problem):
+                return body
+            if len(body) < _LARGE:
+                return read_posted(body, self._max_recipients, self._entropy)
+            return await asyncio.to_thread(read_posted, body, self._max_recipients, self._entropy)
 
 
 def _submission(posted: Posted, identity: Identity, request: web.Request, key: str | None) -> Submission:
@@ -125,9 +125,9 @@ def _submission(posted: Posted, identity: Identity, request: web.Request, key: s
         envelope=posted.envelope,
         content=posted.content,
         origin=Origin(peer_of(request), "", "HTTPS" if request.secure else "HTTP"),
-        tags=tuple(posted.request.tags),
-        metadata=posted.request.metadata,
-        send_at=posted.request.send_at,
+        tags=posted.tags,
+        metadata=posted.metadata,
+        send_at=posted.send_at,
         idempotency=None if key is None else Idempotency(key, posted.digest),
     )
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -22,17 +24,26 @@ from relay.mail.header import HeaderError
 
 _BAD_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _COMPOSING = ("cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments")
-_FIELDS = frozenset(field.alias or name for name, field in MessageRequest.model_fields.items())
+_COMPOSED = frozenset({"from", "to", *_COMPOSING, "tags", "metadata", "send_at"})
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
     """What the caller wants sent. `digest` tells this request from any other under the same key."""
 
-    request: MessageRequest
     envelope: Envelope
     content: bytes
+    tags: tuple[str, ...]
+    metadata: Mapping[str, str]
+    send_at: datetime | None
     digest: bytes
+    is_raw: bool
+    own_headers: frozenset[str]
+    """The names in `headers`, as the caller wrote them."""
+
+    def field_of(self, complaint: str) -> str:
+        """The request's field behind what intake complained of ("" = none of them)."""
+        return _field_of(complaint, self.own_headers, is_raw=self.is_raw)
 
 
 def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) -> Posted | Problem:
@@ -48,16 +59,21 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
     try:
         content = _compose(request, entropy) if request.raw is None else request.raw
     except HeaderError as error:
-        return invalid(FieldError(field_of(error.field, request) or "headers", error.reason))
+        field = _field_of(error.field, request.headers, is_raw=False)
+        return invalid(FieldError(field or "headers", error.reason))
     shown = [request.from_, *request.to, *request.cc, *([request.reply_to] if request.reply_to else [])]
     smtputf8 = any(a.needs_smtputf8 for a in [*(box.address for box in shown), *recipients])
     if request.raw is not None:
         smtputf8 = smtputf8 or not content.partition(b"\r\n\r\n")[0].isascii()
     return Posted(
-        request,
         Envelope(request.from_.address, tuple(Recipient(address) for address in recipients), smtputf8=smtputf8),
         content,
+        tuple(request.tags),
+        request.metadata,
+        request.send_at,
         hashlib.sha256(request.model_dump_json(by_alias=True, exclude_defaults=True).encode()).digest(),
+        request.raw is not None,
+        frozenset(request.headers),
     )
 
 
@@ -84,10 +100,18 @@ def _contradictions(request: MessageRequest, recipients: int, most: int) -> list
         for name in _COMPOSING
         if getattr(request, name) != MessageRequest.model_fields[name].default
     ]
-    if wrong := _BAD_LINE_END.search(request.raw):
-        line = request.raw.count(b"\r\n", 0, wrong.start()) + 1
+    if (line := _bad_line(request.raw)) is not None:
         errors.append(FieldError("raw", f"line {line} does not end with CRLF; every line must (RFC 5322 §2.1)"))
     return errors
+
+
+def _bad_line(raw: bytes) -> int | None:
+    """The number of the first line that ends with a bare CR or LF."""
+    pairs = raw.count(b"\r\n")
+    if raw.count(b"\r") == raw.count(b"\n") == pairs:  # ten times faster than the search, and the usual case
+        return None
+    wrong = _BAD_LINE_END.search(raw)
+    return None if wrong is None else raw.count(b"\r\n", 0, wrong.start()) + 1
 
 
 def _compose(request: MessageRequest, entropy: Entropy) -> bytes:
@@ -109,13 +133,15 @@ def _pair(box: Mailbox) -> tuple[str, Address]:
     return box.name, box.address
 
 
-def field_of(complaint: str, request: MessageRequest) -> str:
-    """The request's field behind what a check complained of: a header field's name, or a path into the request."""
-    if request.raw is not None:
-        return complaint if complaint in {"from", "to", "Idempotency-Key"} else "raw"
-    if complaint in request.headers:
-        return f"headers.{complaint}"
-    name = complaint.lower().replace("-", "_")
-    if complaint == "Idempotency-Key" or re.split(r"[.\[]", complaint)[0] in _FIELDS - {"raw"}:
+def _field_of(complaint: str, own_headers: Collection[str], *, is_raw: bool) -> str:
+    """The request's field behind a complaint that names a header field, or a path into the request."""
+    if complaint == "Idempotency-Key" or not complaint:
         return complaint
-    return name if name in _FIELDS - {"raw"} else ""
+    if is_raw:
+        return complaint if complaint in {"from", "to"} else "raw"
+    if complaint in own_headers:
+        return f"headers.{complaint}"
+    if re.split(r"[.\[]", complaint)[0] in _COMPOSED:
+        return complaint
+    name = complaint.lower().replace("-", "_")
+    return name if name in _COMPOSED else ""
