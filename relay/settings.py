@@ -12,8 +12,8 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,19 +29,28 @@ from pydantic import (
 
 from relay.errors import ConfigurationError
 from relay.mail.address import AddressError, parse_domain
+from relay.settings_text import Missing, Places, expand, overlay
 from relay.units import parse_duration, parse_size
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_ENV_PREFIX = "LEAK_"
-_NOT_SETTINGS = frozenset({"LEAK_CONFIG"})
+_HOST = re.compile(r"[A-Za-z0-9._\-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?")
 
 
 def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is not a duration; write it in quotes with its unit, as in "5m" or "1h30m"')
+    return parse_duration(value)
 
 
 def _size(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError('true and false are no sizes; write a number of octets, or a text such as "25 MB"')
     return parse_size(value) if isinstance(value, str) else value
+
+
+def _warm_up(value: object) -> object:
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _host_name(value: object) -> object:
@@ -87,14 +96,34 @@ def parse_listen(value: str) -> Listen:
     if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535 or (slash and scheme != "tls"):
         raise ValueError(f'{value!r} is not an address; write "host:port", "[v6]:port" or "host:port/tls"')
     host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"  # noqa: S104 - ":25" means every address
+    if not _HOST.fullmatch(host):
+        raise ValueError(f'{value!r} names no host; write an IP address (IPv6 as "[v6]:port") or a host name')
     return Listen(host=host, port=int(port), tls=bool(slash))
 
 
 def _listen(value: object) -> object:
-    return parse_listen(value) if isinstance(value, str) else value
+    if isinstance(value, Listen):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is not an address; write "host:port", "[v6]:port" or "host:port/tls"')
+    return parse_listen(value)
+
+
+def _server(value: object) -> object:
+    address = _listen(value)
+    if isinstance(address, Listen) and address.tls:
+        raise ValueError(f'{str(value)!r}: "/tls" cannot stand here; write "host:port"')
+    return address
+
+
+def _one_or_many(value: object) -> object:
+    """A single text where a list is expected, as environment variables are easiest to write."""
+    return [value] if isinstance(value, str) else value
 
 
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
+ListenAddresses = Annotated[tuple[ListenAddress, ...], BeforeValidator(_one_or_many)]
+ServerAddresses = Annotated[tuple[Annotated[Listen, BeforeValidator(_server)], ...], BeforeValidator(_one_or_many)]
 
 
 class Section(BaseModel):
@@ -136,8 +165,17 @@ class SpoolSettings(Section):
     )
 
 
+def _check_networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(f'{error}; write networks such as "127.0.0.1/32" or "2001:db8::/32"') from None
+    return value
+
+
 class SubmissionSettings(Section):
-    listen: tuple[ListenAddress, ...] = Field((), description='"host:port"; "/tls" after it means implicit TLS.')
+    listen: ListenAddresses = Field((), description='"host:port"; "/tls" after it means implicit TLS.')
     require_auth: bool = Field(True, description="False: AUTH is optional; strangers still get 550 5.7.1.")
     trusted_networks: tuple[str, ...] = Field(
         (),
@@ -155,9 +193,7 @@ class SubmissionSettings(Section):
     @field_validator("trusted_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            ipaddress.ip_network(text)
-        return value
+        return _check_networks(value)
 
     @model_validator(mode="after")
     def _tls_needs_certificate(self) -> SubmissionSettings:
@@ -175,13 +211,13 @@ class ApiSettings(Section):
 
 
 class InboundSettings(Section):
-    listen: tuple[ListenAddress, ...] = Field((), description="Where bounces and complaints arrive.")
+    listen: ListenAddresses = Field((), description="Where bounces and complaints arrive.")
     domain: HostName | None = Field(None, description="Return tokens live here unless a signing domain names its own.")
     tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS.")
 
 
 class ResolverSettings(Section):
-    nameservers: tuple[ListenAddress, ...] = Field((), description='"host:port" each; empty = the system\'s.')
+    nameservers: ServerAddresses = Field((), description='"host:port" each; empty = the system\'s.')
     trust_ad: bool = Field(False, description="Believe the AD bit: only with a validating resolver of your own.")
     timeout: Duration = Field(timedelta(seconds=5), description="Time for one question to one name server.")
 
@@ -209,13 +245,18 @@ class DeliverySettings(Section):
     @classmethod
     def _smarthost(cls, value: str) -> str:
         if value:
-            parse_listen(value)
+            _server(value)
         return value
 
     @field_validator("ca_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"named more than once: {', '.join(sorted(twice))}")
 
 
 class SigningDomain(Section):
@@ -243,6 +284,12 @@ class SigningSettings(Section):
     )
     domain: tuple[SigningDomain, ...] = Field((), description="[[signing.domain]] sections.")
 
+    @field_validator("domain")
+    @classmethod
+    def _each_once(cls, value: tuple[SigningDomain, ...]) -> tuple[SigningDomain, ...]:
+        _refuse_twice([entry.domain for entry in value])
+        return value
+
 
 class WebSettings(Section):
     listen: ListenAddress | None = Field(None, description="Where the Leak front answers.")
@@ -258,7 +305,13 @@ class WebSettings(Section):
     )
     first_contact: Literal["direct", "doorbell"] = Field("direct", description="How an address hears of us first.")
     admission_per_day: int = Field(0, ge=0, description="Letters a day at most; 0 = what warm-up allows.")
+    limits: bool = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
     sealed_keys: Path = Field(Path("config/sealed"), description="Public halves of the sealed records' keys.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_networks(value)
 
     @field_validator("base_url")
     @classmethod
@@ -274,13 +327,38 @@ class AlarmSettings(Section):
 
 class EgressSource(Section):
     name: str = Field(description="A short name of this source.")
-    address: str | None = Field(None, description="Local address to bind; omitted = the system's choice.")
+    address: str | None = Field(
+        None, description="Local address to bind; omitted = the system's choice.", examples=["192.0.2.10"]
+    )
     ehlo: HostName | None = Field(None, description="EHLO name; default the node's name.")
-    warm_up: str = Field("", description='"" = warmed; a date starts the schedule.')
+    warm_up: Annotated[str, BeforeValidator(_warm_up)] = Field(
+        "", description='"" = warmed; a date starts the schedule.', examples=["2026-12-01"]
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _ip_address(cls, value: str | None) -> str | None:
+        try:
+            return None if not value else str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError(f"{value!r} is not an IP address") from None
 
 
 class EgressSettings(Section):
     source: tuple[EgressSource, ...] = Field((), description="[[egress.source]] sections; none = one default source.")
+
+    @field_validator("source")
+    @classmethod
+    def _each_once(cls, value: tuple[EgressSource, ...]) -> tuple[EgressSource, ...]:
+        _refuse_twice([entry.name for entry in value])
+        return value
+
+
+class LabSettings(Section):
+    inbox: ListenAddress = Field(
+        Listen(host="127.0.0.1", port=8025), description="Where the lab's inbox answers; loopback only."
+    )
+    subnet: int = Field(1, ge=1, le=254, description="N of the addresses 127.0.N.x of the lab's mail hosts.")
 
 
 class LogSettings(Section):
@@ -303,6 +381,7 @@ class Settings(Section):
     alarm: AlarmSettings = AlarmSettings()
     egress: EgressSettings = EgressSettings()
     log: LogSettings = LogSettings()
+    lab: LabSettings = LabSettings()
     folder: Path = Field(Path(), exclude=True, description="Set by the loader: the configuration's folder.")
 
     def path(self, path: Path) -> Path:
@@ -331,11 +410,12 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
-    problems: list[str] = []
-    data = _expand(data, environment, problems, str(file))
-    origin = _overlay(data, environment)
-    if problems:
-        raise ConfigurationError("\n".join(problems))
+    missing: Missing = []
+    data = expand(data, environment, missing)
+    if missing:
+        places = Places(Settings, file, text, {})
+        raise ConfigurationError("\n".join(places.unset(location, name) for location, name in missing))
+    origin = overlay(data, environment)
     return _validate(data, file, text, origin)
 
 
@@ -345,121 +425,16 @@ def settings_from(data: Mapping[str, Any], folder: Path) -> Settings:
 
 
 def _validate(data: dict[str, Any], file: Path, text: str, origin: Mapping[str, str]) -> Settings:
-    data.pop("folder", None)
+    places = Places(Settings, file, text, origin)
+    complaints: list[str] = []
+    if "folder" in data:
+        del data["folder"]
+        complaints.append(places.complaint({"loc": ("folder",), "type": "extra_forbidden", "msg": ""}))
     try:
-        return Settings.model_validate({**data, "folder": file.resolve().parent})
+        settings = Settings.model_validate({**data, "folder": file.resolve().parent})
     except ValidationError as error:
-        lines = _LineFinder(text)
-        complaints = [_complaint(item, file, lines, origin) for item in error.errors()]
-        raise ConfigurationError("\n".join(complaints)) from None
-
-
-def _complaint(item: Any, file: Path, lines: _LineFinder, origin: Mapping[str, str]) -> str:
-    location: tuple[str | int, ...] = item["loc"]
-    key = ".".join(str(part) for part in location if isinstance(part, str))
-    variable = next((name for path, name in origin.items() if key == path or key.startswith(path + ".")), None)
-    where = f"environment variable {variable}" if variable else f"{file}:{lines.find(location)}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "extra_forbidden":
-        allowed = sorted(_allowed_keys(location[:-1]))
-        message = f"unknown key; allowed here: {', '.join(allowed)}"
-    elif item["type"] == "missing":
-        message = "missing; it has no default"
-    elif item["type"] != "value_error":
-        message = f"{message}; got {item['input']!r}"
-    return f"{where}: {key}: {message}"
-
-
-def _allowed_keys(location: tuple[str | int, ...]) -> set[str]:
-    model: Any = Settings
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = model.model_fields.get(part)
-        if field is None:
-            return set()
-        model = _model_in(field.annotation)
-        if model is None:
-            return set()
-    return set(model.model_fields) - {"folder"}
-
-
-def _model_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None
-
-
-def _expand(value: Any, environment: Mapping[str, str], problems: list[str], where: str) -> Any:
-    """`${NAME}` replaced in every string; a variable that is not set is a problem."""
-    if isinstance(value, dict):
-        return {key: _expand(item, environment, problems, f"{where}: {key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, environment, problems, where) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        if match[1] not in environment:
-            problems.append(f"{where}: the environment variable {match[1]} is not set")
-        return environment.get(match[1], "")
-
-    return _VARIABLE.sub(replace, value)
-
-
-def _overlay(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
-    """Lay `LEAK_SECTION__KEY` variables over the file; returns which path came from which variable."""
-    origin: dict[str, str] = {}
-    for name, text in sorted(environment.items()):
-        if not name.startswith(_ENV_PREFIX) or name in _NOT_SETTINGS or "__" not in name:
-            continue
-        path = [part.lower() for part in name[len(_ENV_PREFIX) :].split("__")]
-        target = data
-        for part in path[:-1]:
-            inner = target.setdefault(part, {})
-            if not isinstance(inner, dict):
-                inner = target[part] = {}
-            target = inner
-        try:
-            target[path[-1]] = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
-            target[path[-1]] = text
-        origin[".".join(path)] = name
-    return origin
-
-
-class _LineFinder:
-    """Finds the line on which a key stands; tomllib tells no positions."""
-
-    _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.\-]+)\s*\]\]?")
-    _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+)\s*=")
-
-    def __init__(self, text: str) -> None:
-        self._lines: list[tuple[int, str, str, int]] = []
-        section = ""
-        counts: dict[str, int] = {}
-        index = 0
-        for number, line in enumerate(text.splitlines(), start=1):
-            if header := self._HEADER.match(line):
-                section = header[1]
-                index = counts.get(section, -1) + 1
-                counts[section] = index
-                self._lines.append((number, section, "", index))
-            elif key := self._KEY.match(line):
-                self._lines.append((number, section, key[1], index))
-
-    def find(self, location: tuple[str | int, ...]) -> int:
-        """The line of `location`, of the nearest thing around it, or 1."""
-        names = [part for part in location if isinstance(part, str)]
-        element = next((part for part in location if isinstance(part, int)), None)
-        for depth in range(len(names), 0, -1):
-            path = names[:depth]
-            for number, section, key, index in self._lines:
-                full = ".".join(filter(None, (section, key)))
-                if full == ".".join(path) and (element is None or section.count(".") == 0 or index == element):
-                    return number
-        return 1
+        complaints += [places.complaint(item) for item in error.errors()]
+    else:
+        if not complaints:
+            return settings
+    raise ConfigurationError("\n".join(complaints)) from None

@@ -1,0 +1,28 @@
+"""The command `leak`: thin commands over the packages; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage or configuration.
+
+    `leak --version` and `leak send` start without loading the rest; called as `sendmail`, it is `leak send`.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and sys.argv[0].rpartition("/")[2] == "sendmail":
+        words.insert(0, "send")
+    if words == ["--version"]:
+        from relay import __version__
+
+        print(f"leak {__version__}")
+        return 0
+    if words[:1] == ["send"]:
+        from relay.cli.send import main as send
+
+        return send(words[1:])
+    from relay.cli.app import run
+
+    return run(words)

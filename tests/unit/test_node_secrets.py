@@ -60,7 +60,7 @@ def test_a_damaged_secret_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("")
-    with pytest.raises(ConfigurationError, match="folder of secrets cannot be used: .*/s: File exists"):
+    with pytest.raises(ConfigurationError, match=r"folder of secrets cannot be used: .*/s: File exists"):
         ensure_secrets(tmp_path / "s", SystemEntropy())
 
 

@@ -1,0 +1,107 @@
+"""The command line's root: which commands there are, and how their failures end.
+
+Each command imports what it needs when it runs, so that `leak --help` does not load the relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from typer.main import get_command
+
+from relay.cli import check, dkim, dns, init, message, node, queue, user
+from relay.cli.output import CommandError, UsageError, warn
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG: Final = 2
+
+app = typer.Typer(
+    name="leak",
+    help="A self-hosted mail relay and the Leak letter service.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Configuration file, before or after the command; default $LEAK_CONFIG, then config/relay.toml.",
+        ),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    """A self-hosted mail relay and the Leak letter service."""
+    del config  # read by relay.cli.context.config_file
+    if version:
+        from relay import __version__
+
+        print(f"leak {__version__}")
+        raise typer.Exit
+
+
+def send(words: Annotated[list[str] | None, typer.Argument(metavar="[OPTIONS] [RECIPIENT]...")] = None) -> None:
+    """Send the message on standard input, as sendmail does; see `leak send --help`."""
+    from relay.cli.send import main
+
+    raise typer.Exit(main(words or []))
+
+
+app.command()(node.run)
+app.command()(node.reload)
+app.command()(init.init)
+app.command()(check.check)
+app.command()(dns.dns)
+app.add_typer(dkim.app, name="dkim")
+app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})(send)
+app.add_typer(queue.app, name="queue")
+app.command()(message.message)
+app.add_typer(user.app, name="user")
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line; the exit status. Complaints go to standard error, without a traceback."""
+    from relay.errors import ConfigurationError, LeakError
+
+    try:
+        get_command(app).main(hoist_config(words), prog_name="leak")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED
+    except (ConfigurationError, UsageError) as error:
+        warn(f"leak: {error}")
+        return WRONG
+    except (CommandError, LeakError) as error:
+        warn(f"leak: {error}")
+        return FAILED
+    except OSError as error:
+        warn(f"leak: {error.filename or 'the system'}: {error.strerror or error}")
+        return FAILED
+    return DONE
+
+
+def hoist_config(words: Sequence[str]) -> list[str]:
+    """The words with `--config FILE` moved before the command, since it may stand on either side."""
+    front: list[str] = []
+    rest: list[str] = []
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        if word == "--":
+            rest += [word, *remaining]
+            break
+        if word == "--config" and remaining:
+            front = [word, remaining.pop(0)]
+        elif word.startswith("--config="):
+            front = [word]
+        else:
+            rest.append(word)
+    return front + rest

@@ -1,0 +1,85 @@
+"""`leak dns`: the records to publish, and how the live ones compare."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.context import Json, load, run_async
+from relay.cli.output import CommandError, UsageError, say, say_json, say_table, warn
+
+if TYPE_CHECKING:
+    from relay.cli.dns_records import Comparison, Record
+    from relay.settings import Settings
+
+
+def dns(
+    context: typer.Context,
+    check: Annotated[bool, typer.Option("--check", help="Compare with the live DNS; exit status 1 on a gap.")] = False,
+    zone: Annotated[bool, typer.Option("--zone", help="Print zone-file lines.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the DNS records this configuration needs, or compare them with the live DNS."""
+    from relay.cli.dns_records import wanted_records
+
+    if check and zone:
+        raise UsageError("--check and --zone exclude each other")
+    settings = load(context)
+    records = wanted_records(settings)
+    if check:
+        _print_comparisons(run_async(compare_live(settings, records)), as_json=as_json)
+    elif as_json:
+        say_json([record.as_json() for record in records])
+    elif zone:
+        for record in records:
+            say(record.zone_line())
+    else:
+        print_records(records)
+
+
+def print_records(records: list[Record]) -> None:
+    """The records as a table; what cannot be said is explained on standard error."""
+    rows = [(record.purpose, record.type, record.name, record.value or f"? {record.problem}") for record in records]
+    say_table(("for", "type", "name", "value"), rows, empty="nothing to publish: no signing domain is configured")
+
+
+async def compare_live(settings: Settings, records: list[Record]) -> list[Comparison]:
+    """Ask the configured name servers for each record."""
+    from relay.cli.dns_records import compare
+    from relay.clock import SystemClock
+    from relay.resolver.resolver import DnsResolver
+
+    servers = [(server.host, server.port) for server in settings.resolver.nameservers]
+    timeout = settings.resolver.timeout.total_seconds()
+    resolver = DnsResolver(servers, timeout=timeout, trust_ad=settings.resolver.trust_ad, clock=SystemClock())
+    try:
+        askable = [record for record in records if record.value or record.type != "PTR"]
+        answers = await asyncio.gather(*(resolver.ask(record.name, record.type) for record in askable))
+        return [compare(record, answer) for record, answer in zip(askable, answers, strict=True)]
+    finally:
+        await resolver.close()
+
+
+def _print_comparisons(comparisons: list[Comparison], *, as_json: bool) -> None:
+    from relay.cli.dns_records import Finding
+
+    if as_json:
+        say_json(
+            [
+                {**item.record.as_json(), "finding": item.finding, "live": item.live, "hint": item.hint}
+                for item in comparisons
+            ]
+        )
+    else:
+        rows = [
+            (item.finding, item.record.purpose, item.record.type, item.record.name, item.hint) for item in comparisons
+        ]
+        say_table(("finding", "for", "type", "name", "what to do"), rows, empty="no signing domain is configured")
+        for item in comparisons:
+            if item.finding in {Finding.MISSING, Finding.DIFFERENT}:
+                warn(f"{item.record.name} {item.record.type} should be: {item.record.value}")
+    gaps = sum(item.finding is not Finding.OK for item in comparisons)
+    if gaps:
+        raise CommandError(f"{gaps} of {len(comparisons)} records are not as they should be")

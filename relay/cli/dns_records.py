@@ -1,0 +1,228 @@
+"""The DNS records a configuration needs, and whether the live ones fit. Pure: settings and answers in, values out.
+
+SPF stands at every name a receiver may ask: the From domain, the return domain, the EHLO names (RFC 7208 §2.3,
+§2.4). DMARC starts with p=none and reports (RFC 9989). A and PTR belong to whoever gives the host its address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from relay.resolver.contract import DnsAnswer, DnsFailure
+from relay.settings import Settings, SigningDomain
+from relay.signing.keys import describe_key, key_path, record_name, zone_text
+
+ZONE_TTL = 3600
+
+
+class Purpose(StrEnum):
+    """What a record is for; it decides how a live one is compared."""
+
+    DKIM = "DKIM"
+    SPF = "SPF"
+    DMARC = "DMARC"
+    BOUNCES = "bounces"
+    HOST = "host"
+    REVERSE = "reverse"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to publish. `value` is empty where only the operator knows it; `problem` says why."""
+
+    purpose: Purpose
+    name: str
+    type: str
+    value: str
+    problem: str = ""
+
+    def zone_line(self) -> str:
+        """The record in zone-file form; a comment where the value is not known."""
+        if not self.value:
+            return f"; {self.name}. {self.type}: {self.problem}"
+        value = zone_text(self.value) if self.type == "TXT" else self.value
+        if self.type == "MX":
+            value += "."
+        if self.type == "PTR":
+            return f"; {self.name}. {ZONE_TTL} IN PTR {value}.   (ask whoever gives you the address)"
+        return f"{self.name}. {ZONE_TTL} IN {self.type} {value}"
+
+    def as_json(self) -> dict[str, object]:
+        """The record as the command's JSON shows it."""
+        return asdict(self)
+
+
+def wanted_records(settings: Settings) -> list[Record]:
+    """Every record, each once, in the order in which it is best published."""
+    records: dict[tuple[str, str, str], Record] = {}
+    for record in _records(settings):
+        records.setdefault((record.purpose, record.name, record.type + record.value), record)
+    return list(records.values())
+
+
+def _records(settings: Settings) -> Iterator[Record]:
+    names = _ehlo_names(settings)
+    addresses = _addresses(settings)
+    for ehlo in names:
+        yield from _host(ehlo, [address for address, name in addresses if name == ehlo])
+    for address, ehlo in addresses:
+        yield Record(Purpose.REVERSE, ipaddress.ip_address(address).reverse_pointer, "PTR", ehlo)
+    spf = _spf(names, [address for address, _ in addresses])
+    for ehlo in names:
+        yield Record(Purpose.SPF, ehlo, "TXT", spf)
+    for entry in settings.signing.domain:
+        yield from _signing_domain(settings, entry, spf)
+    if settings.inbound.domain:
+        yield from _return_domain(settings, settings.inbound.domain, spf)
+
+
+def _ehlo_names(settings: Settings) -> list[str]:
+    names = [source.ehlo or settings.node.name for source in settings.egress.source] or [settings.node.name]
+    return list(dict.fromkeys(names))
+
+
+def _addresses(settings: Settings) -> list[tuple[str, str]]:
+    """(address, EHLO name) of the sources whose address the world sees; behind NAT it is not known here."""
+    return [
+        (source.address, source.ehlo or settings.node.name)
+        for source in settings.egress.source
+        if source.address and not _is_internal(source.address)
+    ]
+
+
+def _is_internal(address: str) -> bool:
+    # Not `is_private`: that counts the documentation networks too, with which people try things out.
+    networks = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified:
+        return True
+    return any(parsed in ipaddress.ip_network(network) for network in networks)
+
+
+def _host(name: str, addresses: list[str]) -> Iterator[Record]:
+    for address in addresses:
+        yield Record(Purpose.HOST, name, "AAAA" if ":" in address else "A", address)
+    if not addresses:
+        yield Record(Purpose.HOST, name, "A", "", "the public address this host sends from")
+        yield Record(Purpose.REVERSE, name, "PTR", "", f"the reverse name of that address must be {name}")
+
+
+def _spf(names: list[str], addresses: list[str]) -> str:
+    """The sources by address where known, by host name otherwise; everybody else fails."""
+    terms = [f"ip6:{address}" if ":" in address else f"ip4:{address}" for address in addresses]
+    terms = terms or [f"a:{name}" for name in names]
+    return " ".join(["v=spf1", *terms, "-all"])
+
+
+def _signing_domain(settings: Settings, entry: SigningDomain, spf: str) -> Iterator[Record]:
+    for selector in entry.selectors:
+        found = describe_key(key_path(settings.path(settings.signing.keys), entry.domain, selector))
+        yield Record(Purpose.DKIM, record_name(entry.domain, selector), "TXT", found.record, found.problem)
+    yield Record(Purpose.SPF, entry.domain, "TXT", spf)
+    return_domain = entry.return_domain or settings.inbound.domain
+    reports = f"; rua=mailto:dmarc-reports@{return_domain}" if return_domain else ""
+    yield Record(Purpose.DMARC, f"_dmarc.{entry.domain}", "TXT", f"v=DMARC1; p=none; aspf=r{reports}")
+    if entry.return_domain:
+        yield from _return_domain(settings, entry.return_domain, spf)
+
+
+def _return_domain(settings: Settings, domain: str, spf: str) -> Iterator[Record]:
+    yield Record(Purpose.BOUNCES, domain, "MX", f"10 {settings.node.name}")
+    yield Record(Purpose.SPF, domain, "TXT", spf)
+
+
+class Finding(StrEnum):
+    """How a live record compares."""
+
+    OK = "ok"
+    MISSING = "missing"
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+    """The DNS did not answer, or there is nothing to compare with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A wanted record beside what the DNS says."""
+
+    record: Record
+    finding: Finding
+    live: tuple[str, ...]
+    hint: str = ""
+
+
+def compare(record: Record, answer: DnsAnswer) -> Comparison:
+    """Judge a live answer; what else stands at the name does not matter."""
+    if answer.failure in {DnsFailure.SERVFAIL, DnsFailure.TIMEOUT}:
+        return Comparison(record, Finding.UNKNOWN, (), f"the DNS does not answer: {answer.failure}")
+    if not record.value:
+        return Comparison(record, Finding.UNKNOWN, answer.records, record.problem)
+    live = tuple(text for text in answer.records if _concerns(record.purpose, text))
+    if not live:
+        return Comparison(record, Finding.MISSING, (), "publish it")
+    match record.purpose:
+        case Purpose.DKIM:
+            return _compare_dkim(record, live)
+        case Purpose.SPF:
+            return _compare_spf(record, live)
+        case Purpose.DMARC:
+            return _compare_dmarc(record, live)
+        case Purpose.BOUNCES:
+            hosts = [text.partition(" ")[2] for text in live]
+            fits = record.value.partition(" ")[2] in hosts
+            return _verdict(record, live, fits, f"bounces go to {', '.join(hosts)}")
+        case Purpose.HOST | Purpose.REVERSE:
+            names = [text.lower().removesuffix(".") for text in live]
+            return _verdict(record, live, record.value.lower() in names, "another value stands there")
+
+
+def _verdict(record: Record, live: tuple[str, ...], fits: bool, hint: str) -> Comparison:
+    return Comparison(record, Finding.OK if fits else Finding.DIFFERENT, live, "" if fits else hint)
+
+
+def _concerns(purpose: Purpose, text: str) -> bool:
+    """Whether a live record is of the kind in question: many TXT records may share a name."""
+    lowered = text.lower()
+    if purpose is Purpose.SPF:
+        return lowered == "v=spf1" or lowered.startswith("v=spf1 ")
+    if purpose is Purpose.DMARC:
+        return bool(re.match(r"v\s*=\s*dmarc1\b", lowered))
+    return True
+
+
+def _compare_dkim(record: Record, live: tuple[str, ...]) -> Comparison:
+    """The key counts, not the spelling of the record (L09)."""
+    if len(live) > 1:
+        return Comparison(
+            record, Finding.DIFFERENT, live, "there are several records; receivers may take any: keep one"
+        )
+    published, expected = _tags(live[0]), _tags(record.value)
+    if not published.get("p"):
+        return Comparison(record, Finding.DIFFERENT, live, "the key is revoked: p= is empty")
+    fits = published["p"] == expected["p"] and published.get("k", "rsa") == expected["k"]
+    return _verdict(record, live, fits, "another key is published; signatures fail")
+
+
+def _compare_spf(record: Record, live: tuple[str, ...]) -> Comparison:
+    if len(live) > 1:
+        return Comparison(record, Finding.DIFFERENT, live, "several SPF records are an error (RFC 7208 §4.5): keep one")
+    missing = [term for term in record.value.split()[1:-1] if term not in live[0].lower().split()]
+    return _verdict(record, live, not missing, f"add {' '.join(missing)}")
+
+
+def _compare_dmarc(record: Record, live: tuple[str, ...]) -> Comparison:
+    if len(live) > 1:
+        return Comparison(record, Finding.DIFFERENT, live, "several DMARC records count as none: keep one")
+    tags = _tags(live[0])
+    if tags.get("aspf", "r").lower() != "r":
+        return Comparison(record, Finding.DIFFERENT, live, "aspf=s asks for the From domain itself as return domain")
+    return _verdict(record, live, tags.get("p", "none").lower() in {"none", "quarantine", "reject"}, "p= is not valid")
+
+
+def _tags(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(";"))
+    return {name.strip().lower(): re.sub(r"\s", "", value) for name, _, value in pairs if name.strip()}

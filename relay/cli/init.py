@@ -1,0 +1,154 @@
+"""`leak init`: configuration, keys and secrets of a new node; what exists is kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.context import config_file
+from relay.cli.dkim import make_missing
+from relay.cli.dns import print_records
+from relay.cli.output import CommandError, UsageError, say
+from relay.cli.template import Answers, configuration_text
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
+
+
+def init(
+    context: typer.Context,
+    domain: Annotated[str | None, typer.Option(help="The domain mail is From, as in leak.example.")] = None,
+    hostname: Annotated[str | None, typer.Option(help="This host's public name, as in mail.leak.example.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Write relay.toml, keys, secrets and spool there.")] = None,
+    listen: Annotated[list[str] | None, typer.Option(help="Where mail is handed in; may be repeated.")] = None,
+    inbound: Annotated[list[str] | None, typer.Option(help="Where bounces arrive; may be repeated.")] = None,
+    http: Annotated[str | None, typer.Option(help="Where front and HTTP API answer.")] = None,
+    spool: Annotated[str | None, typer.Option(help="URL of the spool.")] = None,
+    certificate: Annotated[str, typer.Option(help="PEM file of the TLS certificate chain.")] = "",
+    certificate_key: Annotated[str, typer.Option(help="PEM file of its private key.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; missing answers are errors.")] = False,
+) -> None:
+    """Write configuration, signing keys and secrets, and print the DNS records to publish. Overwrites nothing."""
+    file = folder / "relay.toml" if folder is not None else config_file(context)
+    if bool(certificate) != bool(certificate_key):
+        raise UsageError("--certificate and --certificate-key belong together")
+    if _is_free(file):
+        domain = _checked(domain or _ask("Domain of the From addresses", "--domain", yes=yes))
+        hostname = _checked(
+            hostname or _ask("Public name of this host", "--hostname", yes=yes, default=f"mail.{domain}")
+        )
+        defaults = _defaults(file, inside=folder is not None)
+        answers = Answers(
+            domain=domain,
+            hostname=hostname,
+            selectors=_selectors(),
+            return_domain=f"bounces.{domain}",
+            listen=tuple(listen or defaults.listen),
+            inbound=tuple(inbound or defaults.inbound),
+            http=http or defaults.http,
+            spool=spool or defaults.spool,
+            keys=defaults.keys,
+            certificate=_absolute(certificate),
+            certificate_key=_absolute(certificate_key),
+        )
+        _write(file, configuration_text(answers))
+    elif any((domain, hostname, listen, inbound, http, spool, certificate)):
+        say(f"{file} exists and is kept as it is; edit it to change what the options say")
+    else:
+        say(f"{file} exists and is kept")
+    _complete(file)
+
+
+def _is_free(file: Path) -> bool:
+    """Whether the file may be written: it is not there, or is the shipped default that nobody has touched."""
+    return not file.exists() or file.read_bytes() == configuration_text(Answers()).encode()
+
+
+def _checked(name: str) -> str:
+    from relay.mail.address import AddressError, parse_domain
+
+    try:
+        return parse_domain(name)
+    except AddressError as error:
+        raise UsageError(f"{name!r}: {error}; write a name such as leak.example") from None
+
+
+def _ask(question: str, option: str, *, yes: bool, default: str | None = None) -> str:
+    if yes:
+        if default is None:
+            raise UsageError(f"with --yes, give {option}")
+        return default
+    return str(typer.prompt(question, default=default, err=True))
+
+
+def _defaults(file: Path, *, inside: bool) -> Answers:
+    if inside:
+        return Answers(spool="sqlite:spool/spool.db", keys="dkim_keys")
+    return Answers() if file.parent.name == "config" else Answers(keys="dkim_keys")
+
+
+def _selectors() -> tuple[str, str]:
+    year = datetime.now().astimezone().year
+    return f"s{year}a", f"e{year}a"
+
+
+def _absolute(file: str) -> str:
+    return str(Path(file).resolve()) if file else ""
+
+
+def _write(file: Path, text: str) -> None:
+    """Check the text as the node will, then put it in place at once."""
+    import tomllib
+
+    from relay.settings import settings_from
+
+    settings_from(tomllib.loads(text), file.parent)
+    draft = file.with_name(f".{file.name}.new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}") from None
+    say(f"wrote {file}")
+
+
+def _complete(file: Path) -> None:
+    """Make what the configuration names and is not there, and print the records."""
+    from relay.cli.dns_records import wanted_records
+    from relay.settings import load_settings
+
+    settings = load_settings(file)
+    _make_keys(settings)
+    _make_secrets(settings)
+    say()
+    say("Publish these records, then compare them with `leak dns --check`:")
+    print_records(wanted_records(settings))
+    say()
+    say("Next: `leak check`, `leak user add NAME --sender DOMAIN`, `leak run`.")
+
+
+def _make_keys(settings: Settings) -> None:
+    from relay.signing.keys import KeyFileError
+
+    folder = settings.path(settings.signing.keys)
+    for entry in settings.signing.domain:
+        for selector in entry.selectors:
+            try:
+                path, made = make_missing(folder, entry.domain, selector)
+            except KeyFileError as error:
+                raise CommandError(str(error)) from None
+            say(f"made {path}" if made else f"{path} exists and is kept")
+
+
+def _make_secrets(settings: Settings) -> None:
+    from relay.ids import SystemEntropy
+    from relay.node_secrets import SECRET_NAMES, ensure_secrets
+
+    folder = settings.path(settings.node.secrets)
+    there = all((folder / name).exists() for name in SECRET_NAMES)
+    ensure_secrets(folder, SystemEntropy())
+    say(f"{folder} exists and is kept" if there else f"made the secrets in {folder}")

@@ -1,0 +1,157 @@
+"""The life of a message in words: the steps of its path, the attempts with their transcripts, and what comes next.
+
+Pure: a view of the spool and the time in, lines out. The steps bear the names the design gives them: door, accept,
+claim, plan, talk, understand, settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, assert_never
+
+from relay.event import EventKind
+from relay.policy.state import State
+from relay.spool.contract import AttemptView, DeliveryView, Door, EventView, MessageView
+from relay.units import format_duration, format_size
+
+_DOORS = {
+    Door.SMTP: "SMTP submission",
+    Door.HTTP: "the HTTP API",
+    Door.WEB: "the web front",
+    Door.NOTICE: "the relay itself: a report about another message",
+}
+
+
+def describe(view: MessageView, now: datetime, *, transcripts: bool = True) -> Iterator[str]:
+    """The whole life, line by line."""
+    sender = view.reverse_path or "<> (nobody: reports about it go nowhere)"
+    yield f"message {view.id}"
+    yield f"  door       {_DOORS[view.door]}, tenant {view.tenant}{f', stream {view.stream}' if view.stream else ''}"
+    yield f"  intake     from {sender}, {format_size(view.size)}, {_count(len(view.deliveries), 'recipient')}"
+    if view.tags:
+        yield f"             tags {', '.join(view.tags)}"
+    yield f"  accept     {_time(view.accepted_at)}; given up after {_time(view.expires_at)}"
+    for event in view.events:
+        if event.n is None and event.kind is not EventKind.ACCEPTED:
+            yield f"  {event.kind.label:<10} {_time(event.at)} {_detail(event.detail)}".rstrip()
+    for delivery in view.deliveries:
+        yield ""
+        yield from _delivery(view, delivery, now, transcripts=transcripts)
+
+
+def _delivery(view: MessageView, delivery: DeliveryView, now: datetime, *, transcripts: bool) -> Iterator[str]:
+    recipient = delivery.recipient or f"(erased)@{delivery.domain}"
+    yield f"delivery {delivery.message}.{delivery.n} to {recipient}: {delivery.state.label}"
+    attempts = {item.number: item for item in view.attempts if item.n == delivery.n}
+    told: set[int] = set()
+    for event in view.events:
+        if event.n != delivery.n:
+            continue
+        attempt = attempts.get(int(event.detail.get("attempt") or 0))
+        if attempt is not None and attempt.number not in told:
+            told.add(attempt.number)
+            yield from _attempt(attempt, transcripts=transcripts)
+        yield from _settled(event)
+    for number, attempt in sorted(attempts.items()):
+        if number not in told:
+            yield from _attempt(attempt, transcripts=transcripts)
+    yield f"  next       {what_next(view, delivery, now)}"
+
+
+def _attempt(attempt: AttemptView, *, transcripts: bool) -> Iterator[str]:
+    detail = attempt.detail
+    where = f"{detail['host']} [{detail.get('address', '')}]" if detail.get("host") else "no host"
+    source = f" from {detail['source']}" if detail.get("source") else ""
+    yield f"  attempt {attempt.number}  {_time(attempt.at)}, {detail.get('ms', 0)} ms"
+    yield f"  plan       {where}{source}"
+    if tls := detail.get("tls"):
+        yield f"  talk       {_tls(tls)}"
+    if transcripts:
+        for exchange in attempt.transcript:
+            yield f"  talk       {exchange.millis:>6} ms {exchange.speaker:<4} {exchange.text}"
+    yield f"  understand {_outcome(detail)}"
+
+
+def _tls(tls: Mapping[str, Any]) -> str:
+    verified = "certificate verified" if tls.get("verified") else "certificate not verified"
+    error = f" ({tls['error']})" if tls.get("error") else ""
+    return f"{tls.get('protocol') or 'no TLS'} {tls.get('cipher', '')}, {verified}, demand {tls.get('demand')}{error}"
+
+
+_DECIDED = {"remote": "the far side", "relay": "this relay", "network": "the network", "dns": "the DNS"}
+
+
+def _outcome(detail: Mapping[str, Any]) -> str:
+    who = _DECIDED.get(str(detail.get("decided_by")), str(detail.get("decided_by")))
+    scope = detail.get("scope")
+    return (
+        f"{detail.get('result')}, decided by {who} at {detail.get('phase')}, about the {scope}: {detail.get('reply')}"
+    )
+
+
+def _settled(event: EventView) -> Iterator[str]:
+    if event.kind is EventKind.ACCEPTED:
+        return
+    reason = str(event.detail.get("reason") or "")
+    if not event.detail.get("attempt") and event.detail.get("reply"):
+        reason = _outcome(event.detail)
+    late = ", too late to change anything" if event.detail.get("late") else ""
+    yield f"  settle     {_time(event.at)} {event.kind.label}{late}{f': {reason}' if reason else ''}"
+
+
+def what_next(view: MessageView, delivery: DeliveryView, now: datetime) -> str:
+    """What becomes of a delivery and why, in a sentence."""
+    match delivery.state:
+        case State.WAITING:
+            return _waiting(view, delivery, now)
+        case State.LEASED:
+            return "a worker has it: an attempt is under way, or about to begin"
+        case State.HELD:
+            return f"nothing until somebody acts: {_reason(view, delivery) or 'it is held'}"
+        case State.DELIVERED:
+            return "nothing: the next host took responsibility; a later bounce would make it returned"
+        case State.BOUNCED:
+            return "nothing: it was refused for good"
+        case State.EXPIRED:
+            return f"nothing: it was tried for {format_duration(view.expires_at - view.accepted_at)} and given up"
+        case State.SUPPRESSED:
+            return "nothing: the recipient is under a standing refusal"
+        case State.CANCELLED:
+            return "nothing: it was taken back"
+        case State.RETURNED:
+            return "nothing: it bounced after the far side had accepted it"
+        case _:
+            assert_never(delivery.state)
+
+
+def _waiting(view: MessageView, delivery: DeliveryView, now: datetime) -> str:
+    due = delivery.due or now
+    when = f"in {format_duration(due - now)}, at {_time(due)}" if due > now else "now, as soon as a worker is free"
+    if not delivery.attempts:
+        return f"the first attempt {when}"
+    left = format_duration(view.expires_at - now)
+    why = _reason(view, delivery)
+    return f"attempt {delivery.attempts + 1} {when}{f' because: {why}' if why else ''}; given up in {left}"
+
+
+def _reason(view: MessageView, delivery: DeliveryView) -> str:
+    """The words of the last event that gave any."""
+    for event in reversed(view.events):
+        if event.n in {None, delivery.n}:
+            text = event.detail.get("reason") or event.detail.get("reply")
+            if text:
+                return str(text)
+    return ""
+
+
+def _detail(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in detail.items())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

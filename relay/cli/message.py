@@ -1,0 +1,59 @@
+"""`leak message ID`: the life of one message."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli.context import Json, load, run_async, stores
+from relay.cli.output import UsageError, fail, say, say_json
+
+if TYPE_CHECKING:
+    from relay.ids import SpoolId
+    from relay.settings import Settings
+    from relay.spool.contract import MessageView
+
+
+def message(
+    context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="A message's id, or a delivery's.")],
+    brief: Annotated[bool, typer.Option("--brief", help="Leave the transcripts out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the life of one message: steps, attempts, transcripts, and what happens next and why."""
+    from relay.cli.life import describe
+    from relay.clock import SystemClock
+    from relay.ids import SpoolId, is_spool_id
+
+    bare = message_id.strip().lower().partition(".")[0]
+    if not is_spool_id(bare):
+        raise UsageError(
+            f"{message_id!r} is not a message's id; it has 26 letters and digits, as the reply to DATA told"
+        )
+    view = run_async(_read(load(context), SpoolId(bare)))
+    if view is None:
+        fail(f"no message {bare}: it was never accepted here, or its time to be kept is over")
+    if as_json:
+        say_json(as_plain(view))
+        return
+    for line in describe(view, SystemClock().now(), transcripts=not brief):
+        say(line)
+
+
+async def _read(settings: Settings, message_id: SpoolId) -> MessageView | None:
+    async with stores(settings, must_exist=True) as opened:
+        return await opened.spool.message(message_id)
+
+
+def as_plain(view: MessageView) -> dict[str, Any]:
+    """The view as JSON shows it: states and kinds by their lower-case names."""
+    plain = asdict(view)
+    for shown, delivery in zip(plain["deliveries"], view.deliveries, strict=True):
+        shown["state"], shown["initial"] = delivery.state.label, delivery.initial.label
+    for shown, event in zip(plain["events"], view.events, strict=True):
+        shown["kind"] = event.kind.label
+    for shown, attempt in zip(plain["attempts"], view.attempts, strict=True):
+        shown["transcript"] = [exchange._asdict() for exchange in attempt.transcript]
+    return plain

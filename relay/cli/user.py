@@ -1,0 +1,139 @@
+"""`leak user`: the credentials with which programs and people hand in mail."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.context import Json, Yes, load, run_async, stores
+from relay.cli.output import UsageError, confirm, fail, print_rows, say, say_json
+
+if TYPE_CHECKING:
+    from relay.account.credential import Created, User
+    from relay.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Tenants and credentials: add, list, remove, rotate.")
+
+Name = Annotated[str, typer.Argument(help="The user's name, as given at AUTH.")]
+
+
+@app.command("add")
+def add_command(
+    context: typer.Context,
+    name: Name,
+    sender: Annotated[
+        list[str] | None, typer.Option(help='A domain or mailbox it may send from, "*" for any; may be repeated.')
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="The tenant it belongs to; default: the user's name.")] = "",
+    api_key: Annotated[bool, typer.Option("--api-key", help="Make an API key instead of a password.")] = False,
+    password_file: Annotated[
+        Path | None, typer.Option(help='Take the password from the first line of a file, "-" for standard input.')
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a user. Its password (made here unless given) or API key is shown this once."""
+    if api_key and password_file:
+        raise UsageError("--api-key and --password-file exclude each other")
+    settings = load(context)
+    senders = sender or [entry.domain for entry in settings.signing.domain]
+    if not senders:
+        raise UsageError('no signing domain is configured: say --sender DOMAIN, or --sender "*" for any')
+    given = None if password_file is None else _first_line(password_file)
+    password = None if api_key else given or _new_password()
+    created = run_async(_add(settings, name, tenant or name, senders, password))
+    secrets = {"api_key": created.api_key} if api_key else {} if given else {"password": password}
+    if as_json:
+        say_json({"name": name, "tenant": tenant or name, "senders": senders, **secrets})
+        return
+    say(f"added {name}, tenant {tenant or name}, may send from {', '.join(senders)}")
+    _show_once({key: value for key, value in secrets.items() if value})
+
+
+async def _add(settings: Settings, name: str, tenant: str, senders: list[str], password: str | None) -> Created:
+    async with stores(settings) as opened:
+        return await opened.accounts.add_user(
+            name, tenant=tenant, senders=senders, password=password, api_key=password is None
+        )
+
+
+@app.command("list")
+def list_command(context: typer.Context, as_json: Json = False) -> None:
+    """List the users; no secret is shown."""
+    users = run_async(_list(load(context)))
+    rows: list[dict[str, object]] = [
+        {
+            "name": user.name,
+            "tenant": user.tenant,
+            "senders": list(user.senders) if as_json else ", ".join(user.senders),
+            "proves itself by": " and ".join(
+                word for word, has in (("password", user.has_password), ("API key", user.has_key)) if has
+            ),
+            "from": "loopback" if user.loopback_only else "anywhere",
+            "created": user.created,
+        }
+        for user in users
+    ]
+    columns = ("name", "tenant", "senders", "proves itself by", "from", "created")
+    print_rows(rows, columns, as_json=as_json, empty="no users; add one with `leak user add NAME --sender DOMAIN`")
+
+
+async def _list(settings: Settings) -> list[User]:
+    async with stores(settings) as opened:
+        return await opened.accounts.list_users()
+
+
+@app.command("remove")
+def remove_command(context: typer.Context, name: Name, yes: Yes = False) -> None:
+    """Remove a user; mail it handed in is delivered all the same."""
+    confirm(f"Remove the user {name}?", yes=yes)
+    if not run_async(_remove(load(context), name)):
+        fail(f"there is no user {name!r}; see `leak user list`")
+    say(f"removed {name}; it can no longer prove itself within a minute")
+
+
+async def _remove(settings: Settings, name: str) -> bool:
+    async with stores(settings) as opened:
+        return await opened.accounts.remove_user(name)
+
+
+@app.command("rotate")
+def rotate_command(context: typer.Context, name: Name, yes: Yes = False, as_json: Json = False) -> None:
+    """Replace a user's password or API key by a new one, shown this once."""
+    confirm(f"Replace the secrets of {name}? The old ones stop working within a minute.", yes=yes)
+    created = run_async(_rotate(load(context), name))
+    secrets = {key: value for key, value in (("password", created.password), ("api_key", created.api_key)) if value}
+    if as_json:
+        say_json({"name": name, **secrets})
+        return
+    say(f"rotated {name}")
+    _show_once(secrets)
+
+
+async def _rotate(settings: Settings, name: str) -> Created:
+    async with stores(settings) as opened:
+        return await opened.accounts.rotate(name)
+
+
+def _show_once(secrets: dict[str, str]) -> None:
+    for kind, value in secrets.items():
+        say(f"{kind.replace('_', ' ')} (shown this once): {value}")
+
+
+def _new_password() -> str:
+    from relay.ids import SystemEntropy, base32
+
+    return base32(SystemEntropy().bytes(15))
+
+
+def _first_line(file: Path) -> str:
+    try:
+        text = sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from None
+    line = text.partition("\n")[0].rstrip("\r")
+    if not line:
+        raise UsageError(f"{file}: its first line is empty; it must be the password")
+    return line

@@ -1,0 +1,263 @@
+"""The settings: what they take, and that every complaint names its place, what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.errors import ConfigurationError
+from relay.settings import Listen, Settings, load_settings, parse_listen, settings_from
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _load(tmp_path: Path, text: str, **environment: str) -> Settings:
+    file = tmp_path / "relay.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_settings(file, environment)
+
+
+def _complaints(tmp_path: Path, text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        _load(tmp_path, text, **environment)
+    return [line.replace(f"{tmp_path}/", "") for line in str(caught.value).splitlines()]
+
+
+def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
+    settings = _load(tmp_path, "")
+    assert settings.delivery.port == 25
+    assert settings.submission.require_auth
+    assert settings.folder == tmp_path
+
+
+def test_the_shipped_file_loads_and_finds_its_neighbours() -> None:
+    settings = load_settings(_REPOSITORY / "config" / "relay.toml", {})
+    assert settings.path(settings.signing.keys).resolve() == _REPOSITORY / "dkim_keys"
+    assert settings.delivery.retry == Settings().delivery.retry
+    assert settings.signing.domain[0].selectors
+
+
+def test_units_and_paths(tmp_path: Path) -> None:
+    settings = _load(
+        tmp_path,
+        '[spool]\nurl = "sqlite:var/spool.db"\n[submission]\nmax_message_size = "25 MB"\n'
+        '[delivery]\nretry = ["90s", "1h30m"]\nca_file = ""\n',
+    )
+    assert settings.sqlite_path == tmp_path / "var" / "spool.db"
+    assert settings.submission.max_message_size == 25_000_000
+    assert settings.delivery.retry == (timedelta(seconds=90), timedelta(minutes=90))
+    assert settings.delivery.ca_file is None
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("sqlite:///a/b.db", Path("/a/b.db")), ("postgresql://user@host/db", None), ("nonsense", None)],
+)
+def test_sqlite_path(tmp_path: Path, url: str, path: Path | None) -> None:
+    assert _load(tmp_path, f'[spool]\nurl = "{url}"').sqlite_path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:25", Listen(host="127.0.0.1", port=25)),
+        ("[::1]:465/tls", Listen(host="::1", port=465, tls=True)),
+        (":8080", Listen(host="0.0.0.0", port=8080)),
+        ("localhost:0", Listen(host="localhost", port=0)),
+    ],
+)
+def test_listen(text: str, expected: Listen) -> None:
+    assert parse_listen(text) == expected
+    assert parse_listen(str(expected)) == expected
+
+
+@pytest.mark.parametrize("text", ["25", "host", "host:", "host:x", "h:70000", "h:25/ssl", "h:25/", "a b:25", "-:\n25"])
+def test_listen_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="host"):
+        parse_listen(text)
+
+
+def test_loopback() -> None:
+    assert parse_listen("127.0.0.9:1").loopback
+    assert parse_listen("[::1]:1").loopback
+    assert parse_listen("localhost:1").loopback
+    assert not parse_listen("0.0.0.0:1").loopback
+    assert not parse_listen("example.org:1").loopback
+
+
+def test_an_unknown_key_names_its_line_and_the_allowed_ones(tmp_path: Path) -> None:
+    [complaint] = _complaints(tmp_path, '# first\n[log]\nlevel = "info"\ncolour = true\n')
+    assert complaint == "relay.toml:4: log.colour: unknown key; allowed here: format, level"
+
+
+def test_an_unknown_section(tmp_path: Path) -> None:
+    [complaint] = _complaints(tmp_path, "\n[nodes]\nname = 1\n")
+    assert complaint.startswith("relay.toml:2: nodes: unknown key; allowed here: alarm, api, delivery,")
+    assert "folder" not in complaint
+
+
+def test_the_folder_is_no_setting(tmp_path: Path) -> None:
+    [complaint] = _complaints(tmp_path, 'folder = "/"')
+    assert complaint.startswith("relay.toml:1: folder: unknown key")
+
+
+def test_every_complaint_is_told_at_once(tmp_path: Path) -> None:
+    text = '[node]\nworkers = "many"\nroles = ["web", "cook"]\n[log]\nlevel = "loud"\n'
+    first, second, third = _complaints(tmp_path, text)
+    assert first.startswith("relay.toml:2: node.workers: ")
+    assert first.endswith("got 'many'")
+    assert second.startswith("relay.toml:3: node.roles: ")
+    assert "'submission'" in second
+    assert third.startswith("relay.toml:5: log.level: ")
+
+
+_VALUES = {
+    "a listen without port": ('[api]\nlisten = "localhost"', "2: api.listen: 'localhost' is not an address; write \"h"),
+    "a listen that is a number": ("[api]\nlisten = 8080", '2: api.listen: 8080 is not an address; write "host:port"'),
+    "tls without certificate": ('[submission]\nlisten = [":465/tls"]', "1: submission: a /tls address needs tls"),
+    "a certificate without key": (
+        '[submission]\nlisten = []\ntls = { certificate = "a" }',
+        "3: submission.tls.key: missing; it has no default",
+    ),
+    "a duration without unit": ("[delivery]\nexpire_after = 5", "2: delivery.expire_after: 5 is not a duration; write"),
+    "a wrong duration": ('[delivery]\nretry = ["5m", "soon"]', "2: delivery.retry: 'soon' is not a duration; write"),
+    "no retries": ("[delivery]\nretry = []", "2: delivery.retry: Tuple should have at least 1 item"),
+    "a wrong size": ('[submission]\nmax_message_size = "big"', "2: submission.max_message_size: 'big' is not a size"),
+    "a truth as size": (
+        "[submission]\nmax_message_size = true",
+        "2: submission.max_message_size: true and false are no",
+    ),
+    "a wrong network": (
+        '[submission]\ntrusted_networks = ["10.0.0.1/8"]',
+        '2: submission.trusted_networks: 10.0.0.1/8 has host bits set; write networks such as "127.0.0.1/32"',
+    ),
+    "a wrong proxy": (
+        '[web]\ntrusted_proxies = ["all"]',
+        "2: web.trusted_proxies: 'all' does not appear to be an IPv4",
+    ),
+    "a host name": ('[node]\nname = "mail"', "2: node.name: 'mail': the domain is not fully qualified"),
+    "a name server with tls": (
+        '[resolver]\nnameservers = ["1.1.1.1:853/tls"]',
+        '2: resolver.nameservers: \'1.1.1.1:853/tls\': "/tls" cannot stand here; write "host:port"',
+    ),
+    "a smarthost": ('[delivery]\nsmarthost = "relay"', "2: delivery.smarthost: 'relay' is not an address; write"),
+    "a base url with path": ('[web]\nbase_url = "https://a.example/x"', "2: web.base_url: write http:// or https://"),
+    "a source's address": (
+        '[[egress.source]]\nname = "a"\naddress = "x"',
+        "3: egress.source.address: 'x' is not an IP",
+    ),
+    "two sources of a name": (
+        '[[egress.source]]\nname = "a"\n[[egress.source]]\nname = "a"',
+        "1: egress.source: named more than once: a",
+    ),
+    "a dotted key": ("node.workers = -1", "1: node.workers: Input should be greater than or equal to 0; got -1"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), _VALUES.values(), ids=_VALUES.keys())
+def test_a_wrong_value(tmp_path: Path, text: str, expected: str) -> None:
+    [complaint] = _complaints(tmp_path, text)
+    assert complaint.startswith(f"relay.toml:{expected}")
+
+
+_SIGNING = """\
+[signing]
+threads = 1
+
+[[signing.domain]]
+domain = "a.example"
+selectors = ["s1"]
+
+[[signing.domain]]
+domain = "b.example"
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('selectors = ["S 1"]', "10: signing.domain.selectors: 'S 1' is not a selector; write letters, digits"),
+        ("selectors = []", "10: signing.domain.selectors: Tuple should have at least 1 item"),
+        ("", "8: signing.domain.selectors: missing; it has no default"),
+        ('selectors = ["s"]\nreturn_path = "mine"', "11: signing.domain.return_path: Input should be 'ours' or 'keep'"),
+        ('selectors = ["s"]\nkeys = "x"', "11: signing.domain.keys: unknown key; allowed here: domain, return_domain"),
+        (
+            'selectors = ["s"]\n[[signing.domain]]\ndomain = "A.example"\nselectors = ["t"]',
+            "4: signing.domain: named more",
+        ),
+    ],
+)
+def test_a_complaint_about_the_second_domain_names_its_line(tmp_path: Path, line: str, expected: str) -> None:
+    [complaint] = _complaints(tmp_path, _SIGNING.format(line))
+    assert complaint.startswith(f"relay.toml:{expected}")
+
+
+def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no such file; name one with --config, or run `leak init`"):
+        load_settings(tmp_path / "none.toml", {})
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_settings(tmp_path, {})
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_settings(tmp_path / "latin.toml", {})
+    assert _complaints(tmp_path, "[node\n")[0].startswith("relay.toml: not valid TOML: ")
+
+
+def test_variables_are_replaced(tmp_path: Path) -> None:
+    settings = _load(tmp_path, '[node]\nname = "${NAME}.leak.example"\nroles = ["${ROLE}"]', NAME="mx", ROLE="delivery")
+    assert (settings.node.name, settings.node.roles) == ("mx.leak.example", ("delivery",))
+    assert _complaints(tmp_path, '[node]\nname = "${NAME}"\nroles = ["${ROLE}"]') == [
+        "relay.toml:2: node.name: the environment variable NAME is not set",
+        "relay.toml:3: node.roles: the environment variable ROLE is not set",
+    ]
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    settings = _load(
+        tmp_path,
+        '[node]\nworkers = 1\n[submission]\nlisten = ["127.0.0.1:25"]',
+        LEAK_NODE__WORKERS="2",
+        LEAK_NODE__NAME="mx.leak.example",
+        LEAK_SUBMISSION__LISTEN="127.0.0.1:2525",
+        LEAK_INBOUND__LISTEN='["127.0.0.1:26", "127.0.0.1:27"]',
+        LEAK_DELIVERY__EXPIRE_AFTER="2d",
+        LEAK_RESOLVER__TRUST_AD="true",
+        LEAK_CONFIG="other.toml",
+        LEAK_SEND_SERVER="127.0.0.1:587",
+    )
+    assert (settings.node.workers, settings.node.name) == (2, "mx.leak.example")
+    assert [str(address) for address in settings.submission.listen] == ["127.0.0.1:2525"]
+    assert len(settings.inbound.listen) == 2
+    assert settings.delivery.expire_after == timedelta(days=2)
+    assert settings.resolver.trust_ad
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("LEAK_NODE__WORKERS", "many", "node.workers: Input should be a valid integer"),
+        ("LEAK_NODE__COLOUR", "red", "node.colour: unknown key; allowed here: name,"),
+        ("LEAK_NOSUCH__KEY", "1", "nosuch: unknown key; allowed here: alarm,"),
+        ("LEAK_SUBMISSION__TLS__KEY", "a.pem", "submission.tls.certificate: missing; it has no default"),
+    ],
+)
+def test_a_complaint_about_a_variable_names_it(tmp_path: Path, variable: str, value: str, expected: str) -> None:
+    [complaint] = _complaints(tmp_path, "[node]\nworkers = 1\n", **{variable: value})
+    assert complaint.removeprefix(f"environment variable {variable}: ").startswith(expected)
+
+
+def test_settings_built_by_a_program(tmp_path: Path) -> None:
+    settings = settings_from(
+        {"node": {"workers": 1}, "egress": {"source": [{"name": "a", "address": "::1"}]}}, tmp_path
+    )
+    assert settings.path(settings.signing.keys) == tmp_path / "dkim_keys"
+    with pytest.raises(ConfigurationError, match=r"\(built in\):1: node.workers: "):
+        settings_from({"node": {"workers": -1}}, tmp_path)
+
+
+def test_a_date_needs_no_quotes(tmp_path: Path) -> None:
+    settings = _load(tmp_path, '[[egress.source]]\nname = "a"\nwarm_up = 2026-12-01')
+    assert settings.egress.source[0].warm_up == "2026-12-01"
