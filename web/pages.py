@@ -130,7 +130,7 @@ class Pages:
 
     async def robots(self, request: web.Request) -> web.StreamResponse:
         """GET /robots.txt: the form may be found, nobody's letter may."""
-        return web.Response(text="User-agent: *\nDisallow: /s/\nDisallow: /en/s/\nDisallow: /fr/s/\n")
+        return self._render.plain("User-agent: *\nDisallow: /s/\nDisallow: /en/s/\nDisallow: /fr/s/\n")
 
     def _form(self, language: Language, form: Form, nonce: str, problems: tuple[Problem, ...] = ()) -> web.Response:
         values = _form_values(form, problems, self._parts.tokens.new_form(nonce))

@@ -30,6 +30,7 @@ _SAFE: Final = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "leak",
 }
 
 
@@ -101,6 +102,10 @@ class Renderer:
         """303 to a path of ours, to be asked with GET (RFC 9110 §15.4.4)."""
         headers = {**self._headers, "Location": location, "Cache-Control": "no-store"}
         return web.Response(status=HTTPStatus.SEE_OTHER, headers=headers)
+
+    def plain(self, text: str) -> web.Response:
+        """A small text file."""
+        return web.Response(text=text, headers=self._headers)
 
     def asset(self, path: str) -> web.Response | None:
         """A static file, None for a path that is none."""

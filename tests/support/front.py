@@ -15,6 +15,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
+from tests.support.switched_database import SwitchedDatabase
 from web.app import make_app
 from web.letters import DatabaseLetterStore
 from web.options import FrontOptions
@@ -35,7 +36,7 @@ class Front:
 
     url: str
     relay: RelayInMemory
-    database: SqliteDatabase
+    database: SwitchedDatabase
     store: DatabaseLetterStore
 
 
@@ -45,13 +46,13 @@ async def running_front(
 ) -> AsyncIterator[Front]:
     """A front on a free port of 127.0.0.1, its database in `folder`."""
     relay = relay or RelayInMemory()
-    database = await SqliteDatabase.open(folder / "front.db")
+    database = SwitchedDatabase(await SqliteDatabase.open(folder / "front.db"))
     store = DatabaseLetterStore(database)
     app = make_app(options, relay, store, clock or HandClock(), SeededEntropy(7))
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
         yield Front(f"http://127.0.0.1:{port}", relay, database, store)

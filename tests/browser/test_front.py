@@ -1,0 +1,201 @@
+"""The front in a real Chromium: with scripts off and on, by keyboard, at 320 px, in light and dark.
+
+What only a browser can tell: that the policy blocks nothing of our own, that no request leaves for anybody
+else, that contrast and target sizes hold, and that stored markup does not run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.support.front import Front, running_front
+from tests.support.hand_clock import HandClock
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
+
+# The contrast of each visible text with what is behind it (WCAG 2.2 §1.4.3), and targets under 24 px (§2.5.8).
+_AUDIT = """() => {
+  const number = c => c.match(/[\\d.]+/g).map(Number);
+  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => [r, g, b].map(v => linear(v / 255))
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = e => { for (; e; e = e.parentElement) { const c = number(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const faults = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || e.closest('.unseen, .skip')) continue;
+    const [a, b] = [light(number(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
+    if ((a + .05) / (b + .05) < 4.5) faults.push('contrast: ' + walker.currentNode.data.trim());
+  }
+  for (const e of document.querySelectorAll('a, button, input, textarea')) {
+    const box = (e.closest('label') || e).getBoundingClientRect();
+    if (!e.matches('.unseen, .skip, [type=hidden]') && !e.closest('p.hint, li') && (box.width < 24 || box.height < 24))
+      faults.push('target: ' + e.outerHTML);
+  }
+  for (const e of document.querySelectorAll('input:not([type=hidden]), textarea'))
+    if (!e.labels.length) faults.push('label: ' + e.outerHTML);
+  const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
+  for (const e of document.querySelectorAll('[aria-describedby]'))
+    for (const id of e.getAttribute('aria-describedby').trim().split(/ +/))
+      if (!ids.includes(id)) faults.push('described: ' + id);
+  if (new Set(ids).size !== ids.length) faults.push('ids: ' + ids);
+  if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the window');
+  return faults;
+}"""
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@pytest.fixture
+async def front(tmp_path: Path) -> AsyncIterator[Front]:
+    async with running_front(tmp_path, HandClock()) as running:
+        yield running
+
+
+@asynccontextmanager
+async def a_page(front: Front, **options: Any) -> AsyncIterator[Page]:
+    """A fresh browser's page that must not complain, run foreign code, keep a cookie or ask anybody else."""
+    async with chromium() as browser:
+        context = await browser.new_context(**options)
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+        page.on("request", lambda r: None if r.url.startswith(front.url) else complaints.append(f"asked {r.url}"))
+        yield page
+        assert [c for c in complaints if "Failed to load resource" not in c] == []
+        assert await context.cookies() == []
+        await context.close()
+
+
+async def _fill(page: Page, to: str = "ann@example.org", message: str = "Thank you.\n\nFor all of it.") -> None:
+    await page.fill("#to", to)
+    await page.fill("#message", message)
+    await page.check("#signature-friend")
+    await page.check("#rules")
+
+
+@pytest.mark.parametrize("scripts", [False, True])
+async def test_a_letter_without_and_with_scripts(front: Front, scripts: bool) -> None:
+    async with a_page(front, java_script_enabled=scripts, locale="en-GB") as page:
+        await page.goto(f"{front.url}/")
+        await _fill(page)
+        await page.click("text=See it before it leaves")
+        await expect(page.locator(".mail dl")).to_contain_text("From a friend, anonymously.")
+        await expect(page.locator(".words p")).to_have_text(["Thank you.", "For all of it."])
+        await page.click("text=Change something")
+        await expect(page.locator("#message")).to_have_value("Thank you.\n\nFor all of it.")
+        await page.click("text=See it before it leaves")
+        await page.click("text=Send the letter")
+        assert re.fullmatch(rf"{front.url}/s/[0-9a-z]{{32}}", page.url)
+        assert len(front.relay.letters) == 1
+        front.relay.settle("delivered")
+        await page.reload()
+        await expect(page.locator("main")).to_contain_text("It may still be in the spam folder")
+
+
+async def test_by_keyboard_alone_the_enter_key_previews(front: Front) -> None:
+    async with a_page(front, locale="en-GB") as page:
+        await page.goto(f"{front.url}/en/")
+        await _fill(page)
+        await page.focus("#to")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("h1")).to_have_text("This is what they will receive")
+
+
+async def test_the_switch_keeps_what_was_typed(front: Front) -> None:
+    async with a_page(front, locale="fr-FR") as page:
+        await page.goto(f"{front.url}/")
+        await expect(page.locator("h1")).to_have_text("Écrire une lettre anonyme")
+        await _fill(page)
+        await page.click(".switch")
+        await expect(page.locator("h1")).to_have_text("Write an anonymous letter")
+        await expect(page.locator("#to")).to_have_value("ann@example.org")
+        await expect(page.locator("#signature-friend")).to_be_checked()
+        await page.click("button.main")
+        await page.click(".switch")
+        await expect(page.locator(".mail dl")).to_contain_text("De la part d’un·e ami·e, anonymement.")
+
+
+async def test_errors_take_the_focus_and_lead_to_their_fields(front: Front) -> None:
+    async with a_page(front, locale="en-GB") as page:
+        await page.goto(f"{front.url}/en/")
+        await page.click("button.main")
+        await expect(page.locator(".summary")).to_be_focused()
+        await page.click(".summary a >> nth=0")
+        await expect(page.locator("#to")).to_be_focused()
+
+
+async def test_back_brings_back_what_was_typed(front: Front) -> None:
+    async with a_page(front, locale="en-GB") as page:
+        await page.goto(f"{front.url}/en/")
+        await _fill(page)
+        await page.click("button.main")
+        await page.go_back()
+        await expect(page.locator("#message")).to_have_value("Thank you.\n\nFor all of it.")
+
+
+async def test_stored_markup_never_runs(front: Front) -> None:  # S42
+    payloads = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</textarea><svg onload=alert(1)>"]
+    async with a_page(front, locale="en-GB") as page:
+        for payload in payloads:
+            await page.goto(f"{front.url}/en/")
+            await _fill(page, message=payload)
+            await page.click("button.main")
+            await expect(page.locator(".words")).to_have_text(payload)
+            await page.click("text=Change something")
+            await expect(page.locator("#message")).to_have_value(payload)
+            await page.fill("#to", f'"{payload[:30]}"@example.org')
+            await page.fill("#pseudonym", payload[:30])
+            await page.click("button.main")
+            await expect(page.locator(".summary")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+async def test_every_page_can_be_read_and_used(front: Front, scheme: str, width: int) -> None:
+    viewport = {"width": width, "height": 800}
+    async with a_page(front, color_scheme=scheme, viewport=viewport, locale="fr-FR") as page:
+        faults: dict[str, list[str]] = {}
+
+        async def audit(name: str) -> None:
+            if found := await page.evaluate(_AUDIT):
+                faults[name] = found
+
+        front.relay.suggestions = {"ann@gone.test": "ann@example.org"}
+        await page.goto(f"{front.url}/fr/")
+        await audit("compose")
+        await page.fill("#to", "ann@gone.test")
+        await page.click("button.main")
+        await audit("errors")
+        await _fill(page, message="mot" * 200)
+        await page.click("button.main")
+        await audit("preview")
+        await page.click("button.main")
+        for state in ("waiting", "delivered", "bounced"):
+            front.relay.settle(state)
+            await page.reload()
+            await audit(state)
+        await page.goto(f"{front.url}/fr/s/none")
+        await audit("not found")
+        assert faults == {}

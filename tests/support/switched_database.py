@@ -1,0 +1,41 @@
+"""A database that a test can take away: every call then fails as one does whose disk or server is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from relay.database.contract import Connection, Database
+from relay.errors import SpoolUnavailableError
+
+T = TypeVar("T")
+
+
+class SwitchedDatabase:
+    """Passes everything on to a real database while `away` is False."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.away = False
+
+    async def write(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
+        """As the contract says."""
+        return await self._here().write(work, patience)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """As the contract says."""
+        return await self._here().read(work)
+
+    async def migrate(self, component: str, folder: Path) -> list[str]:
+        """As the contract says."""
+        return await self._here().migrate(component, folder)
+
+    async def close(self) -> None:
+        """As the contract says."""
+        await self._database.close()
+
+    def _here(self) -> Database:
+        if self.away:
+            raise SpoolUnavailableError("taken away by a test")
+        return self._database

@@ -1,0 +1,93 @@
+"""The languages say the same things, and every word a page asks for exists."""
+
+from __future__ import annotations
+
+import re
+import string
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import web
+from web.catalogue import Language, choose_language, load_words
+from web.draft import Field
+from web.pseudonym import PseudonymFault
+from web.signature import Signature
+from web.timeline import Stage
+
+WORDS = load_words()
+FOLDER = Path(web.__file__).parent
+
+
+def _placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_languages_have_the_same_keys_and_placeholders() -> None:
+    english, french = WORDS[Language.EN], WORDS[Language.FR]
+    assert english.texts.keys() == french.texts.keys()
+    for key, text in english.texts.items():
+        assert _placeholders(text) == _placeholders(french.texts[key]), key
+        assert text.strip()
+        assert french.texts[key].strip()
+    assert len(english.months) == len(french.months) == 12
+
+
+def test_words_that_pages_ask_for_exist() -> None:
+    sources = [*FOLDER.glob("templates/*.html"), *FOLDER.glob("*.py")]
+    literal = {
+        key for source in sources for key in re.findall(r'\b(?:t|words)\("([a-z_.-]+)"[,)]', source.read_text("utf-8"))
+    }
+    made = {f"stage.{stage.value}.{part}" for stage in Stage for part in ("title", "text")}
+    made |= {f"signature.{s.value}.{part}" for s in Signature for part in ("label", "name", "subject", "signed")}
+    made |= {f"problem.pseudonym-{fault.value}" for fault in PseudonymFault}
+    made |= {f"problem.to-{reason}" for reason in ("missing", "syntax", "no-domain", "null-mx", "no-host")}
+    made |= {f"problem.{field.value}-missing" for field in Field if field is not Field.PSEUDONYM}
+    assert len(literal) > 40
+    missing = (literal | made) - WORDS[Language.EN].texts.keys()
+    assert not missing
+
+
+def test_french_spaces_do_not_break() -> None:
+    for key, text in WORDS[Language.FR].texts.items():
+        assert not re.search(r"« | [»;:!?]", text), key
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", Language.EN),
+        ("fr", Language.FR),
+        ("fr-CA,fr;q=0.8,en;q=0.5", Language.FR),
+        ("en-GB,en;q=0.9,fr;q=0.8", Language.EN),
+        ("de,fr;q=0.3,en;q=0.7", Language.EN),
+        ("de;q=1.0, fr;q=0.001", Language.FR),
+        ("fr;q=nonsense", Language.EN),
+        ("*", Language.EN),
+        ("fr;q=0", Language.EN),
+        ("x" * 100_000, Language.EN),
+    ],
+)
+def test_language_of_a_browser(header: str, language: Language) -> None:
+    assert choose_language(header) is language
+
+
+def test_times_and_spans_read_naturally() -> None:
+    at = datetime(2026, 11, 1, 9, 5, tzinfo=UTC)
+    assert WORDS[Language.EN].moment(at) == "1 November, 09:05 UTC"
+    assert WORDS[Language.FR].moment(at) == "1 novembre, 09 h 05 UTC"
+    spans = [1, 61, 299, 301, 3500, 3700]
+    assert [WORDS[Language.EN].about(timedelta(seconds=s)) for s in spans] == [
+        "a minute",
+        "2 minutes",
+        "5 minutes",
+        "10 minutes",
+        "an hour",
+        "2 hours",
+    ]
+
+
+def test_a_missing_word_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        WORDS[Language.EN]("no.such")

@@ -1,0 +1,185 @@
+"""The store and the courier: what was kept is handed over once, through refusals, crashes and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.client.contract import Letter, LetterRefused
+from relay.database.sqlite import SqliteDatabase
+from relay.ids import SeededEntropy
+from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
+from web.courier import FIRST_LOOK, Courier, Rounds
+from web.letters import DatabaseLetterStore, NewLetter, hash_secret
+
+ROUNDS = Rounds(timedelta(milliseconds=20), timedelta(days=90))
+PATIENCE = timedelta(seconds=10)
+
+
+def _letter(n: int = 0) -> NewLetter:
+    mail = Letter(
+        sender="letter@leak.lab.test",
+        sender_name="A friend",
+        recipient="victim-of-a-search@example.org",
+        subject="From a friend, anonymously.",
+        text="words-to-look-for",
+        html="<p>words-to-look-for</p>",
+        stream="letters",
+        idempotency_key=f"letter-{n}",
+    )
+    return NewLetter(f"letter-{n}", hash_secret(f"secret-{n}"), "en", "friend", mail)
+
+
+class Bench:
+    """A store in a real database, a relay in memory, and the courier between them."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self.database = database
+        self.clock = HandClock()
+        self.relay = RelayInMemory()
+        self.store = DatabaseLetterStore(database)
+        self.courier = self.new_courier()
+
+    def new_courier(self) -> Courier:
+        return Courier(self.relay, self.store, self.clock, SeededEntropy(3), ROUNDS)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    database = await SqliteDatabase.open(tmp_path / "front.db")
+    made = Bench(database)
+    await made.store.prepare()
+    yield made
+    await made.courier.stop()
+    await database.close()
+
+
+async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tmp_path: Path) -> None:
+    assert await bench.courier.send(_letter(), PATIENCE)
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert (record.message_id, record.due, record.refused) == ("m-letter-0", None, False)
+    assert list(bench.relay.letters.values()) == [_letter().mail]
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT count(*) FROM web_handover")))
+    assert rows == [(0,)]
+
+
+async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  # S53
+    bench.clock.move(123.456)
+    await bench.courier.send(_letter(), PATIENCE)
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_letter")))
+    assert "secret-0" not in repr(rows)
+    assert "victim" not in repr(rows)
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert record.created.minute % 5 == record.created.second == record.created.microsecond == 0
+
+
+async def test_the_same_letter_is_sent_once(bench: Bench) -> None:
+    first, second = await asyncio.gather(*(bench.courier.send(_letter(), PATIENCE) for _ in range(2)))
+    assert sorted((first, second)) == [False, True]
+    assert not await bench.courier.send(_letter(), PATIENCE)
+    assert len(bench.relay.letters) == 1
+
+
+async def test_a_crash_between_store_and_hand_over_loses_nothing(bench: Bench) -> None:
+    now = bench.clock.now()
+    await bench.store.add(_letter(), now, now + FIRST_LOOK)  # and here the process dies
+    again = bench.new_courier()
+    assert await again.make_round() == 0
+    bench.clock.move(FIRST_LOOK.total_seconds())
+    assert await again.make_round() == 1
+    assert list(bench.relay.letters) == ["letter-0"]
+    assert await again.make_round() == 0
+
+
+async def test_a_crash_between_hand_over_and_its_note_makes_no_second_mail(bench: Bench) -> None:
+    now = bench.clock.now()
+    await bench.store.add(_letter(), now, now)
+    await bench.relay.submit(_letter().mail)  # and here the process dies
+    await bench.new_courier().make_round()
+    assert bench.relay.arrivals == 2
+    assert len(bench.relay.letters) == 1
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert record.message_id == "m-letter-0"
+
+
+@pytest.mark.parametrize("how", ["refused", "unavailable"])
+async def test_a_relay_that_cannot_just_now_is_asked_again(bench: Bench, how: str) -> None:
+    if how == "refused":
+        bench.relay.refusal = LetterRefused(temporary=True, reason="full")
+    bench.relay.unavailable = how == "unavailable"
+    assert await bench.courier.send(_letter(), PATIENCE)
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert record.due is not None
+    bench.relay.refusal, bench.relay.unavailable = None, False
+    bench.clock.move(6)
+    assert await bench.courier.make_round() == 1
+    assert list(bench.relay.letters) == ["letter-0"]
+
+
+async def test_waits_grow_and_end_after_five_days(bench: Bench) -> None:
+    bench.relay.refusal = LetterRefused(temporary=True, reason="full")
+    await bench.courier.send(_letter(), PATIENCE)
+    tries = 0
+    while (record := await bench.store.find(hash_secret("secret-0"))) and record.due is not None:
+        bench.clock.move((record.due - bench.clock.now()).total_seconds() + (3600 if tries > 10 else 0))
+        tries += await bench.courier.make_round()
+        assert tries < 200
+    assert record is not None
+    assert record.refused
+    assert tries > 50
+
+
+async def test_a_final_refusal_ends_the_letter_and_forgets_its_words(bench: Bench) -> None:
+    bench.relay.refusal = LetterRefused(temporary=False, reason="no")
+    await bench.courier.send(_letter(), PATIENCE)
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert (record.refused, record.due, record.message_id) == (True, None, None)
+    bench.clock.move(3600)
+    assert await bench.courier.make_round() == 0
+
+
+async def test_a_claimed_letter_is_nobody_elses(bench: Bench) -> None:
+    now = bench.clock.now()
+    for n in range(3):
+        await bench.store.add(_letter(n), now, now)
+    claim = timedelta(minutes=1)
+    first = await bench.store.take_due(now, claim, 2)
+    second = await bench.store.take_due(now, claim, 2)
+    assert len(first) == 2
+    assert len({letter.id for letter in first + second}) == 3
+    assert await bench.store.take_due(now + claim, claim, 9)
+
+
+async def test_the_rounds_run_by_themselves_and_survive_trouble(bench: Bench) -> None:
+    bench.relay.unavailable = True
+    now = bench.clock.now()
+    await bench.store.add(_letter(), now, now)
+    await bench.courier.start()
+    async with asyncio.timeout(20):
+        while not bench.relay.arrivals:
+            await asyncio.sleep(0.01)
+        bench.relay.unavailable = False
+        while not bench.relay.letters:
+            bench.clock.move(60)
+            await asyncio.sleep(0.01)
+    await bench.courier.stop()
+
+
+async def test_old_letters_are_forgotten_but_never_owed_ones(bench: Bench) -> None:  # S53
+    await bench.courier.send(_letter(0), PATIENCE)
+    now = bench.clock.now()
+    await bench.store.add(_letter(1), now, now + timedelta(days=400))
+    bench.clock.move(91 * 86400)
+    await bench.courier.make_round()
+    assert await bench.store.find(hash_secret("secret-0")) is None
+    assert await bench.store.find(hash_secret("secret-1")) is not None

@@ -1,0 +1,119 @@
+"""What a letter may be made of."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.client.contract import AddressCheck
+from web.draft import MAX_MESSAGE, Draft, Form, judge
+from web.plain_text import clean_message, hides_something, paragraphs
+from web.pseudonym import PseudonymFault, screen_pseudonym
+from web.signature import Signature
+
+GOOD = AddressCheck("ann@example.org", ok=True)
+FULL = {"to": "ann@example.org", "signature": "friend", "pseudonym": "", "message": "Thank you.", "rules": "on"}
+
+
+def _reasons(fields: dict[str, str], check: AddressCheck | None = GOOD) -> list[str]:
+    match judge(Form.read(FULL | fields), check):
+        case Draft():
+            return []
+        case problems:
+            return [problem.reason for problem in problems]
+
+
+def test_the_checked_address_is_the_one_that_is_used() -> None:
+    draft = judge(Form.read(FULL | {"to": " Ann@EXAMPLE.org "}), AddressCheck("Ann@example.org", ok=True))
+    assert draft == Draft("Ann@example.org", Signature.FRIEND, "", "Thank you.")
+
+
+@pytest.mark.parametrize("signature", ["friend", "colleague", "family", "friend-of-friend", "someone"])
+def test_the_five_signatures(signature: str) -> None:
+    assert _reasons({"signature": signature}) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasons"),
+    [
+        ({"message": " \n \r\n"}, ["message-missing"]),
+        ({"message": "é" * MAX_MESSAGE}, []),
+        ({"message": "a\r\n" * 1000}, []),
+        ({"message": "x" * (MAX_MESSAGE + 1)}, ["message-long"]),
+        ({"signature": "boss"}, ["signature-missing"]),
+        ({"signature": ""}, ["signature-missing"]),
+        ({"rules": ""}, ["rules-missing"]),
+        ({"rules": "yes"}, ["rules-missing"]),
+        ({"pseudonym": "M. X"}, []),
+        ({"pseudonym": "x" * 41}, ["pseudonym-long"]),
+        ({"message": "", "signature": "", "rules": ""}, ["message-missing", "signature-missing", "rules-missing"]),
+    ],
+)
+def test_what_has_to_be_corrected(fields: dict[str, str], reasons: list[str]) -> None:
+    assert _reasons(fields) == reasons
+
+
+@pytest.mark.parametrize("reason", ["syntax", "no-domain", "null-mx", "no-host"])
+def test_addresses_that_cannot_take_a_letter(reason: str) -> None:
+    check = AddressCheck("ann@gmial.com", ok=False, reason=reason, suggestion="ann@gmail.com")
+    problems = judge(Form.read(FULL), check)
+    assert isinstance(problems, tuple)
+    assert [(problem.reason, problem.suggestion) for problem in problems] == [(f"to-{reason}", "ann@gmail.com")]
+    assert _reasons({}, None) == ["to-missing"]
+
+
+def test_a_silent_dns_stops_nobody() -> None:
+    assert _reasons({}, AddressCheck("ann@example.org", ok=False, unknown=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("M. X", None),
+        ("J.Doe", None),
+        ("Ton voisin d’en face", None),
+        ("🦊", None),
+        ("Ελένη", None),
+        ("Evil\r\nBcc: x", PseudonymFault.HIDDEN),  # S08
+        ("Evil\x00", PseudonymFault.HIDDEN),
+        ("A\u202egnp.exe", PseudonymFault.HIDDEN),  # S24: right-to-left override
+        ("zero\u200bwidth", PseudonymFault.HIDDEN),
+        ("ann@example.org", PseudonymFault.ADDRESS),
+        ("ann＠example", PseudonymFault.ADDRESS),  # S24: full-width at sign
+        ("<b>", PseudonymFault.ADDRESS),
+        ("www.leak", PseudonymFault.SITE),
+        ("https://x", PseudonymFault.SITE),
+        ("visit evil.com", PseudonymFault.SITE),
+        ("evil．com", PseudonymFault.SITE),  # S24: full-width dot
+        ("Аnna", PseudonymFault.MIXED),  # S24: Cyrillic А before Latin letters
+        ("Service Impôts", PseudonymFault.RESERVED),
+        ("P O L I C E", PseudonymFault.RESERVED),
+        ("Google", PseudonymFault.RESERVED),
+        ("Acme Support Team", PseudonymFault.RESERVED),
+        ("The Example boss", PseudonymFault.RECIPIENT),
+    ],
+)
+def test_pseudonyms(name: str, fault: PseudonymFault | None) -> None:
+    assert screen_pseudonym(name, "mail.example.org") is fault
+
+
+@given(st.text(max_size=200))
+def test_a_cleaned_message_hides_nothing_and_stays_clean(text: str) -> None:
+    clean = clean_message(text)
+    assert clean_message(clean) == clean
+    assert not any(c in clean for c in "\r\x00\x1b\x85\u2028\u202e\u2066\ufeff")
+    lines = [line for block in paragraphs(clean) for line in block]
+    assert " ".join(lines).split() == clean.split()
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_a_pseudonym_that_passes_is_one_visible_line(name: str) -> None:
+    if screen_pseudonym(name, "example.org") is None:
+        assert not hides_something(name)
+        assert len(name.splitlines()) == 1
+        assert "@" not in name
+
+
+def test_accents_and_joined_emoji_survive() -> None:
+    assert clean_message("Cafe\u0301 👩\u200d👧\r\nfin  \r\n\r\n") == "Café 👩\u200d👧\nfin"

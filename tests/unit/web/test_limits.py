@@ -1,0 +1,36 @@
+"""Limits in memory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from relay.ids import SeededEntropy
+from tests.support.hand_clock import HandClock
+from web.limits import PER_RECIPIENT, PER_SENDER, LetterLimits
+
+
+def test_a_sender_may_send_so_many_letters_within_the_span() -> None:  # S17
+    clock = HandClock()
+    limits = LetterLimits(clock, SeededEntropy(1))
+    assert all(limits.take(b"me", f"r{n}@example.org") is None for n in range(PER_SENDER.count))
+    clock.move(600)
+    assert limits.take(b"me", "another@example.org") == PER_SENDER.span - timedelta(minutes=10)
+    assert limits.take(b"you", "another@example.org") is None
+    clock.move(PER_SENDER.span.total_seconds())
+    assert limits.take(b"me", "another@example.org") is None
+
+
+def test_a_thousand_forms_to_one_victim() -> None:  # S17
+    limits = LetterLimits(HandClock(), SeededEntropy(1))
+    taken = [limits.take(str(n).encode(), "Victim@example.org") is None for n in range(1000)]
+    assert sum(taken) == PER_RECIPIENT.count
+    assert limits.take(b"new", "victim@EXAMPLE.org") is not None
+
+
+def test_memory_is_bounded_and_holds_no_address() -> None:  # S53
+    limits = LetterLimits(HandClock(), SeededEntropy(1), tracked=10)
+    for n in range(100):
+        limits.take(f"198.51.100.{n}".encode(), f"r{n}@example.org")
+    kept = list(limits._times)
+    assert len(kept) == 10
+    assert all(len(key) == 16 and b"198" not in key for key in kept)

@@ -1,0 +1,71 @@
+"""The mail: two parts that say the same, nothing of the writer, nothing that is fetched."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from tests.support.front import OPTIONS
+from web.catalogue import Language, load_words
+from web.draft import Draft
+from web.mail import MailWriter
+from web.render import make_templates
+from web.signature import Signature
+
+WRITER = MailWriter(OPTIONS, make_templates())
+WORDS = load_words()
+
+
+def _words_of(document: str) -> list[str]:
+    body = document[document.index("<body") :]
+    return html.unescape(re.sub(r"<[^>]+>", " ", body)).split()
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("signature", list(Signature))
+def test_both_parts_say_the_same(language: Language, signature: Signature) -> None:
+    draft = Draft("ann@example.org", signature, "", "One <b>&amp;\n two\n\nthree “four”")
+    mail = WRITER.compose(draft, WORDS[language])
+    letter = WRITER.letter(mail, "id")
+    assert _words_of(letter.html) == letter.text.replace("─" * 12, "").split()
+    assert letter.subject == WORDS[language](f"signature.{signature.value}.subject")
+    assert "<b>" not in letter.html
+
+
+def test_signatures_of_2014() -> None:
+    friend = Draft("ann@example.org", Signature.FRIEND, "", "Hello")
+    english, french = (WRITER.compose(friend, WORDS[language]) for language in Language)
+    assert (english.sender_name, english.subject) == ("A friend", "From a friend, anonymously.")
+    assert (french.sender_name, french.subject) == ("Un·e ami·e", "De la part d’un·e ami·e, anonymement.")
+    names = {WRITER.compose(Draft("a@b.test", s, "", "x"), WORDS[Language.EN]).subject for s in Signature}
+    assert len(names) == 5
+
+
+def test_a_pseudonym_takes_the_place_of_the_name_only() -> None:
+    mail = WRITER.compose(Draft("a@b.test", Signature.FAMILY, "M. X", "x"), WORDS[Language.EN])
+    assert (mail.sender_name, mail.subject) == ("M. X", "From a family member, anonymously.")
+    assert mail.sender == "letter@leak.lab.test"
+
+
+def test_two_writers_of_one_text_make_one_mail() -> None:  # S53
+    draft = Draft("ann@example.org", Signature.SOMEONE, "", "Hello")
+    first, second = (WRITER.letter(WRITER.compose(draft, WORDS[Language.EN]), key) for key in ("a", "b"))
+    assert (first.text, first.html, first.sender, first.headers) == (second.text, second.html, second.sender, {})
+
+
+def test_the_html_is_small_and_fetches_nothing() -> None:
+    longest = Draft("ann@example.org", Signature.SOMEONE, "", "\n\n".join("é" * 60 for _ in range(32)))
+    document = WRITER.letter(WRITER.compose(longest, WORDS[Language.FR]), "id").html
+    assert len(document.encode()) < 15_000
+    assert not re.search(r"src=|href=|url\(|<img|<link|<script|@import", document)
+    assert "max-width:600px" in document
+    assert not re.search(r"background|(?<!border-)(?<!-)color:", document.replace("color-scheme", ""))
+
+
+def test_markup_stays_text() -> None:  # S42
+    draft = Draft("ann@example.org", Signature.FRIEND, "", "<script>alert(1)</script> {{ 7*7 }} \"x\" 'y'")
+    document = WRITER.letter(WRITER.compose(draft, WORDS[Language.EN]), "id").html
+    assert "<script" not in document
+    assert "{{ 7*7 }}" in document

@@ -1,0 +1,387 @@
+"""The pages over HTTP: compose → preview → send → status, and what strangers may not do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.form import PageReader
+from tests.support.front import OPTIONS, Front, running_front, with_limits
+from tests.support.hand_clock import HandClock
+
+LETTER = {
+    "to": "ann@example.org",
+    "signature": "friend",
+    "pseudonym": "",
+    "message": "Thank you.\r\nFor all of it.",
+    "rules": "on",
+}
+
+
+class Visitor:
+    """Somebody with a browser, without scripts or cookies."""
+
+    def __init__(self, front: Front, session: aiohttp.ClientSession) -> None:
+        self.front = front
+        self._session = session
+
+    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, PageReader]:
+        return await self._ask("GET", path, None, headers)
+
+    async def post(
+        self, path: str, fields: dict[str, str], **headers: str
+    ) -> tuple[aiohttp.ClientResponse, PageReader]:
+        return await self._ask("POST", path, fields, headers)
+
+    async def preview(self, **changes: str) -> str:
+        """The token of a letter's preview."""
+        response, page = await self.post("/en/preview", LETTER | changes)
+        assert response.status == 200, page.text
+        return page.fields["token"]
+
+    async def send(self, token: str, **headers: str) -> aiohttp.ClientResponse:
+        response, _ = await self.post("/en/preview", {"token": token, "action": "send"}, **headers)
+        return response
+
+    async def _ask(
+        self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]
+    ) -> tuple[aiohttp.ClientResponse, PageReader]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = self.front.url + path
+        async with self._session.request(method, url, data=fields, headers=named, allow_redirects=False) as response:
+            return response, PageReader(await response.text())
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def visitor(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    async with running_front(tmp_path, clock) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+async def test_a_letter_from_the_form_to_its_final_state(visitor: Visitor, clock: HandClock) -> None:
+    relay = visitor.front.relay
+    _, form = await visitor.get("/")
+    assert form.actions == ["/en/preview"]
+    response, preview = await visitor.post(form.actions[0], form.fields | LETTER)
+    assert response.status == 200
+    assert "A friend <letter@leak.lab.test>" in preview.text
+    assert "From a friend, anonymously." in preview.text
+    assert not relay.arrivals
+
+    response = await visitor.send(preview.fields["token"])
+    assert response.status == 303
+    link = response.headers["Location"]
+    assert re.fullmatch(r"/s/[0-9a-z]{32}", link)
+    (sent,) = relay.letters.values()
+    assert (sent.recipient, sent.subject) == ("ann@example.org", "From a friend, anonymously.")
+    # What was shown is what was sent: every word of the text part stands in the preview, in order.
+    assert " ".join(sent.text.replace("─" * 12, "").split()) in preview.text
+
+    _, status = await visitor.get(link)
+    assert "On its way" in status.text
+    assert status.refresh == "30"
+    relay.settle("waiting", attempts=1, next_due=clock.now() + timedelta(minutes=4))
+    assert "Next try in about 4 minutes." in (await visitor.get(link))[1].text
+    relay.settle("delivered")
+    _, status = await visitor.get(link)
+    assert "It may still be in the spam folder." in status.text
+    assert status.refresh == ""
+    assert "ann@example.org" not in status.text
+
+
+@pytest.mark.parametrize("state", ["bounced", "suppressed", "expired", "returned", "cancelled"])
+async def test_all_failures_read_alike(visitor: Visitor, state: str) -> None:
+    link = (await visitor.send(await visitor.preview())).headers["Location"]
+    visitor.front.relay.settle(state)
+    _, status = await visitor.get(link)
+    assert "It could not be delivered" in status.text
+    assert status.refresh == ""
+    assert not re.search(r"unknown|block|refus|opened|bounce", status.text.lower())
+
+
+async def test_the_page_can_stop_renewing_itself(visitor: Visitor) -> None:
+    link = (await visitor.send(await visitor.preview())).headers["Location"]
+    assert (await visitor.get(f"{link}?renew=no"))[1].refresh == ""
+
+
+async def test_a_double_click_and_an_old_page_send_one_letter(visitor: Visitor, clock: HandClock) -> None:
+    token = await visitor.preview()
+    first, second = await visitor.send(token), await visitor.send(token)
+    clock.move(3 * 3600)
+    third = await visitor.send(token)
+    assert {r.headers["Location"] for r in (first, second, third)} == {first.headers["Location"]}
+    assert len(visitor.front.relay.letters) == 1
+
+
+async def test_going_back_and_previewing_again_is_the_same_letter(visitor: Visitor) -> None:
+    _, form = await visitor.get("/en/")
+    links = []
+    for message in ("Hello", "Hello", "Hello, changed"):
+        _, page = await visitor.post("/en/preview", form.fields | LETTER | {"message": message})
+        links.append((await visitor.send(page.fields["token"])).headers["Location"])
+    assert links[0] == links[1] != links[2]
+    assert len(visitor.front.relay.letters) == 2
+
+
+async def test_an_expired_preview_is_shown_again_before_it_is_sent(visitor: Visitor, clock: HandClock) -> None:
+    token = await visitor.preview()
+    clock.move(2 * 3600 + 1)
+    response, page = await visitor.post("/en/preview", {"token": token, "action": "send"})
+    assert response.status == 409
+    assert "more than two hours" in page.text
+    assert not visitor.front.relay.arrivals
+    assert (await visitor.send(page.fields["token"])).status == 303
+
+
+async def test_edit_keeps_everything(visitor: Visitor) -> None:
+    token = await visitor.preview(pseudonym="M. X", message='  Indented\r\n\r\n<b>"quoted"</b> &amp;')
+    response, page = await visitor.post("/en/preview", {"token": token, "action": "edit"})
+    assert response.status == 200
+    assert page.fields | {"token": ""} == {
+        "token": "",
+        "to": "ann@example.org",
+        "message": '  Indented\n\n<b>"quoted"</b> &amp;',
+        "signature": "friend",
+        "pseudonym": "M. X",
+        "rules": "on",
+    }
+
+
+async def test_leading_line_ends_and_spaces_are_no_trouble(visitor: Visitor) -> None:
+    _, page = await visitor.post("/en/", LETTER | {"message": "\r\n\r\nHello"})
+    assert page.fields["message"] == "Hello"
+
+
+async def test_problems_are_listed_linked_and_nothing_is_lost(visitor: Visitor) -> None:
+    fields = {"to": "ann@gone.test", "message": "Kept <i>", "pseudonym": "a@b"}
+    response, page = await visitor.post("/en/preview", fields)
+    document = await _text(visitor, "/en/preview", fields)
+    assert response.status == 422
+    for field, target in {
+        "to": "to",
+        "signature": "signature-friend",
+        "pseudonym": "pseudonym",
+        "rules": "rules",
+    }.items():
+        assert f'href="#{target}"' in document
+        assert f'id="{target}"' in document
+        assert f'id="{field}-fault"' in document
+        assert f'aria-describedby="{field}-fault' in document
+    assert page.fields["message"] == "Kept <i>"
+    assert "<title>To correct" in document
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("", "Write the address"),
+        ("nobody", "not one complete mail address"),
+        ("a@b.test, c@d.test", "not one complete mail address"),
+        ("ann@gone.test", "does not exist on the internet"),
+        ("ann@null.test", "takes no mail at all"),
+        ("ann@bare.test", "has no mail server"),
+    ],
+)
+async def test_addresses_that_cannot_work(visitor: Visitor, address: str, told: str) -> None:
+    response, page = await visitor.post("/preview", LETTER | {"to": address})
+    assert response.status == 422
+    assert told in page.text
+
+
+async def test_a_likely_typing_error_is_offered_and_taken(visitor: Visitor) -> None:
+    relay = visitor.front.relay
+    relay.suggestions = {"ann@gone.test": "ann@example.org", "ann@gmaill.test": "ann@gmail.test"}
+    _, page = await visitor.post("/en/preview", LETTER | {"to": "ann@gone.test"})
+    assert "Did you mean ann@example.org?" in page.text
+    response, page = await visitor.post("/en/preview", page.fields | {"use": "ann@example.org"})
+    assert response.status == 200
+    assert "ann@example.org" in page.text
+
+    _, page = await visitor.post("/en/preview", LETTER | {"to": "ann@gmaill.test"})
+    assert "Did you mean ann@gmail.test?" in page.text
+    _, page = await visitor.post("/en/preview", {"token": page.fields["token"], "use": "ann@gmail.test"})
+    assert "ann@gmail.test" in page.text
+    assert "ann@gmaill.test" not in page.text
+
+
+async def test_a_silent_dns_is_said_and_stops_nobody(visitor: Visitor) -> None:
+    visitor.front.relay.silent_domains = {"slow.test"}
+    response, page = await visitor.post("/en/preview", LETTER | {"to": "ann@slow.test"})
+    assert response.status == 200
+    assert "We could not look up slow.test just now." in page.text
+
+
+async def test_languages(visitor: Visitor) -> None:
+    assert (await visitor.get("/", Accept_Language="fr-FR,fr;q=0.9"))[1].language == "fr"
+    assert (await visitor.get("/en/", Accept_Language="fr"))[1].language == "en"
+    _, switched = await visitor.post("/fr/", LETTER)
+    assert (switched.language, switched.fields["message"]) == ("fr", "Thank you.\nFor all of it.")
+    token = await visitor.preview()
+    _, page = await visitor.post("/fr/preview", {"token": token, "action": "translate"})
+    assert "De la part d’un·e ami·e, anonymement." in page.text
+    link = (await visitor.send(page.fields["token"])).headers["Location"]
+    assert [letter.sender_name for letter in visitor.front.relay.letters.values()] == ["Un·e ami·e"]
+    assert (await visitor.get(link, Accept_Language="en"))[1].language == "fr"
+    assert (await visitor.get(f"/en{link}"))[1].language == "en"
+
+
+async def test_every_page_carries_the_headers(visitor: Visitor) -> None:  # S42
+    link = (await visitor.send(await visitor.preview())).headers["Location"]
+    private = [await visitor.get(link), await visitor.get("/s/x"), await visitor.post("/preview", LETTER)]
+    public = [await visitor.get("/"), await visitor.get("/fr/")]
+    for response, page in private + public:
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "Set-Cookie" not in response.headers
+        assert all(resource.startswith("/static/") for resource in page.resources)
+    for response, _ in private:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "noindex" in response.headers["X-Robots-Tag"]
+
+
+async def test_the_first_page_fits_into_the_first_window(visitor: Visitor) -> None:
+    response, page = await visitor.get("/", Accept_Encoding="gzip")
+    answers = [response, *[(await visitor.get(path, Accept_Encoding="gzip"))[0] for path in set(page.resources)]]
+    assert len(answers) == 3
+    assert all(answer.headers["Content-Encoding"] == "gzip" for answer in answers)
+    assert all("immutable" in answer.headers["Cache-Control"] for answer in answers[1:])
+    heads = sum(len(name) + len(value) + 4 for answer in answers for name, value in answer.headers.items())
+    assert heads + sum(int(answer.headers["Content-Length"]) for answer in answers) <= 14_000
+
+
+async def test_no_link_is_dead(visitor: Visitor) -> None:
+    link = (await visitor.send(await visitor.preview())).headers["Location"]
+    for path in ("/", link, "/nothing"):
+        async with aiohttp.ClientSession() as session, session.get(visitor.front.url + path) as response:
+            document = await response.text()
+        for target in re.findall(r'href="(/[^"]*)"', document):
+            assert (await visitor.get(target))[0].status == 200, target
+
+
+@pytest.mark.parametrize("name", ["to", "signature", "pseudonym", "message"])
+@pytest.mark.parametrize(
+    "payload", ['"><script>alert(1)</script>', "</textarea><img src=x onerror=alert(1)>", "{{7*7}}"]
+)
+async def test_markup_in_any_field_stays_text(visitor: Visitor, name: str, payload: str) -> None:  # S42
+    for fields in (LETTER | {name: payload}, {name: payload}):
+        document = await _text(visitor, "/en/preview", fields)
+        assert "<script" not in document
+        assert "<img src=x" not in document
+
+
+@pytest.mark.parametrize("name", ["to", "signature", "pseudonym"])
+async def test_no_header_can_be_injected(visitor: Visitor, name: str) -> None:  # S08
+    for line_end in ("\r\n", "\n", "\r", "\0", "\u2028"):
+        response, _ = await visitor.post("/preview", LETTER | {name: f"ann@example.org{line_end}Bcc: eve@example.org"})
+        assert response.status == 422
+    assert not visitor.front.relay.arrivals
+
+
+async def test_a_foreign_site_sends_nothing(visitor: Visitor) -> None:  # S41
+    token = await visitor.preview()
+    for site in ("cross-site", "same-site"):
+        response, page = await visitor.post("/en/preview", {"token": token, "action": "send"}, Sec_Fetch_Site=site)
+        assert response.status == 403
+        assert "did not come from our own page" in page.text
+    for forged in ("", "x", token[:-2] + "AA", token.replace(".", "")):
+        assert (await visitor.send(forged)).status == 403
+    assert (await visitor.get(f"/en/preview?action=send&token={token}"))[0].status == 303
+    assert not visitor.front.relay.arrivals
+    assert (await visitor.send(token, Sec_Fetch_Site="same-origin", Origin="null")).status == 303
+
+
+async def test_bodies_that_are_no_form(visitor: Visitor) -> None:
+    kind = "application/x-www-form-urlencoded"
+    bodies = [
+        (b"x" * 70_000, kind),
+        (b"message=%ff", kind),
+        (b"\xff", kind),
+        (b"&".join(b"a%d=1" % n for n in range(30)), kind),
+        (b"{}", "application/json"),
+        (b"", "text/plain"),
+    ]
+    async with aiohttp.ClientSession() as session:
+        for body, content_type in bodies:
+            async with session.post(
+                f"{visitor.front.url}/preview", data=body, headers={"Content-Type": content_type}
+            ) as response:
+                assert response.status == 400
+                assert "Nothing was sent" in await response.text()
+
+
+async def test_wrong_paths_methods_and_secrets(visitor: Visitor) -> None:
+    for path in ("/nothing", "/s/", "/s/" + "0" * 32, "/s/" + "x" * 3000, "/static/0/leak.css", "/de/"):
+        assert (await visitor.get(path))[0].status == 404, path
+    response, _ = await visitor.post("/s/x", {})
+    assert response.status == 405
+    assert "GET" in response.headers["Allow"]
+    assert (await visitor.get("/en"))[0].status == 303
+    assert (await visitor.get("/api/v1/messages"))[0].content_type == "text/plain"
+
+
+async def test_a_store_that_fails_keeps_the_visitors_text(visitor: Visitor) -> None:
+    token = await visitor.preview()
+    visitor.front.database.away = True
+    response, page = await visitor.post("/en/preview", {"token": token, "action": "send"})
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "60"
+    assert "Nothing was sent" in page.text
+    assert "For all of it." in page.text
+    assert (await visitor.get("/s/" + "0" * 32))[0].status == 503
+
+
+async def test_a_relay_that_is_away_does_not_lose_the_letter(visitor: Visitor, clock: HandClock) -> None:
+    relay = visitor.front.relay
+    token = await visitor.preview()
+    relay.unavailable = True
+    response = await visitor.send(token)
+    link = response.headers["Location"]
+    assert "On its way" in (await visitor.get(link))[1].text
+    relay.unavailable = False
+    clock.move(6)
+    for _ in range(500):
+        if relay.letters:
+            break
+        await visitor.get("/robots.txt")
+    assert len(relay.letters) == 1
+    relay.unavailable = True
+    assert "cannot tell just now" in (await visitor.get(link))[1].text
+
+
+async def test_limits_know_the_visitor_by_the_trusted_proxy_only(tmp_path: Path) -> None:  # S17, S50
+    async with running_front(tmp_path, options=with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        answers = []
+        for n in range(7):
+            token = await visitor.preview(to=f"r{n}@example.org")
+            answers.append(await visitor.send(token, X_Forwarded_For=f"203.0.113.{n}"))
+        assert [answer.status for answer in answers] == [303] * 5 + [429] * 2
+        assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+async def test_secure_addresses_ask_for_https(tmp_path: Path) -> None:
+    options = replace(OPTIONS, base_url="https://leak.lab.test")
+    async with running_front(tmp_path, options=options) as front, aiohttp.ClientSession() as session:
+        response, _ = await Visitor(front, session).get("/")
+        assert "max-age" in response.headers["Strict-Transport-Security"]
+
+
+async def _text(visitor: Visitor, path: str, fields: dict[str, str]) -> str:
+    async with aiohttp.ClientSession() as session, session.post(visitor.front.url + path, data=fields) as response:
+        return await response.text()
