@@ -6,9 +6,11 @@ and all other octets stay. What a reader decodes is the same as before. The rule
 
 - refused (550 5.6.3): a signed part (conversion would break its signature), octets above 127 in the header of
   a part, in a preamble or epilogue, or in a body already said to be base64 or quoted-printable; message/partial
-  and message/external-body; a multipart without a readable boundary; more than 100 levels or 10,000 parts;
+  and message/external-body; a multipart without a readable boundary; more than 100 levels, 10,000 parts,
+  or 256 MiB of size times levels;
 - a leaf without Content-Type is declared `text/plain; charset=utf-8` if it is valid UTF-8, and otherwise left
-  undeclared; a text part without charset is left so; a message without MIME-Version gets one, or the encoding would not be read.
+  undeclared; a text part without charset is left so;
+- a message without MIME-Version gets one, or the encoding would not be read.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from relay.smtp.reply import reply
 
 MAX_DEPTH: Final = 100
 MAX_PARTS: Final = 10_000
+MAX_OCTETS: Final = 256 * 1024 * 1024
+"""What one conversion may go through, size times levels: 25 MB within ten levels."""
 
 _DELIMITER_TAIL = re.compile(rb"(--)?[ \t]*+(?:\r\n|\Z)")
 _IDENTITY: Final = frozenset({b"7bit", b"8bit", b"binary"})
@@ -49,11 +53,12 @@ def _refuse(reason: str) -> NoReturn:
 
 
 class _Converter:
-    """One conversion; counts the parts it has seen."""
+    """One conversion; counts the parts and octets it has gone through, each octet once a level."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_octets", "_parts")
 
     def __init__(self) -> None:
+        self._octets = 0
         self._parts = 0
 
     def entity(self, header: bytes, body: bytes, *, depth: int, message: bool) -> tuple[bytes, bytes]:
@@ -62,6 +67,9 @@ class _Converter:
             return header, body
         if depth > MAX_DEPTH:
             _refuse(f"its parts nest deeper than {MAX_DEPTH} levels")
+        self._octets += len(body)
+        if self._octets > MAX_OCTETS:
+            _refuse("its parts nest too deeply for its size")
         fields = _Fields(parse_fields(header))
         kind = fields.kind()
         if fields.encoding() not in _IDENTITY:

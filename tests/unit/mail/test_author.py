@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -105,8 +106,6 @@ def test_hostile_values_take_linear_time(unit: str) -> None:  # S29
         value = (unit * (size // len(unit))).encode()
         for form in (value, b"<" + value, b"a:" + value, b"(" + value):
             started = time.process_time()
-            try:
+            with contextlib.suppress(HeaderError):
                 parse_mailboxes(form)
-            except HeaderError:
-                pass
             assert time.process_time() - started < 1

@@ -33,7 +33,8 @@ def test_missing_date_and_message_id_are_told() -> None:  # F11
 
 
 def test_private_fields_do_not_leave() -> None:  # F13, C10
-    private = b"Bcc: x@y.example,\r\n z@y.example\r\nbcc : q@y.example\r\nResent-Bcc: r@y.example\r\nRETURN-PATH: <a@b.example>\r\n"
+    private = b"Bcc: x@y.example,\r\n z@y.example\r\nbcc : q@y.example\r\n"
+    private += b"Resent-Bcc: r@y.example\r\nRETURN-PATH: <a@b.example>\r\n"
     received = b"Received: from a\r\n\tby b\r\n"
     checked = check_content(
         b"Return-Path: <>\r\n" + received + private + BASE + b"X: 1\r\n\r\nBcc: body\r\n", smtputf8=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -45,8 +46,6 @@ def test_hostile_values_take_linear_time(unit: bytes) -> None:  # S29
     value = b"a/b" + unit * (200_000 // len(unit))
     started = time.process_time()
     media_type(value)
-    try:
+    with contextlib.suppress(HeaderError):
         parameters(value)
-    except HeaderError:
-        pass
     assert time.process_time() - started < 2

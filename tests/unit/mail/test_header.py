@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import re
@@ -207,8 +208,6 @@ def test_international_domains_are_a_labels() -> None:
 def test_hostile_headers_take_linear_time() -> None:  # S29
     for text in ("(((((", "a@a@a@", ";;;;", "=?=?=?", " \t", "é ", "é"):
         started = time.process_time()
-        try:
+        with contextlib.suppress(HeaderError):
             format_field("Subject", text * (100_000 // len(text)))
-        except HeaderError:
-            pass
         assert time.process_time() - started < 2

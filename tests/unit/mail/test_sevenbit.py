@@ -180,6 +180,13 @@ def test_depth_and_part_caps() -> None:  # S28
     to_seven_bit(*split_content(nested(MAX_DEPTH)))
 
 
+def test_size_times_depth_is_bounded() -> None:  # S28
+    deep = nested(MAX_DEPTH - 1).replace(UTF8, UTF8 * 70_000)
+    started = time.process_time()
+    assert "size" in refusal(deep)
+    assert time.process_time() - started < 10
+
+
 def test_signed_parts_that_are_seven_bit_stay() -> None:
     signed = multipart(part(b"text/plain", b"x", b"7bit"), kind=b"signed", boundary=b"s", encoding=b"7bit")
     assert signed in converted(TOP + multipart(signed, part(b"text/plain", UTF8)))
