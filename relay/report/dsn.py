@@ -50,7 +50,10 @@ class ReportRecipient:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one DSN says: `sender` is its From (name, address), `to` the reverse-path, `original` content as it left."""
+    """What one DSN says: `sender` is its From (name, address), `to` the reverse-path, `original` content as it left.
+
+    An empty `original`, one that was forgotten already, leaves the third part out (RFC 6522 §3).
+    """
 
     sender: tuple[str, Address]
     to: Address
@@ -83,13 +86,14 @@ def build_dsn(report: Report) -> bytes:
         raise ValueError("a report needs a recipient")
     international = report.to.needs_smtputf8
     human = encode_text(wording(report.reporting_mta, [_story(one) for one in report.recipients]))
-    parts = (
+    parts = [
         f"Content-Type: text/plain; charset={human.charset}\r\n"
         f"Content-Transfer-Encoding: {human.encoding}\r\n\r\n".encode()
         + human.body,
         _status_part(report, international=international),
-        _original_part(report),
-    )
+    ]
+    if report.original:
+        parts.append(_original_part(report))
     boundary = _boundary(parts)
     header = b"".join(
         (
@@ -188,7 +192,7 @@ def _encoded_part(kind: str, body: bytes) -> bytes:
     return head + base64_lines(body) + b"\r\n"
 
 
-def _boundary(parts: tuple[bytes, ...]) -> str:
+def _boundary(parts: list[bytes]) -> str:
     """A delimiter made from the parts themselves: no part can have been written with it in mind (RFC 2046 §5.1.1)."""
     digest = hashlib.sha256(b"\0".join(parts))
     while True:

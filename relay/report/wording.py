@@ -71,7 +71,7 @@ def wording(node: str, stories: Iterable[Story]) -> str:
         if chosen:
             paragraphs.append(_wrapped(_OPENING[action]))
             paragraphs += [_recipient(story) for story in chosen]
-    paragraphs.append(_wrapped("The details for your mail administrator are attached, with what you had sent."))
+    paragraphs.append("The details for your mail administrator are attached.")
     return "\n\n".join(paragraphs) + "\n"
 
 

@@ -184,6 +184,13 @@ def test_several_outcomes_in_one_report() -> None:
     assert text.index("<bob@") < text.index("<d@") < text.index("<c@")
 
 
+def test_a_forgotten_original_is_left_out() -> None:
+    message = email.message_from_bytes(build_dsn(replace(REPORT, original=b"", ret=Return.FULL)))
+    kinds = [part.get_content_type() for part in message.walk() if part.get_content_maintype() != "multipart"]
+    assert kinds[:2] == ["text/plain", "message/delivery-status"]
+    assert "rfc822" not in " ".join(kinds)
+
+
 def test_a_report_about_nobody_is_none() -> None:
     with pytest.raises(ValueError, match="recipient"):
         build_dsn(replace(REPORT, recipients=()))
