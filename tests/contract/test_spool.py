@@ -1,0 +1,393 @@
+"""The spool's contract, run against every implementation: accept, claim, settle, leases, idempotency."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.account.book import AccountBook
+from relay.database.sqlite import SqliteDatabase
+from relay.event import EventKind
+from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
+from relay.mail.address import NULL_PATH, parse_address
+from relay.mail.envelope import Envelope, Notify, Recipient, Return
+from relay.policy.outcome import DecidedBy, Host, Outcome, Phase, Result, Scope, TlsFacts
+from relay.policy.state import State
+from relay.smtp.reply import remote_reply
+from relay.smtp.transcript import Exchange
+from relay.spool.contract import (
+    AttemptRecord,
+    Door,
+    Idempotency,
+    IdempotencyConflictError,
+    Incarnation,
+    NewMessage,
+    Parcel,
+    QueueFilter,
+    Receipt,
+    Settlement,
+)
+from relay.spool.sqlite import VANISHED_MILLIS, SqliteSpool
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class HandClock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.moment = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return (self.moment - START).total_seconds()
+
+    def forward(self, **span: float) -> None:
+        self.moment += timedelta(**span)
+
+
+@dataclass
+class Bench:
+    """A spool under test."""
+
+    spool: SqliteSpool
+    database: SqliteDatabase
+    clock: HandClock
+    me: Incarnation
+    entropy: SeededEntropy
+
+    def message(self, *recipients: str, **fields: Any) -> NewMessage:
+        now = self.clock.now()
+        defaults: dict[str, Any] = {
+            "id": new_spool_id(int(now.timestamp() * 1000), self.entropy),
+            "tenant": 1,
+            "credential": None,
+            "door": Door.SMTP,
+            "envelope": Envelope(
+                parse_address("ann@sender.example"), tuple(Recipient(parse_address(one)) for one in recipients)
+            ),
+            "content": b"Subject: x\r\n\r\nbody\r\n",
+            "prelude": b"Date: now\r\n",
+            "accepted_at": now,
+            "expires_at": now + timedelta(days=5),
+            "due": now,
+        }
+        return NewMessage(**{**defaults, **fields})
+
+    async def accept(self, *recipients: str, **fields: Any) -> Receipt:
+        return await self.spool.accept(self.message(*recipients, **fields))
+
+    async def claim(self, limit: int = 100, **options: Any) -> list[Parcel]:
+        return await self.spool.claim(self.me, limit, **options)
+
+    async def states(self, message: SpoolId) -> list[State]:
+        view = await self.spool.message(message)
+        assert view is not None
+        return [delivery.state for delivery in view.deliveries]
+
+    async def kinds(self, message: SpoolId) -> list[EventKind]:
+        view = await self.spool.message(message)
+        assert view is not None
+        return [event.kind for event in view.events]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    clock = HandClock()
+    database = await SqliteDatabase.open(tmp_path / "spool.db")
+    accounts = AccountBook(database, clock, SystemEntropy())
+    await accounts.migrate()
+    assert await accounts.ensure_tenant("one") == 1
+    assert await accounts.ensure_tenant("two") == 2
+    spool = SqliteSpool(database, clock)
+    await spool.migrate()
+    yield Bench(spool, database, clock, await spool.register("node", 0), SeededEntropy(1))
+    await accounts.close()
+    await spool.close()
+
+
+def attempt(result: Result, code: int = 250, words: str = "2.0.0 ok", number: int = 1) -> AttemptRecord:
+    outcome = Outcome(
+        result,
+        Scope.RECIPIENT,
+        Phase.DOT,
+        DecidedBy.REMOTE,
+        remote_reply(code, (words,)),
+        Host("mx.example", "192.0.2.1"),
+        TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", verified=True),
+    )
+    return AttemptRecord(number, START, outcome, "ip1", 12, (Exchange(0, "we", "MAIL FROM:<>"),))
+
+
+async def test_what_is_accepted_is_claimed_whole(bench: Bench) -> None:
+    recipients = (
+        Recipient(parse_address("Bob@one.example"), Notify.FAILURE, "rfc822;Bob@one.example"),
+        Recipient(parse_address("eve@two.example")),
+    )
+    envelope = Envelope(NULL_PATH, recipients, smtputf8=True, ret=Return.HEADERS, envid="e1")
+    receipt = await bench.accept(envelope=envelope, stream="s", sign_as="sender.example", received=b"Received: x\r\n")
+    parcels = sorted(await bench.claim(), key=lambda parcel: parcel.duties[0].n)
+    assert [parcel.envelope.recipients for parcel in parcels] == [recipients[:1], recipients[1:]]
+    first = parcels[0]
+    assert (first.seq, first.id, first.reverse_path, first.door) == (receipt.seq, receipt.id, NULL_PATH, Door.SMTP)
+    assert (first.envelope.smtputf8, first.envelope.ret, first.envelope.envid) == (True, Return.HEADERS, "e1")
+    assert (first.prelude, first.received, first.sign_as, first.stream) == (
+        b"Date: now\r\n",
+        b"Received: x\r\n",
+        "sender.example",
+        "s",
+    )
+    assert await bench.spool.content(first.seq) == b"Subject: x\r\n\r\nbody\r\n"
+    assert await bench.claim() == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, 1_000_000])
+async def test_content_of_any_size_comes_back_whole(bench: Bench, size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    receipt = await bench.accept("a@b.example", content=content)
+    assert await bench.spool.content(receipt.seq) == content
+
+
+@pytest.mark.parametrize("damage", ["UPDATE content SET data = substr(data, 1, 5)", "DELETE FROM content"])
+async def test_torn_content_is_noticed(bench: Bench, damage: str) -> None:
+    # R06
+    receipt = await bench.accept("a@b.example")
+    await bench.database.write(lambda connection: list(connection.execute(damage)))
+    with pytest.raises(KeyError):
+        await bench.spool.content(receipt.seq)
+
+
+async def test_settled_deliveries_tell_their_story_once(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example")
+    (parcel,) = await bench.claim()
+    later = bench.clock.now() + timedelta(minutes=5)
+    refused = attempt(Result.TEMPORARY, 451, "4.7.1 later, <recipient>")
+    await bench.spool.settle(
+        bench.me, [Settlement(parcel.seq, 0, State.WAITING, later, EventKind.DEFERRED, attempt=refused)]
+    )
+    assert await bench.claim() == []
+    bench.clock.forward(minutes=5)
+    (parcel,) = await bench.claim()
+    assert parcel.duties[0].attempts == 1
+    done = Settlement(parcel.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
+    assert await bench.spool.settle(bench.me, [done]) == 1
+    # R16: a second final state is impossible, and the late result is told as an event
+    assert await bench.spool.settle(bench.me, [done]) == 0
+    view = await bench.spool.message(receipt.id)
+    assert view is not None
+    assert [event.kind for event in view.events] == [
+        EventKind.ACCEPTED,
+        EventKind.DEFERRED,
+        EventKind.DELIVERED,
+        EventKind.ATTEMPTED,
+    ]
+    assert view.events[3].detail["late"] is True
+    assert view.deliveries[0].state is State.DELIVERED
+    assert view.events[2].detail["tls"]["verified"] is True
+    assert view.attempts[0].transcript == (Exchange(0, "we", "MAIL FROM:<>"),)
+    assert view.attempts[0].detail["reply"] == "451 4.7.1 later, <recipient>"
+
+
+async def test_the_fast_path_leases_in_the_commit_but_never_past_older_mail(bench: Bench) -> None:
+    first = await bench.accept("a@b.example", lease_to=bench.me)
+    assert first.leased == {0}
+    assert await bench.claim() == []
+    await bench.accept("b@b.example")
+    bench.clock.forward(seconds=1)
+    behind = await bench.accept("c@b.example", "d@other.example", lease_to=bench.me)
+    assert behind.leased == {1}
+    assert [parcel.duties[0].recipient.address.local for parcel in await bench.claim()] == ["b", "c"]
+
+
+async def test_mail_for_later_waits_for_its_time(bench: Bench) -> None:
+    due = bench.clock.now() + timedelta(hours=1)
+    await bench.accept("a@b.example", due=due, lease_to=bench.me)
+    assert await bench.claim() == []
+    assert await bench.spool.next_due() == due
+    bench.clock.forward(hours=1)
+    assert len(await bench.claim()) == 1
+
+
+async def test_a_new_life_takes_over_at_once_and_the_old_one_settles_nothing(bench: Bench) -> None:
+    # R18: the successor of the same node and worker voids the leases of its predecessor
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    newer = await bench.spool.register("node", 0)
+    late = Settlement(receipt.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
+    assert await bench.spool.settle(bench.me, [late]) == 0
+    assert await bench.spool.heartbeat(bench.me) is False
+    assert await bench.spool.heartbeat(newer) is True
+    assert len(await bench.spool.claim(newer, 10)) == 1
+
+
+async def test_other_workers_keep_their_leases_and_vanished_ones_lose_them(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    other = await bench.spool.register("node", 1)
+    assert await bench.spool.claim(other, 10) == []
+    bench.clock.forward(milliseconds=VANISHED_MILLIS + 1)
+    assert await bench.spool.heartbeat(other) is True
+    assert [parcel.seq for parcel in await bench.spool.claim(other, 10)] == [receipt.seq]
+    assert await bench.spool.heartbeat(bench.me) is False
+
+
+async def test_two_workers_never_hold_the_same_delivery(bench: Bench) -> None:
+    for n in range(60):
+        await bench.accept(f"u{n}@d{n % 7}.example")
+    other = await bench.spool.register("node", 1)
+    rounds = await asyncio.gather(*(bench.spool.claim(who, 7) for _ in range(6) for who in (bench.me, other)))
+    held = [(parcel.seq, duty.n) for parcels in rounds for parcel in parcels for duty in parcel.duties]
+    assert len(held) == len(set(held)) == 60
+
+
+async def test_tenants_and_domains_share_the_window(bench: Bench) -> None:
+    for n in range(50):
+        await bench.accept(f"u{n}@big.example")
+    await bench.accept("x@small.example")
+    await bench.accept("y@big.example", tenant=2)
+    claimed = await bench.claim(10)
+    assert {(parcel.tenant, parcel.duties[0].recipient.address.domain) for parcel in claimed} == {
+        (1, "big.example"),
+        (1, "small.example"),
+        (2, "big.example"),
+    }
+    assert len(claimed) <= 10
+
+
+async def test_full_domains_are_left_alone(bench: Bench) -> None:
+    await bench.accept("a@full.example")
+    await bench.accept("b@free.example")
+    claimed = await bench.claim(skip=frozenset({"full.example"}))
+    assert [parcel.duties[0].recipient.address.domain for parcel in claimed] == ["free.example"]
+
+
+async def test_idempotency_answers_the_first_message(bench: Bench) -> None:
+    # R13
+    key = Idempotency("k", b"digest")
+    receipts = await asyncio.gather(*(bench.accept("a@b.example", idempotency=key) for _ in range(100)))
+    assert len({receipt.id for receipt in receipts}) == 1
+    assert sum(not receipt.duplicate for receipt in receipts) == 1
+    with pytest.raises(IdempotencyConflictError):
+        await bench.accept("a@b.example", idempotency=Idempotency("k", b"other"))
+    other_tenant = await bench.accept("a@b.example", idempotency=key, tenant=2)
+    assert not other_tenant.duplicate
+    bench.clock.forward(hours=24, seconds=1)
+    assert not (await bench.accept("a@b.example", idempotency=key)).duplicate
+
+
+async def test_held_and_suppressed_mail_is_not_claimed(bench: Bench) -> None:
+    receipt = await bench.accept(
+        "held@b.example", "never@b.example", initial={0: State.HELD, 1: State.SUPPRESSED}, hold_reason="key"
+    )
+    assert await bench.claim() == []
+    assert await bench.states(receipt.id) == [State.HELD, State.SUPPRESSED]
+    assert await bench.kinds(receipt.id) == [EventKind.ACCEPTED, EventKind.HELD, EventKind.SUPPRESSED]
+    assert await bench.spool.retry(QueueFilter(recipient="HELD@b.example"), "key mended") == 1
+    assert len(await bench.claim()) == 1
+    assert (await bench.kinds(receipt.id))[-1] is EventKind.RELEASED
+
+
+async def test_a_notice_is_accepted_with_the_settlement_it_tells_of(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    notice = bench.message("ann@sender.example", door=Door.NOTICE)
+    notice = replace(notice, envelope=replace(notice.envelope, reverse_path=NULL_PATH))
+    bounce = Settlement(
+        receipt.seq,
+        0,
+        State.BOUNCED,
+        event=EventKind.BOUNCED,
+        attempt=attempt(Result.PERMANENT, 550, "5.1.1 no"),
+        notice=notice,
+    )
+    await bench.spool.settle(bench.me, [bounce])
+    (parcel,) = await bench.claim()
+    assert (parcel.id, parcel.reverse_path) == (notice.id, NULL_PATH)
+
+
+async def test_the_first_prelude_stands(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", prelude=None)
+    assert await bench.spool.set_prelude(receipt.seq, b"one") == b"one"
+    assert await bench.spool.set_prelude(receipt.seq, b"two") == b"one"
+
+
+async def test_content_is_forgotten_after_its_time_and_history_stays(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    open_one = await bench.accept("b@b.example")
+    done = Settlement(receipt.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
+    await bench.spool.settle(bench.me, [done])
+    bench.clock.forward(days=8)
+    assert await bench.spool.forget(bench.clock.now() - timedelta(days=7), 10) == 1
+    assert await bench.spool.forget(bench.clock.now() - timedelta(days=7), 10) == 0
+    with pytest.raises(KeyError):
+        await bench.spool.content(receipt.seq)
+    assert await bench.spool.content(open_one.seq)
+    assert await bench.states(receipt.id) == [State.DELIVERED]
+
+
+async def test_addresses_stand_in_one_table(bench: Bench) -> None:
+    receipt = await bench.accept("victim@b.example", lease_to=bench.me)
+    bounce = attempt(Result.PERMANENT, 550, "5.1.1 <recipient> unknown")
+    await bench.spool.settle(
+        bench.me, [Settlement(receipt.seq, 0, State.BOUNCED, event=EventKind.BOUNCED, attempt=bounce)]
+    )
+
+    def tables_with(connection: Any) -> set[str]:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return {
+            table
+            for table in tables
+            for row in list(connection.execute(f"SELECT * FROM {table}"))
+            if any("victim" in str(value) for value in row)
+        }
+
+    assert await bench.database.read(tables_with) == {"recipient"}
+    await bench.database.write(lambda connection: list(connection.execute("DELETE FROM recipient")))
+    view = await bench.spool.message(receipt.id)
+    assert view is not None
+    assert view.deliveries[0].recipient is None
+    assert view.deliveries[0].state is State.BOUNCED
+
+
+async def test_another_tenants_message_is_unknown(bench: Bench) -> None:
+    # S49
+    receipt = await bench.accept("a@b.example")
+    assert await bench.spool.message(receipt.id, tenant=1) is not None
+    assert await bench.spool.message(receipt.id, tenant=2) is None
+    assert await bench.spool.message(SpoolId("0" * 26)) is None
+
+
+async def test_the_queue_is_shown_by_lane_and_filter(bench: Bench) -> None:
+    await bench.accept("a@one.example")
+    await bench.accept("b@one.example")
+    bench.clock.forward(hours=2)
+    await bench.accept("c@two.example", initial={0: State.HELD})
+    lanes = {lane.domain: lane for lane in await bench.spool.lanes()}
+    assert (lanes["one.example"].waiting, lanes["one.example"].tenant, lanes["two.example"].held) == (2, "one", 1)
+    old = QueueFilter(older_than=bench.clock.now() - timedelta(hours=1))
+    assert [view.recipient for view in await bench.spool.deliveries(old)] == ["a@one.example", "b@one.example"]
+    assert await bench.spool.deliveries(QueueFilter(domain="one.example", tenant="two")) == []
+    assert await bench.spool.deliveries(QueueFilter(sender="ANN@sender.example", limit=1)) != []
+
+
+async def test_alarms_stand_until_they_end(bench: Bench) -> None:
+    assert await bench.spool.raise_alarm("dkim-key", "b.example", "gone")
+    assert not await bench.spool.raise_alarm("dkim-key", "b.example", "gone")
+    assert [alarm.subject for alarm in await bench.spool.alarms()] == ["b.example"]
+    assert await bench.spool.clear_alarm("dkim-key", "b.example")
+    assert not await bench.spool.clear_alarm("dkim-key", "b.example")
+
+
+async def test_a_lost_lease_is_given_back_unused(bench: Bench) -> None:
+    await bench.accept("a@b.example")
+    (parcel,) = await bench.claim()
+    back = Settlement(parcel.seq, 0, State.WAITING, parcel.duties[0].due)
+    assert await bench.spool.settle(bench.me, [back]) == 1
+    (again,) = await bench.claim()
+    assert again.duties[0].attempts == 0
+    assert EventKind.DEFERRED not in await bench.kinds(parcel.id)
