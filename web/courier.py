@@ -122,6 +122,8 @@ class Courier:
         except SpoolUnavailableError as error:
             # The row keeps its due time, so another round finds it.
             _log.warning("hand-over-not-noted", attempts=letter.attempts, why=str(error))
+        except Exception:  # noqa: BLE001 - likewise, and the task has nobody to raise to
+            _log.exception("hand-over-not-noted", attempts=letter.attempts)
 
     async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused:
         try:

@@ -1,6 +1,6 @@
 """What a request brings: its language and its form's fields, read within bounds (S41, S50).
 
-A form is at most 64 KiB of `application/x-www-form-urlencoded`, read within a time; a POST that a browser
+A form is at most 256 KiB of `application/x-www-form-urlencoded`, read within a time; a POST that a browser
 marks as coming from another site is refused.
 """
 
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from web.catalogue import Language, choose_language
 
-MAX_FORM: Final = 64 * 1024
+MAX_FORM: Final = 256 * 1024
 _MAX_FIELDS: Final = 20
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _BODY_TIMEOUT: Final = 20.0
@@ -32,7 +32,7 @@ class ForeignFormError(Exception):
 
 def language_of(request: web.Request) -> Language:
     """The language in the path, else the best for Accept-Language."""
-    prefix = request.path.split("/", 2)[1]
+    prefix = request.path.lstrip("/").partition("/")[0]
     for language in Language:
         if prefix == language.value:
             return language
