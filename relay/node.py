@@ -199,6 +199,8 @@ class Node:
             await self._submission.drain(DRAIN_SECONDS / 2)
         if self._http is not None:
             await self._http.cleanup()
+        for listener in self._parts.listeners:
+            listener.socket.close()
         if self._engine is not None:
             await self._engine.drain(DRAIN_SECONDS / 2)
         self._signer.close()

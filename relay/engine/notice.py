@@ -67,11 +67,10 @@ class Notices:
             envid=parcel.envelope.envid,
             ret=parcel.envelope.ret,
         )
-        utf8 = sender.needs_smtputf8 or any(duty.recipient.address.needs_smtputf8 for duty, _ in failed)
         submission = Submission(
             door=Door.NOTICE,
             identity=Identity(parcel.tenant, "", None, "notice", (self._node_name,)),
-            envelope=Envelope(NULL_PATH, (Recipient(sender),), smtputf8=utf8),
+            envelope=Envelope(NULL_PATH, (Recipient(sender),), smtputf8=sender.needs_smtputf8),
             content=build_dsn(report),
         )
         notice = await self._prepare(submission)

@@ -63,7 +63,7 @@ class Signature:
 def signatures(content: bytes) -> list[Signature]:
     """The first eight signatures of a mail, topmost first."""
     head = content[:MAX_HEADER].partition(b"\r\n\r\n")[0] + b"\r\n"
-    fields = re.findall(rb"(?:^|\n)dkim-signature[ \t]*:((?:[^\n]*\n(?:[ \t][^\n]*\n)*))", head, re.IGNORECASE)
+    fields = re.findall(rb"(?im)^dkim-signature[ \t]*:((?:[^\n]*\n(?:[ \t][^\n]*\n)*))", head)
     return [_read(i, field) for i, field in enumerate(fields[:MAX_SIGNATURES])]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import shutil
 import smtplib
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -129,8 +130,8 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
 
 
 @asynccontextmanager
-async def whole_relay(folder: Path, **sections: dict[str, Any]) -> AsyncIterator[WholeRelay]:
-    """Start lab and node in `folder`; both are stopped at the end."""
+async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any]) -> AsyncIterator[WholeRelay]:
+    """Start lab and node in `folder`; both are stopped at the end. The keys of the domain `keyless` are lost."""
     clock, entropy = SystemClock(), SystemEntropy()
     plan = LabPlan(dns_port=0, http_port=0, smtp_port=0, subnet=next(_SUBNETS))
     lab = Lab(folder, clock, entropy, plan)
@@ -138,6 +139,8 @@ async def whole_relay(folder: Path, **sections: dict[str, Any]) -> AsyncIterator
     try:
         settings = relay_settings(folder, lab, **sections)
         equip(lab, settings)
+        if keyless:
+            shutil.rmtree(folder / "dkim_keys" / keyless)
         listeners = bind_all(wanted_listeners(settings), 1)[0]
         node = Node(settings, NodeParts(0, 1, listeners, clock, entropy, load_front, lab=True))
         try:

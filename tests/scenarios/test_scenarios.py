@@ -1,0 +1,148 @@
+"""Plays every `NN_name/scenario.toml` of this folder on a whole relay against the lab; see README.md."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import tomllib
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.lab.mailbox import Arrival
+from relay.policy.state import State
+from relay.spool.contract import DeliveryView, MessageView
+from tests.support.whole_relay import WholeRelay, whole_relay
+
+FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/scenario.toml"))
+SECONDS = 45
+
+
+@dataclass
+class Sent:
+    """A mail of the scenario under its id, with the sender it came from."""
+
+    sender: str
+    recipients: list[str]
+    message: str
+
+
+@dataclass
+class Play:
+    """A scenario being played."""
+
+    relay: WholeRelay
+    sent: list[Sent] = field(default_factory=list)
+
+    async def send(self, order: dict[str, Any]) -> None:
+        sender = order.get("from", "ann@leak.lab.test")
+        text = order.get("text", "Nobody knows who wrote this.")
+        header = f"From: Ann <{sender}>\r\nTo: {', '.join(order['to'])}\r\nSubject: A letter\r\n"
+        mime = 'MIME-Version: 1.0\r\nContent-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: 8bit\r\n'
+        content = (header + mime + "\r\n" + text + "\r\n").encode()
+        message = await self.relay.send(sender, order["to"], content, mail=["BODY=8BITMIME"])
+        self.sent.append(Sent(sender, order["to"], message))
+
+    async def settled(self, expected: dict[str, Any]) -> tuple[Sent, MessageView, DeliveryView]:
+        """Wait until the recipient's delivery is where it should be."""
+        sent = next(sent for sent in self.sent if expected["to"] in sent.recipients)
+        wanted = State[expected.get("until", expected.get("state", "")).upper()]
+        least = expected.get("min_attempts", 1 if wanted is State.WAITING else 0)
+        while True:
+            view = await self.relay.view(sent.message)
+            delivery = next(one for one in view.deliveries if one.recipient == expected["to"])
+            if delivery.state is wanted and delivery.attempts >= least:
+                return sent, view, delivery
+            assert not delivery.state.final, f"{expected['to']} is {delivery.state.label}: {view.events}"
+            await asyncio.sleep(0.02)
+
+    def copies(self, recipient: str) -> list[Arrival]:
+        return [one for one in self.relay.lab.inbox.newest_first() if recipient in one.posting.recipients]
+
+    async def dsn(self, sent: Sent, recipient: str) -> EmailMessage:
+        """The one DSN about a recipient; a second one is an error."""
+        await self.relay.arrivals(sent.sender, seconds=SECONDS)
+        await asyncio.sleep(0.2)
+        found = [read(one) for one in self.copies(sent.sender)]
+        about = [mail for mail in found if f"rfc822; {recipient}" in mail.as_string()]
+        assert len(about) == 1, f"{len(about)} DSNs about {recipient}"
+        assert all(one.posting.reverse_path == "" for one in self.copies(sent.sender))  # G06
+        return about[0]
+
+
+def read(arrival: Arrival) -> EmailMessage:
+    return email.message_from_bytes(arrival.posting.content, policy=email.policy.default)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+async def test_scenario(folder: Path, tmp_path: Path) -> None:
+    scenario = tomllib.loads((folder / "scenario.toml").read_text(encoding="utf-8"))
+    async with (
+        whole_relay(tmp_path, scenario.get("keyless", ""), **scenario.get("settings", {})) as relay,
+        asyncio.timeout(SECONDS),
+    ):
+        play = Play(relay)
+        for order in scenario["send"]:
+            await play.send(order)
+        for expected in scenario["expect"]:
+            await check(play, expected)
+
+
+async def check(play: Play, expected: dict[str, Any]) -> None:
+    sent, view, delivery = await play.settled(expected)
+    check_history(expected, view, delivery)
+    copies = play.copies(expected["to"])
+    if "copies" in expected:
+        assert len(copies) == expected["copies"]
+    if "min_copies" in expected:
+        assert len(copies) >= expected["min_copies"]
+    if "authentication" in expected:
+        await check_authentication(expected["authentication"], copies[0])
+    if "tls" in expected:
+        assert bool(copies[0].posting.client.tls_version) is expected["tls"]
+    if "text" in expected:
+        assert read(copies[0]).get_content().strip() == expected["text"]
+    if "dsn" in expected:
+        dsn = await play.dsn(sent, expected["to"])
+        assert f"Status: {expected['dsn']}" in dsn.as_string()
+        assert dsn["Auto-Submitted"] == "auto-replied"
+    if "alarm" in expected:
+        assert expected["alarm"] in {alarm.kind for alarm in await play.relay.stores.spool.alarms()}
+
+
+def check_history(expected: dict[str, Any], view: MessageView, delivery: DeliveryView) -> None:
+    mine = [event for event in view.events if event.n in (None, delivery.n)]
+    if "events" in expected:
+        check_events(expected["events"], [event.kind.label for event in mine])
+    if "attempts" in expected:
+        assert delivery.attempts == expected["attempts"]
+    if "reply" in expected:
+        assert mine[-1].detail["reply"].startswith(expected["reply"])
+    if "results" in expected:
+        assert [one.detail["result"] for one in view.attempts if one.n == delivery.n] == expected["results"]
+
+
+def check_events(expected: list[str], happened: list[str]) -> None:
+    """Compare; "…" stands for any number of further `deferred` events."""
+    if "…" in expected:
+        gap = expected.index("…")
+        tail = expected[gap + 1 :]
+        assert happened[:gap] == expected[:gap]
+        assert happened[len(happened) - len(tail) :] == tail
+        assert set(happened[gap : len(happened) - len(tail)]) <= {"deferred"}
+    else:
+        assert happened == expected
+
+
+async def check_authentication(expected: dict[str, Any], arrival: Arrival) -> None:
+    async with asyncio.timeout(SECONDS):
+        while arrival.verdict is None:
+            await asyncio.sleep(0.02)
+    verdict = arrival.verdict
+    assert verdict.spf.result == expected["spf"], verdict.spf
+    assert [one.result for one in verdict.dkim] == expected["dkim"], verdict.dkim
+    assert verdict.dmarc.result == expected["dmarc"], verdict.dmarc
