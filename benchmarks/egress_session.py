@@ -35,6 +35,7 @@ class Sink(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.WriteTransport | None = None
         self._in_content = False
+        self._taken = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -44,7 +45,8 @@ class Sink(asyncio.Protocol):
         if self._in_content:
             if data.endswith(b"\r\n.\r\n"):
                 self._in_content = False
-                self._say(b"250 2.0.0 Ok: queued as 4bXyZ1234\r\n")
+                self._taken += 1
+                self._say(b"250 2.0.0 Ok: queued as %08X\r\n" % self._taken)
         elif data.startswith(b"EHLO"):
             self._say(b"250-sink\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250 8BITMIME\r\n")
         elif data.startswith(b"QUIT"):

@@ -9,6 +9,7 @@ knows it too, but Python gives no way to ask after a handshake that did not dema
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 
 from relay.errors import ConfigurationError
@@ -115,8 +117,16 @@ def _certificates(pem: bytes) -> Iterator[x509.Certificate]:
     """Every certificate in `pem` that can be read: one malformed anchor must not take the others along."""
     for part in pem.split(_BEGIN)[1:]:
         body, end, _ = part.partition(_END)
-        if end:
-            try:
-                yield x509.load_pem_x509_certificate(_BEGIN + body + _END + b"\n")
-            except ValueError:
-                continue
+        certificate = _certificate(_BEGIN + body + _END + b"\n") if end else None
+        if certificate is not None:
+            yield certificate
+
+
+def _certificate(pem: bytes) -> x509.Certificate | None:
+    """One certificate; None for what RFC 5280 does not allow (a system's bundle may hold such old anchors)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        try:
+            return x509.load_pem_x509_certificate(pem)
+        except (ValueError, CryptographyDeprecationWarning):
+            return None

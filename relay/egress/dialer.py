@@ -93,7 +93,7 @@ class SmtpDialer:
             case Opened():
                 return SmtpSession(line, host, opened, self._timeouts, self._clock, facts)
             case TlsFailure():
-                line.abort()
+                self._farewell(line)
                 return opened
             case Outcome():
                 self._farewell(line)
@@ -124,7 +124,7 @@ class SmtpDialer:
         return line
 
     def _farewell(self, line: PipelinedProtocol) -> None:
-        """QUIT without waiting for its answer: the outcome is known (A02, A20)."""
+        """QUIT without waiting for its answer: what it would say changes nothing (A02, A20)."""
         if line.healthy:
             line.send(b"QUIT\r\n", 1)
         line.close()

@@ -34,6 +34,9 @@ class RecipientMask:
 
     def reply(self, reply: Reply) -> Reply:
         """`reply` masked, and cut to the octets that are kept of one (A08)."""
+        first = reply.lines[0]
+        if len(reply.lines) == 1 and len(first) <= MAX_REPLY_BYTES // 4 and "@" not in first:
+            return reply
         if sum(map(len, reply.lines)) > MAX_REPLY_BYTES // 4:
             reply = _cut(reply)
         if not any("@" in line for line in reply.lines):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from aiosmtplib import SMTPException
+from aiosmtplib import SMTPException, SMTPReadTimeoutError, SMTPServerDisconnected
 
 from relay.clock import Clock
 from relay.egress import outcomes
@@ -103,7 +103,13 @@ class Opening:
 
     async def _secure(self, means: TlsMeans) -> TlsFacts | TlsFailure:
         self._dialogue.say(b"STARTTLS\r\n", "STARTTLS", Phase.STARTTLS)
-        answer = await self._dialogue.hear(Phase.STARTTLS, self._timeouts.starttls)
+        try:
+            answer = await self._dialogue.hear(Phase.STARTTLS, self._timeouts.starttls)
+        except SessionBrokenError as error:
+            # A host that falls silent at the word itself would strand its mail for ever.
+            if isinstance(error.cause, SMTPServerDisconnected | SMTPReadTimeoutError):
+                return TlsFailure("STARTTLS got no answer", Phase.STARTTLS)
+            raise
         if answer.code != 220:
             return TlsFailure(f"STARTTLS was answered {answer.code}", Phase.STARTTLS)
         # SNI names the exchanger (E09); an address literal has no name to send (RFC 6066 §3).

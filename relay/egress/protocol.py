@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, cast
 
 from aiosmtplib import SMTPException, SMTPReadTimeoutError, SMTPResponse, SMTPServerDisconnected
@@ -24,6 +25,8 @@ MAX_REPLY_TOTAL: Final = 64 * 1024
 """Octets of one reply over all its lines."""
 
 _SHUTDOWN_TIMEOUT = 2.0
+_USUAL_LENGTH = 40
+"""Octets of "250 2.1.5 Ok" and its like; longer ones name queue ids or mailboxes and never come again."""
 
 
 class ReplySyntaxError(SMTPException):
@@ -47,7 +50,7 @@ class PipelinedProtocol(SMTPProtocol):
         super().__init__(loop=loop, connection_lost_callback=on_lost)
         self._replies: deque[Reply] = deque()
         self._lines: list[bytes] = []
-        self._code = b""
+        self._code = 0
         self._length = 0
         self._expected = 1  # the greeting
         self._failure: SMTPException | None = None
@@ -185,9 +188,10 @@ class PipelinedProtocol(SMTPProtocol):
     def _take(self, line: bytes) -> None:
         """One line of a reply (RFC 5321 §4.2): three digits, then nothing, a space, or a hyphen for "goes on"."""
         line = line.removesuffix(b"\r")
-        code, mark = line[:3], line[3:4]
-        if len(code) < 3 or not code.isdigit() or code[0] not in b"2345" or mark not in {b" ", b"-", b""}:
-            raise ReplySyntaxError("a line is no SMTP reply")
+        if not self._lines and line[3:4] == b" " and len(line) <= _USUAL_LENGTH:
+            self._answer(_usual_reply(line))
+            return
+        code = _code_of(line)
         if self._lines and code != self._code:
             raise ReplySyntaxError("different codes in one reply")
         self._code = code
@@ -195,12 +199,12 @@ class PipelinedProtocol(SMTPProtocol):
         self._length += len(line)
         if len(line) > MAX_REPLY_BYTES or len(self._lines) > MAX_REPLY_LINES or self._length > MAX_REPLY_TOTAL:
             raise ReplySyntaxError("a reply is too long")
-        if mark == b"-":
+        if line[3:4] == b"-":
             return
         texts = tuple(text.decode("utf-8", "replace") for text in self._lines)
         self._lines.clear()
         self._length = 0
-        self._answer(remote_reply(int(code), texts))
+        self._answer(remote_reply(code, texts))
 
     def _answer(self, reply: Reply) -> None:
         if self._expected:
@@ -234,3 +238,17 @@ class PipelinedProtocol(SMTPProtocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _code_of(line: bytes) -> int:
+    """The code of a reply's line; ReplySyntaxError if it is no such line."""
+    code = line[:3]
+    if len(code) < 3 or not code.isdigit() or code[0] not in b"2345" or line[3:4] not in {b" ", b"-", b""}:
+        raise ReplySyntaxError("a line is no SMTP reply")
+    return int(code)
+
+
+@lru_cache(maxsize=256)
+def _usual_reply(line: bytes) -> Reply:
+    """A reply of one short line. Hosts say the same few again and again, so they are read once."""
+    return remote_reply(_code_of(line), (line[4:].decode("utf-8", "replace"),))

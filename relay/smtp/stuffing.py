@@ -48,8 +48,11 @@ def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def stuff(pieces: Iterable[bytes]) -> bytes:
-    """The whole wire form in one value, for content small enough to be written at once."""
-    return b"".join(stuffed(pieces))
+    """The whole wire form in one value, for content small enough to be written at once. Raises BareLineEndError."""
+    content = b"".join(pieces)
+    _check(content)
+    end = FINAL_DOT if content.endswith(b"\n") or not content else b"\r\n" + FINAL_DOT
+    return _stuff(content, True) + end
 
 
 def _slices(piece: bytes) -> Iterator[bytes]:

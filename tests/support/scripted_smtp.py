@@ -8,7 +8,7 @@ Without a script it is a friendly server that takes everything:
 
 A script maps a step to what is answered there. Steps are "banner", "EHLO", "HELO", "STARTTLS", "MAIL", "RCPT", "DATA",
 "DOT" (the answer to the content), "RSET", "NOOP", "QUIT", and "*" for all else. An answer is a string without its
-CRLF ("\\n" between the lines of a long reply), or a `Say`, which can also wait, drip or hang up. A list is used up
+CRLF ("\\n" stands for one between lines), or a `Say`, which can also wait, drip or hang up. A list is used up
 one answer a time, and its last one stays; it counts over all sessions. A function gets (session, command line)
 and returns an answer.
 
@@ -22,7 +22,8 @@ and returns an answer.
 What can go wrong, for any step:
     Say("250 ok", delay=1.0)             answer after a second
     Say("250 ok", drip=0.001)            octet by octet, with that pause
-    Say("250 ok\\n250 surprise", raw=True)    as written: here two replies in one packet
+    Say("250 ok\\n250 surprise")           two replies in one packet; a long reply is "250-one\\n250 two"
+    Say(b"250 o")                        octets as they are, here without an end
     Say(None)                            no answer at all; the session goes on reading
     Say("", then="close") / then="reset"      hang up, politely or with RST; with text: after it
     Say("220 go", then="tls")            what STARTTLS does by default; `tls=certificate_authority` is needed

@@ -209,14 +209,16 @@ async def test_octets_behind_the_220_end_the_session(surplus: str, whole: bool) 
     [
         "454 4.7.0 not now",
         "502 5.5.1 no",
+        Say(None),
+        Say(None, then="close"),
         Say("220 go", then="close"),
-        Say("220 go\n", raw=True),
+        Say("220 go", then="go on"),
         Say("220 go", then="reset"),
     ],
 )
 async def test_failed_tls_gets_one_try_in_clear_and_is_remembered(starttls: Answer) -> None:  # E05
     async with ScriptedSmtp({"STARTTLS": starttls}, tls=trustme.CA()) as far:
-        dialing = Dialing(far, timeouts=replace(PATIENT, handshake=0.3))
+        dialing = Dialing(far, timeouts=replace(PATIENT, handshake=0.3, starttls=0.3))
         async with dialing.session() as session:
             (outcome,) = await dialing.deliver(session, message())
             assert outcome.result is Result.DELIVERED
