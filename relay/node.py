@@ -98,6 +98,7 @@ class Node:
         self._engine: Engine | None = None
         self._submission: SubmissionServer | None = None
         self._http: web.AppRunner | None = None
+        self._resolver: DnsResolver | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -107,7 +108,7 @@ class Node:
         stores = self._stores = await open_stores(settings, parts.clock, parts.entropy)
         if parts.lab:
             await stores.accounts.ensure_lab_user()
-        resolver = make_resolver(settings, parts.clock)
+        resolver = self._resolver = make_resolver(settings, parts.clock)
         router = make_router(settings, resolver, parts.entropy)
         dialer = make_dialer(settings, parts.clock)
         engine_parts = EngineParts(stores.spool, self._signer, router, dialer, parts.clock, parts.entropy)
@@ -203,6 +204,8 @@ class Node:
             listener.socket.close()
         if self._engine is not None:
             await self._engine.drain(DRAIN_SECONDS / 2)
+        if self._resolver is not None:
+            await self._resolver.close()
         self._signer.close()
         if self._stores is not None:
             await self._stores.close()

@@ -110,7 +110,11 @@ class SqliteDatabase:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, work)
+        try:
+            reading = loop.run_in_executor(self._readers, self._read, work)
+        except RuntimeError:  # the executor was shut down
+            raise SpoolUnavailableError("the spool is closing") from None
+        return await reading
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         try:

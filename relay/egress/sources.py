@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from relay.policy.addresses import parse_ip
 from relay.policy.route import Source
 
-_FAR_V6 = "2001:4860:4860::8888"
+_FAR_V6 = "2001:db8::1"
 
 
 def families_of(sources: Iterable[Source]) -> frozenset[int]:

@@ -181,7 +181,6 @@ class Dispatcher:
 
     def _open_session(self, line: SiteLine) -> None:
         line.sessions += 1
-        metrics.sessions.inc()
         self._own(self._serve(line), f"session-{line.site}")
 
     async def _serve(self, line: SiteLine) -> None:
@@ -202,7 +201,6 @@ class Dispatcher:
                     parcel = None if self._draining else await line.next(self._options.session_idle)
         finally:
             line.sessions -= 1
-            metrics.sessions.dec()
             if session is not None:
                 await session.quit()
             if line.waiting and line.wants_session() and not self._draining:
