@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from relay.account.identity import Accounts, Identity
@@ -12,7 +13,12 @@ from relay.engine.submission import Accepted, Intake, Refusal, Submission
 from relay.log import Log
 from relay.smtp.reply import Reply, reply
 from relay.submission.connections import Connections
-from relay.submission.options import MAX_CONTENT_IN_MEMORY, MAX_HANDSHAKES, SubmissionOptions
+from relay.submission.options import (
+    MAX_CONTENT_IN_MEMORY,
+    MAX_HANDSHAKES,
+    MAX_HANDSHAKES_PER_ADDRESS,
+    SubmissionOptions,
+)
 from relay.submission.throttle import GuessThrottle
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ class SubmissionContext:
         self.guesses = GuessThrottle(clock)
         self.sessions: set[WireSession] = set()
         self.commits: set[asyncio.Task[Reply]] = set()
-        self.handshakes = 0
+        self._handshakes: Counter[str] = Counter()
         self.draining = False
         self.quiet = asyncio.Event()
         self._content_room = max(MAX_CONTENT_IN_MEMORY, 2 * options.max_message_size)
@@ -64,16 +70,23 @@ class SubmissionContext:
         """Give back what `reserve` granted."""
         self._content_room += octets
 
-    def begin_handshake(self) -> bool:
-        """Whether one more TLS handshake may run; `end_handshake` must follow a True."""
-        if self.handshakes >= MAX_HANDSHAKES:
+    def may_handshake(self, peer: str) -> bool:
+        """Whether one more TLS handshake may run with `peer`."""
+        return self._handshakes.total() < MAX_HANDSHAKES and self._handshakes.get(peer, 0) < MAX_HANDSHAKES_PER_ADDRESS
+
+    def begin_handshake(self, peer: str) -> bool:
+        """Count a handshake with `peer` if one more may run; `end_handshake` must follow a True."""
+        if not self.may_handshake(peer):
+            log.warning("handshake-refused", peer=peer)
             return False
-        self.handshakes += 1
+        self._handshakes[peer] += 1
         return True
 
-    def end_handshake(self) -> None:
+    def end_handshake(self, peer: str) -> None:
         """A handshake is over, whatever came of it."""
-        self.handshakes -= 1
+        self._handshakes[peer] -= 1
+        if not self._handshakes[peer]:
+            del self._handshakes[peer]
 
     def commit(self, submission: Submission, reserved: int) -> asyncio.Task[Reply]:
         """Submit in a task of its own: a client that leaves after the dot cancels its session, not the commit.

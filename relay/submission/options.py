@@ -17,6 +17,8 @@ MAX_AUTH_FAILURES: Final = 5
 """Wrong passwords after which a session is closed."""
 MAX_HANDSHAKES: Final = 200
 """TLS handshakes under way in one worker (S35)."""
+MAX_HANDSHAKES_PER_ADDRESS: Final = 50
+"""TLS handshakes under way with one client address."""
 MAX_CONTENT_IN_MEMORY: Final = 128 * 1024 * 1024
 """Octets of content being read by all sessions of a worker; more is refused with 452."""
 MAX_REPLIES: Final = 256

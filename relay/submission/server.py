@@ -9,17 +9,20 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from relay.account.identity import Accounts, Identity
 from relay.clock import Clock
 from relay.engine.submission import Intake
+from relay.submission.connections import peer_address
 from relay.submission.context import SubmissionContext, log
-from relay.submission.options import SubmissionOptions
+from relay.submission.options import CLOSE_SECONDS, HANDSHAKE_SECONDS, SubmissionOptions
 from relay.submission.session import SubmissionSession
 from relay.submission.wire import SHUTTING_DOWN
 
 _BACKLOG = 1024
+_ACCEPT_PAUSE = 0.1
 
 
 class SubmissionServer:
@@ -35,6 +38,8 @@ class SubmissionServer:
     ) -> None:
         self._context = SubmissionContext(options, intake, accounts, clock, trusted_identity)
         self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def session_count(self) -> int:
@@ -50,12 +55,54 @@ class SubmissionServer:
             raise ValueError("implicit TLS needs a TLS context")
         loop = asyncio.get_running_loop()
         for listener, implicit in listeners:
-
-            def session(implicit: bool = implicit) -> SubmissionSession:
-                return SubmissionSession(self._context, loop, implicit_tls=implicit)
-
-            self._servers.append(await loop.create_server(session, sock=listener, backlog=_BACKLOG))
+            if implicit:
+                listener.setblocking(False)
+                listener.listen(_BACKLOG)
+                self._listeners.append(listener)
+                self._spawn(self._accept_tls(listener), "submission accept")
+            else:
+                server = await loop.create_server(self._session, sock=listener, backlog=_BACKLOG)
+                self._servers.append(server)
             log.info("listening", address=listener.getsockname(), tls=implicit)
+
+    def _session(self) -> SubmissionSession:
+        return SubmissionSession(self._context, asyncio.get_running_loop())
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept_tls(self, listener: socket.socket) -> None:
+        """Accept by hand, so that handshakes are counted and each takes the certificate of the moment."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, address = await loop.sock_accept(listener)
+            except OSError as error:
+                # Out of descriptors, or a client that was gone before it was accepted.
+                log.error("accept-failed", error=error)
+                await asyncio.sleep(_ACCEPT_PAUSE)
+                continue
+            peer = peer_address(address)
+            if self._context.begin_handshake(peer):
+                self._spawn(self._handshake(client, peer), "submission handshake")
+            else:
+                client.close()
+
+    async def _handshake(self, client: socket.socket, peer: str) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._session,
+                client,
+                ssl=self._context.tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=CLOSE_SECONDS,
+            )
+        except OSError as error:
+            log.info("handshake-failed", peer=peer, error=error)
+        finally:
+            self._context.end_handshake(peer)
 
     def replace_tls(self, context: ssl.SSLContext) -> None:
         """Use a new certificate from the next handshake on (E10); sessions that are open keep theirs."""
@@ -71,6 +118,11 @@ class SubmissionServer:
         context.draining = True
         for server in self._servers:
             server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listener in self._listeners:
+            listener.close()
         for session in list(context.sessions):
             if not session.busy:
                 session.hang_up(SHUTTING_DOWN)

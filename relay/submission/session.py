@@ -24,7 +24,7 @@ from relay.submission import replies, sasl
 from relay.submission.auth import authenticate
 from relay.submission.content import ContentDecoder, Defect, EndlessContentError, read_content
 from relay.submission.context import SubmissionContext, log
-from relay.submission.options import MAX_AUTH_FAILURES, MAX_HANDSHAKES
+from relay.submission.options import MAX_AUTH_FAILURES
 from relay.submission.wire import WireSession
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._:\[\]\-]{1,255}")
@@ -52,8 +52,8 @@ class Transaction:
 class SubmissionSession(WireSession):
     """One client of the submission door."""
 
-    def __init__(self, context: SubmissionContext, loop: asyncio.AbstractEventLoop, *, implicit_tls: bool) -> None:
-        super().__init__(context, loop, implicit_tls=implicit_tls)
+    def __init__(self, context: SubmissionContext, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(context, loop)
         self.identity: Identity | None = None
         self.transaction: Transaction | None = None
         self._name = ""
@@ -160,7 +160,7 @@ class SubmissionSession(WireSession):
             self.answer(replies.NO_ARGUMENT)
         elif self.secure or self.in_transaction:
             self.answer(replies.OUT_OF_ORDER)
-        elif self.context.tls is None or self.context.handshakes >= MAX_HANDSHAKES:
+        elif self.context.tls is None or not self.context.may_handshake(self.peer):
             self.answer(replies.TLS_NOT_NOW)
         else:
             if not self.talks_early:

@@ -6,8 +6,8 @@ it does otherwise, and why:
 - construction is cheap: aiosmtpd's own inspects the handler and resolves the host's name at each connection;
 - replies are collected and written once no further full line is buffered, which is what PIPELINING promises
   (RFC 2920 §3.2; D08);
-- STARTTLS and implicit TLS take the same way, so both know that they are secure, a new certificate serves
-  the next session, and clear text can neither precede the handshake nor outlive it (RFC 3207 §4.2; E03);
+- STARTTLS uses the loop's public upgrade, with a deadline, on an empty buffer only: clear text can neither
+  precede the handshake nor outlive it (RFC 3207 §4.2; E03);
 - one coarse timer a session, moved without being re-armed; it speaks 421 before it closes (C08).
 """
 
@@ -52,7 +52,9 @@ class LineTooLongError(Exception):
 class WireSession(SMTP, ABC):
     """One client's connection. A subclass knows the commands."""
 
-    def __init__(self, context: SubmissionContext, loop: asyncio.AbstractEventLoop, *, implicit_tls: bool) -> None:
+    timer: ClientTimer
+
+    def __init__(self, context: SubmissionContext, loop: asyncio.AbstractEventLoop) -> None:
         # SMTP.__init__ is left out on purpose: 150-220 µs and a DNS look-up a connection.
         self.loop = loop
         asyncio.StreamReaderProtocol.__init__(
@@ -63,11 +65,9 @@ class WireSession(SMTP, ABC):
         self.transport = None
         self._original_transport = None
         self._handler_coroutine = None
-        self.timer = ClientTimer(loop, context.clock, context.options.idle_timeout, self._expired)
         self.peer = ""
         self.trusted = False
         self.secure = False
-        self._implicit_tls = implicit_tls
         self._replies: list[bytes] = []
         self._errors = 0
         self._closing = False
@@ -109,17 +109,16 @@ class WireSession(SMTP, ABC):
         metrics.smtp_clients.inc()
         self.context.sessions.add(self)
         self.trusted = self.context.connections.is_trusted(self.peer)
+        # aiosmtpd learns of TLS by STARTTLS only; a client on an implicit port is as secure.
+        self.secure = transport.get_extra_info("ssl_object") is not None
+        self.timer = ClientTimer(self.loop, self.context.clock, self.context.options.idle_timeout, self._expired)
         super().connection_made(transport)
 
     def _turn_away(self, transport: asyncio.Transport, refusal: Reply) -> None:
         metrics.refused.labels("smtp", refusal.status).inc()
         log.info("connection-refused", peer=self.peer, reply=refusal)
-        self.timer.cancel()
-        if self._implicit_tls:
-            transport.abort()
-        else:
-            transport.write(refusal.wire())
-            transport.close()
+        transport.write(refusal.wire())
+        transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self not in self.context.sessions:
@@ -145,8 +144,6 @@ class WireSession(SMTP, ABC):
 
     async def _handle_client(self) -> None:
         try:
-            if self._implicit_tls and not await self.start_tls():
-                return
             self._replies.append(self.greeting())
             while not self._closing:
                 await self._one_command()
@@ -265,8 +262,7 @@ class WireSession(SMTP, ABC):
     async def start_tls(self) -> bool:
         """Take the handshake; True when the session is secure. The input buffer must be empty."""
         tls = self.context.tls
-        if tls is None or not self.context.begin_handshake():
-            log.warning("handshake-refused", peer=self.peer)
+        if tls is None or not self.context.begin_handshake(self.peer):
             self._closing = True
             return False
         clear = cast("asyncio.Transport", self.transport)
@@ -288,7 +284,7 @@ class WireSession(SMTP, ABC):
             self.loop.call_soon(self.connection_lost, None)
             return False
         finally:
-            self.context.end_handshake()
+            self.context.end_handshake(self.peer)
             self.timer.end_work()
         if transport is None or self._closing:
             return False
