@@ -29,6 +29,14 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from relay import __version__
+
+        print(f"leak {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     config: Annotated[
@@ -38,15 +46,12 @@ def root(
             help="Configuration file, before or after the command; default $LEAK_CONFIG, then config/relay.toml.",
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """A self-hosted mail relay and the Leak letter service."""
-    del config  # read by relay.cli.context.config_file
-    if version:
-        from relay import __version__
-
-        print(f"leak {__version__}")
-        raise typer.Exit
+    del config, version  # the one is read by relay.cli.context.config_file, the other ended the program
 
 
 def send(words: Annotated[list[str] | None, typer.Argument(metavar="[OPTIONS] [RECIPIENT]...")] = None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from email.headerregistry import Address as DisplayAddress
-from email.utils import getaddresses
+
+from relay.mail.address import Address
+from relay.mail.author import parse_mailboxes
+from relay.mail.header import format_address_field
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _RECIPIENT_FIELDS = ("to", "cc", "bcc")
@@ -45,19 +47,13 @@ def _name(field: bytes) -> str:
     return field.partition(b":")[0].strip().lower().decode("ascii")
 
 
-def header_addresses(content: bytes, names: tuple[str, ...] = _RECIPIENT_FIELDS) -> list[str]:
-    """The addresses in the fields called `names`, in order; comments and groups are understood (RFC 5322 §3.4)."""
-    found: list[str] = []
+def header_addresses(content: bytes, names: tuple[str, ...] = _RECIPIENT_FIELDS) -> list[Address]:
+    """The addresses in the fields called `names`, in order. Raises HeaderError for a field that is malformed."""
+    found: list[Address] = []
     for field in split_fields(content)[0]:
         if _name(field) in names:
-            value = field.partition(b":")[2].replace(b"\r\n", b"").decode("utf-8", "replace")
-            found += address_list(value)
+            found += parse_mailboxes(field.partition(b":")[2].replace(b"\r\n", b""), _name(field))
     return found
-
-
-def address_list(text: str) -> list[str]:
-    """The bare addresses in a list such as "Ann <a@b.example>, c@d.example"."""
-    return [address for _, address in getaddresses([text], strict=False) if address]
 
 
 def blind_recipients(content: bytes) -> bytes:
@@ -66,12 +62,9 @@ def blind_recipients(content: bytes) -> bytes:
     return b"".join([*(field for field in fields if _name(field) != "bcc"), rest])
 
 
-def add_missing_from(content: bytes, sender: str, full_name: str) -> bytes:
+def add_missing_from(content: bytes, sender: Address | None, full_name: str) -> bytes:
     """The message with a From field, written from the sender when it has none."""
     fields, rest = split_fields(content)
-    if not sender or any(_name(field) == "from" for field in fields):
+    if sender is None or any(_name(field) == "from" for field in fields):
         return b"".join([*fields, rest])
-    local, _, domain = sender.rpartition("@")
-    clean = "".join(c for c in full_name if c.isprintable())
-    author = str(DisplayAddress(clean, local, domain)) if clean else sender
-    return b"".join([f"From: {author}\r\n".encode(), *fields, rest])
+    return b"".join([format_address_field("From", [(full_name, sender)]), *fields, rest])

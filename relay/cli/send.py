@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from relay.cli.handover import Server, ServerRefusalError, hand_over
-from relay.cli.mail_text import add_missing_from, address_list, blind_recipients, header_addresses, with_crlf
-from relay.mail.address import AddressError, parse_address
+from relay.cli.mail_text import add_missing_from, blind_recipients, header_addresses, with_crlf
+from relay.mail.address import Address, AddressError, parse_address
+from relay.mail.author import parse_mailboxes
+from relay.mail.header import HeaderError
 
 OK: Final = 0
 USAGE: Final = 64
@@ -78,7 +80,9 @@ def main(words: Sequence[str]) -> int:
         return _send(order, server, sys.stdin.buffer.read())
     except SendUsageError as error:
         return _complain(str(error), USAGE)
-    except AddressError as error:
+    except HeaderError as error:
+        return _complain(str(error), USAGE)
+    except (AddressError, UnicodeEncodeError) as error:
         return _complain(f"an address is not valid: {error}", USAGE)
 
 
@@ -183,7 +187,7 @@ def _server(order: Order, environment: Mapping[str, str]) -> Server:
 
 def _send(order: Order, server: Server, text: bytes) -> int:
     content = with_crlf(text, dot_ends=order.dot_ends)
-    recipients = [address for word in order.recipients for address in address_list(word)]
+    recipients = [one for word in order.recipients for one in parse_mailboxes(word.encode(), "the recipient")]
     if order.from_header:
         recipients += header_addresses(content)
         content = blind_recipients(content)
@@ -191,23 +195,22 @@ def _send(order: Order, server: Server, text: bytes) -> int:
         raise SendUsageError("no recipients; name them, or use -t to take them from the message")
     sender = _sender(order, content)
     content = add_missing_from(content, sender, order.full_name)
-    checked = list(dict.fromkeys(str(parse_address(address, require_fqdn=False)) for address in recipients))
     try:
-        hand_over(server, sender, checked, content)
+        hand_over(server, str(sender or ""), list(dict.fromkeys(map(str, recipients))), content)
     except ServerRefusalError as error:
         return _complain(str(error), TEMPORARY if error.temporary else UNAVAILABLE)
     return OK
 
 
-def _sender(order: Order, content: bytes) -> str:
-    """-f, else the From field, else the user at this host, as sendmail has it."""
+def _sender(order: Order, content: bytes) -> Address | None:
+    """-f, else the From field, else the user at this host, as sendmail has it; None is the null path."""
     if order.sender is not None:
         bare = order.sender.strip().removeprefix("<").removesuffix(">")
-        return str(parse_address(bare, require_fqdn=False)) if bare else ""
+        return parse_address(bare) if bare else None
     authors = header_addresses(content, ("from",))
     if authors:
-        return str(parse_address(authors[0], require_fqdn=False))
+        return authors[0]
     import getpass
     import socket
 
-    return str(parse_address(f"{getpass.getuser()}@{socket.getfqdn()}", require_fqdn=False))
+    return parse_address(f"{getpass.getuser()}@{socket.getfqdn()}", require_fqdn=False)
