@@ -19,10 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"leak {__version__}")
         return 0
-    if words[:1] == ["send"]:
+    rest = _after_config(words)
+    if rest[:1] == ["send"]:
         from relay.cli.send import main as send
 
-        return send(words[1:])
+        return send(rest[1:])
     from relay.cli.app import run
 
     return run(words)
+
+
+def _after_config(words: list[str]) -> list[str]:
+    """The words without a leading `--config FILE`, which sending has no use for."""
+    if words[:1] == ["--config"]:
+        return words[2:]
+    return words[1:] if words and words[0].startswith("--config=") else words

@@ -44,8 +44,9 @@ def warn(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """One JSON value; datetimes as RFC 3339 in UTC."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+    """One JSON value; datetimes as RFC 3339 in UTC; what a terminal would obey is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+    print(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def _plain(value: Any) -> Any:

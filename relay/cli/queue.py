@@ -118,12 +118,16 @@ def retry_command(
     if not count:
         changed = 0
     else:
-        confirm(f"{count} deliveries would be due now. Go on?", yes=yes)
+        confirm(f"{_deliveries(count)} would be due now. Go on?", yes=yes)
         changed = run_async(_retry(settings, where))
     if as_json:
         say_json({"matched": count, "changed": changed})
     else:
-        say(f"{changed} deliveries are due now" if count else "nothing matches")
+        say(f"due now: {_deliveries(changed)}" if count else "nothing matches")
+
+
+def _deliveries(count: int) -> str:
+    return f"{count} {'delivery' if count == 1 else 'deliveries'}"
 
 
 async def _count_idle(settings: Settings, where: QueueFilter) -> int:

@@ -49,7 +49,8 @@ Options:
 # What sendmail takes with a value, and what this program has no use for.
 _IGNORED_WITH_VALUE: Final = "BNRVLOXhrp"
 _IGNORED: Final = "vnGUm"
-_LONG: Final = {"--server", "--user", "--password-file", "--ca-file"}
+_LONG: Final = {"--server", "--user", "--password-file", "--ca-file", "--config"}
+"""`--config` is taken wherever every command takes it, and not read."""
 
 
 class SendUsageError(Exception):

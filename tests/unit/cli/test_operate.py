@@ -178,7 +178,7 @@ def test_retry_asks_first(file: Path, message: SpoolId, capsys: pytest.CaptureFi
     assert "--all" in unspecific.err
     unasked = leak(capsys, "queue", "retry", "--domain", "bob.example", "--config", file)
     assert unasked.status == 2
-    assert "1 deliveries would be due now. Go on? Repeat the command with --yes" in unasked.err
+    assert "1 delivery would be due now. Go on? Repeat the command with --yes" in unasked.err
     done = leak(capsys, "queue", "retry", "--all", "--yes", "--json", "--config", file)
     assert json.loads(done.out) == {"matched": 2, "changed": 2}
     rows = json.loads(leak(capsys, "queue", "list", "--json", "--config", file).out)
@@ -218,6 +218,8 @@ def test_the_life_as_json(file: Path, message: SpoolId, capsys: pytest.CaptureFi
     assert [one["state"] for one in told["deliveries"]] == ["waiting", "held", "delivered"]
     assert told["attempts"][0]["transcript"][0] == {"millis": 3, "speaker": "we", "text": "MAIL FROM:<>"}
     assert told["events"][0]["kind"] == "accepted"
+    raw = leak(capsys, "message", message, "--json", "--config", file).out
+    assert "\u202e" not in raw  # S46
 
 
 def test_no_such_message(file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]) -> None:

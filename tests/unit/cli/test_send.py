@@ -154,8 +154,11 @@ async def test_wrong_usage(words: list[str], complaint: str) -> None:  # S01
     assert complaint in ran.err
 
 
-async def test_help() -> None:
-    ran = await leak_program("send", "--help")
+@pytest.mark.parametrize(
+    "words", [["send"], ["--config", "x", "send"], ["--config=x", "send"], ["send", "--config", "x"]]
+)
+async def test_help(words: list[str]) -> None:
+    ran = await leak_program(*words, "--help")
     assert ran.status == OK
     assert "-t " in ran.out
 
