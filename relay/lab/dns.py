@@ -8,7 +8,7 @@ says so and the question asked for it (RFC 6840 §5.7).
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 import dns.exception
 import dns.flags
@@ -184,8 +184,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._next = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - what the loop promises
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in self._timers.values():

@@ -28,6 +28,7 @@ class Examiner:
         self._resolver = resolver
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
         self._worker: asyncio.Task[None] | None = None
+        self._ending = False
 
     async def start(self) -> None:
         """Begin to work."""
@@ -35,6 +36,7 @@ class Examiner:
 
     async def stop(self) -> None:
         """End at once; what waits stays unjudged until it is looked at."""
+        self._ending = True
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -55,7 +57,8 @@ class Examiner:
         return arrival.verdict
 
     async def _work(self) -> None:
-        while True:
+        # The flag, because asyncio.wait_for of Python 3.11, which spftrace uses, can swallow a cancellation.
+        while not self._ending:
             arrival = self._inbox.get(await self._waiting.get())
             if arrival is None:
                 continue

@@ -96,6 +96,7 @@ class InboxPages:
             web.get("/message/{id}/frame", self._frame),
             web.get("/message/{id}/{tab}", self._message),
             web.get("/lab.css", self._stylesheet),
+            web.get("/favicon.ico", self._no_icon),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -158,6 +159,9 @@ class InboxPages:
 
     async def _stylesheet(self, _: web.Request) -> web.Response:
         return web.Response(text=self._style, content_type="text/css", headers={"Cache-Control": "max-age=60"})
+
+    async def _no_icon(self, _: web.Request) -> web.Response:
+        return web.Response(status=204)
 
     def _page(self, template: str, **values: Any) -> web.Response:
         page = self._templates.get_template(template).render(facts=self._facts, **values)

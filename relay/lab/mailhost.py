@@ -38,7 +38,7 @@ class MailHosts:
             for host in hosts
         ]
         self._servers: list[asyncio.Server] = []
-        self._sessions: dict[str, set[asyncio.Task[None]]] = {host.name: set() for host in hosts}
+        self._sessions: dict[str, dict[asyncio.Task[None], Wire]] = {host.name: {} for host in hosts}
 
     async def start(self, subnet: int, port: int) -> int:
         """Bind every host and return the port (the same for all; 0 picks one that is free everywhere).
@@ -58,12 +58,14 @@ class MailHosts:
 
     async def stop(self) -> None:
         """Close the servers, end the sessions, wait for both."""
-        sessions = [session for held in self._sessions.values() for session in held]
+        sessions = {session: wire for held in self._sessions.values() for session, wire in held.items()}
         servers = list(self._servers)
         self._close_servers()
         for session in sessions:
             session.cancel()
         await asyncio.gather(*sessions, return_exceptions=True)
+        for wire in sessions.values():
+            wire.abort()  # a peer that does not read must not hold up the end
         for server in servers:
             await server.wait_closed()
 
@@ -88,9 +90,9 @@ class MailHosts:
             except Exception:  # noqa: BLE001 - a defect in one session must not go unlogged or end the lab
                 _log.exception("session-failed", host=parts.host.name)
 
-        def adopt(session: asyncio.Task[None]) -> None:
-            held.add(session)
-            session.add_done_callback(held.discard)
+        def adopt(wire: Wire, session: asyncio.Task[None]) -> None:
+            held[session] = wire
+            session.add_done_callback(held.pop)
 
         return Wire(serve, adopt)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import authres
+import authres.dmarc
 import spftrace
 
 from relay.lab import dkim_check, dmarc_check
@@ -149,7 +150,7 @@ def _results_field(
         authres.DKIMAuthenticationResult(result=s.result, header_d=_safe(s.domain), header_s=_safe(s.selector))
         for s in signatures
     ] or [authres.DKIMAuthenticationResult(result="none")]
-    results.append(authres.DMARCAuthenticationResult(result=dmarc.result, header_from=_safe(dmarc.from_domain)))
+    results.append(authres.dmarc.DMARCAuthenticationResult(result=dmarc.result, header_from=_safe(dmarc.from_domain)))
     return str(authres.AuthenticationResultsHeader(authserv_id=evidence.host, results=results))
 
 

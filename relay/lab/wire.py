@@ -32,7 +32,9 @@ class TooMuchError(Exception):
 class Wire(asyncio.Protocol):
     """One connection; `serve` is started as its task when the peer connects."""
 
-    def __init__(self, serve: Callable[[Wire], Coroutine[Any, Any, None]], adopt: Callable[[asyncio.Task[None]], None]):
+    def __init__(
+        self, serve: Callable[[Wire], Coroutine[Any, Any, None]], adopt: Callable[[Wire, asyncio.Task[None]], None]
+    ):
         self._serve = serve
         self._adopt = adopt
         self._transport: asyncio.Transport | None = None
@@ -50,7 +52,7 @@ class Wire(asyncio.Protocol):
         if first:
             peer = transport.get_extra_info("peername")
             self.peer = str(peer[0]) if peer else ""
-            self._adopt(asyncio.get_running_loop().create_task(self._serve(self)))
+            self._adopt(self, asyncio.get_running_loop().create_task(self._serve(self)))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -166,6 +168,11 @@ class Wire(asyncio.Protocol):
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+    def abort(self) -> None:
+        """Close now, whatever was still to be written."""
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _more(self) -> None:
         if self._gone:
