@@ -1,0 +1,116 @@
+"""Other people's programs submit: swaks over STARTTLS and implicit TLS, curl to the API, `leak send` as sendmail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from relay.lab.mailbox import Arrival
+from tests.support.relay_process import COMMAND, ROOT
+from tests.support.whole_relay import WholeRelay, whole_relay
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+async def run(*command: str, given: bytes = b"", **environment: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(30):
+        output, _ = await process.communicate(given)
+    assert process.returncode is not None
+    return process.returncode, output.decode(errors="replace")
+
+
+async def check_arrival(relay: WholeRelay, recipient: str, subject: str) -> Arrival:
+    (arrival,) = await relay.arrivals(recipient)
+    async with asyncio.timeout(20):
+        while arrival.verdict is None:
+            await asyncio.sleep(0.02)
+    verdict = arrival.verdict
+    assert (verdict.spf.result, [one.result for one in verdict.dkim], verdict.dmarc.result) == (
+        "pass",
+        ["pass", "pass"],
+        "pass",
+    )
+    assert f"Subject: {subject}\r\n".encode() in arrival.posting.content
+    return arrival
+
+
+@needs("swaks")
+@pytest.mark.parametrize("how", ["starttls", "implicit"])
+async def test_swaks_with_auth(tmp_path: Path, how: str) -> None:
+    async with whole_relay(tmp_path) as relay:
+        port, tls = (relay.smtp_port, "--tls") if how == "starttls" else (relay.smtps_port, "--tlsc")
+        status, output = await run(
+            "swaks", "--server", f"127.0.0.1:{port}", tls, "--tls-verify", "--tls-ca-path", str(relay.lab.ca_file),
+            "--auth-user", "lab", "--auth-password", "lab", "--helo", "client.example",
+            "--from", "ann@leak.lab.test", "--to", "ok@inbox.lab.test", "--h-Subject", "By swaks",
+        )  # fmt: skip
+        assert status == 0, output
+        assert "250 2.0.0 accepted " in output
+        arrival = await check_arrival(relay, "ok@inbox.lab.test", "By swaks")
+        assert b"with ESMTPSA id" in arrival.posting.content
+
+
+@needs("swaks")
+async def test_swaks_without_auth_is_refused(tmp_path: Path) -> None:
+    # F01, C14
+    async with whole_relay(tmp_path) as relay:
+        status, output = await run(
+            "swaks", "--server", f"127.0.0.1:{relay.smtp_port}", "--from", "ann@leak.lab.test",
+            "--to", "ok@inbox.lab.test",
+        )  # fmt: skip
+        assert status != 0
+        assert "530 5.7.0" in output
+
+
+@needs("curl")
+async def test_curl_to_the_api(tmp_path: Path) -> None:
+    async with whole_relay(tmp_path) as relay:
+        body = {"from": "ann@leak.lab.test", "to": ["ok@inbox.lab.test"], "subject": "By curl", "text": "Été"}
+        status, output = await run(
+            "curl", "-sS", "-H", "Authorization: Bearer lab", "-H", "Content-Type: application/json",
+            "-d", json.dumps(body), f"{relay.http}/api/v1/messages",
+        )  # fmt: skip
+        assert status == 0, output
+        answer = json.loads(output)
+        await check_arrival(relay, "ok@inbox.lab.test", "By curl")
+        await relay.until(answer["id"])
+        _, output = await run(
+            "curl", "-sS", "-H", "Authorization: Bearer lab", f"{relay.http}/api/v1/messages/{answer['id']}"
+        )
+        assert json.loads(output)["recipients"][0]["state"] == "delivered"
+
+
+async def test_leak_send_reads_recipients_from_the_header(tmp_path: Path) -> None:
+    async with whole_relay(tmp_path) as relay:
+        mail = (
+            b"From: ann@leak.lab.test\nTo: ok@inbox.lab.test\nBcc: secret@inbox.lab.test\nSubject: By hand\n\nHello\n"
+        )
+        status, output = await run(
+            *COMMAND,
+            "send",
+            "-t",
+            given=mail,
+            LEAK_SEND_SERVER=f"127.0.0.1:{relay.smtp_port}",
+            LEAK_SEND_USER="lab",
+            LEAK_SEND_PASSWORD="lab",
+        )
+        assert status == 0, output
+        await relay.arrivals("secret@inbox.lab.test")
+        found = [one.posting for one in relay.lab.inbox.newest_first()]
+        assert all(b"secret@" not in posting.content for posting in found)  # F13
+        assert {to for posting in found for to in posting.recipients} == {"ok@inbox.lab.test", "secret@inbox.lab.test"}
