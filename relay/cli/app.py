@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
-from relay.cli import check, dkim, dns, init, message, node, queue, user
+from relay.cli import check, dkim, dns, init, lab, message, node, queue, user
 from relay.cli.output import CommandError, UsageError, warn
 
 DONE: Final = 0
@@ -63,6 +63,7 @@ def send(words: Annotated[list[str] | None, typer.Argument(metavar="[OPTIONS] [R
 
 app.command()(node.run)
 app.command()(node.reload)
+app.command()(lab.lab)
 app.command()(init.init)
 app.command()(check.check)
 app.command()(dns.dns)

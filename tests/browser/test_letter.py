@@ -58,7 +58,7 @@ async def test_a_letter_goes_from_the_form_to_the_inbox(tmp_path: Path) -> None:
             assert await context.cookies() == []
             assert all(url.startswith(("http://127.0.0.1:", "about:", "data:")) for url in requests)
             # SND 1-2: nothing of the sender's connection is in the mail
-            assert b"127.0.0.1" not in arrival.posting.content.replace(relay.http.encode(), b"")
+            assert b"127.0.0.1" not in arrival.posting.content.replace(relay.settings.web.base_url.encode(), b"")
             assert b"Received:" not in arrival.posting.content
         finally:
             await browser.close()

@@ -1,0 +1,46 @@
+"""`leak lab`: relay, front and an outside world on loopback, in one process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from relay.cli.output import fail
+
+DEFAULT: Final = Path("config/lab.toml")
+PLACE: Final = Path("leak-lab/config/lab.toml")
+
+
+def lab(context: typer.Context) -> None:
+    """Run the relay, the Leak front and the lab (DNS, mail hosts, inbox) on loopback until Ctrl-C.
+
+    The configuration is --config, then $LEAK_CONFIG, then config/lab.toml; without any, leak-lab/ is made here.
+    """
+    from relay.cli.front import load_front
+    from relay.lab_node import run_lab
+
+    raise typer.Exit(run_lab(lab_config(context), load_front, print_now))
+
+
+def lab_config(context: typer.Context) -> Path:
+    """The lab's configuration file, copied from the one that was installed with us if there is none here."""
+    given = context.find_root().params.get("config") or os.environ.get("LEAK_CONFIG")
+    if given:
+        return Path(given)
+    if DEFAULT.exists():
+        return DEFAULT
+    if not PLACE.exists():
+        shipped = Path(__file__).parents[1] / "defaults" / "lab.toml"
+        if not shipped.exists():
+            fail(f"there is no {DEFAULT} here; name the lab's configuration with --config")
+        PLACE.parent.mkdir(parents=True, exist_ok=True)
+        PLACE.write_bytes(shipped.read_bytes())
+    return PLACE
+
+
+def print_now(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
