@@ -1,8 +1,8 @@
-"""CPU time of the submission door alone: messages of 3 kB over one connection, client and server in one loop.
+"""CPU time of the submission door for messages of 3 kB over one connection, and the memory of an idle session.
 
-Run it as `python benchmarks/submission_session.py`; it takes some seconds. Intake answers at once, so the
-figure is the door's own cost with the client's: protocol, parsing, DATA and the reply. Lockstep waits for
-each reply, pipelined sends MAIL, RCPT and DATA in one write.
+Run it as `python -m benchmarks.submission_session`; it takes some seconds. Intake answers at once, so the
+figure is the cost of door and client together, in one loop: protocol, parsing, DATA and the reply. Lockstep
+waits for each reply, pipelined sends MAIL, RCPT and DATA in one write.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import uvloop
@@ -19,10 +20,13 @@ from relay.account.identity import Identity
 from relay.clock import SystemClock
 from relay.engine.submission import Accepted, Refusal, Submission
 from relay.ids import SpoolId
+from relay.submission.context import SubmissionContext
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
+from relay.submission.session import SubmissionSession
 
 MESSAGES = 3000
+SESSIONS = 400
 CONTENT = b"Subject: bench\r\n\r\n" + b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\r\n" * 46
 MAIL = b"MAIL FROM:<ann@leak.example> SIZE=3100 BODY=8BITMIME\r\n"
 RCPT = b"RCPT TO:<bob@example.org>\r\n"
@@ -98,11 +102,44 @@ async def _measure() -> dict[str, float]:
     return figures
 
 
+async def _idle_memory() -> float:
+    """KiB an idle session takes in this process, without the kernel's buffers."""
+    context = SubmissionContext(
+        SubmissionOptions("bench.example", False, (), 25_000_000, 1000, 5000, 5000, 300.0, None),
+        InstantIntake(),
+        NoAccounts(),
+        SystemClock(),
+        TRUSTED,
+    )
+    loop = asyncio.get_running_loop()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = await loop.create_server(lambda: SubmissionSession(context, loop), sock=listener, backlog=2 * SESSIONS)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    clients = []
+    for _ in range(SESSIONS):
+        client = socket.create_connection(listener.getsockname())
+        clients.append(client)
+    while len(context.sessions) < SESSIONS:  # noqa: ASYNC110 - a benchmark may poll
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    for client in clients:
+        client.close()
+    server.close()
+    while context.sessions:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return (after - before) / SESSIONS / 1024
+
+
 def _report(loop: str, factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
         figures = runner.run(_measure())
+        memory = runner.run(_idle_memory())
     for name, micros in figures.items():
         print(f"{loop:8} {name:10} {micros:6.1f} µs CPU a message of {len(CONTENT)} octets")  # noqa: T201
+    print(f"{loop:8} idle       {memory:6.1f} KiB a session")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ from relay.submission.wire import SHUTTING_DOWN
 
 _BACKLOG = 1024
 _ACCEPT_PAUSE = 0.1
+"""Seconds before the next try when the system refuses to accept."""
+_LAST_WORDS = 1.0
+"""Seconds for the last replies, and for TLS to say goodbye, before connections are dropped."""
 
 
 class SubmissionServer:
@@ -136,7 +139,9 @@ class SubmissionServer:
         for commit in commits:
             commit.cancel()
         await asyncio.gather(*commits, return_exceptions=True)
-        await asyncio.sleep(0)  # the closed transports tell their sessions on the next turn
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await context.quiet.wait()
         for session in list(context.sessions):
             session.abort()
         log.info("drained", cut=len(commits))

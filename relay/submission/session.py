@@ -277,6 +277,8 @@ class SubmissionSession(WireSession):
             self.close(replies.TOO_BIG)
             return
         except BaseException:
+            # What is left of the content must not be read as commands.
+            self.close()
             self.context.release(decoder.reserved)
             raise
         finally:

@@ -130,10 +130,10 @@ class WireSession(SMTP, ABC):
         super().connection_lost(error)
         self.context.tell_quiet()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool | None:
         """A client that half-closes has said all; what it said is still answered. Over TLS it ends the session."""
-        self._reader.feed_eof()
-        return not self.secure
+        # Not aiosmtpd's, which cancels the handler and with it the replies that are still owed.
+        return asyncio.StreamReaderProtocol.eof_received(self)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         # Asked for by aiosmtpd when the connection is made; it cancels the handle when it is lost.
@@ -200,16 +200,18 @@ class WireSession(SMTP, ABC):
 
         Raises LineTooLongError and IncompleteReadError; the session's timer bounds the wait.
         """
+        must_wait = not self._has_line()
         if len(self._replies) >= MAX_REPLIES:
             await self._flush()
             await asyncio.sleep(0)  # a flood of short commands must not hold the loop
-        elif self._replies and not self._has_line():
+        elif must_wait:
             await self._flush()
         try:
             line = await self._reader.readuntil(b"\n")
         except asyncio.LimitOverrunError:
             raise LineTooLongError from None
-        self.timer.refill()
+        if must_wait:  # pipelined lines take no time, so they need no look at the clock
+            self.timer.refill()
         return line
 
     async def push(self, status: str | bytes) -> None:

@@ -7,10 +7,13 @@ import smtplib
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 
+from relay.submission.tls import server_context
 from tests.support.hand_clock import HandClock
 from tests.support.recording_intake import ANN
 from tests.support.smtp_client import RawClient, connected
@@ -134,6 +137,22 @@ async def test_a_new_certificate_serves_the_next_session() -> None:  # E10
         async with connected(door.port) as third:
             await third.starttls(new_client)
         assert await first.ehlo()
+
+
+async def test_the_context_of_listeners(tmp_path: Path) -> None:  # E08, E10
+    ca = trustme.CA()
+    certificate = ca.issue_cert("localhost")
+    (tmp_path / "chain.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    context = server_context(tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.num_tickets == 0
+    client_tls = ssl.create_default_context()
+    ca.configure_trust(client_tls)
+    async with open_door(tls=context) as door, connected(door.tls_port, tls=client_tls) as client:
+        assert await client.ehlo()
+    with pytest.raises(OSError, match=r"nothing\.pem|No such file"):
+        server_context(tmp_path / "nothing.pem", tmp_path / "key.pem")
 
 
 async def test_smtplib_over_starttls() -> None:
