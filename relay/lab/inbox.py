@@ -38,7 +38,7 @@ class Inbox:
 
     @property
     def octets(self) -> int:
-        """Octets of content held."""
+        """Octets held, with envelopes and transcripts."""
         return self._octets
 
     @property
@@ -60,7 +60,7 @@ class Inbox:
         now = self._clock.now()
         name = str(new_spool_id(to_millis(now), self._entropy))
         arrival = Arrival(name, now, posting)
-        size = len(posting.content)
+        size = posting.weight
         while self._held and (len(self._held) >= self._max_mails or self._octets + size > self._max_octets):
             self._forget(next(iter(self._held)))
             self._dropped += 1
@@ -101,7 +101,7 @@ class Inbox:
         self._octets = 0
 
     def _forget(self, name: str) -> None:
-        self._octets -= len(self._held.pop(name).posting.content)
+        self._octets -= self._held.pop(name).posting.weight
 
 
 def _matches(arrival: Arrival, key: str, value: str) -> bool:

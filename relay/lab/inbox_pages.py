@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-import nh3
 from aiohttp import web
 
 from relay.lab.behaviour import MAGIC
+from relay.lab.cleaning import clean
 from relay.lab.directory import HostEntry
 from relay.lab.examiner import Examiner
 from relay.lab.guard import MAIL_POLICY
@@ -37,25 +37,6 @@ _TABS = (
     ("raw", "Source"),
     ("transcript", "Transcript"),
     ("authentication", "Authentication"),
-)
-_LAYOUT = {
-    "align",
-    "bgcolor",
-    "border",
-    "cellpadding",
-    "cellspacing",
-    "dir",
-    "height",
-    "lang",
-    "role",
-    "style",
-    "valign",
-    "width",
-}
-_CLEANER = nh3.Cleaner(
-    tags=set(nh3.ALLOWED_TAGS) | {"font", "main", "section"},
-    attributes={**nh3.ALLOWED_ATTRIBUTES, "*": _LAYOUT, "font": {"color", "face", "size"}},
-    url_schemes={"http", "https", "mailto", "data"},
 )
 
 
@@ -154,7 +135,7 @@ class InboxPages:
 
     async def _frame(self, request: web.Request) -> web.Response:
         reading = await asyncio.to_thread(read, self._wanted(request).posting.content)
-        page = self._templates.get_template("frame.html").render(body=_CLEANER.clean(reading.html))
+        page = self._templates.get_template("frame.html").render(body=await asyncio.to_thread(clean, reading.html))
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": MAIL_POLICY})
 
     async def _stylesheet(self, _: web.Request) -> web.Response:

@@ -35,6 +35,12 @@ class Posting:
     answered: bool = True
     """False: stored, but the sender never got the 250."""
 
+    @property
+    def weight(self) -> int:
+        """Roughly the octets it takes in memory."""
+        said = sum(len(exchange.text) + 100 for exchange in self.transcript)
+        return len(self.content) + said + sum(len(recipient) + 60 for recipient in self.recipients)
+
 
 @dataclass(slots=True)
 class Arrival:

@@ -14,12 +14,13 @@ import email.message
 import email.policy
 import email.utils
 import hashlib
-import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+
+from relay.lab.cleaning import plain
 
 MAX_PARTS: Final = 200
 MAX_HEADER: Final = 262_144
@@ -38,9 +39,6 @@ _BROKEN = (
     AttributeError,
     AssertionError,
     RecursionError,
-)
-_TAGS = re.compile(
-    r"<(?:style|script|head)\b.{0,20000}?</(?:style|script|head)\s*>|<[^<>]{0,4000}>", re.DOTALL | re.IGNORECASE
 )
 _SPACE = re.compile(r"\s+")
 
@@ -227,11 +225,6 @@ def summarise(content: bytes, recipients: Sequence[str]) -> Summary:
         attachments=len(reading.attachments),
         haystack=f"{subject} {people} {text}".lower(),
     )
-
-
-def plain(page: str) -> str:
-    """The words of an HTML page, for snippets and search."""
-    return html.unescape(_TAGS.sub(" ", page))
 
 
 def _date(value: str) -> datetime | None:

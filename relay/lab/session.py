@@ -8,18 +8,17 @@ silent. Every wait has a limit, every list a bound.
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from relay.clock import Clock
+from relay.lab.arguments import declared_size, is_address, path_of
 from relay.lab.behaviour import Manner, Manners, Mishap, Step, Tls, Treatment, Triplet
 from relay.lab.hosts import LabHost
 from relay.lab.mailbox import Client, Posting
 from relay.lab.wire import PeerGoneError, TooMuchError, Wire, has_bare_line_end
-from relay.mail.address import AddressError, parse_address
 from relay.smtp.reply import Reply, reply
 from relay.smtp.transcript import Exchange, Transcript
 
@@ -28,8 +27,7 @@ DATA_TIMEOUT: Final = 120.0
 HANDSHAKE_TIMEOUT: Final = 15.0
 MAX_RECIPIENTS: Final = 1000
 MAX_BAD_COMMANDS: Final = 20
-_PATH = re.compile(r"<(?P<path>(?:\"(?:[^\"\\]|\\.)*\"|[^<>\"])*)>(?P<rest>(?: .*)?)")
-_PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-~\u00a0-\U0010ffff]+)?")
+
 
 _OK = reply(250, "2.0.0", "ok")
 _BYE = reply(221, "2.0.0", "bye")
@@ -172,14 +170,14 @@ class Session:
             self._preface = tuple(self._transcript.exchanges[:-1])
         self._transcript.exchanges = [*self._preface, self._transcript.exchanges[-1]]
         await self._stumble(Step.MAIL)
-        parsed = _path_of(argument, "FROM:")
+        parsed = path_of(argument, "FROM:")
         if not self._greeted or self._mail.reverse_path is not None:
             await self._refuse(_NO_ORDER)
         elif parsed is None or (parsed[1] and not self._extended):
             await self._refuse(_BAD_SYNTAX)
-        elif parsed[0] and not _is_address(parsed[0]):
+        elif parsed[0] and not is_address(parsed[0]):
             await self._refuse(reply(553, "5.1.7", "not an address"))
-        elif _declared_size(parsed[1]) > self._behaviour.max_size:
+        elif declared_size(parsed[1]) > self._behaviour.max_size:
             await self._refuse(_TOO_BIG)
         else:
             self._mail = _Mail(parsed[0], parameters=list(parsed[1]))
@@ -187,12 +185,12 @@ class Session:
 
     async def _on_rcpt(self, argument: str) -> None:
         await self._stumble(Step.RCPT)
-        parsed = _path_of(argument, "TO:")
+        parsed = path_of(argument, "TO:")
         if self._mail.reverse_path is None:
             await self._refuse(_NO_ORDER)
         elif parsed is None or not parsed[0] or (parsed[1] and not self._extended):
             await self._refuse(_BAD_SYNTAX)
-        elif not _is_address(parsed[0]):
+        elif not is_address(parsed[0]):
             await self._refuse(reply(553, "5.1.3", "not an address"))
         elif len(self._mail.recipients) >= MAX_RECIPIENTS:
             await self._say(reply(452, "4.5.3", "too many recipients"))
@@ -305,34 +303,3 @@ class Session:
 
     def _note(self, speaker: str, text: str) -> None:
         self._transcript.add(self._parts.clock.monotonic(), speaker, text)
-
-
-def _path_of(argument: str, keyword: str) -> tuple[str, list[str]] | None:
-    """The path and parameters of MAIL or RCPT, or None for a syntax error; a source route is dropped."""
-    if argument[: len(keyword)].upper() != keyword:
-        return None
-    match = _PATH.fullmatch(argument[len(keyword) :].strip())
-    if match is None:
-        return None
-    parameters = match["rest"].split()
-    if len(parameters) > 20 or not all(_PARAMETER.fullmatch(p) for p in parameters):
-        return None
-    path = match["path"]
-    return (path.partition(":")[2] if path.startswith("@") else path), parameters
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text, allow_literal=True)
-    except AddressError:
-        # RCPT TO:<postmaster> without a domain is lawful everywhere (RFC 5321 §4.1.1.3).
-        return text.lower() == "postmaster"
-    return True
-
-
-def _declared_size(parameters: list[str]) -> int:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.upper() == "SIZE" and value.isascii() and value.isdecimal():
-            return int(value[:20])
-    return 0

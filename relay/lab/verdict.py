@@ -7,7 +7,6 @@ a thread, at most one mail at a time and with a bounded queue: what does not fit
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +18,7 @@ import spftrace
 from relay.lab import dkim_check, dmarc_check
 from relay.lab.dkim_check import SignatureVerdict
 from relay.lab.dmarc_check import DmarcVerdict
-from relay.lab.reading import MAX_FIELD, header_fields
+from relay.lab.reading import header_fields, mailboxes
 from relay.mail.address import AddressError, parse_domain
 from relay.resolver.contract import DnsAnswer, DnsFailure, Resolver
 
@@ -126,11 +125,10 @@ class _SpfResolver(spftrace.BaseResolver):
 
 def _author_domains(content: bytes) -> list[str]:
     """The domain of each author (RFC 5322 §3.6.2); more than one From field counts with all its addresses."""
-    values = [value[:MAX_FIELD] for name, value in header_fields(content) if name.lower() == "from"]
     domains = []
-    for _, address in email.utils.getaddresses(values):
+    for box in mailboxes(header_fields(content), "from"):
         try:
-            domains.append(parse_domain(address.rpartition("@")[2]))
+            domains.append(parse_domain(box.address.rpartition("@")[2]))
         except AddressError:
             continue
     return domains

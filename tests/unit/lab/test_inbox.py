@@ -69,7 +69,7 @@ def test_the_oldest_make_room(inbox: Inbox) -> None:
     newest = inbox.get("latest")
     assert newest is not None
     assert newest.id == names[-1]
-    inbox.add(posting(b"x" * 9_990))
+    inbox.add(posting(b"x" * 9_900))
     assert len(inbox) == 1
     assert inbox.octets <= 10_000
 
@@ -255,8 +255,10 @@ def nested(depth: int) -> bytes:
         nested(20),
         nested(2000),
         b"Content-Type: message/rfc822\r\n\r\n" * 400,
+        b"Content-Type: text/html\r\n\r\n" + b"<div>" * 200_000,
+        b"Content-Type: text/html\r\n\r\n" + b"<style" * 100_000,
     ],
-    ids=range(14),
+    ids=range(16),
 )
 async def test_any_mail_can_be_read_and_shown(lab: Lab, http: aiohttp.ClientSession, content: bytes) -> None:  # S13
     read(content)

@@ -181,7 +181,16 @@ async def test_quadratic_white_space_is_gone_before_the_verifier_sees_it(zone: Z
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\r\n", b"no header at all", b"From\r\n\r\n", b"\xff" * 5000, b"From: \r\n" * 900]
+    "content",
+    [
+        b"",
+        b"\r\n",
+        b"no header at all",
+        b"From\r\n\r\n",
+        b"\xff" * 5000,
+        b"From: \r\n" * 900,
+        b"From: " + b"(" * 9000 + b"\r\n\r\n",
+    ],
 )
 async def test_any_content_gets_a_verdict(zone: Zone, content: bytes) -> None:
     assert (await verdict(zone, content)).dmarc.result == "permerror"
