@@ -3,7 +3,6 @@
 RSA-2048 and Ed25519 signatures on 4 KiB messages, on the loop and in threads, alone and with 20 under way, then
 canonicalisation of clean and of hostile bodies.
 """
-# ruff: noqa: T201 - a report is printed
 
 from __future__ import annotations
 

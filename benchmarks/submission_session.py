@@ -120,7 +120,7 @@ async def _idle_memory() -> float:
     for _ in range(SESSIONS):
         client = socket.create_connection(listener.getsockname())
         clients.append(client)
-    while len(context.sessions) < SESSIONS:  # noqa: ASYNC110 - a benchmark may poll
+    while len(context.sessions) < SESSIONS:
         await asyncio.sleep(0.05)
     await asyncio.sleep(0.2)
     after, _ = tracemalloc.get_traced_memory()
@@ -128,7 +128,7 @@ async def _idle_memory() -> float:
     for client in clients:
         client.close()
     server.close()
-    while context.sessions:  # noqa: ASYNC110
+    while context.sessions:
         await asyncio.sleep(0.05)
     return (after - before) / SESSIONS / 1024
 
@@ -138,8 +138,8 @@ def _report(loop: str, factory: Callable[[], asyncio.AbstractEventLoop] | None) 
         figures = runner.run(_measure())
         memory = runner.run(_idle_memory())
     for name, micros in figures.items():
-        print(f"{loop:8} {name:10} {micros:6.1f} µs CPU a message of {len(CONTENT)} octets")  # noqa: T201
-    print(f"{loop:8} idle       {memory:6.1f} KiB a session")  # noqa: T201
+        print(f"{loop:8} {name:10} {micros:6.1f} µs CPU a message of {len(CONTENT)} octets")
+    print(f"{loop:8} idle       {memory:6.1f} KiB a session")
 
 
 if __name__ == "__main__":

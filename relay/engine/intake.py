@@ -111,7 +111,7 @@ class MailIntake:
         answer = await self._submit(submission)
         if isinstance(answer, Accepted):
             metrics.accepted.labels(submission.door.value).inc()
-        else:
+        elif submission.door is not Door.SMTP:  # the SMTP door counts every refusal it speaks, its own too
             metrics.refused.labels(submission.door.value, answer.reply.status).inc()
         return answer
 
