@@ -30,6 +30,7 @@ from relay.policy.state import State
 from relay.signing.contract import KeyUnavailableError, Signer
 from relay.smtp.reply import reply
 from relay.spool.contract import (
+    Door,
     Duty,
     IdempotencyConflictError,
     Incarnation,
