@@ -22,15 +22,19 @@ from relay.engine.content import ContentReader
 from relay.engine.site import SiteLine
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from relay.policy.outcome import Outcome, Phase
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.route import Plan
 from relay.resolver.routing import Router
-from relay.spool.contract import Parcel
+from relay.smtp.reply import reply
+from relay.spool.contract import Parcel, Spool
 
 _log = Log("dispatcher")
 
 _PLAN_SECONDS: Final = 5.0
 """How long a domain's plan is used without asking the router again."""
+
+
+_MAX_SITES: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Dispatcher:
         attempter: Attempter,
         contents: ContentReader,
         assessor: Assessor,
+        spool: Spool,
         clock: Clock,
     ) -> None:
         self._options = options
@@ -64,9 +69,11 @@ class Dispatcher:
         self._attempter = attempter
         self._contents = contents
         self._assessor = assessor
+        self._spool = spool
         self._clock = clock
         self._lines: dict[str, SiteLine] = {}
         self._plans: dict[str, tuple[Plan, float]] = {}
+        self._sites: dict[tuple[int, str], str] = {}
         self._planning: dict[str, list[Parcel]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -96,6 +103,9 @@ class Dispatcher:
         if self._draining:
             self._give_back(parcel)
             return
+        if parcel.duties[0].bounce:
+            self._own(self._bounce(parcel), f"bounce-{parcel.id}")
+            return
         domain = parcel.duties[0].recipient.address.domain
         known = self._plans.get(domain)
         if known is not None and known[1] > self._clock.monotonic():
@@ -105,6 +115,12 @@ class Dispatcher:
         else:
             self._planning[domain] = [parcel]
             self._own(self._plan(domain), f"plan-{domain}")
+
+    async def _bounce(self, parcel: Parcel) -> None:
+        """What an operator asked to bounce is not tried any more."""
+        words = reply(550, "5.7.1", parcel.duties[0].bounce)
+        outcome = Outcome(Result.PERMANENT, Scope.MESSAGE, Phase.PERMIT, DecidedBy.RELAY, words)
+        await self._settle_unsent(parcel, outcome)
 
     def released(self, deliveries: int) -> None:
         """Settlements of so many deliveries are committed: the window has room again."""
@@ -141,11 +157,15 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - whatever broke, the parcels must not be forgotten
             _log.exception("plan-failed", domain=domain)
             plan = internal_failure(Phase.ROUTE, "the route could not be computed")
-        finally:
-            parcels = self._planning.pop(domain)
+        except asyncio.CancelledError:
+            for parcel in self._planning.pop(domain):
+                self._give_back(parcel)
+            raise
+        parcels = self._planning.pop(domain)
         if isinstance(plan, Plan):
             self._prune_plans()
             self._plans[domain] = (plan, self._clock.monotonic() + _PLAN_SECONDS)
+            self._own(self._note_site({parcel.tenant for parcel in parcels}, domain, plan.site), f"site-{domain}")
         for parcel in parcels:
             if self._draining:
                 self._give_back(parcel)
@@ -153,6 +173,19 @@ class Dispatcher:
                 self._line_up(parcel, plan)
             else:
                 await self._settle_unsent(parcel, plan)
+
+    async def _note_site(self, tenants: set[int], domain: str, site: str) -> None:
+        """Let the spool know where the domain's mail goes, when that is news."""
+        for tenant in tenants:
+            if self._sites.get((tenant, domain)) == site:
+                continue
+            if len(self._sites) >= _MAX_SITES:
+                self._sites.clear()
+            self._sites[tenant, domain] = site
+            try:
+                await self._spool.note_site(tenant, domain, site)
+            except SpoolUnavailableError as error:
+                _log.warning("site-not-noted", domain=domain, error=error)
 
     def _prune_plans(self) -> None:
         if len(self._plans) < 2 * self._options.window:

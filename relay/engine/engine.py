@@ -89,10 +89,11 @@ class Engine:
                 clock=clock,
                 entropy=parts.entropy,
             ),
+            spool,
             clock,
         )
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock)
-        self._janitor = Janitor(spool, clock, options.keep_content)
+        self._janitor = Janitor(spool, clock, options.keep_content, self._scheduler.wake)
 
     async def start(self) -> None:
         """Register this life and begin to work. Raises SpoolUnavailableError."""

@@ -1,8 +1,13 @@
-"""The janitor: forgets content whose time is over, in small batches, so that no transaction grows long."""
+"""The janitor: what time alone brings about.
+
+It forgets content whose time is over, in small batches, so that no transaction grows long, and ends the windows
+in which requests of the queue could be undone.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -14,16 +19,18 @@ from relay.spool.contract import Spool
 _log = Log("janitor")
 
 ROUND_SECONDS: Final = 60.0
+REQUESTS_SECONDS: Final = 1.0
 BATCH: Final = 200
 
 
 class Janitor:
     """Owns one task."""
 
-    def __init__(self, spool: Spool, clock: Clock, keep_content: timedelta) -> None:
+    def __init__(self, spool: Spool, clock: Clock, keep_content: timedelta, released: Callable[[], None]) -> None:
         self._spool = spool
         self._clock = clock
         self._keep_content = keep_content
+        self._released = released
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -37,14 +44,16 @@ class Janitor:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        next_round = self._clock.monotonic()
         while True:
             try:
-                forgotten = await self.round()
+                if await self._spool.finish_requests():
+                    self._released()
+                if self._clock.monotonic() >= next_round and await self.round() < BATCH:
+                    next_round = self._clock.monotonic() + ROUND_SECONDS
             except SpoolUnavailableError as error:
                 _log.warning("round-failed", error=error)
-                forgotten = 0
-            if forgotten < BATCH:
-                await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(REQUESTS_SECONDS)
 
     async def round(self) -> int:
         """One batch; the number of messages whose content was deleted."""

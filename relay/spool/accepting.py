@@ -16,6 +16,12 @@ from relay.spool.rows import dump, labels_column, path_column
 PIECE: Final = 256 * 1024
 """Octets of content in one row."""
 
+SUSPENDED: Final = (
+    "EXISTS (SELECT 1 FROM suspension s WHERE s.until > ? AND (s.tenant IS NULL OR s.tenant = lane.tenant)"
+    " AND (s.domain IS NULL OR s.domain = lane.domain) AND (s.site IS NULL OR s.site = lane.site))"
+)
+"""The condition on a lane that a suspension is in force for it; one binding: now."""
+
 IDEMPOTENCY_MILLIS: Final = 24 * 3600 * 1000
 
 
@@ -135,13 +141,14 @@ def _write_recipient(connection: Connection, seq: int, n: int, recipient: Recipi
 
 
 def _lane(connection: Connection, tenant: int, domain: str, due: int) -> tuple[int, bool]:
-    """The lane's id, and whether no older due delivery waits in it."""
-    for lane, lane_due in connection.execute(
-        "SELECT id, due FROM lane WHERE tenant = ? AND domain = ?", (tenant, domain)
+    """The lane's id, and whether its mail may go now: no older due delivery waits in it, no suspension holds it."""
+    for lane, lane_due, suspended in connection.execute(
+        f"SELECT id, due, {SUSPENDED} FROM lane WHERE tenant = ? AND domain = ?",  # noqa: S608 - a constant of ours
+        (due, tenant, domain),
     ):
-        return lane, lane_due is None or lane_due > due
+        return lane, not suspended and (lane_due is None or lane_due > due)
     connection.execute("INSERT INTO lane (tenant, domain, due) VALUES (?, ?, NULL)", (tenant, domain))
-    return connection.last_insert_rowid(), True
+    return _lane(connection, tenant, domain, due)
 
 
 def advance_lane(connection: Connection, lane: int, due: int) -> None:

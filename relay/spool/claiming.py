@@ -15,12 +15,16 @@ from relay.database.contract import Connection
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.policy.state import State
-from relay.spool.accepting import advance_lane
+from relay.spool.accepting import SUSPENDED, advance_lane
 from relay.spool.contract import Door, Duty, Incarnation, Parcel
+from relay.spool.control import bounce_reason
 from relay.spool.rows import column_address, column_path
 
 MAX_LANES: Final = 64
 """Lanes looked at for one tenant in one claim."""
+
+
+_Leased = tuple[int, int, int, int, int | None, int | None]
 
 
 def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: frozenset[str], now: int) -> list[Parcel]:
@@ -61,8 +65,8 @@ def tenants_waiting(connection: Connection) -> Iterator[tuple[int, int]]:
 def _lanes(connection: Connection, tenant: int, share: int, skip: frozenset[str], now: int) -> list[tuple[int, int]]:
     """The tenant's lanes to take from, with how many each may give."""
     rows = connection.execute(
-        "SELECT id, domain FROM lane WHERE tenant = ? AND due <= ? ORDER BY due LIMIT ?",
-        (tenant, now, MAX_LANES + len(skip)),
+        f"SELECT id, domain FROM lane WHERE tenant = ? AND due <= ? AND NOT {SUSPENDED} ORDER BY due LIMIT ?",  # noqa: S608 - a constant of ours
+        (tenant, now, now, MAX_LANES + len(skip)),
     )
     lanes = [lane for lane, domain in rows if domain not in skip][:MAX_LANES]
     if not lanes:
@@ -71,13 +75,11 @@ def _lanes(connection: Connection, tenant: int, share: int, skip: frozenset[str]
     return [(lane, quota + (1 if i < more else 0)) for i, lane in enumerate(lanes) if quota or i < more]
 
 
-def _lease_lane(
-    connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int
-) -> list[tuple[int, int, int, int, int | None]]:
-    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify) each."""
+def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int) -> list[_Leased]:
+    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify, asked) each."""
     rows = list(
         connection.execute(
-            "SELECT message, n, attempts, due, notify FROM delivery INDEXED BY delivery_waiting"
+            "SELECT message, n, attempts, due, notify, asked FROM delivery INDEXED BY delivery_waiting"
             " WHERE lane = ? AND state = 1 AND due <= ? ORDER BY due LIMIT ?",
             (lane, now, quota),
         )
@@ -93,15 +95,17 @@ def _lease_lane(
     return rows
 
 
-def _parcels(connection: Connection, taken: list[tuple[int, int, int, int, int | None]]) -> Iterator[Parcel]:
-    by_message: dict[int, list[tuple[int, int, int, int, int | None]]] = {}
+def _parcels(connection: Connection, taken: list[_Leased]) -> Iterator[Parcel]:
+    """One parcel a message; what an operator asked to bounce travels apart from what is to be tried."""
+    by_message: dict[tuple[int, str], list[_Leased]] = {}
     for row in taken:
-        by_message.setdefault(row[0], []).append(row)
-    for seq, rows in by_message.items():
-        yield _parcel(connection, seq, rows)
+        bounce = bounce_reason(connection, row[5]) if row[5] is not None else ""
+        by_message.setdefault((row[0], bounce), []).append(row)
+    for (seq, bounce), rows in by_message.items():
+        yield _parcel(connection, seq, rows, bounce)
 
 
-def _parcel(connection: Connection, seq: int, rows: list[tuple[int, int, int, int, int | None]]) -> Parcel:
+def _parcel(connection: Connection, seq: int, rows: list[_Leased], bounce: str) -> Parcel:
     message = next(
         iter(
             connection.execute(
@@ -113,10 +117,10 @@ def _parcel(connection: Connection, seq: int, rows: list[tuple[int, int, int, in
     )
     spool_id = SpoolId(message[0])
     duties: list[Duty] = []
-    for _, n, attempts, due, notify in rows:
+    for _, n, attempts, due, notify, _ in rows:
         recipient = _recipient(connection, seq, n, notify)
         if recipient is not None:
-            duties.append(Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due)))
+            duties.append(Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce))
     envelope = Envelope(
         column_path(message[4]),
         tuple(duty.recipient for duty in duties),

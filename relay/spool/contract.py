@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType, Protocol
 
@@ -101,6 +101,8 @@ class Duty:
     recipient: Recipient
     attempts: int
     due: datetime
+    bounce: str = ""
+    """Not empty: an operator asked for a bounce with this reason; no attempt is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ class LaneFigures:
     held: int
     oldest: datetime | None
     next_due: datetime | None
+    site: str = ""
+    """Where its mail last went; empty before the first look-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +242,44 @@ class QueueFilter:
     recipient: str = ""
     message: SpoolId | None = None
     older_than: datetime | None = None
+    site: str = ""
     states: tuple[State, ...] = (State.WAITING, State.LEASED, State.HELD)
     limit: int = 100
+
+
+class Verb(StrEnum):
+    """What an operator or a sender may ask for deliveries that are not final."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    BOUNCE = "bounce"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceipt:
+    """What a request did: `changed` deliveries at once; `under_way` are held by workers, and settle decides.
+
+    `id` undoes it (None when nothing matched); a cancel or bounce becomes final at `final_at`.
+    """
+
+    id: int | None
+    changed: int
+    under_way: int
+    final_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A stopped path: empty fields mean every tenant, domain or site."""
+
+    id: int
+    tenant: str
+    domain: str
+    site: str
+    until: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +344,42 @@ class Spool(Protocol):
 
     async def retry(self, where: QueueFilter, reason: str) -> int:
         """Make matching WAITING and HELD deliveries due now; the number changed."""
+        ...
+
+    async def count(self, where: QueueFilter) -> int:
+        """How many deliveries a filter means: the preview of a request."""
+        ...
+
+    async def ask(self, verb: Verb, where: QueueFilter, reason: str, window: timedelta) -> RequestReceipt:
+        """Hold, release, retry, cancel or bounce matching deliveries, in one transaction.
+
+        Until `window` is over a cancel or bounce is a hold that `undo` takes back. A delivery that a worker
+        holds is asked: if its attempt succeeds or is refused for good, that stands (R17).
+        """
+        ...
+
+    async def undo(self, request: int) -> int:
+        """Put the deliveries of a request back as they were, where nothing final happened; the number put back."""
+        ...
+
+    async def finish_requests(self) -> int:
+        """Make due cancels final and hand due bounces to the scheduler; the number of requests finished."""
+        ...
+
+    async def suspend(self, suspension: Suspension) -> int:
+        """Stop a path (the `id` given is ignored); its number. Mail under way finishes its attempt."""
+        ...
+
+    async def resume(self, suspension: int) -> bool:
+        """End a suspension; False if it had ended."""
+        ...
+
+    async def suspensions(self) -> list[Suspension]:
+        """The suspensions in force."""
+        ...
+
+    async def note_site(self, tenant: int, domain: str, site: str) -> None:
+        """Remember which site a domain's mail goes to."""
         ...
 
     async def raise_alarm(self, kind: str, subject: str, detail: str) -> bool:

@@ -13,15 +13,17 @@ from relay.policy.outcome import Result
 from relay.policy.state import State
 from relay.spool.accepting import accept, advance_lane, write_event
 from relay.spool.contract import AttemptRecord, Incarnation, Settlement
+from relay.spool.control import close_delivery, obey
 from relay.spool.rows import attempt_detail, dump, transcript_column
 
 
 def settle(connection: Connection, incarnation: Incarnation, settlement: Settlement, now: int) -> bool:
     """Apply one settlement; False when the lease was lost."""
-    lane = _change_state(connection, incarnation, settlement)
-    if lane is None:
+    found = _change_state(connection, incarnation, settlement)
+    if found is None:
         _record_late(connection, settlement, now)
         return False
+    lane, asked = found
     if settlement.state is State.WAITING and settlement.due is not None:
         advance_lane(connection, lane, to_millis(settlement.due))
     if settlement.state.final:
@@ -32,15 +34,19 @@ def settle(connection: Connection, incarnation: Incarnation, settlement: Settlem
         write_event(connection, now, settlement.seq, settlement.n, settlement.event, _detail(settlement))
     if settlement.notice is not None:
         accept(connection, settlement.notice)
+    if asked is not None and settlement.state is State.WAITING:
+        obey(connection, settlement.seq, settlement.n, asked, now)
     return True
 
 
-def _change_state(connection: Connection, incarnation: Incarnation, settlement: Settlement) -> int | None:
-    """Move the delivery if its lease is still ours; its lane, or None."""
+def _change_state(
+    connection: Connection, incarnation: Incarnation, settlement: Settlement
+) -> tuple[int, int | None] | None:
+    """Move the delivery if its lease is still ours; its lane and the request that concerns it, or None."""
     due = to_millis(settlement.due) if settlement.due is not None else None
     rows = connection.execute(
         "UPDATE delivery SET state = ?, due = ?, lease = NULL, attempts = attempts + ?"
-        " WHERE message = ? AND n = ? AND state = 2 AND lease = ? RETURNING lane",
+        " WHERE message = ? AND n = ? AND state = 2 AND lease = ? RETURNING lane, asked",
         (
             int(settlement.state),
             due,
@@ -51,15 +57,8 @@ def _change_state(connection: Connection, incarnation: Incarnation, settlement: 
         ),
     )
     # The statement must run to its end, or SQLite keeps it open across the commit.
-    lanes = list(rows)
-    return lanes[0][0] if lanes else None
-
-
-def close_delivery(connection: Connection, seq: int, now: int) -> None:
-    """One delivery of the message became final; the last one starts the clock of forgetting."""
-    connection.execute(
-        "UPDATE message SET open = open - 1, final_at = CASE WHEN open = 1 THEN ? END WHERE seq = ?", (now, seq)
-    )
+    found = list(rows)
+    return (found[0][0], found[0][1]) if found else None
 
 
 def _write_attempt(connection: Connection, seq: int, n: int, attempt: AttemptRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,15 @@ from relay.spool.contract import (
     Parcel,
     QueueFilter,
     Receipt,
+    RequestReceipt,
     Settlement,
+    Suspension,
+    Verb,
 )
+from relay.spool.control import ask, finish, suspend, suspensions, undo
 from relay.spool.rows import dump
 from relay.spool.settling import settle
-from relay.spool.views import deliveries_view, lanes_view, matching, message_view
+from relay.spool.views import count_matching, deliveries_view, lanes_view, matching, message_view
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 
@@ -158,6 +162,51 @@ class SqliteSpool:
 
     async def retry(self, where: QueueFilter, reason: str) -> int:
         return await self._database.write(lambda connection: _retry(connection, where, reason, self._now()))
+
+    async def count(self, where: QueueFilter) -> int:
+        return await self._database.read(lambda connection: count_matching(connection, where))
+
+    async def ask(self, verb: Verb, where: QueueFilter, reason: str, window: timedelta) -> RequestReceipt:
+        milliseconds = window // timedelta(milliseconds=1)
+        return await self._database.write(
+            lambda connection: ask(connection, verb, where, reason, window=milliseconds, now=self._now())
+        )
+
+    async def undo(self, request: int) -> int:
+        return await self._database.write(lambda connection: undo(connection, request, self._now()))
+
+    async def finish_requests(self) -> int:
+        now = self._now()
+        pending = await self._database.read(
+            lambda connection: list(connection.execute("SELECT 1 FROM request WHERE final_at <= ? LIMIT 1", (now,)))
+        )
+        if not pending:
+            return 0
+        return await self._database.write(lambda connection: finish(connection, now))
+
+    async def suspend(self, suspension: Suspension) -> int:
+        until = to_millis(suspension.until)
+        return await self._database.write(lambda connection: suspend(connection, suspension, until, self._now()))
+
+    async def resume(self, suspension: int) -> bool:
+        def work(connection: Connection) -> bool:
+            now = self._now()
+            connection.execute("UPDATE suspension SET until = ? WHERE id = ? AND until > ?", (now, suspension, now))
+            return connection.changes() == 1
+
+        return await self._database.write(work)
+
+    async def suspensions(self) -> list[Suspension]:
+        return await self._database.read(lambda connection: suspensions(connection, self._now()))
+
+    async def note_site(self, tenant: int, domain: str, site: str) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(
+                "UPDATE lane SET site = ? WHERE tenant = ? AND domain = ? AND site IS NOT ?",
+                (site, tenant, domain, site),
+            )
+
+        await self._database.write(work)
 
     async def raise_alarm(self, kind: str, subject: str, detail: str) -> bool:
         def work(connection: Connection) -> bool:

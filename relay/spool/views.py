@@ -94,6 +94,7 @@ def _condition(where: QueueFilter) -> tuple[str, list[Any]]:
     values: list[Any] = []
     for term, value in (
         ("l.domain = ?", where.domain.lower()),
+        ("l.site = ?", where.site.lower()),
         ("m.tenant = (SELECT id FROM tenant WHERE name = ?)", where.tenant),
         ("m.reverse_path = ? COLLATE NOCASE", where.sender),
         ("r.address = ? COLLATE NOCASE", where.recipient),
@@ -123,11 +124,18 @@ def matching(connection: Connection, where: QueueFilter) -> list[tuple[int, int,
     return [(seq, n, lane, State(state)) for seq, n, lane, state in rows]
 
 
+def count_matching(connection: Connection, where: QueueFilter) -> int:
+    """How many deliveries a filter means."""
+    condition, values = _condition(where)
+    counting = f"SELECT count(*) FROM ({_KEYS} WHERE {condition})"  # noqa: S608 - terms are ours, values bound
+    return int(next(iter(connection.execute(counting, values)))[0])
+
+
 def lanes_view(connection: Connection) -> list[LaneFigures]:
     """Unfinished deliveries by tenant and domain, the longest lanes first."""
     rows = connection.execute(
         "SELECT coalesce(t.name, l.tenant), l.domain, sum(q.state = 1), sum(q.state = 2), sum(q.state = 3),"
-        " min(m.accepted_at), min(CASE WHEN q.state = 1 THEN q.due END)"
+        " min(m.accepted_at), min(CASE WHEN q.state = 1 THEN q.due END), coalesce(l.site, '')"
         " FROM (SELECT lane, state, due, message FROM delivery WHERE state = 1"
         " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 2"
         " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 3) q"
@@ -143,6 +151,7 @@ def lanes_view(connection: Connection) -> list[LaneFigures]:
             held,
             from_millis(oldest) if oldest is not None else None,
             from_millis(due) if due is not None else None,
+            site,
         )
-        for tenant, domain, waiting, leased, held, oldest, due in rows
+        for tenant, domain, waiting, leased, held, oldest, due, site in rows
     ]

@@ -32,6 +32,8 @@ from relay.spool.contract import (
     QueueFilter,
     Receipt,
     Settlement,
+    Suspension,
+    Verb,
 )
 from relay.spool.sqlite import VANISHED_MILLIS, SqliteSpool
 
@@ -391,3 +393,114 @@ async def test_a_lost_lease_is_given_back_unused(bench: Bench) -> None:
     (again,) = await bench.claim()
     assert again.duties[0].attempts == 0
     assert EventKind.DEFERRED not in await bench.kinds(parcel.id)
+
+
+WINDOW = timedelta(seconds=60)
+
+
+async def test_hold_and_release(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", "b@other.example")
+    held = await bench.spool.ask(Verb.HOLD, QueueFilter(domain="b.example"), "look first", WINDOW)
+    assert (held.changed, held.under_way) == (1, 0)
+    assert len(await bench.claim()) == 1
+    released = await bench.spool.ask(Verb.RELEASE, QueueFilter(message=receipt.id), "looked", WINDOW)
+    assert released.changed == 1
+    assert len(await bench.claim()) == 1
+    assert (await bench.kinds(receipt.id))[1:] == [EventKind.HELD, EventKind.RELEASED]
+
+
+async def test_a_cancel_is_a_hold_until_its_window_is_over(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example")
+    asked = await bench.spool.ask(Verb.CANCEL, QueueFilter(), "sent by mistake", WINDOW)
+    assert asked.final_at == bench.clock.now() + WINDOW
+    assert await bench.states(receipt.id) == [State.HELD]
+    assert await bench.spool.finish_requests() == 0
+    bench.clock.forward(seconds=61)
+    assert await bench.spool.finish_requests() == 1
+    assert await bench.spool.finish_requests() == 0
+    assert await bench.states(receipt.id) == [State.CANCELLED]
+    assert (await bench.kinds(receipt.id)).count(EventKind.CANCELLED) == 1
+    assert await bench.spool.undo(asked.id or 0) == 0
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.BOUNCE, Verb.HOLD])
+async def test_undo_puts_everything_back(bench: Bench, verb: Verb) -> None:
+    later = bench.clock.now() + timedelta(minutes=9)
+    first = await bench.accept("a@b.example", due=later)
+    held = await bench.accept("b@b.example", initial={0: State.HELD})
+    asked = await bench.spool.ask(verb, QueueFilter(), "oops", WINDOW)
+    bench.clock.forward(seconds=10)
+    assert await bench.spool.undo(asked.id or 0) == (2 if verb is not Verb.HOLD else 1)
+    bench.clock.forward(seconds=61)
+    await bench.spool.finish_requests()
+    assert await bench.claim() == []
+    assert (await bench.states(first.id), await bench.states(held.id)) == ([State.WAITING], [State.HELD])
+    bench.clock.forward(minutes=9)
+    assert [parcel.id for parcel in await bench.claim()] == [first.id]
+
+
+async def test_a_bounce_is_handed_to_a_worker_with_its_reason(bench: Bench) -> None:
+    await bench.accept("a@b.example", "b@b.example")
+    await bench.spool.ask(Verb.BOUNCE, QueueFilter(recipient="a@b.example"), "no such customer", timedelta())
+    await bench.spool.finish_requests()
+    parcels = await bench.claim()
+    assert {(p.duties[0].recipient.address.local, p.duties[0].bounce) for p in parcels} == {
+        ("a", "no such customer"),
+        ("b", ""),
+    }
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+@pytest.mark.parametrize("window_over", [True, False])
+async def test_a_cancel_and_a_delivery_under_way_never_both(bench: Bench, delivered: bool, window_over: bool) -> None:
+    # R17
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    asked = await bench.spool.ask(Verb.CANCEL, QueueFilter(), "too late?", WINDOW)
+    assert (asked.changed, asked.under_way) == (0, 1)
+    if window_over:
+        bench.clock.forward(seconds=61)
+        await bench.spool.finish_requests()
+    assert await bench.states(receipt.id) == [State.LEASED]
+    if delivered:
+        done = Settlement(receipt.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
+    else:
+        later = attempt(Result.TEMPORARY, 451, "4.0.0 later")
+        due = bench.clock.now() + timedelta(minutes=1)
+        done = Settlement(receipt.seq, 0, State.WAITING, due, EventKind.DEFERRED, attempt=later)
+    assert await bench.spool.settle(bench.me, [done]) == 1
+    bench.clock.forward(seconds=120)
+    await bench.spool.finish_requests()
+    assert await bench.states(receipt.id) == [State.DELIVERED if delivered else State.CANCELLED]
+    kinds = await bench.kinds(receipt.id)
+    assert kinds.count(EventKind.CANCELLED) == (0 if delivered else 1)
+    assert await bench.claim() == []
+
+
+async def test_suspended_paths_are_not_claimed_and_not_sent_from_memory(bench: Bench) -> None:
+    until = bench.clock.now() + timedelta(hours=1)
+    await bench.accept("a@b.example")
+    await bench.spool.note_site(1, "b.example", "mx.example")
+    number = await bench.spool.suspend(Suspension(0, "", "", "mx.example", until, "they said so"))
+    assert await bench.claim() == []
+    fast = await bench.accept("b@b.example", lease_to=bench.me)
+    assert fast.leased == frozenset()
+    assert [one.reason for one in await bench.spool.suspensions()] == ["they said so"]
+    assert await bench.spool.resume(number)
+    assert not await bench.spool.resume(number)
+    assert len(await bench.claim()) == 2
+    await bench.accept("c@other.example", tenant=2)
+    await bench.spool.suspend(Suspension(0, "two", "", "", until, "unpaid"))
+    assert await bench.spool.suspend(Suspension(0, "nobody", "", "", until, "")) == 0
+    assert await bench.claim() == []
+    bench.clock.forward(hours=2)
+    assert len(await bench.claim()) == 1
+    assert await bench.spool.suspensions() == []
+
+
+async def test_the_preview_counts_what_a_request_means(bench: Bench) -> None:
+    for n in range(7):
+        await bench.accept(f"u{n}@b.example")
+    await bench.accept("x@other.example")
+    where = QueueFilter(domain="b.example", limit=3)
+    assert await bench.spool.count(where) == 7
+    assert (await bench.spool.ask(Verb.HOLD, where, "all of them", WINDOW)).changed == 7

@@ -1,0 +1,232 @@
+"""Queue control: requests for many deliveries at once, their undo, and suspensions, in transactions of SQLite.
+
+A cancel or a bounce is a hold until its window is over, so that it can be taken back; then `finish` makes it
+final. What a worker holds is only asked: settle reads the request and decides, so a delivery is either
+delivered or cancelled, never both and never neither (R17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from relay.clock import from_millis
+from relay.database.contract import Connection
+from relay.event import EventKind
+from relay.policy.state import State
+from relay.spool.accepting import advance_lane, write_event
+from relay.spool.contract import QueueFilter, RequestReceipt, Suspension, Verb
+from relay.spool.rows import dump
+from relay.spool.views import matching
+
+_CONCERNS: Final[dict[Verb, frozenset[State]]] = {
+    Verb.HOLD: frozenset({State.WAITING, State.LEASED}),
+    Verb.RELEASE: frozenset({State.HELD}),
+    Verb.RETRY: frozenset({State.WAITING, State.HELD}),
+    Verb.CANCEL: frozenset({State.WAITING, State.LEASED, State.HELD}),
+    Verb.BOUNCE: frozenset({State.WAITING, State.LEASED, State.HELD}),
+}
+"""The states in which a delivery is concerned by a verb."""
+
+EVERYTHING: Final = 1_000_000_000
+"""A limit that is none."""
+
+_ENDS: Final = frozenset({Verb.CANCEL, Verb.BOUNCE})
+
+
+def concerned(verb: Verb, where: QueueFilter) -> tuple[State, ...]:
+    """The states a request looks at: those of the filter that the verb concerns."""
+    return tuple(state for state in where.states if state in _CONCERNS[verb])
+
+
+def ask(  # the request's own facts and the time
+    connection: Connection, verb: Verb, where: QueueFilter, reason: str, *, window: int, now: int
+) -> RequestReceipt:
+    """Apply a request; `window` and `now` in milliseconds."""
+    rows = matching(connection, replace(where, states=concerned(verb, where), limit=EVERYTHING))
+    if not rows:
+        return RequestReceipt(None, 0, 0)
+    final_at = now + window if verb in _ENDS else None
+    connection.execute(
+        "INSERT INTO request (at, verb, reason, final_at) VALUES (?, ?, ?, ?)", (now, verb.value, reason, final_at)
+    )
+    request = connection.last_insert_rowid()
+    under_way = 0
+    for seq, n, lane, state in rows:
+        connection.execute(
+            "INSERT INTO request_delivery (request, message, n, state, due)"
+            " SELECT ?, message, n, state, due FROM delivery WHERE message = ? AND n = ?",
+            (request, seq, n),
+        )
+        if state is State.LEASED:
+            connection.execute("UPDATE delivery SET asked = ? WHERE message = ? AND n = ?", (request, seq, n))
+            under_way += 1
+        else:
+            _apply(connection, (seq, n, lane, state), request, verb, reason, now)
+    return RequestReceipt(
+        request, len(rows) - under_way, under_way, from_millis(final_at) if final_at is not None else None
+    )
+
+
+def _apply(
+    connection: Connection, row: tuple[int, int, int, State], request: int, verb: Verb, reason: str, now: int
+) -> None:
+    """A request to a delivery that nobody holds."""
+    seq, n, lane, state = row
+    if verb in (Verb.RELEASE, Verb.RETRY):
+        _wait(connection, seq, n, lane, now)
+        if state is State.HELD:
+            write_event(connection, now, seq, n, EventKind.RELEASED, dump({"reason": reason}))
+        return
+    connection.execute(
+        "UPDATE delivery SET state = ?, due = NULL, asked = ? WHERE message = ? AND n = ?",
+        (int(State.HELD), request if verb in _ENDS else None, seq, n),
+    )
+    _write_held(connection, now, seq, n, verb, reason)
+
+
+def _write_held(connection: Connection, now: int, seq: int, n: int, verb: Verb, reason: str) -> None:
+    write_event(connection, now, seq, n, EventKind.HELD, dump({"reason": reason, "asked": verb.value}))
+
+
+def _wait(connection: Connection, seq: int, n: int, lane: int, due: int) -> None:
+    connection.execute(
+        "UPDATE delivery SET state = ?, due = ?, asked = NULL WHERE message = ? AND n = ?",
+        (int(State.WAITING), due, seq, n),
+    )
+    advance_lane(connection, lane, due)
+
+
+def undo(connection: Connection, request: int, now: int) -> int:
+    """Put back what a request changed, where the delivery is still as the request left it; the number put back."""
+    found = list(connection.execute("SELECT verb, undone FROM request WHERE id = ?", (request,)))
+    if not found or found[0][1] is not None:
+        return 0
+    verb = Verb(found[0][0])
+    left_in = State.WAITING if verb in (Verb.RELEASE, Verb.RETRY) else State.HELD
+    restored = 0
+    for seq, n, lane, state, old, due in list(_touched(connection, request)):
+        if state is State.LEASED:
+            connection.execute(
+                "UPDATE delivery SET asked = NULL WHERE message = ? AND n = ? AND asked = ?", (seq, n, request)
+            )
+            restored += 1
+        elif state is left_in:
+            _restore(connection, (seq, n, lane), old, due if due is not None else now, now)
+            restored += 1
+    connection.execute("UPDATE request SET undone = ?, final_at = NULL WHERE id = ?", (now, request))
+    return restored
+
+
+def _restore(connection: Connection, row: tuple[int, int, int], old: State, due: int, now: int) -> None:
+    seq, n, lane = row
+    if old is State.HELD:
+        connection.execute(
+            "UPDATE delivery SET state = ?, due = NULL, asked = NULL WHERE message = ? AND n = ?",
+            (int(State.HELD), seq, n),
+        )
+        write_event(connection, now, seq, n, EventKind.HELD, dump({"reason": "the request was undone"}))
+        return
+    _wait(connection, seq, n, lane, due)
+    write_event(connection, now, seq, n, EventKind.RELEASED, dump({"reason": "the request was undone"}))
+
+
+def _touched(connection: Connection, request: int) -> Iterator[tuple[int, int, int, State, State, int | None]]:
+    """(message, n, lane, state now, state before, due before) of a request's deliveries."""
+    for seq, n, lane, state, old, due in connection.execute(
+        "SELECT d.message, d.n, d.lane, d.state, r.state, r.due FROM request_delivery r"
+        " JOIN delivery d ON d.message = r.message AND d.n = r.n WHERE r.request = ?",
+        (request,),
+    ):
+        yield seq, n, lane, State(state), State(old), due
+
+
+def finish(connection: Connection, now: int) -> int:
+    """End the windows that are over; the number of requests finished."""
+    due = list(connection.execute("SELECT id, verb, reason FROM request WHERE final_at <= ?", (now,)))
+    for request, verb, reason in due:
+        for seq, n, lane, state, _, _ in list(_touched(connection, request)):
+            if state is not State.HELD:
+                continue
+            if Verb(verb) is Verb.CANCEL:
+                cancel(connection, seq, n, reason, now)
+            else:
+                # A worker takes it up and finds the request: the DSN must be written and signed there.
+                connection.execute(
+                    "UPDATE delivery SET state = ?, due = ? WHERE message = ? AND n = ?",
+                    (int(State.WAITING), now, seq, n),
+                )
+                advance_lane(connection, lane, now)
+        connection.execute("UPDATE request SET final_at = NULL WHERE id = ?", (request,))
+    return len(due)
+
+
+def cancel(connection: Connection, seq: int, n: int, reason: str, now: int) -> None:
+    """A delivery becomes CANCELLED, with its event."""
+    connection.execute(
+        "UPDATE delivery SET state = ?, due = NULL, lease = NULL, asked = NULL WHERE message = ? AND n = ?",
+        (int(State.CANCELLED), seq, n),
+    )
+    close_delivery(connection, seq, now)
+    write_event(connection, now, seq, n, EventKind.CANCELLED, dump({"reason": reason}))
+
+
+def close_delivery(connection: Connection, seq: int, now: int) -> None:
+    """One delivery of the message became final; the last one starts the clock of forgetting."""
+    connection.execute(
+        "UPDATE message SET open = open - 1, final_at = CASE WHEN open = 1 THEN ? END WHERE seq = ?", (now, seq)
+    )
+
+
+def obey(connection: Connection, seq: int, n: int, request: int, now: int) -> None:
+    """A delivery that was asked while a worker held it waits again: now the request decides."""
+    rows = list(connection.execute("SELECT verb, reason, final_at, undone FROM request WHERE id = ?", (request,)))
+    if not rows or rows[0][3] is not None:
+        return
+    verb, reason, final_at = Verb(rows[0][0]), rows[0][1], rows[0][2]
+    if verb is Verb.CANCEL and final_at is None:
+        cancel(connection, seq, n, reason, now)
+    elif verb is not Verb.BOUNCE or final_at is not None:
+        connection.execute(
+            "UPDATE delivery SET state = ?, due = NULL, asked = ? WHERE message = ? AND n = ?",
+            (int(State.HELD), request if verb in _ENDS else None, seq, n),
+        )
+        _write_held(connection, now, seq, n, verb, reason)
+
+
+def bounce_reason(connection: Connection, request: int) -> str:
+    """Why a claimed delivery is to be bounced; "" when it is not, or not yet, or was undone."""
+    for verb, reason, final_at, undone in connection.execute(
+        "SELECT verb, reason, final_at, undone FROM request WHERE id = ?", (request,)
+    ):
+        if Verb(verb) is Verb.BOUNCE and final_at is None and undone is None:
+            return str(reason) or "bounced by the operator"
+    return ""
+
+
+def suspend(connection: Connection, suspension: Suspension, until: int, now: int) -> int:
+    """Write a suspension; an unknown tenant's name suspends nobody and gives 0."""
+    tenant = None
+    if suspension.tenant:
+        found = list(connection.execute("SELECT id FROM tenant WHERE name = ?", (suspension.tenant,)))
+        if not found:
+            return 0
+        tenant = found[0][0]
+    connection.execute(
+        "INSERT INTO suspension (tenant, domain, site, until, reason, at) VALUES (?, ?, ?, ?, ?, ?)",
+        (tenant, suspension.domain or None, suspension.site or None, until, suspension.reason, now),
+    )
+    return connection.last_insert_rowid()
+
+
+def suspensions(connection: Connection, now: int) -> list[Suspension]:
+    """The suspensions in force."""
+    return [
+        Suspension(number, tenant or "", domain or "", site or "", from_millis(until), reason)
+        for number, tenant, domain, site, until, reason in connection.execute(
+            "SELECT s.id, t.name, s.domain, s.site, s.until, s.reason FROM suspension s"
+            " LEFT JOIN tenant t ON t.id = s.tenant WHERE s.until > ? ORDER BY s.id",
+            (now,),
+        )
+    ]
