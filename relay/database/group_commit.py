@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,8 +77,8 @@ class Opener(Protocol):
         ...
 
 
-class GroupCommitWriter:
-    """Owns the write connection and its thread."""
+class GroupCommit(ABC):
+    """Owns the write connection and the units that wait for it; a subclass says who commits them, and when."""
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
@@ -85,8 +86,6 @@ class GroupCommitWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._connection: TransactionalConnection | None = None
-        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
-        self._thread.start()
 
     async def run(self, work: Callable[[Connection], Any], patience: float | None = None) -> Any:
         """Run `work` in the next transaction; returns its result once that is committed.
@@ -114,8 +113,16 @@ class GroupCommitWriter:
             if len(self._waiting) >= MAX_WAITING:
                 raise SpoolUnavailableError("too many units of work wait for the spool")
             self._waiting.append(unit)
-            self._wake.notify()
+            self._arrived()
         return unit
+
+    @abstractmethod
+    def _arrived(self) -> None:
+        """A unit waits; called with the lock held."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what waits, then let go of the connection."""
 
     def _leave(self, unit: _Unit) -> bool:
         """Take a unit out of the queue; False when a transaction has it already."""
@@ -124,32 +131,19 @@ class GroupCommitWriter:
                 unit.fate = _Fate.LEFT
             return unit.fate is _Fate.LEFT
 
-    async def close(self) -> None:
-        """Finish what waits, then end the thread."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        await asyncio.to_thread(self._thread.join)
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._waiting and not self._closing:
-                    self._wake.wait()
-                if not self._waiting:
-                    break
-            batch: list[_Unit] = []
-            begun = perf_counter()
-            try:
-                self._transact(batch)
-            except BaseException as error:  # noqa: BLE001 - every waiter must get an answer, whatever broke
-                self._fail(batch, error)
-            if batch:
-                metrics.commits.inc()
-                metrics.commit_items.inc(len(batch))
-                metrics.commit_seconds.observe(perf_counter() - begun)
-                self._answer(batch)
-        self._drop_connection()
+    def _commit_waiting(self) -> None:
+        """One transaction of what waits, and the answers to its waiters."""
+        batch: list[_Unit] = []
+        begun = perf_counter()
+        try:
+            self._transact(batch)
+        except BaseException as error:  # noqa: BLE001 - every waiter must get an answer, whatever broke
+            self._fail(batch, error)
+        if batch:
+            metrics.commits.inc()
+            metrics.commit_items.inc(len(batch))
+            metrics.commit_seconds.observe(perf_counter() - begun)
+            self._answer(batch)
 
     def _transact(self, batch: list[_Unit]) -> None:
         """One transaction; units that arrive while it is open join it, up to the cap."""
@@ -223,6 +217,35 @@ class GroupCommitWriter:
                 connection.close()
             except Exception as error:  # noqa: BLE001 - it is being thrown away because it is broken
                 _log.warning("close-failed", error=repr(error))
+
+
+class GroupCommitWriter(GroupCommit):
+    """Runs the transactions in a thread of its own, one after the other while anything waits."""
+
+    def __init__(self, opener: Opener) -> None:
+        super().__init__(opener)
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    def _arrived(self) -> None:
+        self._wake.notify()
+
+    async def close(self) -> None:
+        """Finish what waits, then end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._closing:
+                    self._wake.wait()
+                if not self._waiting:
+                    break
+            self._commit_waiting()
+        self._drop_connection()
 
 
 def _resolve(units: list[_Unit]) -> None:

@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import apsw
 
 from relay.database.contract import Connection
-from relay.database.group_commit import GroupCommitWriter, TransactionalConnection
+from relay.database.group_commit import GroupCommit, GroupCommitWriter, Opener, TransactionalConnection
 from relay.database.migrations import apply_migrations, read_migrations
 from relay.errors import LeakError, SchemaError, SpoolFullError, SpoolUnavailableError
 
@@ -84,22 +84,26 @@ class _SqliteOpener:
 
 
 class SqliteDatabase:
-    """One SQLite file; open it with `SqliteDatabase.open`."""
+    """One SQLite file; open it with `SqliteDatabase.open`. `writer` makes what runs the write transactions."""
 
-    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, vfs: str | None = None, writer: Callable[[Opener], GroupCommit] = GroupCommitWriter
+    ) -> None:
         self.path = path
         self._opener = _SqliteOpener(path, vfs)
-        self._writer = GroupCommitWriter(self._opener)
+        self._writer = writer(self._opener)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
         self._reader: apsw.Connection | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, vfs: str | None = None) -> SqliteDatabase:
+    async def open(
+        cls, path: Path, *, vfs: str | None = None, writer: Callable[[Opener], GroupCommit] = GroupCommitWriter
+    ) -> Self:
         """The database at `path`; folder and file are made (0700, 0600) if missing."""
         check_sqlite_version()
         try:
             _make_file(path)
-            database = cls(path, vfs=vfs)
+            database = cls(path, vfs=vfs, writer=writer)
         except OSError as error:
             raise SpoolUnavailableError(f"{path}: cannot be opened: {error.strerror}") from None
         await database.write(_nothing)
