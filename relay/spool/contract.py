@@ -342,10 +342,6 @@ class Spool(Protocol):
         """The queue by tenant and domain, only lanes with unfinished deliveries."""
         ...
 
-    async def retry(self, where: QueueFilter, reason: str) -> int:
-        """Make matching WAITING and HELD deliveries due now; the number changed."""
-        ...
-
     async def count(self, where: QueueFilter) -> int:
         """How many deliveries a filter means: the preview of a request."""
         ...

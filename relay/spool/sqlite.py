@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -13,10 +12,8 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError
-from relay.event import EventKind
 from relay.ids import SpoolId
-from relay.policy.state import State
-from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept, advance_lane, write_event
+from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
 from relay.spool.claiming import claim, tenants_waiting, void_leases
 from relay.spool.contract import (
     Alarm,
@@ -34,9 +31,8 @@ from relay.spool.contract import (
     Verb,
 )
 from relay.spool.control import ask, finish, suspend, suspensions, undo
-from relay.spool.rows import dump
 from relay.spool.settling import settle
-from relay.spool.views import count_matching, deliveries_view, lanes_view, matching, message_view
+from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 
@@ -160,9 +156,6 @@ class SqliteSpool:
     async def lanes(self) -> list[LaneFigures]:
         return await self._database.read(lanes_view)
 
-    async def retry(self, where: QueueFilter, reason: str) -> int:
-        return await self._database.write(lambda connection: _retry(connection, where, reason, self._now()))
-
     async def count(self, where: QueueFilter) -> int:
         return await self._database.read(lambda connection: count_matching(connection, where))
 
@@ -270,17 +263,3 @@ class SqliteSpool:
 def _end(connection: Connection, incarnation: int, now: int) -> None:
     connection.execute("UPDATE incarnation SET ended = ? WHERE id = ? AND ended IS NULL", (now, incarnation))
     void_leases(connection, incarnation)
-
-
-def _retry(connection: Connection, where: QueueFilter, reason: str, now: int) -> int:
-    """Make what waits or is held due now; a leased delivery is under way already."""
-    states = tuple(state for state in where.states if state in (State.WAITING, State.HELD))
-    rows = matching(connection, replace(where, states=states or (State.WAITING,)))
-    for seq, n, lane, state in rows:
-        connection.execute(
-            "UPDATE delivery SET state = ?, due = ? WHERE message = ? AND n = ?", (int(State.WAITING), now, seq, n)
-        )
-        advance_lane(connection, lane, now)
-        if state == State.HELD:
-            write_event(connection, now, seq, n, EventKind.RELEASED, dump({"reason": reason}))
-    return len(rows)

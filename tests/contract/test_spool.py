@@ -290,7 +290,8 @@ async def test_held_and_suppressed_mail_is_not_claimed(bench: Bench) -> None:
     assert await bench.claim() == []
     assert await bench.states(receipt.id) == [State.HELD, State.SUPPRESSED]
     assert await bench.kinds(receipt.id) == [EventKind.ACCEPTED, EventKind.HELD, EventKind.SUPPRESSED]
-    assert await bench.spool.retry(QueueFilter(recipient="HELD@b.example"), "key mended") == 1
+    where = QueueFilter(recipient="HELD@b.example")
+    assert (await bench.spool.ask(Verb.RETRY, where, "key mended", timedelta())).changed == 1
     assert len(await bench.claim()) == 1
     assert (await bench.kinds(receipt.id))[-1] is EventKind.RELEASED
 

@@ -115,7 +115,7 @@ def test_a_spool_that_this_version_cannot_open(file: Path, capsys: pytest.Captur
 def test_the_summary(file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]) -> None:
     ran = leak(capsys, "queue", "--config", file)
     lines = ran.out.splitlines()
-    assert lines[0].split() == ["DOMAIN", "TENANT", "WAITING", "LEASED", "HELD", "OLDEST", "NEXT", "DUE"]
+    assert lines[0].split() == ["DOMAIN", "TENANT", "WAITING", "LEASED", "HELD", "OLDEST", "NEXT", "DUE", "SITE"]
     assert {tuple(line.split()[:5]) for line in lines[1:3]} == {
         ("bob.example", "acme", "1", "0", "0"),
         ("carol.example", "acme", "0", "0", "1"),
@@ -180,11 +180,45 @@ def test_retry_asks_first(file: Path, message: SpoolId, capsys: pytest.CaptureFi
     assert unasked.status == 2
     assert "1 delivery would be due now. Go on? Repeat the command with --yes" in unasked.err
     done = leak(capsys, "queue", "retry", "--all", "--yes", "--json", "--config", file)
-    assert json.loads(done.out) == {"matched": 2, "changed": 2}
+    assert json.loads(done.out) == {"matched": 2, "changed": 2, "under_way": 0, "request": 1}
     rows = json.loads(leak(capsys, "queue", "list", "--json", "--config", file).out)
     assert {row["state"] for row in rows} == {"waiting"}
     none = leak(capsys, "queue", "retry", "--domain", "x.example", "--yes", "--config", file)
     assert (none.status, none.out) == (0, "nothing matches\n")
+
+
+def test_requests_can_be_taken_back(file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]) -> None:
+    def states() -> dict[str, str]:
+        rows = json.loads(leak(capsys, "queue", "list", "--json", "--config", file).out)
+        return {row["domain"]: row["state"] for row in rows}
+
+    before = states()
+    ran = leak(capsys, "queue", "cancel", "--all", "--yes", "--reason", "sent by mistake", "--config", file)
+    assert ran.status == 0
+    number = ran.out.rstrip().rpartition(" ")[2]
+    assert set(states().values()) == {"held"}
+    back = leak(capsys, "queue", "undo", number, "--config", file)
+    assert (back.status, back.out) == (0, "put back: 2 deliveries\n")
+    assert states() == before
+    again = leak(capsys, "queue", "undo", number, "--config", file)
+    assert "cannot be undone any more" in again.out
+
+
+def test_suspend_and_resume(file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leak(capsys, "queue", "suspend", "--config", file).status == 2
+    assert leak(capsys, "queue", "suspend", "--domain", "x.example", "--for", "soon", "--config", file).status == 2
+    unknown = leak(capsys, "queue", "suspend", "--tenant", "nobody", "--config", file)
+    assert (unknown.status, unknown.err) == (1, "leak: there is no tenant 'nobody'\n")
+    ran = leak(
+        capsys, "queue", "suspend", "--domain", "Bob.example", "--for", "2h", "--reason", "slow", "--config", file
+    )
+    assert ran.status == 0
+    number = ran.out.rstrip().rpartition(" ")[2]
+    shown = leak(capsys, "queue", "--config", file).out
+    assert f"suspended ({number}) until" in shown
+    assert "bob.example: slow" in shown
+    assert leak(capsys, "queue", "resume", number, "--config", file).out == "resumed\n"
+    assert "no suspension" in leak(capsys, "queue", "resume", number, "--config", file).out
 
 
 def test_the_life_of_a_message(file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]) -> None:
