@@ -13,6 +13,7 @@ from typing import Any, Final, TypedDict
 
 from aiohttp import web
 
+from relay.api.control import Control
 from relay.api.dependencies import ApiDependencies, ApiOptions
 from relay.api.guard import Guard
 from relay.api.messages import Messages
@@ -60,6 +61,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
     operations = (
         *Messages(dependencies).operations(),
         *Queue(dependencies).operations(),
+        *Control(dependencies).operations(),
         *Probes(dependencies, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()

@@ -183,6 +183,62 @@ class QueueSummary(BaseModel):
     lanes: list[LaneSummary]
 
 
+class QueueRequest(_Request):
+    """Which of the caller's deliveries are meant; every field given must fit."""
+
+    domain: str = Field("", max_length=255, description="The recipients' domain.")
+    site: str = Field("", max_length=255, description="Where their mail goes, as `leak queue` names it.")
+    sender: str = Field("", max_length=320, description="The envelope sender.")
+    recipient: str = Field("", max_length=320, description="The recipient's address.")
+    older_than: float | None = Field(None, ge=0, le=1e9, description="Accepted longer ago than so many seconds.")
+    all: bool = Field(False, description="Every delivery that is not final.")
+    reason: str = Field("", max_length=200, description="Why; kept in the history.")
+
+    @property
+    def names_something(self) -> bool:
+        """Whether a field restricts, or all are meant."""
+        return self.all or self.older_than is not None or any((self.domain, self.site, self.sender, self.recipient))
+
+
+class QueueAnswer(BaseModel):
+    """What a request did."""
+
+    changed: int
+    under_way: int = Field(description="Held by a worker: what the attempt gives comes first.")
+    final_at: datetime | None = Field(description="When a cancel becomes final.")
+
+
+class SuspendRequest(_Request):
+    """A path to stop."""
+
+    domain: str = Field("", max_length=255)
+    site: str = Field("", max_length=255)
+    seconds: float = Field(3600, gt=0, le=2_592_000, description="How long.")
+    reason: str = Field("by its sender", max_length=200)
+
+
+class SuspensionLife(BaseModel):
+    """A suspension in force; empty domain and site mean all of the caller's mail."""
+
+    id: int
+    domain: str
+    site: str
+    until: datetime
+    reason: str
+
+
+class ResumeRequest(_Request):
+    """A suspension to end."""
+
+    id: int
+
+
+class ResumeAnswer(BaseModel):
+    """Whether it was in force until now."""
+
+    resumed: bool
+
+
 class ProbeAnswer(BaseModel):
     """The node's answer to a probe."""
 
