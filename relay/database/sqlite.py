@@ -106,7 +106,11 @@ class SqliteDatabase:
             database = cls(path, vfs=vfs, writer=writer)
         except OSError as error:
             raise SpoolUnavailableError(f"{path}: cannot be opened: {error.strerror}") from None
-        await database.write(_nothing)
+        try:
+            await database.write(_nothing)
+        except BaseException:
+            await database.close()
+            raise
         return database
 
     async def write(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
