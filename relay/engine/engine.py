@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from relay.clock import Clock
 from relay.egress.contract import Dialer
@@ -26,6 +27,9 @@ from relay.policy.route import Source
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
 from relay.spool.contract import Incarnation, Parcel, Settlement, Spool
+
+FLUSH_SECONDS: Final = 5.0
+"""How long the last settlements may take when the engine stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class Engine:
         await self._scheduler.stop()
         await self._janitor.stop()
         await self._dispatcher.drain(seconds)
-        await self._settler.flush()
+        await self._settler.flush(FLUSH_SECONDS)
         await self._settler.stop()
         await self._lease.stop()
 

@@ -53,6 +53,8 @@ class Janitor:
                     next_round = self._clock.monotonic() + ROUND_SECONDS
             except SpoolUnavailableError as error:
                 _log.warning("round-failed", error=error)
+            except Exception:  # noqa: BLE001 - content must be forgotten in time, whatever one round met
+                _log.exception("round-broken")
             await asyncio.sleep(REQUESTS_SECONDS)
 
     async def round(self) -> int:

@@ -20,7 +20,10 @@ _log = Log("lease")
 
 HEARTBEAT_SECONDS: Final = 10.0
 HOLDS_SECONDS: Final = 45.0
-"""Less than the silence after which others take over (`relay.spool.sqlite.VANISHED_MILLIS`, 60 s)."""
+"""Less than the silence after which others take over (`relay.spool.sqlite.VANISHED_SECONDS`, 60 s)."""
+
+RETIRE_SECONDS: Final = 3.0
+"""How long a stopping worker tries to give back what it holds; its successor takes it anyway."""
 
 
 class Lease:
@@ -53,10 +56,17 @@ class Lease:
         self._task = asyncio.create_task(self._beat(), name="lease-heartbeat")
 
     async def stop(self) -> None:
-        """End the heartbeat."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """End the heartbeat and this life: what was leased and never reached us goes back too."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._confirmed = float("-inf")
+        try:
+            async with asyncio.timeout(RETIRE_SECONDS):
+                await self._spool.retire(self.incarnation)
+        except (SpoolUnavailableError, TimeoutError) as error:
+            _log.warning("not-retired", error=repr(error))
 
     async def _beat(self) -> None:
         while True:
@@ -66,6 +76,9 @@ class Lease:
                 alive = await self._spool.heartbeat(self.incarnation)
             except SpoolUnavailableError as error:
                 _log.warning("heartbeat-failed", error=error)
+                continue
+            except Exception:  # noqa: BLE001 - without its heartbeat a worker would take mail in and never send
+                _log.exception("heartbeat-broken")
                 continue
             if not alive:
                 self._confirmed = float("-inf")

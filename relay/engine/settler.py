@@ -29,6 +29,7 @@ class Settler:
         self._lease = lease
         self._settled = settled
         self._waiting: list[Settlement] = []
+        self._committing = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -44,9 +45,17 @@ class Settler:
         self._idle.clear()
         self._wake.set()
 
-    async def flush(self) -> None:
-        """Wait until everything added so far is committed."""
-        await self._idle.wait()
+    async def flush(self, seconds: float) -> None:
+        """Wait up to `seconds` until everything added so far is committed.
+
+        What is not by then is lost with this life, as by a crash (docs/spool.md, step 9): a spool that cannot be
+        written must not keep the worker from ending.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.error("not-settled", deliveries=len(self._waiting) + self._committing)
 
     async def stop(self) -> None:
         """End the task; call `flush` first."""
@@ -61,7 +70,9 @@ class Settler:
             while self._waiting:
                 batch = self._waiting[:MAX_TOGETHER]
                 del self._waiting[: len(batch)]
+                self._committing = len(batch)
                 await self._commit(batch)
+                self._committing = 0
             self._idle.set()
 
     async def _commit(self, batch: list[Settlement]) -> None:

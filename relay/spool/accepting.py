@@ -102,6 +102,7 @@ def _write_deliveries(connection: Connection, seq: int, message: NewMessage) -> 
     """
     due = to_millis(message.due)
     accepted = to_millis(message.accepted_at)
+    lease_to = message.lease_to if message.lease_to is not None and is_living(connection, message.lease_to) else None
     leased: set[int] = set()
     lanes: dict[str, tuple[int, bool]] = {}
     for n, recipient in enumerate(message.envelope.recipients):
@@ -110,7 +111,7 @@ def _write_deliveries(connection: Connection, seq: int, message: NewMessage) -> 
             lanes[domain] = _lane(connection, message.tenant, domain, due)
         lane, clear = lanes[domain]
         initial = state = message.initial.get(n, State.WAITING)
-        if state is State.WAITING and message.lease_to is not None and clear and due <= accepted:
+        if state is State.WAITING and lease_to is not None and clear and due <= accepted:
             state = State.LEASED
             leased.add(n)
         connection.execute(
@@ -123,7 +124,7 @@ def _write_deliveries(connection: Connection, seq: int, message: NewMessage) -> 
                 int(state),
                 int(initial),
                 due if state in (State.WAITING, State.LEASED) else None,
-                message.lease_to if state is State.LEASED else None,
+                lease_to if state is State.LEASED else None,
                 None if recipient.notify is None else int(recipient.notify),
             ),
         )
@@ -131,6 +132,12 @@ def _write_deliveries(connection: Connection, seq: int, message: NewMessage) -> 
         if state is State.WAITING:
             advance_lane(connection, lane, due)
     return frozenset(leased)
+
+
+def is_living(connection: Connection, incarnation: int) -> bool:
+    """Whether an incarnation may take leases: one that was ended never gives them back, and nobody asks for them."""
+    query = "SELECT 1 FROM incarnation WHERE id = ? AND ended IS NULL"
+    return next(iter(connection.execute(query, (incarnation,))), None) is not None
 
 
 def _write_recipient(connection: Connection, seq: int, n: int, recipient: Recipient) -> None:

@@ -15,9 +15,9 @@ from relay.database.contract import Connection
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.policy.state import State
-from relay.spool.accepting import SUSPENDED, advance_lane
+from relay.spool.accepting import SUSPENDED, advance_lane, is_living
 from relay.spool.contract import Door, Duty, Incarnation, Parcel
-from relay.spool.control import bounce_reason
+from relay.spool.control import bounce_reason, cancel
 from relay.spool.rows import column_address, column_path
 
 MAX_LANES: Final = 64
@@ -29,6 +29,8 @@ _Leased = tuple[int, int, int, int, int | None, int | None]
 
 def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: frozenset[str], now: int) -> list[Parcel]:
     """Lease up to `limit` due deliveries; `skip` are domains that have enough in hand."""
+    if not is_living(connection, incarnation):
+        return []
     tenants = [tenant for tenant, due in tenants_waiting(connection) if due <= now]
     parcels: list[Parcel] = []
     left = limit
@@ -36,7 +38,7 @@ def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: fr
         share = max(1, left // (len(tenants) - position))
         for lane, quota in _lanes(connection, tenant, share, skip, now):
             taken = _lease_lane(connection, incarnation, lane, min(quota, left), now)
-            parcels.extend(_parcels(connection, taken))
+            parcels.extend(_parcels(connection, taken, now))
             left -= len(taken)
         if left <= 0:
             break
@@ -95,14 +97,18 @@ def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quo
     return rows
 
 
-def _parcels(connection: Connection, taken: list[_Leased]) -> Iterator[Parcel]:
+def _parcels(connection: Connection, taken: list[_Leased], now: int) -> Iterator[Parcel]:
     """One parcel a message; what an operator asked to bounce travels apart from what is to be tried."""
     by_message: dict[tuple[int, str], list[_Leased]] = {}
     for row in taken:
         bounce = bounce_reason(connection, row[5]) if row[5] is not None else ""
         by_message.setdefault((row[0], bounce), []).append(row)
     for (seq, bounce), rows in by_message.items():
-        yield _parcel(connection, seq, rows, bounce)
+        parcel = _parcel(connection, seq, rows, bounce)
+        for n in {row[1] for row in rows} - {duty.n for duty in parcel.duties}:
+            cancel(connection, seq, n, "the recipient's address was erased", now)
+        if parcel.duties:
+            yield parcel
 
 
 def _parcel(connection: Connection, seq: int, rows: list[_Leased], bounce: str) -> Parcel:

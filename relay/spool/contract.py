@@ -303,6 +303,10 @@ class Spool(Protocol):
         """Say that we live; False if a newer incarnation replaced us. Also voids leases of the vanished."""
         ...
 
+    async def retire(self, incarnation: Incarnation) -> None:
+        """End a life in good order: what it still holds goes back to its lanes, and it is leased nothing more."""
+        ...
+
     async def accept(self, message: NewMessage) -> Receipt:
         """Commit a message with an fsync. Raises IdempotencyConflictError, SpoolFullError."""
         ...

@@ -36,7 +36,7 @@ from relay.spool.views import count_matching, deliveries_view, lanes_view, messa
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 
-VANISHED_MILLIS: Final = 60_000
+VANISHED_SECONDS: Final = 60.0
 """Silence after which an incarnation counts as vanished; a dead worker's successor voids its leases at once."""
 
 PATIENCE_SECONDS: Final = 30.0
@@ -53,6 +53,7 @@ class SqliteSpool:
         self._clock = clock
         self._minimum_free = minimum_free
         self._room_checked = float("-inf")
+        self._seen: dict[int, tuple[int, float]] = {}
 
     def _now(self) -> int:
         return to_millis(self._clock.now())
@@ -85,18 +86,26 @@ class SqliteSpool:
                 "UPDATE incarnation SET heartbeat = ? WHERE id = ? AND ended IS NULL", (now, incarnation)
             )
             alive = connection.changes() == 1
-            for (old,) in list(
-                connection.execute(
-                    "SELECT id FROM incarnation WHERE ended IS NULL AND heartbeat < ?", (now - VANISHED_MILLIS,)
-                )
-            ):
+            for old in self._vanished(connection):
                 _end(connection, old, now)
             return alive
 
         return await self._database.write(work)
 
+    def _vanished(self, connection: Connection) -> list[int]:
+        """The living whose heartbeat stood still for too long by our monotonic clock.
+
+        Comparing wall times would end every other worker when the clock jumps (R27), while they still send.
+        """
+        at = self._clock.monotonic()
+        seen: dict[int, tuple[int, float]] = {}
+        for one, beat in connection.execute("SELECT id, heartbeat FROM incarnation WHERE ended IS NULL"):
+            earlier = self._seen.get(one)
+            seen[one] = earlier if earlier is not None and earlier[0] == beat else (beat, at)
+        self._seen = seen
+        return [one for one, (_, since) in seen.items() if at - since > VANISHED_SECONDS]
+
     async def retire(self, incarnation: Incarnation) -> None:
-        """End a life in good order: what it still holds goes back to its lanes."""
         await self._database.write(lambda connection: _end(connection, incarnation, self._now()))
 
     async def accept(self, message: NewMessage) -> Receipt:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from relay.account.book import AccountBook
+from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.event import EventKind
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
@@ -35,7 +36,7 @@ from relay.spool.contract import (
     Suspension,
     Verb,
 )
-from relay.spool.sqlite import VANISHED_MILLIS, SqliteSpool
+from relay.spool.sqlite import VANISHED_SECONDS, SqliteSpool
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -45,15 +46,21 @@ class HandClock:
 
     def __init__(self) -> None:
         self.moment = START
+        self.jumped = timedelta()
 
     def now(self) -> datetime:
         return self.moment
 
     def monotonic(self) -> float:
-        return (self.moment - START).total_seconds()
+        return (self.moment - START - self.jumped).total_seconds()
 
     def forward(self, **span: float) -> None:
         self.moment += timedelta(**span)
+
+    def jump(self, **span: float) -> None:
+        """Let the wall clock alone say another time."""
+        self.forward(**span)
+        self.jumped += timedelta(**span)
 
 
 @dataclass
@@ -233,10 +240,50 @@ async def test_other_workers_keep_their_leases_and_vanished_ones_lose_them(bench
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
     other = await bench.spool.register("node", 1)
     assert await bench.spool.claim(other, 10) == []
-    bench.clock.forward(milliseconds=VANISHED_MILLIS + 1)
+    assert await bench.spool.heartbeat(other) is True
+    bench.clock.forward(seconds=VANISHED_SECONDS + 1)
     assert await bench.spool.heartbeat(other) is True
     assert [parcel.seq for parcel in await bench.spool.claim(other, 10)] == [receipt.seq]
     assert await bench.spool.heartbeat(bench.me) is False
+
+
+async def test_a_clock_that_jumps_ends_no_worker(bench: Bench) -> None:
+    # R27: wall times an hour apart say nothing about silence
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    other = await bench.spool.register("node", 1)
+    assert await bench.spool.heartbeat(other) is True
+    bench.clock.jump(hours=1)
+    assert await bench.spool.heartbeat(other) is True
+    assert await bench.spool.heartbeat(bench.me) is True
+    assert await bench.states(receipt.id) == [State.LEASED]
+
+
+async def test_an_ended_life_is_leased_nothing(bench: Bench) -> None:
+    # An accept or a claim that commits after its worker was replaced would lease to nobody, for ever.
+    newer = await bench.spool.register("node", 0)
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    assert receipt.leased == frozenset()
+    assert await bench.spool.claim(bench.me, 10) == []
+    assert [parcel.seq for parcel in await bench.spool.claim(newer, 10)] == [receipt.seq]
+
+
+async def test_a_retired_life_gives_everything_back(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", lease_to=bench.me)
+    await bench.spool.retire(bench.me)
+    assert await bench.states(receipt.id) == [State.WAITING]
+    assert await bench.spool.heartbeat(bench.me) is False
+
+
+async def test_a_delivery_whose_recipient_was_erased_ends(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example", "b@b.example")
+
+    def erase(connection: Connection) -> None:
+        connection.execute("DELETE FROM recipient WHERE message = ? AND n = 0", (receipt.seq,))
+
+    await bench.database.write(erase)
+    (parcel,) = await bench.claim()
+    assert [duty.n for duty in parcel.duties] == [1]
+    assert await bench.states(receipt.id) == [State.CANCELLED, State.LEASED]
 
 
 async def test_two_workers_never_hold_the_same_delivery(bench: Bench) -> None:
