@@ -102,6 +102,7 @@ class GroupCommit(ABC):
         except asyncio.CancelledError:
             if not unit.future.done() and not self._leave(unit):
                 _log.info("cancelled-in-commit")
+                unit.future.add_done_callback(_forget)
             raise
 
     def _enqueue(self, work: Callable[[Connection], Any]) -> _Unit:
@@ -246,6 +247,12 @@ class GroupCommitWriter(GroupCommit):
                     break
             self._commit_waiting()
         self._drop_connection()
+
+
+def _forget(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for the answer any more: a failed commit is in the log already, and asyncio need not complain."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _resolve(units: list[_Unit]) -> None:
