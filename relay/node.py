@@ -23,6 +23,7 @@ from relay.clock import Clock
 from relay.database.sqlite import SqliteDatabase
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
+from relay.egress.reach import ReachMemory
 from relay.egress.sources import families_of
 from relay.egress.timeouts import Timeouts
 from relay.engine.dispatcher import DispatcherOptions
@@ -36,8 +37,11 @@ from relay.node_secrets import NodeSecrets, ensure_secrets
 from relay.opening import Stores, open_stores
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
+from relay.resolver.contract import Resolver
+from relay.resolver.demands import Demands
 from relay.resolver.resolver import DnsResolver
 from relay.resolver.routing import Router
+from relay.sending import TlsPolicies, static_routes
 from relay.settings import Settings, parse_listen
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.submission.options import SubmissionOptions
@@ -99,6 +103,7 @@ class Node:
         self._submission: SubmissionServer | None = None
         self._http: web.AppRunner | None = None
         self._resolver: DnsResolver | None = None
+        self._policies: TlsPolicies | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -109,8 +114,11 @@ class Node:
         if parts.lab:
             await stores.accounts.ensure_lab_user()
         resolver = self._resolver = make_resolver(settings, parts.clock)
-        router = make_router(settings, resolver, parts.entropy)
-        dialer = make_dialer(settings, parts.clock)
+        policies = self._policies = TlsPolicies(settings, resolver, parts.clock)
+        policies.start()
+        reach = ReachMemory(parts.clock)
+        router = make_router(settings, resolver, parts.entropy, policies.demands, reach)
+        dialer = make_dialer(settings, parts.clock, reach)
         engine_parts = EngineParts(stores.spool, self._signer, router, dialer, parts.clock, parts.entropy)
         options = engine_options(settings, parts.worker, parts.workers)
         engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
@@ -204,6 +212,8 @@ class Node:
             listener.socket.close()
         if self._engine is not None:
             await self._engine.drain(DRAIN_SECONDS / 2)
+        if self._policies is not None:
+            await self._policies.close()
         if self._resolver is not None:
             await self._resolver.close()
         self._signer.close()
@@ -225,7 +235,7 @@ def make_resolver(settings: Settings, clock: Clock) -> DnsResolver:
     return DnsResolver(servers, timeout=timeout, trust_ad=settings.resolver.trust_ad, clock=clock)
 
 
-def make_dialer(settings: Settings, clock: Clock) -> SmtpDialer:
+def make_dialer(settings: Settings, clock: Clock, reach: ReachMemory | None = None) -> SmtpDialer:
     """The dialer, with the system's trust anchors and the configured ones."""
     delivery = settings.delivery
     return SmtpDialer(
@@ -233,10 +243,17 @@ def make_dialer(settings: Settings, clock: Clock) -> SmtpDialer:
         anchors=TrustAnchors.load(settings.path(delivery.ca_file) if delivery.ca_file else None),
         timeouts=replace(Timeouts().scaled(delivery.time_scale), connect=delivery.connect_timeout.total_seconds()),
         clock=clock,
+        reach=reach,
     )
 
 
-def make_router(settings: Settings, resolver: DnsResolver, entropy: Entropy) -> Router:
+def make_router(
+    settings: Settings,
+    resolver: Resolver,
+    entropy: Entropy,
+    demands: Demands | None = None,
+    reach: ReachMemory | None = None,
+) -> Router:
     """The router, which knows our own names and addresses so that mail never loops to ourselves."""
     sources = settings.egress.source
     smarthost = parse_listen(settings.delivery.smarthost) if settings.delivery.smarthost else None
@@ -249,6 +266,11 @@ def make_router(settings: Settings, resolver: DnsResolver, entropy: Entropy) -> 
         smarthost=(smarthost.host, smarthost.port) if smarthost else None,
         entropy=entropy,
         families=families_of([egress_source(settings)]),
+        demands=demands,
+        routes=static_routes(settings),
+        literals=settings.delivery.address_literals,
+        late=reach.late if reach else lambda _: False,
+        waivers=settings.delivery.tls_required_no,
     )
 
 

@@ -222,6 +222,58 @@ class ResolverSettings(Section):
     timeout: Duration = Field(timedelta(seconds=5), description="Time for one question to one name server.")
 
 
+def _refuse_twice(names: Sequence[str]) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"named more than once: {', '.join(sorted(twice))}")
+
+
+def _route_domain(value: object) -> object:
+    return value if value == "*" else _host_name(value)
+
+
+def _next_hop(value: str) -> str:
+    if ":" not in value:
+        return parse_domain(value)
+    address = parse_listen(value)
+    if address.tls or not address.port or value.startswith(":"):
+        raise ValueError(f'{value!r} is no next hop; write "host:port", or a domain whose MX hosts are asked')
+    return value
+
+
+class DeliveryTls(Section):
+    domain: HostName = Field(description="The recipients' domain.")
+    demand: Literal["none", "may", "encrypt", "verify"] = Field(
+        description="`none` and `may` replace what the domain publishes; `encrypt` and `verify` are the least."
+    )
+
+
+class DeliveryRoute(Section):
+    domain: Annotated[str, BeforeValidator(_route_domain)] = Field(
+        description='The recipients\' domain; "*" = every domain without a route of its own.'
+    )
+    next_hop: str = Field(
+        description='"host:port", or a domain whose MX hosts are asked.', examples=["smtp.example:587"]
+    )
+    tls: Literal["none", "may", "encrypt", "verify"] | None = Field(
+        None, description="What the next hop's TLS must be; default verify with a user, else what it publishes."
+    )
+    user: str = Field("", description="Name for AUTH PLAIN or LOGIN, which is only ever sent inside TLS.")
+    password_file: Path | None = Field(None, description="File with the password of `user`, 0600.")
+
+    @field_validator("next_hop")
+    @classmethod
+    def _is_next_hop(cls, value: str) -> str:
+        return _next_hop(value)
+
+    @model_validator(mode="after")
+    def _password_needs_tls(self) -> DeliveryRoute:
+        if bool(self.user) != (self.password_file is not None):
+            raise ValueError("user and password_file belong together")
+        if self.user and self.tls in {"none", "may"}:
+            raise ValueError('a password is never sent in clear: write tls = "verify" or tls = "encrypt"')
+        return self
+
+
 class DeliverySettings(Section):
     port: int = Field(25, ge=1, le=65535, description="The port MX hosts listen on; other than 25 only in tests.")
     retry: tuple[Duration, ...] = Field(
@@ -233,10 +285,22 @@ class DeliverySettings(Section):
     jitter: float = Field(0.1, ge=0, le=1, description="Share of a wait that is added at random at most.")
     expire_after: Duration = Field(timedelta(days=5), description="When a delivery is given up.")
     smarthost: str = Field("", description='"host:port" sends everything through it.')
-    allow_private_addresses: bool = Field(
-        False, description="Let MX hosts be loopback or private addresses (tests, lab)."
+    route: tuple[DeliveryRoute, ...] = Field((), description="[[delivery.route]] sections: next hops by domain.")
+    tls: tuple[DeliveryTls, ...] = Field((), description="[[delivery.tls]] sections: TLS demands by domain.")
+    dane: bool = Field(True, description="Obey secure TLSA records (RFC 7672); needs resolver.trust_ad.")
+    mta_sts: bool = Field(True, description="Obey the MTA-STS policies of recipients' domains (RFC 8461).")
+    mta_sts_port: int = Field(
+        443, ge=1, le=65535, description="The port policy hosts listen on; other than 443 only in tests."
     )
-    ca_file: Path | None = Field(None, description="Extra trust anchors for TLS.")
+    tls_required_no: bool = Field(
+        True,
+        description="Let a message whose header says TLS-Required: No go without its domain's policies (RFC 8689).",
+    )
+    address_literals: bool = Field(False, description="Deliver to addresses such as user@[192.0.2.1].")
+    allow_private_addresses: bool = Field(
+        False, description="Let MX hosts and policy hosts be loopback or private addresses (tests, lab)."
+    )
+    ca_file: Path | None = Field(None, description="Extra trust anchors for TLS and policy fetches.")
     window: int = Field(2000, ge=10, description="Deliveries a worker holds in memory at most.")
     connect_timeout: Duration = Field(timedelta(seconds=30), description="Time for a TCP connection.")
     time_scale: float = Field(1.0, gt=0, le=1, description="Factor on all SMTP phase time-outs; below 1 only in tests.")
@@ -253,10 +317,11 @@ class DeliverySettings(Section):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
-
-def _refuse_twice(names: Sequence[str]) -> None:
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"named more than once: {', '.join(sorted(twice))}")
+    @field_validator("route", "tls")
+    @classmethod
+    def _each_domain_once(cls, value: tuple[DeliveryRoute | DeliveryTls, ...]) -> object:
+        _refuse_twice([entry.domain for entry in value])
+        return value
 
 
 class SigningDomain(Section):

@@ -19,6 +19,8 @@ class Capabilities:
     dsn: bool = False
     takes_size: bool = False
     size: int | None = None
+    auth: frozenset[str] = frozenset()
+    """SASL mechanisms in upper case (RFC 4954 §3)."""
 
 
 NO_CAPABILITIES: Final = Capabilities()
@@ -37,5 +39,6 @@ def parse_capabilities(reply: Reply) -> Capabilities:
         smtputf8="SMTPUTF8" in offered,
         dsn="DSN" in offered,
         takes_size="SIZE" in offered,
+        auth=frozenset(word.upper() for word in offered.get("AUTH", ())),
         size=size or None,  # "SIZE" and "SIZE 0" set no limit (RFC 1870 §4)
     )

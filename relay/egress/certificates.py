@@ -1,4 +1,4 @@
-"""TLS of outbound sessions: the context, and an honest word on whether the certificate verified.
+"""TLS of outbound sessions: the context, and an honest word on whether the certificate verified by its authority.
 
 Opportunistic TLS must finish its handshake with any certificate, so the context verifies nothing; the chain the
 host sent is judged afterwards, against the system's trust anchors and the exchanger's name, with the verifier of
@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import ssl
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 
+from relay.egress.chain import public_key_of
 from relay.errors import ConfigurationError
 from relay.policy.addresses import parse_ip
+from relay.policy.dane import Link, names_leaf, trust_anchors
+from relay.policy.tls import Fault, HostDemand, TlsResult
 
 _USUAL_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -30,7 +33,6 @@ _USUAL_FILES: Final = (
     "/etc/ssl/ca-bundle.pem",
 )
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
-_DER = 2  # ENCODING_DER of the private _ssl module
 
 
 def client_context() -> ssl.SSLContext:
@@ -69,40 +71,72 @@ class TrustAnchors:
             anchors |= own
         return cls(anchors)
 
-    def judge(self, session: ssl.SSLObject, name: str, now: datetime) -> str:
-        """Why the host's certificate does not verify for `name` at `now`; empty when it does (E09)."""
-        chain = _chain(session)
+    def judge(self, chain: Sequence[bytes], name: str, now: datetime) -> Fault | None:
+        """Why certificates (DER, the host's own first) do not verify for `name` at `now`; None when they do (E09)."""
         if not chain:
-            return "no certificate"
+            return Fault("no certificate", TlsResult.NOT_TRUSTED)
+        try:
+            leaf, *others = (x509.load_der_x509_certificate(der) for der in chain)
+            trouble = self._trouble(leaf, others, name, now)
+            return Fault(trouble, _kind(leaf, name, now)) if trouble else None
+        except (ValueError, x509.DuplicateExtension, CryptographyDeprecationWarning):
+            return Fault("the certificate or the name cannot be judged", TlsResult.NOT_TRUSTED)
+
+    def _trouble(self, leaf: x509.Certificate, others: list[x509.Certificate], name: str, now: datetime) -> str:
         if self._store is None:
             return "no trust anchors"
+        subject = x509.IPAddress(ip_address(name)) if parse_ip(name) else x509.DNSName(name)
+        policy = (
+            verification.PolicyBuilder()
+            .store(self._store)
+            .time(now)
+            .extension_policies(ca_policy=self._ca_policy, ee_policy=self._leaf_policy)
+        )
         try:
-            subject = x509.IPAddress(ip_address(name)) if parse_ip(name) else x509.DNSName(name)
-            policy = (
-                verification.PolicyBuilder()
-                .store(self._store)
-                .time(now)
-                .extension_policies(ca_policy=self._ca_policy, ee_policy=self._leaf_policy)
-            )
-            leaf, *others = (x509.load_der_x509_certificate(der) for der in chain)
             policy.build_server_verifier(subject).verify(leaf, others)
         except verification.VerificationError as error:
             return str(error).removeprefix("validation failed: ")[:200]
-        except ValueError:
-            return "the certificate or the name cannot be judged"
         return ""
 
 
-def _chain(session: ssl.SSLObject) -> list[bytes]:
-    """The certificates the host sent, its own first, as DER. Public only from Python 3.13 on."""
-    public: Any = getattr(session, "get_unverified_chain", None)
-    if public is not None:
-        return list(public())
-    private: Any = getattr(getattr(session, "_sslobj", None), "get_unverified_chain", None)
-    if private is not None:
-        return [bytes(certificate.public_bytes(_DER)) for certificate in private() or ()]
-    leaf = session.getpeercert(binary_form=True)
-    return [leaf] if leaf else []
+def judge_dane(chain: Sequence[bytes], demand: HostDemand, now: datetime) -> Fault | None:
+    """Why no TLSA record of the demand vouches for the certificates; None when one does (RFC 7672 §3).
+
+    Usage 3 names the host's key, and neither names nor dates count (H07). Usage 2 names an authority: then the
+    chain must lead to it, and one of the demand's names and the dates must be right (H08).
+    """
+    links = [Link(der, public_key_of(der)) for der in chain]
+    if links and names_leaf(demand.tlsa, links[0]):
+        return None
+    anchors = [c for der in trust_anchors(demand.tlsa, links) if (c := _loaded(der)) is not None]
+    if not anchors:
+        return Fault("no TLSA record names the certificate", TlsResult.VALIDATION_FAILURE)
+    named = TrustAnchors(anchors)
+    fault: Fault | None = None
+    for name in demand.names:
+        fault = named.judge(chain, name, now)
+        if fault is None:
+            return None
+    return fault or Fault("no name to compare the certificate with", TlsResult.VALIDATION_FAILURE)
+
+
+def _kind(leaf: x509.Certificate, name: str, now: datetime) -> TlsResult:
+    """What is wrong with a certificate that did not verify, in the words of reports."""
+    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+        return TlsResult.EXPIRED
+    return TlsResult.NOT_TRUSTED if _bears(leaf, name) else TlsResult.HOST_MISMATCH
+
+
+def _bears(leaf: x509.Certificate, name: str) -> bool:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    wanted = name.lower()
+    dns = [one.lower() for one in names.get_values_for_type(x509.DNSName)]
+    if wanted in dns or f"*.{wanted.partition('.')[2]}" in dns:
+        return True
+    return wanted in map(str, names.get_values_for_type(x509.IPAddress))
 
 
 def _system_files() -> Iterator[Path]:
@@ -124,9 +158,17 @@ def _certificates(pem: bytes) -> Iterator[x509.Certificate]:
 
 def _certificate(pem: bytes) -> x509.Certificate | None:
     """One certificate; None for what RFC 5280 does not allow (a system's bundle may hold such old anchors)."""
+    return _read(x509.load_pem_x509_certificate, pem)
+
+
+def _loaded(der: bytes) -> x509.Certificate | None:
+    return _read(x509.load_der_x509_certificate, der)
+
+
+def _read(load: Callable[[bytes], x509.Certificate], octets: bytes) -> x509.Certificate | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", CryptographyDeprecationWarning)
         try:
-            return x509.load_pem_x509_certificate(pem)
+            return load(octets)
         except (ValueError, CryptographyDeprecationWarning):
             return None

@@ -49,6 +49,11 @@ class Session(Protocol):
         ...
 
     @property
+    def candidate(self) -> Candidate:
+        """What it was opened for: it may carry mail only for plans that hold this very candidate."""
+        ...
+
+    @property
     def tls(self) -> TlsFacts | None:
         """What the session's TLS is; None in clear."""
         ...

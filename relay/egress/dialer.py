@@ -9,6 +9,7 @@ demanded, its failure defers.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -21,14 +22,16 @@ from relay.egress import outcomes
 from relay.egress.certificates import TrustAnchors
 from relay.egress.contract import Session
 from relay.egress.dialogue import Dialogue
-from relay.egress.opening import Opened, Opening, TlsFailure, TlsMeans
+from relay.egress.facts import facts_in_clear
+from relay.egress.opening import Opened, Opening, Terms, TlsFailure, TlsMeans
 from relay.egress.protocol import PipelinedProtocol
+from relay.egress.reach import ReachMemory
 from relay.egress.session import SmtpSession
 from relay.egress.timeouts import Timeouts
 from relay.log import Log
-from relay.policy.outcome import Host, Outcome, TlsFacts
+from relay.policy.outcome import Host, Outcome
 from relay.policy.route import Candidate, Source
-from relay.policy.tls import TlsDemand
+from relay.policy.tls import Fault, HostDemand, TlsDemand, over_floor
 from relay.smtp.transcript import Transcript
 
 REMEMBER_FAILED_TLS: Final = 600.0
@@ -38,11 +41,14 @@ MAX_REMEMBERED: Final = 10_000
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 """Linux: choose the port at connect, when the destination is known, so one source has 28,000 ports a host."""
 
+_SILENCE: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT})
+"""Errors of connecting that say that nobody is there, or no way."""
+
 _log = Log("egress")
 
 
 class SmtpDialer:
-    """Opens sessions; one a worker. `demand` is how much TLS each must have."""
+    """Opens sessions; one a worker. Each candidate says how much TLS its session must have."""
 
     def __init__(
         self,
@@ -51,31 +57,37 @@ class SmtpDialer:
         anchors: TrustAnchors,
         timeouts: Timeouts,
         clock: Clock,
-        demand: TlsDemand = TlsDemand.MAY,
+        reach: ReachMemory | None = None,
     ) -> None:
-        self._means = TlsMeans(tls_context, anchors, demand)
+        self._means = TlsMeans(tls_context, anchors)
         self._timeouts = timeouts
         self._clock = clock
-        self._failed_tls: OrderedDict[Candidate, tuple[float, str]] = OrderedDict()
+        self._reach = reach or ReachMemory(clock)
+        self._failed_tls: OrderedDict[tuple[str, str, int], tuple[float, Fault]] = OrderedDict()
 
     async def dial(self, candidate: Candidate, source: Source, transcript: Transcript) -> Session | Outcome:
         """A session ready for MAIL, or an outcome of scope HOST or SOURCE."""
-        demand = self._means.demand
-        known = "" if demand.requires else self._known_failure(candidate)
-        opened = await self._open(candidate, source, transcript, known, upgrade=demand.wants and not known)
+        demand = candidate.tls
+        if candidate.login is not None:
+            demand = over_floor(demand, TlsDemand.ENCRYPT)
+        requires = demand.level.requires
+        terms = Terms(demand, candidate.login, None if requires else self._known_failure(candidate, demand))
+        opened = await self._open(candidate, source, transcript, terms)
         if not isinstance(opened, TlsFailure):
             return opened
         host = Host(candidate.exchanger, candidate.address)
-        if demand.requires:
-            return outcomes.tls_refused(f"TLS is required and failed: {opened.reason}", opened.phase, host, None)
-        self._remember(candidate, opened.reason)
-        _log.warning("tls-failed", host=candidate.exchanger, address=candidate.address, reason=opened.reason)
-        again = await self._open(candidate, source, transcript, opened.reason, upgrade=False)
+        fault = opened.fault
+        _log.warning("tls-failed", host=candidate.exchanger, address=candidate.address, reason=fault.words)
+        if requires:
+            facts = facts_in_clear(demand, fault)
+            return outcomes.tls_refused(f"TLS is required and failed: {facts.error}", opened.phase, host, facts)
+        self._remember(candidate, fault)
+        again = await self._open(candidate, source, transcript, replace(terms, missed=fault))
         assert not isinstance(again, TlsFailure), "no upgrade was asked for"  # noqa: S101 - narrows the type
         return again
 
     async def _open(
-        self, candidate: Candidate, source: Source, transcript: Transcript, missed: str, *, upgrade: bool
+        self, candidate: Candidate, source: Source, transcript: Transcript, terms: Terms
     ) -> Session | TlsFailure | Outcome:
         host = Host(candidate.exchanger, candidate.address)
         line = await self._connect(candidate, source, host, transcript)
@@ -84,20 +96,16 @@ class SmtpDialer:
         dialogue = Dialogue(line, transcript, self._clock)
         opening = Opening(dialogue, host, source.ehlo, self._timeouts, self._clock)
         try:
-            opened = await opening.run(self._means, upgrade=upgrade)
+            opened = await opening.run(self._means, terms)
         except BaseException:
             line.abort()
             raise
-        facts = TlsFacts("", "", verified=False, demand=self._means.demand.value, error=missed) if missed else None
         match opened:
             case Opened():
-                return SmtpSession(line, host, opened, self._timeouts, self._clock, facts)
-            case TlsFailure():
+                return SmtpSession(line, candidate, opened, self._timeouts, self._clock)
+            case TlsFailure() | Outcome():
                 self._farewell(line)
                 return opened
-            case Outcome():
-                self._farewell(line)
-                return opened if opened.tls or facts is None else replace(opened, tls=facts)
 
     async def _connect(
         self, candidate: Candidate, source: Source, host: Host, transcript: Transcript
@@ -117,9 +125,12 @@ class SmtpDialer:
                 connection.close()
                 raise
         except OSError as error:  # a time-out is one too
+            if isinstance(error, TimeoutError) or error.errno in _SILENCE:
+                self._reach.silent(candidate.address)
             outcome = outcomes.not_connected(error, host, binding=binding)
             transcript.add(self._clock.monotonic(), "net", f"{candidate.address}: {outcome.reply.text}")
             return outcome
+        self._reach.answered(candidate.address)
         transcript.add(self._clock.monotonic(), "net", f"connected to {candidate.exchanger} [{candidate.address}]")
         return line
 
@@ -129,15 +140,20 @@ class SmtpDialer:
             line.send(b"QUIT\r\n", 1)
         line.close()
 
-    def _known_failure(self, candidate: Candidate) -> str:
-        """Why TLS with this host failed lately, empty if it did not."""
-        until, reason = self._failed_tls.get(candidate, (0.0, ""))
-        return reason if until > self._clock.monotonic() else ""
+    def _known_failure(self, candidate: Candidate, demand: HostDemand) -> Fault | None:
+        """Why TLS with this host failed lately, None if it did not or nobody wants it."""
+        until, fault = self._failed_tls.get(_peer(candidate), (0.0, None))
+        return fault if demand.level.wants and until > self._clock.monotonic() else None
 
-    def _remember(self, candidate: Candidate, reason: str) -> None:
-        self._failed_tls[candidate] = (self._clock.monotonic() + REMEMBER_FAILED_TLS, reason)
+    def _remember(self, candidate: Candidate, fault: Fault) -> None:
+        self._failed_tls[_peer(candidate)] = (self._clock.monotonic() + REMEMBER_FAILED_TLS, fault)
         if len(self._failed_tls) > MAX_REMEMBERED:
             self._failed_tls.popitem(last=False)
+
+
+def _peer(candidate: Candidate) -> tuple[str, str, int]:
+    """What is remembered of a host: it is the same one whatever is demanded of it."""
+    return candidate.exchanger, candidate.address, candidate.port
 
 
 def _bound_socket(address: str, source: str) -> socket.socket:

@@ -7,6 +7,8 @@ and that transcripts and kept replies hold no recipient's address.
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiosmtplib import SMTPException
 
 from relay.clock import Clock
@@ -16,6 +18,8 @@ from relay.egress.protocol import PipelinedProtocol, ReplySyntaxError
 from relay.policy.outcome import Phase
 from relay.smtp.reply import Reply
 from relay.smtp.transcript import Transcript
+
+_CONTINUE: Final = {Phase.DATA: 354, Phase.AUTH: 334}
 
 
 class Dialogue:
@@ -46,7 +50,10 @@ class Dialogue:
             raise SessionBrokenError(phase, error) from None
 
     async def hear(self, phase: Phase, timeout: float) -> Reply:
-        """The next reply: 2xx, 4xx or 5xx, to DATA also 354. Raises SessionBrokenError for all else, and for 421."""
+        """The next reply: 2xx, 4xx or 5xx, to DATA 354 and to AUTH 334 too.
+
+        Raises SessionBrokenError for all else, and for 421.
+        """
         try:
             reply = await self.line.read_reply(timeout)
         except (SMTPException, OSError) as error:
@@ -57,7 +64,7 @@ class Dialogue:
         if reply.code == 421:
             self.line.close()
             raise SessionBrokenError(phase, reply=reply)
-        if 300 <= reply.code < 400 and not (phase is Phase.DATA and reply.code == 354):
+        if 300 <= reply.code < 400 and reply.code != _CONTINUE.get(phase):
             self.line.abort()
             raise SessionBrokenError(phase, ReplySyntaxError(f"{reply.code} answers no such command"))
         return reply

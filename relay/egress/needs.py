@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from relay.egress.capabilities import Capabilities
 from relay.egress.contract import Transaction
 from relay.mail.address import Address
+
+_TLS_REQUIRED: Final = re.compile(rb"\r\nTLS-Required[ \t]*:", re.IGNORECASE)
+_HEADER_ROOM: Final = 1 << 20
+"""Octets of content that are searched for the end of the header."""
+_NO: Final = re.compile(rb"\r\nTLS-Required[ \t]*:[ \t]*No[ \t]*\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,17 @@ def needs_of(transaction: Transaction) -> Needs:
         # A submitter's SMTPUTF8 may speak of headers inside parts, which only it knows of.
         utf8 = transaction.smtputf8 or not _header_is_ascii(transaction.content)
     return Needs(eightbit, utf8)
+
+
+def waives_policies(pieces: Sequence[bytes]) -> bool:
+    """Whether the header says `TLS-Required: No`, once (RFC 8689 §5): the sender prefers delivery to TLS (K02)."""
+    head = b""
+    for piece in pieces:
+        head += piece[:_HEADER_ROOM]
+        if b"\r\n\r\n" in head or len(head) > _HEADER_ROOM:
+            break
+    header = b"\r\n" + head.partition(b"\r\n\r\n")[0] + b"\r\n"
+    return len(_TLS_REQUIRED.findall(header)) == 1 and bool(_NO.search(header))
 
 
 def _header_is_ascii(pieces: Sequence[bytes]) -> bool:

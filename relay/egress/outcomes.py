@@ -23,6 +23,7 @@ _REACH: Final = {
     Phase.EHLO: Scope.HOST,
     Phase.STARTTLS: Scope.HOST,
     Phase.TLS: Scope.HOST,
+    Phase.AUTH: Scope.HOST,
     Phase.MAIL: Scope.MESSAGE,
     Phase.RCPT: Scope.RECIPIENT,
     Phase.DATA: Scope.MESSAGE,
@@ -96,6 +97,17 @@ def tls_refused(reason: str, phase: Phase, host: Host, tls: TlsFacts | None) -> 
     """TLS was demanded and not had, or not as demanded: the policy's failure defers (E06)."""
     words = reply(451, "4.7.10", reason)
     return Outcome(Result.TEMPORARY, Scope.HOST, phase, DecidedBy.RELAY, words, host, tls)
+
+
+def no_login(host: Host, tls: TlsFacts | None) -> Outcome:
+    """The next hop offers no way of AUTH that we speak."""
+    words = reply(451, "4.7.0", "the host offers neither AUTH PLAIN nor AUTH LOGIN")
+    return Outcome(Result.TEMPORARY, Scope.HOST, Phase.AUTH, DecidedBy.RELAY, words, host, tls)
+
+
+def login_refused(answer: Reply, host: Host, tls: TlsFacts | None) -> Outcome:
+    """AUTH was not answered 235: our login is at fault, never the mail, which waits for a better one."""
+    return Outcome(Result.TEMPORARY, Scope.HOST, Phase.AUTH, DecidedBy.REMOTE, answer, host, tls)
 
 
 def handshake_reason(error: Exception) -> str:

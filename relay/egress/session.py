@@ -21,28 +21,28 @@ from relay.egress.protocol import PipelinedProtocol
 from relay.egress.timeouts import Timeouts
 from relay.egress.transaction import Peer, TransactionRun
 from relay.policy.outcome import Host, Outcome, Phase, TlsFacts
+from relay.policy.route import Candidate
 from relay.smtp.transcript import Transcript
 
 
 class SmtpSession:
-    """One connection after EHLO (and STARTTLS). `missed_tls` says why a session in clear is not encrypted."""
+    """One connection after EHLO (and STARTTLS, and AUTH), opened for `candidate`."""
 
     def __init__(
         self,
         line: PipelinedProtocol,
-        host: Host,
+        candidate: Candidate,
         opened: Opened,
         timeouts: Timeouts,
         clock: Clock,
-        missed_tls: TlsFacts | None = None,
     ) -> None:
         self._line = line
-        self._host = host
+        self._candidate = candidate
+        self._host = Host(candidate.exchanger, candidate.address)
         self._opened = opened
         self._timeouts = timeouts
         self._clock = clock
-        self._tls_told = opened.tls or missed_tls
-        self._peer = Peer(host, opened.capabilities, self._tls_told, timeouts)
+        self._peer = Peer(self._host, opened.capabilities, opened.tls, timeouts)
         self._dirty = False
         self._open = True
         self._transactions = 0
@@ -53,8 +53,12 @@ class SmtpSession:
         return self._host
 
     @property
+    def candidate(self) -> Candidate:
+        return self._candidate
+
+    @property
     def tls(self) -> TlsFacts | None:
-        return self._opened.tls
+        return self._opened.tls if self._opened.tls.protocol else None
 
     @property
     def usable(self) -> bool:
@@ -70,12 +74,12 @@ class SmtpSession:
         if not self.usable:
             if self._transactions:
                 raise StaleSessionError
-            return (outcomes.broken(SessionBrokenError(Phase.MAIL), self._host, self._tls_told, sent=False),) * count
+            return (outcomes.broken(SessionBrokenError(Phase.MAIL), self._host, self._opened.tls, sent=False),) * count
         offered = self._opened.capabilities
         needs = needs_of(transaction)
         missing = lack(transaction, needs, offered)
         if missing is not None:
-            outcome = outcomes.unfit(missing.code, missing.status, missing.text, self._host, self._tls_told)
+            outcome = outcomes.unfit(missing.code, missing.status, missing.text, self._host, self._opened.tls)
             return (outcome,) * count
         mask = RecipientMask([recipient.address for recipient in transaction.recipients])
         dialogue = Dialogue(self._line, transcript, self._clock, mask)

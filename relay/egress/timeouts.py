@@ -17,6 +17,7 @@ class Timeouts:
     ehlo: float = 300.0
     starttls: float = 120.0
     handshake: float = 60.0
+    auth: float = 120.0
     mail: float = 300.0
     rcpt: float = 300.0
     data: float = 120.0

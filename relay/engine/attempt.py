@@ -14,6 +14,7 @@ from typing import Final
 from relay import metrics
 from relay.clock import Clock
 from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
+from relay.egress.needs import waives_policies
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.route import Candidate, Plan, Source
 from relay.smtp.reply import reply
@@ -76,9 +77,20 @@ class Attempter:
         self, transaction: Transaction, plan: Plan, session: Session | None, transcript: Transcript
     ) -> tuple[tuple[Outcome, ...], Session | None]:
         outcomes: tuple[Outcome, ...] = ()
+        waived = bool(plan.relaxed) and waives_policies(transaction.content)
+        candidates = plan.relaxed if waived else plan.candidates
+        if session is not None and session.candidate not in candidates:
+            # It was opened for another domain of the site, whose TLS demand is another.
+            await session.quit()
+            session = None
         if session is not None:
             outcomes, session = await self._send(transaction, session, transcript)
-        for candidate in plan.candidates:
+        elif not waived:
+            for note in plan.notes:
+                transcript.add(self._clock.monotonic(), "net", note)
+            if not candidates and plan.refusal is not None:
+                return (plan.refusal,) * len(transaction.recipients), None
+        for candidate in candidates:
             if outcomes and not _may_try_next(outcomes):
                 break
             outcomes, session = await self._try(transaction, candidate, transcript)

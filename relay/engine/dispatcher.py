@@ -78,6 +78,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
         self._contents_held: dict[tuple[int, int], int] = {}
+        self._plan_of: dict[tuple[int, int], Plan] = {}
         self._octets = 0
         self._draining = False
 
@@ -198,6 +199,8 @@ class Dispatcher:
         if line is None:
             line = self._lines[plan.site] = SiteLine(plan.site, self._options.sessions_per_site)
         line.plan = plan
+        # Domains of one site share its sessions and limits, not each other's TLS demands.
+        self._plan_of[parcel.seq, parcel.duties[0].n] = plan
         if self._rests(line, parcel):
             return
         if line.join(parcel):
@@ -266,7 +269,7 @@ class Dispatcher:
             if session is not None and session.usable:
                 return session
             return None
-        plan = line.plan
+        plan = self._plan_of.get((parcel.seq, parcel.duties[0].n), line.plan)
         if plan is None:
             raise RuntimeError(f"the line of {line.site} has no plan")
         result = await self._attempter.attempt(parcel, content, plan, session)
@@ -308,3 +311,4 @@ class Dispatcher:
 
     def _forget_octets(self, parcel: Parcel) -> None:
         self._octets -= self._contents_held.pop((parcel.seq, parcel.duties[0].n), 0)
+        self._plan_of.pop((parcel.seq, parcel.duties[0].n), None)

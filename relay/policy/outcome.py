@@ -74,7 +74,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """What a session's TLS was: protocol ("TLSv1.3"), cipher, whether the certificate verified, what was demanded."""
+    """What was demanded of a host's TLS and what was had: protocol ("TLSv1.3", "" in clear), cipher, verified or not.
+
+    The rest is what TLS reports count (RFC 8460 §4): which policy spoke, whose it is, and what went wrong.
+    """
 
     protocol: str
     cipher: str
@@ -82,6 +85,14 @@ class TlsFacts:
     demand: str = "may"
     error: str = ""
     """Why TLS was not had or the certificate did not verify; empty when all was well."""
+    policy: str = "no-policy-found"
+    """"tlsa", "sts" or "no-policy-found"."""
+    domain: str = ""
+    """The policy's domain; empty without a policy."""
+    testing: bool = False
+    """The policy was watched only: what fell short of it did not stop the mail."""
+    failure: str = ""
+    """What fell short, as a result type of RFC 8460 §4.3; empty when nothing did."""
 
 
 @dataclass(frozen=True, slots=True)

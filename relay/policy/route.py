@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
 
+from relay.policy import unroutable
 from relay.policy.addresses import is_public
-from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
-from relay.smtp.reply import Reply, reply
+from relay.policy.outcome import Outcome
+from relay.policy.tls import OPPORTUNISTIC, Fault, HostDemand
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """Who we are to a next hop that wants AUTH; the password is in no repr."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """One (exchanger, address) to try from one source. `exchanger` is an A-label name or the literal's text."""
+    """One (exchanger, address) to try from one source. `exchanger` is an A-label name or the literal's text.
+
+    A session serves exactly the candidate it was opened for, TLS demand and login included.
+    """
 
     exchanger: str
     address: str
     port: int
+    tls: HostDemand = OPPORTUNISTIC
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,12 @@ class Plan:
 
     site: str
     candidates: tuple[Candidate, ...]
+    relaxed: tuple[Candidate, ...] = ()
+    """The candidates of a message that waives its domain's TLS policies (RFC 8689 §4.2.2); empty without policies."""
+    refusal: Outcome | None = None
+    """Why there are no candidates, where only `relaxed` has any."""
+    notes: tuple[str, ...] = ()
+    """Hosts that were left out and why, as lines for the transcript."""
 
 
 MAX_HOSTS: Final = 10
@@ -80,6 +100,9 @@ class ResolvedHost:
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
     uncertain: bool = False
+    demand: HostDemand = OPPORTUNISTIC
+    refusal: Fault | None = None
+    """Why its domain's policy does not let us use this host now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +110,8 @@ class RouteRules:
     """What the operator says of routes.
 
     `own_names` and `own_addresses` are the node's own: its name, EHLO names and source addresses, never all of
-    127.0.0.0/8. `families` are the IP versions this machine can send over.
+    127.0.0.0/8. `families` are the IP versions this machine can send over; `late` says of an address that it did
+    not answer lately, so that it comes after a host's others (B07). `literals`: address literals are routed (B09).
     """
 
     port: int = 25
@@ -95,6 +119,25 @@ class RouteRules:
     own_names: frozenset[str] = frozenset()
     own_addresses: frozenset[str] = frozenset()
     families: frozenset[int] = frozenset({4, 6})
+    late: Callable[[str], bool] = lambda _: False
+    literals: bool = True
+    login: Login | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The candidates, and what else a `Plan` says beside its site."""
+
+    candidates: tuple[Candidate, ...]
+    relaxed: tuple[Candidate, ...] = ()
+    refusal: Outcome | None = None
+    notes: tuple[str, ...] = ()
+
+    def plan(self, site: str, *, waivers: bool) -> Plan | Outcome:
+        """The plan of `site`; `waivers`: a message may waive its domain's policies (K02)."""
+        if self.refusal is not None and not waivers:
+            return self.refusal
+        return Plan(site, self.candidates, self.relaxed if waivers else (), self.refusal, self.notes)
 
 
 def parse_mx(records: Iterable[str]) -> tuple[Exchanger, ...]:
@@ -134,26 +177,60 @@ def _is_own(host: ResolvedHost, rules: RouteRules) -> bool:
     return not rules.own_addresses.isdisjoint(host.ipv4) or not rules.own_addresses.isdisjoint(host.ipv6)
 
 
-def choose(hosts: Sequence[ResolvedHost], rules: RouteRules, uniform: Uniform) -> tuple[Candidate, ...] | Outcome:
+def choose(hosts: Sequence[ResolvedHost], rules: RouteRules, uniform: Uniform) -> Choice | Outcome:
     """The candidates among `hosts` (in order of preference), or the outcome when none can be tried.
 
     An exchanger that exists without addresses, or does not exist, is skipped; the domain's own address never
-    stands in for it (B03).
+    stands in for it (B03). One that the domain's policy refuses is skipped too, and never bounces (H02, I06).
     """
     allowed = before_own(hosts, rules)
     if hosts and not allowed:
-        return loop()
-    candidates: list[Candidate] = []
-    for host in allowed:
-        addresses = _mixed(_passing(host.ipv6, 6, rules), _passing(host.ipv4, 4, rules), uniform)
-        candidates += (Candidate(host.exchanger.name, a, rules.port) for a in addresses[:MAX_HOST_ADDRESSES])
-    if candidates:
-        return tuple(candidates[:MAX_ADDRESSES])
+        return unroutable.loop()
+    reachable = [(host, addresses) for host in allowed if (addresses := _addresses(host, rules, uniform))]
+    good = [pair for pair in reachable if pair[0].refusal is None]
+    refused = [host for host in allowed if host.refusal is not None]
+    if reachable:
+        return Choice(
+            _candidates(good, rules),
+            _candidates(reachable, rules, relaxed=True) if _has_policy(allowed) else (),
+            None if good else _refusal(refused),
+            tuple(f"{h.exchanger.name}: left out: {h.refusal.words}" for h in refused if h.refusal is not None),
+        )
     if any(host.uncertain for host in allowed):
-        return dns_unavailable()
+        return unroutable.dns_unavailable()
     if any(host.ipv4 or host.ipv6 for host in allowed):
-        return no_reachable_address()
-    return no_host()
+        return unroutable.no_reachable_address()
+    return unroutable.no_host()
+
+
+def _refusal(refused: Sequence[ResolvedHost]) -> Outcome | None:
+    first = refused[0]
+    return unroutable.refused_by_policy(first.exchanger.name, first.demand, first.refusal) if first.refusal else None
+
+
+def _addresses(host: ResolvedHost, rules: RouteRules, uniform: Uniform) -> list[str]:
+    mixed = _mixed(_passing(host.ipv6, 6, rules), _passing(host.ipv4, 4, rules), uniform)
+    return sorted(mixed, key=rules.late)[:MAX_HOST_ADDRESSES]
+
+
+def _has_policy(hosts: Sequence[ResolvedHost]) -> bool:
+    return any(host.refusal is not None or host.demand.relaxed() != host.demand for host in hosts)
+
+
+def _candidates(
+    pairs: Sequence[tuple[ResolvedHost, list[str]]], rules: RouteRules, *, relaxed: bool = False
+) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(
+            host.exchanger.name,
+            address,
+            rules.port,
+            host.demand.relaxed() if relaxed else host.demand,
+            rules.login,
+        )
+        for host, addresses in pairs
+        for address in addresses
+    )[:MAX_ADDRESSES]
 
 
 def _passing(addresses: tuple[str, ...], family: int, rules: RouteRules) -> list[str]:
@@ -168,14 +245,16 @@ def _mixed(first: list[str], second: list[str], uniform: Uniform) -> list[str]:
     return [a for pair in zip_longest(*columns) for a in pair if a is not None]
 
 
-def literal_candidate(domain: str, rules: RouteRules) -> Candidate | Outcome:
+def literal_candidate(domain: str, rules: RouteRules, tls: HostDemand = OPPORTUNISTIC) -> Candidate | Outcome:
     """Where `[192.0.2.1]` or `[IPv6:2001:db8::1]` leads (B09): the address itself, without any look-up."""
+    if not rules.literals:
+        return unroutable.literal_refused()
     address = domain[1:-1].removeprefix("IPv6:")
     if address in rules.own_addresses:
-        return loop()
+        return unroutable.loop()
     if not rules.allow_private and not is_public(address):
-        return _failure(Result.PERMANENT, DecidedBy.RELAY, reply(550, "5.1.2", "the address is not a public one"))
-    return Candidate(domain, address, rules.port)
+        return unroutable.literal_not_public()
+    return Candidate(domain, address, rules.port, tls)
 
 
 def site_name(domain: str, exchangers: Sequence[Exchanger]) -> str:
@@ -193,46 +272,3 @@ def site_name(domain: str, exchangers: Sequence[Exchanger]) -> str:
         return joined
     digest = hashlib.sha256(joined.encode()).hexdigest()[:8]
     return f"{names[0]}+{len(names) - 1}~{digest}"
-
-
-def no_such_domain() -> Outcome:
-    """NXDOMAIN at the domain itself: nobody can ever be reached there (B04)."""
-    return _failure(Result.PERMANENT, DecidedBy.DNS, reply(550, "5.1.2", "the domain does not exist"))
-
-
-def null_mx() -> Outcome:
-    """The domain publishes that it takes no mail (RFC 7505 §4.1, B10)."""
-    return _failure(Result.PERMANENT, DecidedBy.DNS, reply(556, "5.1.10", "the domain accepts no mail (null MX)"))
-
-
-def dns_unavailable() -> Outcome:
-    """SERVFAIL, a bogus answer or none at all: nothing is known, so nothing is decided (B04)."""
-    return _failure(Result.TEMPORARY, DecidedBy.DNS, reply(451, "4.4.3", "the DNS gave no answer for the domain"))
-
-
-def no_host() -> Outcome:
-    """The DNS says for certain that no exchanger has an address: an error (RFC 5321 §5.1, B03).
-
-    Permanent, as with Postfix and Exim: the writer learns today that the domain takes no mail, not in five days.
-    """
-    return _failure(Result.PERMANENT, DecidedBy.DNS, reply(550, "5.4.4", "no mail host of the domain has an address"))
-
-
-def no_reachable_address() -> Outcome:
-    """Every address was dropped: private ones, or a family this machine cannot send over (B19).
-
-    Temporary: the records may be right where others stand (a split view, a captive resolver) or the fault ours,
-    and a later look costs nothing. Expiry ends it.
-    """
-    words = "no mail host of the domain has an address that may be used"
-    return _failure(Result.TEMPORARY, DecidedBy.RELAY, reply(451, "4.4.4", words))
-
-
-def loop() -> Outcome:
-    """We are the domain's best exchanger ourselves, and nobody better is left (RFC 5321 §5.1, B06)."""
-    return _failure(Result.PERMANENT, DecidedBy.RELAY, reply(554, "5.4.6", "mail for the domain loops back to us"))
-
-
-def _failure(result: Result, decided_by: DecidedBy, words: Reply) -> Outcome:
-    """Scope SITE: what the DNS says of a domain holds for every recipient there, and for no one host."""
-    return Outcome(result, Scope.SITE, Phase.ROUTE, decided_by, words)

@@ -31,6 +31,13 @@ class DnsAnswer:
     records: tuple[str, ...]
     failure: DnsFailure | None = None
     authentic: bool = False
+    canonical: str = ""
+    """The name at which the records stand, where CNAMEs led away from the one asked for; empty without CNAMEs."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing is known for now: look again later."""
+        return self.failure in {DnsFailure.SERVFAIL, DnsFailure.TIMEOUT}
 
 
 class Resolver(Protocol):

@@ -22,16 +22,17 @@ def record_text(record: dns.rdata.Rdata) -> str:
     """One record as text: MX "PREFERENCE NAME", TXT joined, TLSA "U S M HEX", names without their last dot."""
     match record:
         case dns.rdtypes.ANY.MX.MX():
-            return f"{record.preference} {_name(record.exchange)}"
+            return f"{record.preference} {name_text(record.exchange)}"
         case dns.rdtypes.ANY.TXT.TXT():
             return b"".join(record.strings).decode("utf-8", "replace")
         case dns.rdtypes.ANY.TLSA.TLSA():
             return f"{record.usage} {record.selector} {record.mtype} {record.cert.hex()}"
         case dns.rdtypes.ANY.CNAME.CNAME() | dns.rdtypes.ANY.PTR.PTR():
-            return _name(record.target)
+            return name_text(record.target)
         case _:
             return record.to_text()
 
 
-def _name(name: dns.name.Name) -> str:
+def name_text(name: dns.name.Name) -> str:
+    """A name in lower case without its last dot; "." for the root."""
     return "." if name == dns.name.root else name.to_text(omit_final_dot=True).lower()

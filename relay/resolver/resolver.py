@@ -27,7 +27,7 @@ from relay import metrics
 from relay.clock import Clock
 from relay.log import Log
 from relay.resolver.contract import DnsAnswer, DnsFailure
-from relay.resolver.records import record_texts
+from relay.resolver.records import name_text, record_texts
 
 MIN_TTL: Final = 5.0
 """Seconds an answer is kept at least, whatever its TTL says."""
@@ -150,7 +150,8 @@ class DnsResolver:
             if hops > MAX_CNAMES:
                 return DnsAnswer((), DnsFailure.SERVFAIL), FAILURE_TTL
             if chain.answer is not None:
-                return DnsAnswer(record_texts(chain.answer), None, authentic), max(ttl, MIN_TTL)
+                canonical = name_text(chain.canonical_name) if hops else ""
+                return DnsAnswer(record_texts(chain.answer), None, authentic, canonical), max(ttl, MIN_TTL)
             if response.rcode() == dns.rcode.NXDOMAIN:
                 return DnsAnswer((), DnsFailure.NXDOMAIN, authentic), _negative(ttl)
             if not chain.cnames:

@@ -65,7 +65,11 @@ def attempt_detail(attempt: AttemptRecord) -> dict[str, Any]:
             "cipher": tls.cipher,
             "verified": tls.verified,
             "demand": tls.demand,
+            "policy": tls.policy,
+            **({"domain": tls.domain} if tls.domain else {}),
+            **({"testing": True} if tls.testing else {}),
             **({"error": tls.error} if tls.error else {}),
+            **({"failure": tls.failure} if tls.failure else {}),
         }
     return detail
 

@@ -17,8 +17,8 @@ from relay.egress.timeouts import Timeouts
 from relay.mail.address import NULL_PATH, Address, parse_address
 from relay.mail.envelope import Recipient
 from relay.policy.outcome import Outcome
-from relay.policy.route import Candidate, Source
-from relay.policy.tls import TlsDemand
+from relay.policy.route import Candidate, Login, Source
+from relay.policy.tls import HostDemand, TlsDemand, operator_demand
 from relay.smtp.transcript import Exchange, Transcript
 from tests.support.scripted_smtp import ScriptedSmtp
 
@@ -43,7 +43,8 @@ class Dialing:
 
     far: ScriptedSmtp
     timeouts: Timeouts = PATIENT
-    demand: TlsDemand = TlsDemand.MAY
+    demand: TlsDemand | HostDemand = TlsDemand.MAY
+    login: Login | None = None
     authority: trustme.CA | None = None
     exchanger: str = "localhost"
     source: Source = SOURCE
@@ -55,14 +56,18 @@ class Dialing:
             anchors=anchors_of(self.authority),
             timeouts=self.timeouts,
             clock=CLOCK,
-            demand=self.demand,
         )
+
+    @property
+    def candidate(self) -> Candidate:
+        """Whom it dials, and on what terms."""
+        demand = self.demand if isinstance(self.demand, HostDemand) else operator_demand(self.demand)
+        return Candidate(self.exchanger, self.far.host, self.far.port, demand, self.login)
 
     async def dial(self) -> Session | Outcome:
         """A session or why there is none."""
-        candidate = Candidate(self.exchanger, self.far.host, self.far.port)
         transcript = Transcript(CLOCK.monotonic(), self.transcript)
-        return await self.dialer.dial(candidate, self.source, transcript)
+        return await self.dialer.dial(self.candidate, self.source, transcript)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from relay.egress.certificates import TrustAnchors, client_context
+from relay.egress.chain import chain_of
 from relay.egress.sources import families_of
 from relay.errors import ConfigurationError
 from relay.policy.route import Source
@@ -30,10 +31,10 @@ def judged(server: ssl.SSLContext, anchors: TrustAnchors, name: str, now: dateti
     thread = threading.Thread(target=serve)
     thread.start()
     with client_context().wrap_socket(ours) as client:
-        verdict = anchors.judge(client, name, now)  # type: ignore[arg-type]
+        fault = anchors.judge(chain_of(client), name, now)  # type: ignore[arg-type]
         client.send(b".")
     thread.join()
-    return verdict
+    return fault.words if fault else ""
 
 
 def context(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:

@@ -115,7 +115,7 @@ def test_a_family_never_fills_the_cap() -> None:  # B07
     )
     chosen = route.choose([host], RouteRules(), random.Random(1).random)
     assert not isinstance(chosen, Outcome)
-    assert [":" in candidate.address for candidate in chosen] == [True, False, True, False, True]
+    assert [":" in candidate.address for candidate in chosen.candidates] == [True, False, True, False, True]
 
 
 def test_an_own_host_ends_the_list_by_name_and_by_address() -> None:  # B06

@@ -33,6 +33,7 @@ async def planned(domain: str, zone: Zone, faults: Mapping[tuple[str, str], Faul
         "own_addresses": frozenset({"127.0.0.98"}),
         "smarthost": None,
         "entropy": SeededEntropy(1),
+        "literals": True,
         **rules,
     }
     async with DnsServer(HOSTS | zone, faults=faults) as server:
@@ -146,6 +147,7 @@ async def test_literals_are_taken_as_they_are() -> None:  # B09
     assert addresses(await planned("[8.8.4.4]", {}, allow_private=False)) == ["8.8.4.4"]
     assert status(await planned("[127.0.0.2]", {}, allow_private=False)) == (Result.PERMANENT, 550, "5.1.2")
     assert status(await planned("[127.0.0.98]", {})) == (Result.PERMANENT, 554, "5.4.6")
+    assert status(await planned("[8.8.4.4]", {}, literals=False)) == (Result.PERMANENT, 550, "5.1.2")
 
 
 async def test_a_smarthost_takes_everything() -> None:
