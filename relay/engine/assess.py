@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 
@@ -54,8 +55,14 @@ class Assessor:
         ]
         for outcome, settlement in zip(result.outcomes, settlements, strict=True):
             self._tell(parcel, outcome, settlement, now)
-        if any(settlement.state in (State.BOUNCED, State.EXPIRED) for settlement in settlements):
-            settlements = await self._with_notice(parcel, settlements)
+        if any(map(_failed, settlements)):
+            try:
+                settlements = await self._with_notice(parcel, settlements)
+            except asyncio.CancelledError:
+                # We are stopping: what was delivered stays so, and the next life tells of the failures.
+                for duty, settlement in zip(parcel.duties, settlements, strict=True):
+                    self._settler.add(_unused(duty) if _failed(settlement) else settlement)
+                raise
         for settlement in settlements:
             self._settler.add(settlement)
 
@@ -78,7 +85,7 @@ class Assessor:
 
     async def _with_notice(self, parcel: Parcel, settlements: list[Settlement]) -> list[Settlement]:
         """Attach the DSN about the failed recipients to the first of them: both are committed or neither."""
-        failed = [i for i, s in enumerate(settlements) if s.state in (State.BOUNCED, State.EXPIRED)]
+        failed = [i for i, settlement in enumerate(settlements) if _failed(settlement)]
         notice = await self._notices.about(parcel, [(parcel.duties[i], settlements[i]) for i in failed])
         if notice is not None:
             settlements[failed[0]] = replace(settlements[failed[0]], notice=notice)
@@ -102,10 +109,23 @@ class Assessor:
     def give_back(self, parcel: Parcel) -> None:
         """Return leases unused: the deliveries are due as they were."""
         for duty in parcel.duties:
-            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, duty.due))
+            self._settler.add(_unused(duty))
 
     def wait_for_site(self, parcel: Parcel, until: datetime) -> None:
-        """Move deliveries to when their site is tried again: a new due time, not an attempt."""
+        """Move deliveries to when their site is tried again: a new due time, not an attempt.
+
+        None waits past its expiry, so that whoever sent it hears of the failure in time.
+        """
         for duty in parcel.duties:
             jitter = self._schedule.waits[0] * (self._schedule.jitter * self._entropy.uniform())
-            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, until + jitter))
+            due = min(until + jitter, parcel.expires_at)
+            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, due))
+
+
+def _failed(settlement: Settlement) -> bool:
+    return settlement.state in (State.BOUNCED, State.EXPIRED)
+
+
+def _unused(duty: Duty) -> Settlement:
+    """The settlement that gives a lease back as it was."""
+    return Settlement(duty.seq, duty.n, State.WAITING, duty.due)

@@ -93,6 +93,8 @@ class Attempter:
         for candidate in candidates:
             if outcomes and not _may_try_next(outcomes):
                 break
+            if session is not None:
+                await session.quit()
             outcomes, session = await self._try(transaction, candidate, transcript)
         return outcomes, session
 

@@ -26,7 +26,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
-from relay.spool.contract import Incarnation, Parcel, Settlement, Spool
+from relay.spool.contract import Incarnation, NewMessage, Parcel, Settlement, Spool
 
 FLUSH_SECONDS: Final = 5.0
 """How long the last settlements may take when the engine stops."""
@@ -117,8 +117,8 @@ class Engine:
         await self._settler.stop()
         await self._lease.stop()
 
-    def _fast_lease(self, size: int) -> Incarnation | None:
-        if self._options.delivers and self._dispatcher.accepts(size) and self._lease.holds():
+    def _fast_lease(self, message: NewMessage) -> Incarnation | None:
+        if self._options.delivers and self._dispatcher.accepts(message) and self._lease.holds():
             return self._lease.incarnation
         return None
 

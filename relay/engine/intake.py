@@ -45,6 +45,8 @@ _log = Log("intake")
 _OFF_LOOP_OCTETS: Final = 64 * 1024
 """From this size on, a body is re-encoded in a thread: 17 MB of text would stop the loop for two seconds."""
 
+_MAX_UNSIGNED: Final = 1000
+
 FULL: Final = reply(452, "4.3.1", "no room for new mail just now; try again later")
 UNAVAILABLE: Final = reply(451, "4.3.0", "the spool cannot be written just now; try again later")
 BUSY: Final = reply(452, "4.3.1", "too much mail is being taken just now; try again later")
@@ -67,8 +69,8 @@ class MailIntake:
     """Implements `relay.engine.submission.Intake`.
 
     `submit` belongs in a task that a vanished client cannot cancel: after the commit it hands leased deliveries
-    over. `lease` tells to whom the fast path may lease now (None: the window is full); `hand_over` takes the parcels
-    that were leased.
+    over. `lease` tells to whom the fast path may lease a message now (None: it waits in the spool); `hand_over` takes
+    the parcels that were leased.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class MailIntake:
         *,
         clock: Clock,
         entropy: Entropy,
-        lease: Callable[[int], Incarnation | None],
+        lease: Callable[[NewMessage], Incarnation | None],
         hand_over: Callable[[Parcel], None],
     ) -> None:
         self._options = options
@@ -195,9 +197,8 @@ class MailIntake:
         )
 
     async def _sign(self, submission: Submission, message: NewMessage, author_domain: str) -> NewMessage:
-        if message.sign_as is None and author_domain not in self._unsigned_domains:
-            self._unsigned_domains.add(author_domain)
-            _log.warning("unsigned", domain=author_domain, remedy="add a [[signing.domain]] section")
+        if message.sign_as is None:
+            self._tell_unsigned(author_domain)
         if message.due > message.accepted_at:
             return message
         try:
@@ -208,8 +209,13 @@ class MailIntake:
             await self._alarms.start("dkim-key", error.domain, error.reason)
             held = dict.fromkeys(range(len(message.envelope.recipients)), State.HELD)
             return replace(message, initial=held, hold_reason=f"the DKIM key cannot be used: {error.reason}")
-        lease_to = self._lease(len(message.content))
-        return replace(message, prelude=prelude, lease_to=lease_to)
+        return replace(message, prelude=prelude, lease_to=self._lease(message))
+
+    def _tell_unsigned(self, domain: str) -> None:
+        """Warn once a domain; whoever may use any sender could otherwise fill log or memory."""
+        if domain not in self._unsigned_domains and len(self._unsigned_domains) < _MAX_UNSIGNED:
+            self._unsigned_domains.add(domain)
+            _log.warning("unsigned", domain=domain, remedy="add a [[signing.domain]] section")
 
     async def _commit(self, message: NewMessage) -> Accepted | Refusal:
         begun = self._clock.monotonic()

@@ -32,6 +32,7 @@ class Scheduler:
         self._clock = clock
         self._wake = asyncio.Event()
         self._starved = False
+        self._skipped: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -43,8 +44,8 @@ class Scheduler:
         self._wake.set()
 
     def room_came(self) -> None:
-        """The window has room again; matters only if work was left waiting for it."""
-        if self._starved:
+        """The window or a line has room again; matters only if work was left waiting for it."""
+        if self._starved or not self._skipped <= self._dispatcher.full_domains():
             self._wake.set()
 
     async def stop(self) -> None:
@@ -84,9 +85,8 @@ class Scheduler:
         now = self._clock.now()
         if due is None or due > now:
             return POLL if due is None else min(POLL, due - now)
-        limit = min(room, CLAIM_AT_ONCE)
-        parcels = await self._spool.claim(self._lease.incarnation, limit, self._dispatcher.full_domains())
+        self._skipped = self._dispatcher.full_domains()
+        parcels = await self._spool.claim(self._lease.incarnation, min(room, CLAIM_AT_ONCE), self._skipped)
         for parcel in parcels:
-            if parcel.duties:
-                self._dispatcher.take(parcel)
+            self._dispatcher.take(parcel)
         return timedelta() if parcels else POLL

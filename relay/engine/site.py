@@ -6,12 +6,31 @@ Pure bookkeeping: the dispatcher asks, this answers; all I/O happens there.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from datetime import datetime
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from relay.policy.outcome import Outcome
 from relay.policy.pace import Pace, starting_pace
 from relay.policy.route import Plan
 from relay.spool.contract import Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A parcel in line, with its own domain's plan: domains of one site may differ in what TLS they demand."""
+
+    parcel: Parcel
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """No host of the site could be reached; until then it is not tried."""
+
+    until: datetime
+    failure: Outcome
 
 
 class SiteLine:
@@ -19,65 +38,146 @@ class SiteLine:
 
     def __init__(self, site: str, limit: int) -> None:
         self.site = site
-        self.plan: Plan | None = None
         self.pace: Pace = starting_pace(limit)
-        self.suspended_until: datetime | None = None
-        self.failures = 0
-        self._parcels: deque[Parcel] = deque()
-        self._arrived = asyncio.Event()
+        self.rest: Rest | None = None
         self.sessions = 0
-        self.idle = 0
+        self._opening = 0
+        self._idle = 0
+        self._standing: deque[Standing] = deque()
+        self._domains: Counter[str] = Counter()
+        self._arrived = asyncio.Event()
+        self._closed = False
 
     def __repr__(self) -> str:
         return (
-            f"<SiteLine {self.site} waiting={len(self._parcels)} sessions={self.sessions} idle={self.idle}"
-            f" window={self.pace.window}/{self.pace.limit} suspended={self.suspended_until}>"
+            f"<SiteLine {self.site} waiting={len(self._standing)} sessions={self.sessions} idle={self._idle}"
+            f" window={self.pace.window}/{self.pace.limit} rest={self.rest}>"
         )
 
     @property
     def waiting(self) -> int:
         """Parcels in line."""
-        return len(self._parcels)
+        return len(self._standing)
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The domains of the parcels in line."""
+        return frozenset(self._domains)
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits and nobody serves: the line may be dropped."""
-        return not self._parcels and self.sessions == 0
+        return not self._standing and self.sessions == 0
 
-    def join(self, parcel: Parcel) -> bool:
-        """Stand in line; True if another session should be opened for it."""
-        self._parcels.append(parcel)
-        if self.idle:
+    def resting(self, now: datetime) -> Rest | None:
+        """The rest the site is in, if it is."""
+        return self.rest if self.rest is not None and self.rest.until > now else None
+
+    def join(self, standing: Standing) -> None:
+        """Stand in line; ask `wants_session` afterwards."""
+        self._standing.append(standing)
+        self._domains[_domain(standing)] += 1
+        if self._idle:
             self._arrived.set()
-        return self.wants_session()
 
     def wants_session(self) -> bool:
-        """Whether more parcels wait than idle sessions can take, and the pace allows another session."""
-        return len(self._parcels) > self.idle and self.sessions < self.pace.window
+        """Whether more parcels wait than free sessions can take, and the pace allows another session."""
+        return len(self._standing) > self._idle + self._opening and self.sessions < self.pace.window
 
-    def pop(self) -> Parcel | None:
+    def session_begins(self) -> None:
+        """A session is to be opened; its first call of `first` ends the opening."""
+        self.sessions += 1
+        self._opening += 1
+
+    def first(self) -> Standing | None:
+        """What a session that begins takes."""
+        self._opening -= 1
+        return self.pop()
+
+    def pop(self) -> Standing | None:
         """The next parcel, None if none waits."""
-        return self._parcels.popleft() if self._parcels else None
-
-    def drain(self) -> list[Parcel]:
-        """Everybody in line, who is then no longer."""
-        parcels = list(self._parcels)
-        self._parcels.clear()
-        return parcels
-
-    async def next(self, patience: float) -> Parcel | None:
-        """The next parcel, waiting up to `patience` seconds for one to arrive."""
-        if self._parcels:
-            return self._parcels.popleft()
-        self.idle += 1
-        try:
-            self._arrived.clear()
-            async with asyncio.timeout(patience):
-                while not self._parcels:
-                    await self._arrived.wait()
-                    self._arrived.clear()
-            return self._parcels.popleft()
-        except TimeoutError:
+        if not self._standing:
             return None
+        standing = self._standing.popleft()
+        domain = _domain(standing)
+        self._domains[domain] -= 1
+        if not self._domains[domain]:
+            del self._domains[domain]
+        return standing
+
+    def drain(self) -> Iterator[Standing]:
+        """Everybody in line, one after the other, who is then no longer."""
+        while (standing := self.pop()) is not None:
+            yield standing
+
+    def close(self) -> None:
+        """No parcel comes any more: idle sessions need not wait for one."""
+        self._closed = True
+        self._arrived.set()
+
+    async def next(self, patience: float) -> Standing | None:
+        """The next parcel, waiting up to `patience` seconds for one to arrive."""
+        if self._standing:
+            return self.pop()
+        self._idle += 1
+        try:
+            async with asyncio.timeout(patience):
+                while not self._standing and not self._closed:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            pass
         finally:
-            self.idle -= 1
+            self._idle -= 1
+        return self.pop()
+
+
+class SiteLines:
+    """The lines of a worker, made when first needed and dropped when nobody needs them."""
+
+    def __init__(self, sessions_per_site: int, rest: timedelta) -> None:
+        self._sessions_per_site = sessions_per_site
+        self._rest = rest
+        self._lines: dict[str, SiteLine] = {}
+        self._rests: deque[tuple[SiteLine, Rest]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[SiteLine]:
+        return iter(list(self._lines.values()))
+
+    def get(self, site: str) -> SiteLine | None:
+        """The site's line if there is one."""
+        return self._lines.get(site)
+
+    def line(self, site: str, now: datetime) -> SiteLine:
+        """The site's line, a new one if there is none."""
+        line = self._lines.get(site)
+        if line is None:
+            self._drop_rested(now)
+            line = self._lines[site] = SiteLine(site, self._sessions_per_site)
+        return line
+
+    def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime) -> None:
+        """No host of the site could be reached."""
+        line.pace = line.pace.failed()
+        line.rest = Rest(now + self._rest, failure)
+        self._rests.append((line, line.rest))
+
+    def drop_if_empty(self, line: SiteLine) -> None:
+        """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""
+        if line.empty and line.rest is None and self._lines.get(line.site) is line:
+            del self._lines[line.site]
+
+    def _drop_rested(self, now: datetime) -> None:
+        """Forget the empty lines whose rest was over as long ago as it lasted: dead sites do not pile up."""
+        while self._rests and self._rests[0][1].until + self._rest <= now:
+            line, rest = self._rests.popleft()
+            if line.rest is rest:
+                line.rest = None
+                self.drop_if_empty(line)
+
+
+def _domain(standing: Standing) -> str:
+    return standing.parcel.duties[0].recipient.address.domain

@@ -51,7 +51,7 @@ def decide(outcome: Outcome, situation: Situation, schedule: RetrySchedule) -> V
             if situation.now >= situation.expires_at:
                 return Verdict(State.EXPIRED, EventKind.EXPIRED)
             due = situation.now + schedule.wait(situation.attempts, situation.chance)
-            return Verdict(State.WAITING, EventKind.DEFERRED, min(due, max(situation.expires_at, situation.now)))
+            return Verdict(State.WAITING, EventKind.DEFERRED, min(due, situation.expires_at))
         case _:
             assert_never(outcome.result)
 

@@ -1,0 +1,56 @@
+"""The window: how much a worker has in hand, in deliveries and in octets, so that memory stays flat.
+
+What does not fit waits in the spool. Pure bookkeeping: deliveries count from their lease to the commit of their
+settlement, a message's content until the last of its parcels needs it no more.
+"""
+
+from __future__ import annotations
+
+from relay import metrics
+from relay.spool.contract import Parcel
+
+
+class Window:
+    """Bounded by `deliveries` and by `octets` of content from the fast path."""
+
+    def __init__(self, deliveries: int, octets: int) -> None:
+        self._deliveries = deliveries
+        self._octets = octets
+        self._held = 0
+        self._octets_held = 0
+        self._contents: dict[int, set[int]] = {}
+
+    @property
+    def room(self) -> int:
+        """Deliveries that may still be taken; an accept under way may have made it negative."""
+        return 0 if self._octets_held >= self._octets else self._deliveries - self._held
+
+    def fits(self, deliveries: int, octets: int) -> bool:
+        """Whether a message of so many deliveries and octets may be kept in memory."""
+        return self.room >= deliveries and self._octets_held + octets <= self._octets
+
+    def take(self, parcel: Parcel) -> None:
+        """The parcel is in hand. Parcels of one message share its content: it counts once."""
+        self._held += len(parcel.duties)
+        metrics.window.set(self._held)
+        if parcel.content is None:
+            return
+        if parcel.seq not in self._contents:
+            self._contents[parcel.seq] = set()
+            self._octets_held += len(parcel.content)
+        self._contents[parcel.seq].add(parcel.duties[0].n)
+
+    def drop_content(self, parcel: Parcel) -> None:
+        """The parcel's content is needed no more; asked again it changes nothing."""
+        holders = self._contents.get(parcel.seq)
+        if holders is None or parcel.content is None:
+            return
+        holders.discard(parcel.duties[0].n)
+        if not holders:
+            del self._contents[parcel.seq]
+            self._octets_held -= len(parcel.content)
+
+    def settled(self, deliveries: int) -> None:
+        """Settlements of so many deliveries are committed."""
+        self._held -= deliveries
+        metrics.window.set(self._held)
