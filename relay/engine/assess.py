@@ -8,6 +8,7 @@ from datetime import datetime
 
 from relay import metrics
 from relay.clock import Clock
+from relay.crash_points import reach
 from relay.engine.attempt import AttemptResult
 from relay.engine.notice import Notices
 from relay.engine.settler import Settler
@@ -44,6 +45,7 @@ class Assessor:
 
     async def assess(self, parcel: Parcel, result: AttemptResult) -> None:
         """Settle every duty of the parcel by its outcome."""
+        reach("outcome-known")
         now = self._clock.now()
         verdicts = [
             self._verdict(parcel, duty, outcome, now)

@@ -5,6 +5,7 @@ A message whose content is torn, or whose domain's key cannot be used, is held w
 
 from __future__ import annotations
 
+from relay.crash_points import reach
 from relay.engine.alarms import Alarms
 from relay.engine.prelude import PreludeWriter
 from relay.engine.settler import Settler
@@ -38,6 +39,7 @@ class ContentReader:
         except (KeyError, HeaderError):
             await self._hold(parcel, "torn-content", parcel.id, "the content in the spool is missing or torn")
             return None
+        reach("content-read")
         return prelude, content
 
     async def _write_prelude(self, parcel: Parcel, content: bytes) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from relay import metrics
 from relay.clock import Clock, from_millis, to_millis
+from relay.crash_points import reach
 from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError
@@ -33,6 +34,8 @@ from relay.spool.contract import (
 from relay.spool.control import ask, finish, suspend, suspensions, undo
 from relay.spool.settling import settle
 from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
+
+_T = TypeVar("_T")
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 
@@ -77,7 +80,7 @@ class SqliteSpool:
             )
             return Incarnation(connection.last_insert_rowid())
 
-        return await self._database.write(work)
+        return await self._step("register", work)
 
     async def heartbeat(self, incarnation: Incarnation) -> bool:
         def work(connection: Connection) -> bool:
@@ -110,10 +113,10 @@ class SqliteSpool:
 
     async def accept(self, message: NewMessage) -> Receipt:
         self._check_room()
-        return await self._database.write(lambda connection: accept(connection, message), PATIENCE_SECONDS)
+        return await self._step("accept", lambda connection: accept(connection, message), PATIENCE_SECONDS)
 
     async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
-        return await self._database.write(lambda connection: claim(connection, incarnation, limit, skip, self._now()))
+        return await self._step("claim", lambda connection: claim(connection, incarnation, limit, skip, self._now()))
 
     async def next_due(self) -> datetime | None:
         due = await self._database.read(
@@ -141,14 +144,14 @@ class SqliteSpool:
                 (row[0] for row in connection.execute("SELECT prelude FROM message WHERE seq = ?", (seq,))), prelude
             )
 
-        return await self._database.write(work)
+        return await self._step("prelude", work)
 
     async def settle(self, incarnation: Incarnation, settlements: Sequence[Settlement]) -> int:
         def work(connection: Connection) -> list[bool]:
             now = self._now()
             return [settle(connection, incarnation, settlement, now) for settlement in settlements]
 
-        applied = await self._database.write(work)
+        applied = await self._step("settle", work)
         for settlement, in_time in zip(settlements, applied, strict=True):
             if in_time:
                 metrics.settled.labels(settlement.state.label).inc()
@@ -257,6 +260,19 @@ class SqliteSpool:
 
     async def close(self) -> None:
         await self._database.close()
+
+    async def _step(self, name: str, work: Callable[[Connection], _T], patience: float | None = None) -> _T:
+        """A durable step, with its crash points: before it, at the end of its transaction, after its commit."""
+        reach(f"{name}-begun")
+
+        def written(connection: Connection) -> _T:
+            result = work(connection)
+            reach(f"{name}-written")
+            return result
+
+        result = await self._database.write(written, patience)
+        reach(f"{name}-committed")
+        return result
 
     def _check_room(self) -> None:
         """Refuse before the disk is full: deliveries still need room to settle (S32)."""

@@ -60,14 +60,22 @@ class RelayProcess:
     process: asyncio.subprocess.Process | None = None
     started: list[asyncio.subprocess.Process] = field(default_factory=list)
 
-    async def start(self) -> None:
+    async def start(self, *, wait: bool = True, **environment: str) -> None:
         """Start and wait until it is ready."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *COMMAND, "run", "--config", str(self.config), cwd=ROOT, stdout=log, stderr=log
+                *COMMAND,
+                "run",
+                "--config",
+                str(self.config),
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
             )
         self.started.append(self.process)
-        await self.ready()
+        if wait:
+            await self.ready()
 
     async def ready(self, seconds: float = 20) -> None:
         async with asyncio.timeout(seconds), aiohttp.ClientSession() as client:

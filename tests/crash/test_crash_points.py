@@ -1,0 +1,42 @@
+"""Every named crash point once: the process ends there, starts again, and nothing acknowledged is missing (R12)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from relay.crash_points import EXIT_STATUS, POINTS
+from tests.support.crash_world import Ledger, World, load, world
+
+MESSAGES = 30
+HITS = {"register": 1, "accept": 7, "claim": 1, "prelude": 1, "settle": 3, "content": 5, "outcome": 5}
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_nothing_is_lost_at(point: str, tmp_path: Path) -> None:
+    hit = HITS[point.partition("-")[0]]
+    async with world(tmp_path, workers=1, started=False) as outside:
+        ledger = Ledger(MESSAGES)
+        loading = await crash(outside, ledger, f"{point}:{hit}")
+        await outside.relay.start()
+        await loading
+        await outside.until_empty(40)
+        assert await outside.relay.terminate() == 0
+        arrived = outside.arrived()
+    assert len(ledger.acknowledged) >= MESSAGES / 2
+    assert ledger.acknowledged <= set(arrived)
+    # What was in flight may come twice: the sessions of one worker, and once more what a client sent again.
+    assert sum(count - 1 for count in arrived.values()) <= 20
+
+
+async def crash(outside: World, ledger: Ledger, fuse: str) -> asyncio.Task[None]:
+    """Run under load until the fuse burns down; the load goes on."""
+    await outside.relay.start(LEAK_CRASH_POINT=fuse, wait=not fuse.startswith("register"))
+    loading = asyncio.create_task(load(outside, ledger))
+    assert outside.relay.process is not None
+    async with asyncio.timeout(12):
+        status = await outside.relay.process.wait()
+    assert status == EXIT_STATUS, outside.relay.tail()
+    return loading
