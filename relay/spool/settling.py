@@ -31,7 +31,7 @@ def settle(connection: Connection, incarnation: Incarnation, settlement: Settlem
     if settlement.attempt is not None:
         _write_attempt(connection, settlement.seq, settlement.n, settlement.attempt)
     if settlement.event is not None:
-        write_event(connection, now, settlement.seq, settlement.n, settlement.event, _detail(settlement))
+        write_event(connection, now, settlement.seq, settlement.n, settlement.event, settlement_detail(settlement))
     if settlement.notice is not None:
         accept(connection, settlement.notice)
     if asked is not None and settlement.state is State.WAITING:
@@ -78,7 +78,8 @@ def _write_attempt(connection: Connection, seq: int, n: int, attempt: AttemptRec
     )
 
 
-def _detail(settlement: Settlement) -> str | None:
+def settlement_detail(settlement: Settlement) -> str | None:
+    """What the event of a settlement tells, as JSON; None when there is nothing to add."""
     detail = dict(settlement.detail)
     if settlement.attempt is not None:
         detail.update(attempt_detail(settlement.attempt))
