@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -51,13 +52,29 @@ def wanted_listeners(settings: Settings) -> tuple[Wanted, ...]:
     return (*wanted, *http.values())
 
 
-def bind_all(wanted: Sequence[Wanted], copies: int) -> list[list[Listener]]:
-    """For each of `copies` workers one listener an address. ConfigurationError names a port that is taken."""
+def bind_all(wanted: Sequence[Wanted], copies: int, patience: float = 0.0) -> list[list[Listener]]:
+    """For each of `copies` workers one listener an address. ConfigurationError names a port that is taken.
+
+    For up to `patience` seconds a taken port is tried again: the workers of a node that was killed may still end.
+    """
+    deadline = time.monotonic() + patience
     for one in wanted:
         if one.listen.port:
-            _bind(one, shared=False).close()
+            _wait_for(one, deadline)
     shared = copies > 1
     return [[Listener(one.purpose, one.listen, _bind(one, shared=shared)) for one in wanted] for _ in range(copies)]
+
+
+def _wait_for(wanted: Wanted, deadline: float) -> None:
+    while True:
+        try:
+            _bind(wanted, shared=False).close()
+        except ConfigurationError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _bind(wanted: Wanted, *, shared: bool) -> socket.socket:

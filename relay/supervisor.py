@@ -29,6 +29,8 @@ _log = Log("supervisor")
 METRICS_ENVIRONMENT: Final = "PROMETHEUS_MULTIPROC_DIR"
 STOP_SECONDS: Final = 35.0
 """How long workers may drain before they are killed."""
+ORPHANS_SECONDS: Final = 3.0
+"""How long the workers of a supervisor that was killed may still hold the ports."""
 CRASH_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker that keeps dying young is started again."""
 YOUNG_SECONDS: Final = 10.0
@@ -42,8 +44,8 @@ def run(file: Path, front: Front) -> int:
         return run_worker(file, settings, assignment, assignment.listeners(), front)
     configure_logging(settings.log.level, settings.log.format)
     count = settings.node.workers or os.cpu_count() or 1
-    with NodeLock(settings):
-        listeners = bind_all(wanted_listeners(settings), count)
+    with NodeLock(settings) as lock:
+        listeners = bind_all(wanted_listeners(settings), count, ORPHANS_SECONDS if lock.unclean else 0.0)
         if count == 1:
             return run_worker(file, settings, lone_assignment(), listeners[0], front)
         return asyncio.run(Supervisor(file, listeners).run())
@@ -56,6 +58,8 @@ class NodeLock:
         path = settings.sqlite_path
         self._path = path.with_name("node.pid") if path is not None else None
         self._descriptor = -1
+        self.unclean = False
+        """Whether the node before us did not end in good order: its workers may hold the ports for a moment."""
 
     def __enter__(self) -> Self:
         if self._path is None:
@@ -71,6 +75,7 @@ class NodeLock:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             raise LeakError(f"{self._path.parent}: another node (process {holder}) uses this spool") from None
+        self.unclean = os.fstat(self._descriptor).st_size > 0
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return self

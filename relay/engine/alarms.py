@@ -18,6 +18,8 @@ class Alarms:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._standing: set[tuple[str, str]] = set()
+        self._kinds: set[str] = set()
+        """Every kind that ever stood: a series that ended must say 0, for it cannot be taken back."""
 
     async def load(self) -> None:
         """Learn which alarms stand from earlier lives."""
@@ -49,6 +51,7 @@ class Alarms:
             _log.warning("alarm-not-cleared", kind=kind, subject=subject, error=error)
 
     def _count(self) -> None:
-        metrics.alarms.clear()
-        for kind, count in Counter(kind for kind, _ in self._standing).items():
-            metrics.alarms.labels(kind).set(count)
+        counts = Counter(kind for kind, _ in self._standing)
+        self._kinds |= counts.keys()
+        for kind in self._kinds:
+            metrics.alarms.labels(kind).set(counts[kind])
