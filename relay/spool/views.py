@@ -1,4 +1,4 @@
-"""What people and programs are shown of the spool: reads only."""
+"""What people and programs are shown of the spool: reads only, in SQL that every database knows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) 
     row = next(
         iter(
             connection.execute(
-                "SELECT m.seq, m.tenant, coalesce(t.name, m.tenant), m.door, m.stream, m.reverse_path, m.size,"
-                " m.accepted_at, m.expires_at, m.labels"
+                "SELECT m.seq, m.tenant, coalesce(t.name, CAST(m.tenant AS TEXT)), m.door, m.stream, m.reverse_path,"
+                " m.size, m.accepted_at, m.expires_at, m.labels"
                 " FROM message m LEFT JOIN tenant t ON t.id = m.tenant WHERE m.id = ?",
                 (spool_id,),
             )
@@ -88,16 +88,16 @@ def _events(connection: Connection, seq: int, spool_id: SpoolId) -> Iterator[Eve
         yield EventView(cursor, from_millis(at), spool_id, n, EventKind(kind), load(detail))
 
 
-def _condition(where: QueueFilter) -> tuple[str, list[Any]]:
-    """The SQL condition of a filter over delivery d, message m, lane l, recipient r; values are bound."""
+def condition(where: QueueFilter) -> tuple[str, list[Any]]:
+    """The SQL condition of a filter over delivery d, message m, lane l, recipient r, and its `?` bindings."""
     terms = [f"d.state IN ({','.join(str(int(state)) for state in where.states)})"]
     values: list[Any] = []
     for term, value in (
         ("l.domain = ?", where.domain.lower()),
         ("l.site = ?", where.site.lower()),
         ("m.tenant = (SELECT id FROM tenant WHERE name = ?)", where.tenant),
-        ("m.reverse_path = ? COLLATE NOCASE", where.sender),
-        ("r.address = ? COLLATE NOCASE", where.recipient),
+        ("lower(m.reverse_path) = lower(?)", where.sender),
+        ("lower(r.address) = lower(?)", where.recipient),
         ("m.id = ?", where.message),
         ("m.accepted_at < ?", to_millis(where.older_than) if where.older_than else None),
     ):
@@ -109,9 +109,9 @@ def _condition(where: QueueFilter) -> tuple[str, list[Any]]:
 
 def deliveries_view(connection: Connection, where: QueueFilter) -> list[DeliveryView]:
     """Deliveries that match, oldest first."""
-    condition, values = _condition(where)
+    terms, values = condition(where)
     rows = connection.execute(
-        f"{_DELIVERY} WHERE {condition} ORDER BY d.message, d.n LIMIT ?",
+        f"{_DELIVERY} WHERE {terms} ORDER BY d.message, d.n LIMIT ?",
         (*values, where.limit),
     )
     return [_delivery(row) for row in rows]
@@ -119,28 +119,29 @@ def deliveries_view(connection: Connection, where: QueueFilter) -> list[Delivery
 
 def matching(connection: Connection, where: QueueFilter) -> list[tuple[int, int, int, State]]:
     """(message, n, lane, state) of the deliveries a filter means, oldest first."""
-    condition, values = _condition(where)
-    rows = connection.execute(f"{_KEYS} WHERE {condition} ORDER BY d.message, d.n LIMIT ?", (*values, where.limit))
+    terms, values = condition(where)
+    rows = connection.execute(f"{_KEYS} WHERE {terms} ORDER BY d.message, d.n LIMIT ?", (*values, where.limit))
     return [(seq, n, lane, State(state)) for seq, n, lane, state in rows]
 
 
 def count_matching(connection: Connection, where: QueueFilter) -> int:
     """How many deliveries a filter means."""
-    condition, values = _condition(where)
-    counting = f"SELECT count(*) FROM ({_KEYS} WHERE {condition})"  # noqa: S608 - terms are ours, values bound
+    terms, values = condition(where)
+    counting = f"SELECT count(*) FROM ({_KEYS} WHERE {terms}) AS found"  # noqa: S608 - terms are ours, values bound
     return int(next(iter(connection.execute(counting, values)))[0])
 
 
 def lanes_view(connection: Connection) -> list[LaneFigures]:
     """Unfinished deliveries by tenant and domain, the longest lanes first."""
     rows = connection.execute(
-        "SELECT coalesce(t.name, l.tenant), l.domain, sum(q.state = 1), sum(q.state = 2), sum(q.state = 3),"
+        "SELECT coalesce(t.name, CAST(l.tenant AS TEXT)), l.domain, count(CASE WHEN q.state = 1 THEN 1 END),"
+        " count(CASE WHEN q.state = 2 THEN 1 END), count(CASE WHEN q.state = 3 THEN 1 END),"
         " min(m.accepted_at), min(CASE WHEN q.state = 1 THEN q.due END), coalesce(l.site, '')"
         " FROM (SELECT lane, state, due, message FROM delivery WHERE state = 1"
         " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 2"
         " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 3) q"
         " JOIN lane l ON l.id = q.lane JOIN message m ON m.seq = q.message LEFT JOIN tenant t ON t.id = l.tenant"
-        " GROUP BY l.id ORDER BY count(*) DESC, l.domain"
+        " GROUP BY l.id, t.name ORDER BY count(*) DESC, l.domain"
     )
     return [
         LaneFigures(
