@@ -8,6 +8,7 @@ share, or the far side has had enough. A slow site holds up its own line only.
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,7 +27,7 @@ from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.route import Plan
 from relay.resolver.routing import Router
 from relay.smtp.reply import reply
-from relay.spool.contract import NewMessage, Parcel, Spool
+from relay.spool.contract import NewMessage, Parcel, Settlement, Spool
 
 _log = Log("dispatcher")
 
@@ -109,9 +110,13 @@ class Dispatcher:
             else:
                 self._planner.ask(domain, parcel)
 
-    def released(self, deliveries: int) -> None:
-        """Settlements of so many deliveries are committed: the window has room again."""
-        self._window.settled(deliveries)
+    def holds(self, seq: int, n: int) -> bool:
+        """Whether a delivery is in the window."""
+        return self._window.holds(seq, n)
+
+    def released(self, settlements: Sequence[Settlement]) -> None:
+        """These settlements are committed: the window has room again."""
+        self._window.settled(settlements)
 
     async def drain(self, seconds: float) -> None:
         """Start nothing new, let transactions under way finish for up to `seconds`, give the rest back."""

@@ -126,7 +126,7 @@ class Engine:
         self._dispatcher.take(parcel)
 
     def _settled(self, settlements: Sequence[Settlement]) -> None:
-        self._dispatcher.released(len(settlements))
+        self._dispatcher.released(settlements)
         self._scheduler.room_came()
         if any(settlement.notice is not None for settlement in settlements):
             self._scheduler.wake()

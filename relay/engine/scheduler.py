@@ -11,7 +11,8 @@ from relay.engine.dispatcher import Dispatcher
 from relay.engine.lease import Lease
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from relay.spool.contract import Spool
+from relay.policy.state import State
+from relay.spool.contract import Settlement, Spool
 
 _log = Log("scheduler")
 
@@ -20,6 +21,9 @@ POLL: Final = timedelta(seconds=1)
 
 CLAIM_AT_ONCE: Final = 200
 """Deliveries leased in one transaction."""
+
+STRAYS_SECONDS: Final = 30.0
+"""How often the spool is asked for leases of ours that we know nothing of."""
 
 
 class Scheduler:
@@ -33,6 +37,8 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._starved = False
         self._skipped: frozenset[str] = frozenset()
+        self._strays: frozenset[tuple[int, int]] = frozenset()
+        self._strays_due = clock.monotonic() + STRAYS_SECONDS
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -77,6 +83,7 @@ class Scheduler:
 
     async def _look(self) -> timedelta:
         """Claim what is due; returns how long nothing needs to be done."""
+        await self._give_strays_back()
         room = self._dispatcher.room
         self._starved = room <= 0
         if room <= 0 or not self._lease.holds():
@@ -90,3 +97,20 @@ class Scheduler:
         for parcel in parcels:
             self._dispatcher.take(parcel)
         return timedelta() if parcels else POLL
+
+    async def _give_strays_back(self) -> None:
+        """Return leases that the spool granted and nobody here got: a COMMIT that was reported failed was kept.
+
+        No claim is under way here, and an accept is not for longer than one round: what is a stray in two rounds
+        running is one.
+        """
+        if self._clock.monotonic() < self._strays_due:
+            return
+        leased = await self._spool.leased(self._lease.incarnation)
+        strays = {(seq, n): due for seq, n, due in leased if not self._dispatcher.holds(seq, n)}
+        twice = [Settlement(seq, n, State.WAITING, due) for (seq, n), due in strays.items() if (seq, n) in self._strays]
+        if twice:
+            _log.warning("strays-given-back", deliveries=len(twice))
+            await self._spool.settle(self._lease.incarnation, twice)
+        self._strays = frozenset(strays)
+        self._strays_due = self._clock.monotonic() + STRAYS_SECONDS

@@ -6,8 +6,11 @@ settlement, a message's content until the last of its parcels needs it no more.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from relay import metrics
-from relay.spool.contract import Parcel
+from relay.spool.contract import Parcel, Settlement
 
 
 class Window:
@@ -17,6 +20,8 @@ class Window:
         self._deliveries = deliveries
         self._octets = octets
         self._held = 0
+        # Counted, not a set: a delivery given back may be claimed again before its settlement is heard of.
+        self._hands: Counter[tuple[int, int]] = Counter()
         self._octets_held = 0
         self._contents: dict[int, set[int]] = {}
 
@@ -29,9 +34,14 @@ class Window:
         """Whether a message of so many deliveries and octets may be kept in memory."""
         return self.room >= deliveries and self._octets_held + octets <= self._octets
 
+    def holds(self, seq: int, n: int) -> bool:
+        """Whether a delivery is in hand."""
+        return (seq, n) in self._hands
+
     def take(self, parcel: Parcel) -> None:
         """The parcel is in hand. Parcels of one message share its content: it counts once."""
         self._held += len(parcel.duties)
+        self._hands.update((duty.seq, duty.n) for duty in parcel.duties)
         metrics.window.set(self._held)
         if parcel.content is None:
             return
@@ -50,7 +60,12 @@ class Window:
             del self._contents[parcel.seq]
             self._octets_held -= len(parcel.content)
 
-    def settled(self, deliveries: int) -> None:
-        """Settlements of so many deliveries are committed."""
-        self._held -= deliveries
+    def settled(self, settlements: Sequence[Settlement]) -> None:
+        """These settlements are committed."""
+        self._held -= len(settlements)
+        for settlement in settlements:
+            key = (settlement.seq, settlement.n)
+            self._hands[key] -= 1
+            if not self._hands[key]:
+                del self._hands[key]
         metrics.window.set(self._held)

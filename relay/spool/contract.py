@@ -319,6 +319,10 @@ class Spool(Protocol):
         """The earliest due time of any WAITING delivery (a lower bound), None when nothing waits."""
         ...
 
+    async def leased(self, incarnation: Incarnation) -> list[tuple[int, int, datetime]]:
+        """What an incarnation holds: (seq, n, due) of each delivery leased to it."""
+        ...
+
     async def content(self, seq: int) -> bytes:
         """The content of a message; KeyError when it was forgotten or is torn."""
         ...

@@ -124,6 +124,17 @@ class SqliteSpool:
         )
         return None if due is None else from_millis(due)
 
+    async def leased(self, incarnation: Incarnation) -> list[tuple[int, int, datetime]]:
+        rows = await self._database.read(
+            lambda connection: list(
+                connection.execute(
+                    "SELECT message, n, due FROM delivery INDEXED BY delivery_leased WHERE state = 2 AND lease = ?",
+                    (incarnation,),
+                )
+            )
+        )
+        return [(seq, n, from_millis(due)) for seq, n, due in rows]
+
     async def content(self, seq: int) -> bytes:
         def work(connection: Connection) -> bytes:
             size = next((row[0] for row in connection.execute("SELECT size FROM message WHERE seq = ?", (seq,))), None)
