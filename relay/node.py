@@ -20,7 +20,7 @@ from relay.api.app import SERVER_OPTIONS, ApiDependencies, ApiOptions, add_api, 
 from relay.client.contract import RelayClient
 from relay.client.local import LocalRelayClient
 from relay.clock import Clock
-from relay.database.sqlite import SqliteDatabase
+from relay.database.contract import Database
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
 from relay.egress.reach import ReachMemory
@@ -66,7 +66,7 @@ class FrontParts:
 
     settings: Settings
     relay: RelayClient
-    database: SqliteDatabase
+    database: Database
     secrets: NodeSecrets
     clock: Clock
     entropy: Entropy

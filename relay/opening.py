@@ -6,22 +6,27 @@ The node, the commands and the lab all open them here, so that a table is never 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from relay.account.book import AccountBook
 from relay.clock import Clock
+from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
 from relay.settings import Settings
+from relay.spool.contract import Spool
 from relay.spool.sqlite import SqliteSpool
+
+POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
     """The open database and what stands on it; close them together."""
 
-    database: SqliteDatabase
-    spool: SqliteSpool
+    database: Database
+    spool: Spool
     accounts: AccountBook
 
     async def close(self) -> None:
@@ -32,13 +37,8 @@ class Stores:
 
 async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Stores:
     """Open the configured spool. Raises ConfigurationError, SchemaError, SpoolUnavailableError."""
-    path = settings.sqlite_path
-    if path is None:
-        scheme = settings.spool.url.partition(":")[0]
-        raise ConfigurationError(f"spool.url: {scheme}: is not a spool this version has; write sqlite:///PATH")
-    database = await SqliteDatabase.open(path)
+    database, spool = await _open(settings, clock)
     accounts = AccountBook(database, clock, entropy)
-    spool = SqliteSpool(database, clock, settings.spool.minimum_free)
     try:
         await accounts.migrate()
         await spool.migrate()
@@ -46,3 +46,26 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         await database.close()
         raise
     return Stores(database, spool, accounts)
+
+
+async def _open(settings: Settings, clock: Clock) -> tuple[Database, Spool]:
+    path = settings.sqlite_path
+    if path is not None:
+        sqlite = await SqliteDatabase.open(path)
+        return sqlite, SqliteSpool(sqlite, clock, settings.spool.minimum_free)
+    scheme = settings.spool.url.partition(":")[0]
+    if scheme not in POSTGRES_SCHEMES:
+        raise ConfigurationError(
+            f"spool.url: {scheme}: is not a spool this version has; write sqlite:///PATH or postgresql://user@host/db"
+        )
+    try:
+        from relay.database.postgres import PostgresDatabase
+        from relay.spool.postgres import PostgresSpool
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigurationError(
+            "spool.url: PostgreSQL needs the package asyncpg; install it with: pip install 'leak-relay[postgres]'"
+        ) from None
+    postgres = await PostgresDatabase.open(settings.spool.url)
+    return postgres, PostgresSpool(postgres, clock)

@@ -20,7 +20,7 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 
 STREAM: Final = "letters"
-_FOLDER: Final = Path(__file__).parent / "sql" / "sqlite"
+_FOLDER: Final = Path(__file__).parent / "sql"
 _ROUNDING: Final = 5 * 60 * 1000
 
 _ADD_LETTER: Final = """
@@ -37,7 +37,7 @@ FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE l.secret_
 """
 _TAKE: Final = """
 UPDATE web_handover SET due = ?, attempts = attempts + 1
-WHERE letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
+WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html,
   (SELECT created FROM web_letter WHERE id = letter_id)
 """
@@ -138,7 +138,7 @@ class DatabaseLetterStore:
         self._database = database
 
     async def prepare(self) -> None:
-        await self._database.migrate("web", _FOLDER)
+        await self._database.migrate("web", _FOLDER / self._database.dialect)
 
     async def add(self, letter: NewLetter, now: datetime, due: datetime) -> bool:
         created = to_millis(now) // _ROUNDING * _ROUNDING
@@ -177,7 +177,7 @@ class DatabaseLetterStore:
         # A look first: an idle front must not ask for the database's write lock every few seconds.
         if not await self._rows("SELECT 1 FROM web_handover WHERE due <= ? LIMIT 1", (moment,)):
             return []
-        bindings = (to_millis(now + claim), moment, limit)
+        bindings = (to_millis(now + claim), moment, moment, limit)
         rows = await self._database.write(lambda connection: list(connection.execute(_TAKE, bindings)))
         return [_pending(row) for row in rows]
 

@@ -39,6 +39,8 @@ from relay.ids import Entropy, base32
 from relay.log import Log
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
+"""Those of the other dialects stand beside them."""
+
 GUESSES_AN_HOUR: Final = 20
 MIN_PASSWORD: Final = 8
 _HOUR: Final = 3600.0
@@ -63,7 +65,7 @@ class AccountBook:
 
     async def migrate(self) -> None:
         """Make or update the tables. Raises SchemaError, SpoolUnavailableError."""
-        await self._database.migrate("account", MIGRATIONS)
+        await self._database.migrate("account", MIGRATIONS.with_name(self._database.dialect))
 
     async def close(self) -> None:
         """Finish the proofs under way and end the threads; the database stays open."""

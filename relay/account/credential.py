@@ -153,8 +153,8 @@ def tenant_id(connection: Connection, name: str, created: int) -> int:
     """The number of the tenant called `name`, which is made if there is none."""
     for (found,) in connection.execute("SELECT id FROM tenant WHERE name = ?", (name,)):
         return int(found)
-    connection.execute("INSERT INTO tenant (name, created) VALUES (?, ?)", (name, created))
-    return connection.last_insert_rowid()
+    made = list(connection.execute("INSERT INTO tenant (name, created) VALUES (?, ?) RETURNING id", (name, created)))
+    return int(made[0][0])
 
 
 def insert(connection: Connection, new: NewCredential) -> bool:
@@ -174,12 +174,14 @@ def insert(connection: Connection, new: NewCredential) -> bool:
 
 def replace_secrets(connection: Connection, name: str, password_hash: str | None, digest: bytes | None) -> bool:
     """Put new hashes where the credential has hashes; False if nobody is called so."""
-    connection.execute(
-        "UPDATE credential SET password_hash = CASE WHEN password_hash IS NULL THEN NULL ELSE ? END,"
-        " key_hash = CASE WHEN key_hash IS NULL THEN NULL ELSE ? END WHERE name = ?",
-        (password_hash, digest, name),
-    )
-    return connection.changes() > 0
+    query = "SELECT password_hash IS NOT NULL, key_hash IS NOT NULL FROM credential WHERE name = ?"
+    for has_password, has_key in list(connection.execute(query, (name,))):
+        connection.execute(
+            "UPDATE credential SET password_hash = ?, key_hash = ? WHERE name = ?",
+            (password_hash if has_password else None, digest if has_key else None, name),
+        )
+        return True
+    return False
 
 
 def delete(connection: Connection, name: str) -> bool:

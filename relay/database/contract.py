@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 class Connection(Protocol):
-    """A connection inside a transaction, in a thread of the database's own; never kept by the caller."""
+    """A connection inside a transaction, in a thread of the database's own; never kept by the caller.
+
+    What accounts, letters and views say to it is SQL that every database knows.
+    """
 
     def execute(self, sql: str, bindings: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Run one statement with `?` placeholders; rows as tuples."""
@@ -31,6 +34,11 @@ class Connection(Protocol):
 
 class Database(Protocol):
     """A database. Raises SpoolUnavailableError or SpoolFullError when it cannot be used just now."""
+
+    @property
+    def dialect(self) -> str:
+        """The folder of `sql/` in which its migrations stand: "sqlite" or "postgres"."""
+        ...
 
     async def write(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
         """Run `work` in a transaction that is committed with an fsync before this returns.

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS schema_migration (
   name TEXT NOT NULL,
   checksum TEXT NOT NULL,
   PRIMARY KEY (component, number)
-) STRICT
+)
 """
 
 

@@ -86,6 +86,8 @@ class _SqliteOpener:
 class SqliteDatabase:
     """One SQLite file; open it with `SqliteDatabase.open`. `writer` makes what runs the write transactions."""
 
+    dialect: Final = "sqlite"
+
     def __init__(
         self, path: Path, *, vfs: str | None = None, writer: Callable[[Opener], GroupCommit] = GroupCommitWriter
     ) -> None:

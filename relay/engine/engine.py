@@ -107,6 +107,7 @@ class Engine:
         self._janitor.start()
         if self._options.delivers:
             self._scheduler.start()
+            self._parts.spool.on_wake(self._scheduler.wake)
 
     async def drain(self, seconds: float) -> None:
         """Stop taking work, finish what is under way within `seconds`, give the rest back, stop."""

@@ -7,7 +7,7 @@ method is one transaction; every method may raise `SpoolUnavailableError`, after
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -294,6 +294,17 @@ class Alarm:
 
 class Spool(Protocol):
     """The durable queue. One implementation a database; tests/contract runs every one."""
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to this program's; the migrations applied. Raises SchemaError."""
+        ...
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, at most a few times a second, when another process may have left due work.
+
+        A spool that cannot know of others never calls it, and a call may be lost: whoever waits also looks by himself.
+        """
+        ...
 
     async def register(self, node: str, worker: int) -> Incarnation:
         """Begin a life: void the leases of the earlier incarnation of the same node and worker, return ours."""

@@ -65,6 +65,9 @@ class SqliteSpool:
         """Bring the schema up to this program's; the migrations applied."""
         return await self._database.migrate("spool", MIGRATIONS)
 
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Other processes on the file are not heard of: their work is found by looking."""
+
     async def register(self, node: str, worker: int) -> Incarnation:
         def work(connection: Connection) -> Incarnation:
             now = self._now()

@@ -1,0 +1,267 @@
+"""The spool on PostgreSQL: any number of nodes share it, and cooperate through leases alone.
+
+Accepts and settles of one moment share a transaction (`relay.database.grouping`); everything in it is a handful
+of statements over arrays. Due times are on the node's clock, heartbeats on the database's. What people look at
+runs the same code as on SQLite, over the bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, cast
+
+from relay import metrics
+from relay.clock import Clock, from_millis, to_millis
+from relay.database.grouping import CommitGroup
+from relay.database.postgres import LONG_SECONDS, PostgresDatabase, Transaction
+from relay.database.postgres_wakeups import Wakeups
+from relay.ids import SpoolId
+from relay.policy.state import State
+from relay.spool.accepting import IDEMPOTENCY_MILLIS
+from relay.spool.contract import (
+    Alarm,
+    DeliveryView,
+    Incarnation,
+    LaneFigures,
+    MessageView,
+    NewMessage,
+    Parcel,
+    QueueFilter,
+    Receipt,
+    RequestReceipt,
+    Settlement,
+    Suspension,
+    Verb,
+)
+from relay.spool.control import suspend, suspensions
+from relay.spool.postgres_accepting import accept_all
+from relay.spool.postgres_claiming import NEXT_DUE, claim
+from relay.spool.postgres_control import ask, finish, undo
+from relay.spool.postgres_effects import Effects
+from relay.spool.postgres_lives import end, living, register, say_alive
+from relay.spool.postgres_settling import SettleRequest, settle_all
+from relay.spool.sqlite import PATIENCE_SECONDS, VANISHED_SECONDS
+from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
+
+MIGRATIONS: Final = Path(__file__).parent / "sql" / "postgres"
+
+CHANNEL: Final = "leak_spool"
+"""Where nodes tell each other that there may be due work."""
+
+_SETTLEMENT_WEIGHT: Final = 1000
+"""Octets a settlement counts for, about."""
+
+_FORGET: Final = """
+WITH old AS MATERIALIZED (
+  SELECT seq FROM message WHERE final_at < $1 AND forgotten = 0 ORDER BY final_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+  DELETE FROM content USING old WHERE content.message = old.seq
+)
+UPDATE message SET forgotten = 1 FROM old WHERE message.seq = old.seq
+"""
+
+Request = NewMessage | SettleRequest
+_Answer = Receipt | list[bool]
+
+
+class PostgresSpool:
+    """Implements `relay.spool.contract.Spool`; the database is shared with other services and closed by us."""
+
+    def __init__(self, database: PostgresDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._group: CommitGroup[Request, _Answer] = CommitGroup(self._commit)
+        self._wakeups = Wakeups(database.connector, CHANNEL)
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def _now(self) -> int:
+        return to_millis(self._clock.now())
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to this program's; the migrations applied."""
+        return await self._database.migrate("spool", MIGRATIONS)
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when any node may have left due work waiting."""
+        self._wakeups.start(wake)
+
+    async def _commit(self, requests: Sequence[Request]) -> Sequence[_Answer | Exception]:
+        """Everything that came together, in one transaction."""
+
+        async def work(transaction: Transaction) -> list[_Answer | Exception]:
+            effects = Effects(self._now())
+            settles = [one for one in requests if isinstance(one, SettleRequest)]
+            settled = await settle_all(transaction, settles, effects)
+            messages = [one for one in requests if not isinstance(one, SettleRequest)]
+            accepted = iter(await accept_all(transaction, [*messages, *settled.notices], effects))
+            await effects.write(transaction)
+            applied = iter(settled.applied)
+            return [next(applied) if isinstance(one, SettleRequest) else next(accepted) for one in requests]
+
+        return await self._database.transact(work)
+
+    async def register(self, node: str, worker: int) -> Incarnation:
+        return await self._database.transact(lambda transaction: register(transaction, node, worker, self._now()))
+
+    async def heartbeat(self, incarnation: Incarnation) -> bool:
+        async def work(transaction: Transaction) -> bool:
+            alive = await say_alive(transaction, incarnation)
+            for old in self._vanished(await living(transaction)):
+                await end(transaction, old, self._now())
+            return alive
+
+        return await self._database.transact(work)
+
+    def _vanished(self, beats: Sequence[tuple[int, int]]) -> list[int]:
+        """Those whose heartbeat stood still for too long by our monotonic clock: no wall clock is compared (R27)."""
+        at = self._clock.monotonic()
+        seen: dict[int, tuple[int, float]] = {}
+        for one, beat in beats:
+            earlier = self._seen.get(one)
+            seen[one] = earlier if earlier is not None and earlier[0] == beat else (beat, at)
+        self._seen = seen
+        return [one for one, (_, since) in seen.items() if at - since > VANISHED_SECONDS]
+
+    async def retire(self, incarnation: Incarnation) -> None:
+        await self._database.transact(lambda transaction: end(transaction, incarnation, self._now()))
+        self._wakeups.announce()
+
+    async def accept(self, message: NewMessage) -> Receipt:
+        receipt = cast("Receipt", await self._group.run(message, len(message.content), PATIENCE_SECONDS))
+        if not receipt.duplicate and message.due <= message.accepted_at and _waits(message, receipt):
+            self._wakeups.announce()
+        return receipt
+
+    async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
+        return await self._database.transact(
+            lambda transaction: claim(transaction, incarnation, limit, skip, self._now())
+        )
+
+    async def next_due(self) -> datetime | None:
+        due = (await self._database.fetch(NEXT_DUE))[0][0]
+        return None if due is None else from_millis(due)
+
+    async def content(self, seq: int) -> bytes:
+        async def work(transaction: Transaction) -> bytes:
+            sizes = await transaction.fetch("SELECT size FROM message WHERE seq = $1", seq)
+            pieces = await transaction.fetch("SELECT data FROM content WHERE message = $1 ORDER BY piece", seq)
+            content = pieces[0][0] if len(pieces) == 1 else b"".join(piece for (piece,) in pieces)
+            if not sizes or sizes[0][0] != len(content):
+                raise KeyError(seq)
+            return cast("bytes", content)
+
+        return await self._database.look(work)
+
+    async def set_prelude(self, seq: int, prelude: bytes) -> bytes:
+        async def work(transaction: Transaction) -> bytes:
+            rows = await transaction.fetch(
+                "UPDATE message SET prelude = coalesce(prelude, $2) WHERE seq = $1 RETURNING prelude", seq, prelude
+            )
+            return cast("bytes", rows[0][0]) if rows else prelude
+
+        return await self._database.transact(work)
+
+    async def settle(self, incarnation: Incarnation, settlements: Sequence[Settlement]) -> int:
+        request = SettleRequest(incarnation, tuple(settlements))
+        weight = sum(
+            _SETTLEMENT_WEIGHT if one.notice is None else len(one.notice.content) for one in request.settlements
+        )
+        applied = cast("list[bool]", await self._group.run(request, weight))
+        for settlement, in_time in zip(settlements, applied, strict=True):
+            if in_time:
+                metrics.settled.labels(settlement.state.label).inc()
+            else:
+                metrics.late_results.inc()
+        return sum(applied)
+
+    async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
+        return await self._database.read(lambda connection: message_view(connection, message, tenant))
+
+    async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
+        return await self._database.read(lambda connection: deliveries_view(connection, where))
+
+    async def lanes(self) -> list[LaneFigures]:
+        return await self._database.read(lanes_view)
+
+    async def count(self, where: QueueFilter) -> int:
+        return await self._database.read(lambda connection: count_matching(connection, where))
+
+    async def ask(self, verb: Verb, where: QueueFilter, reason: str, window: timedelta) -> RequestReceipt:
+        milliseconds = window // timedelta(milliseconds=1)
+
+        async def work(transaction: Transaction) -> RequestReceipt:
+            return await ask(transaction, verb, where, reason, window=milliseconds, now=self._now())
+
+        receipt = await self._database.transact(work, LONG_SECONDS)
+        self._wakeups.announce()
+        return receipt
+
+    async def undo(self, request: int) -> int:
+        undone = await self._database.transact(
+            lambda transaction: undo(transaction, request, self._now()), LONG_SECONDS
+        )
+        self._wakeups.announce()
+        return undone
+
+    async def finish_requests(self) -> int:
+        now = self._now()
+        if not await self._database.fetch("SELECT 1 FROM request WHERE final_at <= $1 LIMIT 1", now):
+            return 0
+        return await self._database.transact(lambda transaction: finish(transaction, now), LONG_SECONDS)
+
+    async def suspend(self, suspension: Suspension) -> int:
+        until = to_millis(suspension.until)
+        return await self._database.write(lambda connection: suspend(connection, suspension, until, self._now()))
+
+    async def resume(self, suspension: int) -> bool:
+        sql = "UPDATE suspension SET until = $2 WHERE id = $1 AND until > $2"
+        ended = await self._changed(sql, suspension, self._now())
+        self._wakeups.announce()
+        return ended == 1
+
+    async def suspensions(self) -> list[Suspension]:
+        return await self._database.read(lambda connection: suspensions(connection, self._now()))
+
+    async def note_site(self, tenant: int, domain: str, site: str) -> None:
+        sql = "UPDATE lane SET site = $3 WHERE tenant = $1 AND domain = $2 AND site IS DISTINCT FROM $3"
+        await self._changed(sql, tenant, domain, site)
+
+    async def raise_alarm(self, kind: str, subject: str, detail: str) -> bool:
+        sql = "INSERT INTO alarm (kind, subject, since, detail) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+        return await self._changed(sql, kind, subject, self._now(), detail) == 1
+
+    async def clear_alarm(self, kind: str, subject: str) -> bool:
+        return await self._changed("DELETE FROM alarm WHERE kind = $1 AND subject = $2", kind, subject) == 1
+
+    async def alarms(self) -> list[Alarm]:
+        rows = await self._database.fetch(
+            "SELECT kind, subject, since, detail FROM alarm ORDER BY since, kind, subject"
+        )
+        return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        async def work(transaction: Transaction) -> int:
+            await transaction.execute("DELETE FROM idempotency WHERE at < $1", self._now() - IDEMPOTENCY_MILLIS)
+            return await transaction.execute(_FORGET, to_millis(before), limit)
+
+        return await self._database.transact(work)
+
+    async def ping(self) -> None:
+        await self._database.fetch("SELECT 1")
+
+    async def close(self) -> None:
+        await self._group.close()
+        await self._wakeups.close()
+        await self._database.close()
+
+    async def _changed(self, sql: str, *values: object) -> int:
+        """One statement in a transaction of its own; the number of rows it changed."""
+        return await self._database.transact(lambda transaction: transaction.execute(sql, *values))
+
+
+def _waits(message: NewMessage, receipt: Receipt) -> bool:
+    """Whether any delivery of a new message waits for a claim."""
+    recipients = range(len(message.envelope.recipients))
+    return any(message.initial.get(n, State.WAITING) is State.WAITING and n not in receipt.leased for n in recipients)

@@ -1,0 +1,144 @@
+"""Settle on PostgreSQL: what becomes of leased deliveries, many at a time.
+
+The meaning is that of `relay.spool.settling`: a settlement applies only while the lease is the caller's; what
+comes later is told as an `attempted` event and changes nothing. The lease is compared by the statement that
+changes the row, so neither a paused node nor a second settlement can pass (R16, R18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay.clock import to_millis
+from relay.database.postgres import Transaction
+from relay.event import EventKind
+from relay.policy.outcome import Result
+from relay.policy.state import State
+from relay.spool.contract import AttemptRecord, Incarnation, NewMessage, Settlement, Verb
+from relay.spool.postgres_effects import Attempt, Effects, columns
+from relay.spool.rows import attempt_detail, dump, transcript_column
+from relay.spool.settling import settlement_detail
+
+_CHANGE: Final = """
+UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, attempts = d.attempts + s.tried
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[])
+  AS s(message, n, state, due, tried, lease)
+WHERE d.message = s.message AND d.n = s.n AND d.state = 2 AND d.lease = s.lease
+RETURNING d.message, d.n, d.lane, d.asked
+"""
+
+# Locked, for `finish` changes it: either it sees what we hold, or we see that its time is over.
+_REQUESTS: Final = """
+SELECT id, verb, reason, final_at FROM request WHERE id = ANY($1::bigint[]) AND undone IS NULL
+ORDER BY id FOR SHARE
+"""
+
+_HOLD: Final = f"""
+UPDATE delivery d SET state = {int(State.HELD)}, due = NULL, asked = h.asked
+FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS h(message, n, asked) WHERE d.message = h.message AND d.n = h.n
+"""  # noqa: S608 - a number of ours
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRequest:
+    """Settlements of one caller."""
+
+    incarnation: Incarnation
+    settlements: tuple[Settlement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Which settlements of each request applied, and the notices to accept with them."""
+
+    applied: list[list[bool]]
+    notices: list[NewMessage]
+
+
+async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest], effects: Effects) -> Settled:
+    """Apply settlements whose lease is still their caller's."""
+    settled = Settled([], [])
+    first: dict[tuple[int, int], tuple[Settlement, Incarnation]] = {}
+    for request in requests:
+        for settlement in request.settlements:
+            first.setdefault((settlement.seq, settlement.n), (settlement, request.incarnation))
+    if not first:
+        return Settled([[] for _ in requests], [])
+    rows = [_change_row(settlement, incarnation) for settlement, incarnation in first.values()]
+    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 6))}
+    obeying: list[tuple[int, int, int]] = []
+    for request in requests:
+        applied: list[bool] = []
+        for settlement in request.settlements:
+            key = (settlement.seq, settlement.n)
+            # The second settlement of a delivery in one batch finds the lease gone, as it would a moment later.
+            in_time = key in changed and first[key][0] is settlement
+            applied.append(in_time)
+            if not in_time:
+                _tell_late(settlement, effects)
+                continue
+            lane, asked = changed[key]
+            _tell(settlement, lane, effects)
+            if settlement.notice is not None:
+                settled.notices.append(settlement.notice)
+            if asked is not None and settlement.state is State.WAITING:
+                obeying.append((*key, asked))
+        settled.applied.append(applied)
+    await _obey(transaction, obeying, effects)
+    return settled
+
+
+def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, ...]:
+    due = to_millis(settlement.due) if settlement.due is not None else None
+    tried = 0 if settlement.attempt is None else 1
+    return (settlement.seq, settlement.n, int(settlement.state), due, tried, incarnation)
+
+
+def _tell(settlement: Settlement, lane: int, effects: Effects) -> None:
+    """The traces of a settlement that applied."""
+    seq, n = settlement.seq, settlement.n
+    if settlement.state is State.WAITING and settlement.due is not None:
+        effects.advance(lane, to_millis(settlement.due))
+    if settlement.state.final:
+        effects.close(seq)
+    if settlement.attempt is not None and settlement.attempt.outcome.result is not Result.DELIVERED:
+        effects.attempts.append(_attempt_row(seq, n, settlement.attempt))
+    if settlement.event is not None:
+        effects.tell(seq, n, settlement.event, settlement_detail(settlement))
+
+
+def _attempt_row(seq: int, n: int, attempt: AttemptRecord) -> Attempt:
+    detail, transcript = dump(attempt_detail(attempt)), transcript_column(attempt.transcript)
+    return (seq, n, attempt.number, to_millis(attempt.at), detail, transcript)
+
+
+def _tell_late(settlement: Settlement, effects: Effects) -> None:
+    if settlement.attempt is not None:
+        detail = dump({**attempt_detail(settlement.attempt), "late": True})
+        effects.tell(settlement.seq, settlement.n, EventKind.ATTEMPTED, detail)
+
+
+async def _obey(transaction: Transaction, asked: Sequence[tuple[int, int, int]], effects: Effects) -> None:
+    """Deliveries that were asked while a worker held them wait again: now the requests decide."""
+    if not asked:
+        return
+    requests = {
+        number: (Verb(verb), reason, final_at)
+        for number, verb, reason, final_at in await transaction.fetch(
+            _REQUESTS, list({request for _, _, request in asked})
+        )
+    }
+    held: list[tuple[int, int, int | None]] = []
+    for seq, n, request in asked:
+        if request not in requests:
+            continue
+        verb, reason, final_at = requests[request]
+        if verb is Verb.CANCEL and final_at is None:
+            effects.cancel(seq, n, reason)
+        elif verb is not Verb.BOUNCE or final_at is not None:
+            held.append((seq, n, request if verb in (Verb.CANCEL, Verb.BOUNCE) else None))
+            effects.tell(seq, n, EventKind.HELD, dump({"reason": reason, "asked": verb.value}))
+    if held:
+        await transaction.execute(_HOLD, *columns(held, 3))
