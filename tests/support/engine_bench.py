@@ -1,0 +1,141 @@
+"""An engine on a real SQLite spool, whose network is the scripted far side and whose clock a test may own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from relay.account.book import AccountBook
+from relay.account.identity import Identity
+from relay.clock import Clock, SystemClock
+from relay.database.sqlite import SqliteDatabase
+from relay.engine.dispatcher import DispatcherOptions
+from relay.engine.engine import Engine, EngineOptions, EngineParts
+from relay.engine.intake import IntakeOptions
+from relay.engine.submission import Accepted, Submission
+from relay.ids import SeededEntropy, SpoolId, SystemEntropy
+from relay.mail.address import parse_address
+from relay.mail.envelope import Envelope, Recipient
+from relay.policy.retry import RetrySchedule
+from relay.policy.route import Source
+from relay.policy.state import State
+from relay.resolver.routing import Router
+from relay.signing.signer import DkimSigner, DomainKeys
+from relay.spool.contract import Door, MessageView
+from relay.spool.sqlite import SqliteSpool
+from tests.support.far_side import FarSide
+from tests.support.switched_database import SwitchedDatabase
+
+ANN = Identity(1, "one", 7, "ann", ("sender.example",))
+CONTENT = b"From: ann@sender.example\r\nTo: you@b.example\r\nSubject: hello\r\n\r\nA line.\r\n"
+
+
+@dataclass
+class EngineBench:
+    """A started engine; `replaced` is set when it was told that a newer life took its place."""
+
+    engine: Engine
+    spool: SqliteSpool
+    database: SwitchedDatabase
+    far: FarSide
+    replaced: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, *recipients: str, **changes: Any) -> SpoolId:
+        """Submit a letter that is accepted."""
+        answer = await self.engine.intake.submit(submission(*recipients, **changes))
+        assert isinstance(answer, Accepted), answer
+        return answer.id
+
+    async def view(self, message: SpoolId) -> MessageView:
+        view = await self.spool.message(message)
+        assert view is not None
+        return view
+
+    async def states(self, message: SpoolId) -> list[State]:
+        return [delivery.state for delivery in (await self.view(message)).deliveries]
+
+    async def until(self, message: SpoolId, *states: State, seconds: float = 20) -> MessageView:
+        """Wait until every delivery of the message is in one of `states`."""
+        async with asyncio.timeout(seconds):
+            while True:
+                view = await self.view(message)
+                if all(delivery.state in states for delivery in view.deliveries):
+                    return view
+                await asyncio.sleep(0.01)
+
+
+def submission(*recipients: str, **changes: Any) -> Submission:
+    """A letter of Ann's to `recipients`; `sender` and `envelope` change the envelope, the rest the submission."""
+    to = tuple(Recipient(parse_address(one)) for one in recipients)
+    envelope = changes.pop("envelope", None) or Envelope(parse_address("ann@sender.example"), to)
+    defaults: dict[str, Any] = {"door": Door.SMTP, "identity": ANN, "envelope": envelope, "content": CONTENT}
+    return Submission(**{**defaults, **changes})
+
+
+@asynccontextmanager
+async def spool_of(folder: Path, clock: Clock) -> AsyncIterator[tuple[SqliteSpool, SwitchedDatabase]]:
+    """A real spool with two tenants, whose database can be taken away."""
+    database = SwitchedDatabase(await SqliteDatabase.open(folder / "spool.db"))
+    accounts = AccountBook(database, clock, SystemEntropy())
+    await accounts.migrate()
+    for name in ("one", "two"):
+        await accounts.ensure_tenant(name)
+    spool = SqliteSpool(cast("SqliteDatabase", database), clock)
+    await spool.migrate()
+    try:
+        yield spool, database
+    finally:
+        database.away = False
+        await accounts.close()
+        await spool.close()
+
+
+@asynccontextmanager
+async def engine_bench(
+    folder: Path,
+    clock: Clock | None = None,
+    *,
+    retry: timedelta = timedelta(milliseconds=200),
+    expire_after: timedelta = timedelta(days=5),
+    signed: Sequence[str] = (),
+    start: bool = True,
+    **bounds: Any,
+) -> AsyncIterator[EngineBench]:
+    """An engine for a test; `bounds` are those of `DispatcherOptions`, `signed` domains have no key on disk."""
+    clock = clock or SystemClock()
+    far = FarSide()
+    entropy = SeededEntropy(1)
+    signer = DkimSigner(folder / "dkim_keys", [DomainKeys(domain, ("s1",)) for domain in signed], 1)
+    router = Router(
+        far,
+        port=25,
+        allow_private=True,
+        own_names=frozenset({"relay.example"}),
+        own_addresses=frozenset(),
+        smarthost=None,
+        entropy=entropy,
+    )
+    options = EngineOptions(
+        worker=0,
+        intake=IntakeOptions("relay.example", 1_000_000, 100, expire_after, max_octets_in_flight=3_000_000),
+        dispatcher=DispatcherOptions(**{"session_idle": 0.05, "rest": timedelta(seconds=60), **bounds}),
+        schedule=RetrySchedule((retry,), 0.0),
+        source=Source("one", "", "relay.example"),
+        keep_content=timedelta(days=1),
+    )
+    async with spool_of(folder, clock) as (spool, database):
+        replaced = asyncio.Event()
+        engine = Engine(options, EngineParts(spool, signer, router, far, clock, entropy), replaced.set)
+        if start:
+            await engine.start()
+        try:
+            yield EngineBench(engine, spool, database, far, replaced)
+        finally:
+            await engine.drain(5)
+            signer.close()
+    assert far.open == 0, "a session was left open"

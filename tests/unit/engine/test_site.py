@@ -1,0 +1,154 @@
+"""The line of a site, and the window."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from relay.engine.site import SiteLine, SiteLines, Standing
+from relay.engine.window import Window
+from relay.ids import SpoolId
+from relay.mail.address import parse_address
+from relay.mail.envelope import Envelope, Recipient
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.route import Plan
+from relay.policy.state import State
+from relay.smtp.reply import reply
+from relay.spool.contract import Door, Duty, Parcel, Settlement
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+REST = timedelta(minutes=5)
+UNREACHED = Outcome(
+    Result.TEMPORARY, Scope.HOST, Phase.CONNECT, DecidedBy.NETWORK, reply(451, "4.4.1", "no connection")
+)
+
+
+def parcel(seq: int, domain: str = "b.example", content: bytes | None = None, n: int = 0) -> Parcel:
+    recipient = Recipient(parse_address(f"a@{domain}"))
+    duty = Duty(seq, n, SpoolId(f"m{seq}"), 1, recipient, 0, NOW)
+    sender = parse_address("ann@sender.example")
+    return Parcel(
+        seq=seq,
+        id=SpoolId(f"m{seq}"),
+        tenant=1,
+        door=Door.SMTP,
+        reverse_path=sender,
+        envelope=Envelope(sender, (recipient,)),
+        duties=(duty,),
+        size=10,
+        prelude=b"",
+        received=b"",
+        sign_as=None,
+        accepted_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+        stream="",
+        content=content,
+    )
+
+
+def standing(seq: int, domain: str = "b.example") -> Standing:
+    return Standing(parcel(seq, domain), Plan("mx.example", ()))
+
+
+def test_one_parcel_wants_one_session_however_often_one_asks() -> None:
+    line = SiteLine("mx.example", 20)
+    opened = 0
+    for seq in range(3):
+        line.join(standing(seq))
+        while line.wants_session():
+            line.session_begins()
+            opened += 1
+    assert opened == 3
+    assert [taken.parcel.seq for _ in range(3) if (taken := line.first())] == [0, 1, 2]
+    assert not line.wants_session()
+
+
+def test_a_line_knows_its_domains_while_somebody_waits() -> None:
+    line = SiteLine("mx.example", 20)
+    line.join(standing(1, "one.example"))
+    line.join(standing(2, "two.example"))
+    line.join(standing(3, "one.example"))
+    line.pop()
+    assert line.domains == {"one.example", "two.example"}
+    assert len(list(line.drain())) == 2
+    assert line.domains == frozenset()
+    assert line.empty
+
+
+async def test_every_idle_session_gets_a_parcel_of_those_that_come() -> None:
+    line = SiteLine("mx.example", 20)
+    idle = [asyncio.create_task(line.next(5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for seq in range(3):
+        line.join(standing(seq))
+        assert not line.wants_session()
+    taken = await asyncio.gather(*idle)
+    assert {one.parcel.seq for one in taken if one is not None} == {0, 1, 2}
+
+
+async def test_idle_sessions_leave_after_their_patience_or_at_once_when_the_line_closes() -> None:
+    line = SiteLine("mx.example", 20)
+    assert await line.next(0.01) is None
+    waiting = asyncio.create_task(line.next(60))
+    await asyncio.sleep(0)
+    line.close()
+    assert await asyncio.wait_for(waiting, 5) is None
+    line.join(standing(1))
+    assert line.wants_session()
+
+
+def test_a_site_rests_with_the_failure_that_sent_it_there() -> None:
+    lines = SiteLines(20, REST)
+    line = lines.line("mx.example", NOW)
+    before = line.pace.window
+    lines.put_to_rest(line, UNREACHED, NOW)
+    rest = line.resting(NOW)
+    assert rest is not None
+    assert (rest.until, rest.failure) == (NOW + REST, UNREACHED)
+    assert line.resting(NOW + REST) is None
+    assert line.pace.window < before
+    lines.drop_if_empty(line)
+    assert lines.get("mx.example") is line
+
+
+def test_lines_of_dead_sites_do_not_pile_up() -> None:
+    lines = SiteLines(20, REST)
+    now = NOW
+    for n in range(1000):
+        lines.put_to_rest(lines.line(f"mx{n}.example", now), UNREACHED, now)
+        # one that is dead for good goes to rest again and again, and is no obstacle to forgetting the others
+        lines.put_to_rest(lines.line("mx0.example", now), UNREACHED, now)
+        now += timedelta(seconds=10)
+    assert len(lines) < 70
+    assert lines.get("mx0.example") is not None
+
+
+def test_contents_shared_by_parcels_count_once_until_the_last_lets_go() -> None:
+    window = Window(10, 1000)
+    shared = bytes(600)
+    one, two = parcel(1, "one.example", shared, 0), parcel(1, "two.example", shared, 1)
+    window.take(one)
+    window.take(two)
+    assert window.room == 8
+    assert window.fits(1, 400)
+    assert not window.fits(1, 401)
+    window.drop_content(one)
+    window.drop_content(one)
+    assert not window.fits(1, 401)
+    window.drop_content(two)
+    assert window.fits(1, 1000)
+    window.settled([Settlement(1, n, State.DELIVERED) for n in range(2)])
+    assert not window.holds(1, 0)
+    assert window.room == 10
+    assert not window.fits(11, 0)
+
+
+def test_a_window_full_of_octets_has_no_room() -> None:
+    window = Window(10, 1000)
+    large = parcel(1, content=bytes(1000))
+    window.take(large)
+    assert window.room == 0
+    window.take(replace(parcel(2), content=None))
+    window.drop_content(large)
+    assert window.room == 8
