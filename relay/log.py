@@ -11,18 +11,49 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
-_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a0-\U0010ffff]+@(?=[A-Za-z0-9\[])")
+MAX_FACT: Final = 600
+"""Characters of one fact; a far side's reply may be long, and is kept whole in the attempt."""
+
+MAX_TRACEBACK: Final = 8000
+
+_LOCAL_PART_REVERSED = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a0-\U0010ffff]+")
+_DOMAIN_BEGINS = re.compile(r"[A-Za-z0-9\[\u00a0-\U0010ffff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
-_SECRET = re.compile(r"(?i)(authorization|bearer|password|api[_-]?key|token)([\"'=: ]+)(\S+)")
+_SECRET = re.compile(
+    r"(?i)((?:proxy-)?authorization[\"'=: ]+(?:bearer|basic|plain|login)?|bearer|password|api[_-]?key|token"
+    r"|auth (?:plain|login))"
+    r"([\"'=: ]+)(\S+)"
+)
+_KEY_OR_LINK = re.compile(r"\bleak_[0-9a-z]{6,}|(?<=/s/)[^\s\"'?]+")
 
 
-def redact(text: str) -> str:
-    """`text` fit for a log line: local parts of addresses and secrets masked, control characters replaced."""
-    text = _LOCAL_PART.sub("…@", text)
+def redact(text: str, most: int = MAX_FACT) -> str:
+    """`text` fit for a log line: cut to `most` characters, secrets and local parts masked, controls replaced.
+
+    Linear in the length of the text, whatever a far side wrote into it.
+    """
+    if len(text) > most:
+        text = f"{text[:most]}… ({len(text)} characters)"
+    if "@" in text:
+        text = _mask_local_parts(text)
+    text = _KEY_OR_LINK.sub("…", text)
     text = _SECRET.sub(r"\1\2…", text)
     return _CONTROL.sub("\N{SYMBOL FOR SUBSTITUTE}", text)
+
+
+def _mask_local_parts(text: str) -> str:
+    """Replace what stands before each "@" of an address. Read backwards: forwards it would be quadratic."""
+    head, *domains = text.split("@")
+    masked = [head]
+    for domain in domains:
+        if _DOMAIN_BEGINS.match(domain):
+            found = _LOCAL_PART_REVERSED.match(masked[-1][::-1])
+            if found:
+                masked[-1] = masked[-1][: -found.end()] + "…"
+        masked.append(domain)
+    return "@".join(masked)
 
 
 class Log:
@@ -65,7 +96,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = {key: _plain(value) for key, value in getattr(record, "facts", {}).items()}
         if record.exc_info:
-            facts["exception"] = redact(self.formatException(record.exc_info).replace("\n", " | "))
+            facts["exception"] = redact(self.formatException(record.exc_info).replace("\n", " | "), MAX_TRACEBACK)
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         part = record.name.removeprefix("leak.")
         action = redact(record.getMessage())

@@ -14,7 +14,7 @@ from relay.engine.notice import Notices
 from relay.engine.settler import Settler
 from relay.ids import Entropy
 from relay.log import Log
-from relay.policy.outcome import Outcome
+from relay.policy.outcome import Outcome, Result
 from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
 from relay.policy.verdict import Situation, Verdict, decide
@@ -51,9 +51,11 @@ class Assessor:
             self._verdict(parcel, duty, outcome, now)
             for duty, outcome in zip(parcel.duties, result.outcomes, strict=True)
         ]
+        # One session, one transcript: it is kept with the first delivery that failed on it.
+        first = next((i for i, one in enumerate(result.outcomes) if one.result is not Result.DELIVERED), 0)
         settlements = [
-            self._settlement(duty, outcome, verdict, result, now)
-            for duty, outcome, verdict in zip(parcel.duties, result.outcomes, verdicts, strict=True)
+            self._settlement(duty, verdict, self._record(duty, outcome, result, now, kept=i == first))
+            for i, (duty, outcome, verdict) in enumerate(zip(parcel.duties, result.outcomes, verdicts, strict=True))
         ]
         for outcome, settlement in zip(result.outcomes, settlements, strict=True):
             self._tell(parcel, outcome, settlement, now)
@@ -72,17 +74,20 @@ class Assessor:
         situation = Situation(duty.attempts + 1, now, parcel.expires_at, self._entropy.uniform())
         return decide(outcome, situation, self._schedule)
 
-    def _settlement(
-        self, duty: Duty, outcome: Outcome, verdict: Verdict, result: AttemptResult, now: datetime
-    ) -> Settlement:
-        attempt = AttemptRecord(
+    def _record(
+        self, duty: Duty, outcome: Outcome, result: AttemptResult, now: datetime, *, kept: bool
+    ) -> AttemptRecord:
+        return AttemptRecord(
             number=duty.attempts + 1,
             at=now,
             outcome=outcome,
             source=self._source,
             duration_ms=result.duration_ms,
-            transcript=result.transcript,
+            transcript=result.transcript if kept else (),
         )
+
+    @staticmethod
+    def _settlement(duty: Duty, verdict: Verdict, attempt: AttemptRecord) -> Settlement:
         return Settlement(duty.seq, duty.n, verdict.state, verdict.due, verdict.event, attempt=attempt)
 
     async def _with_notice(self, parcel: Parcel, settlements: list[Settlement]) -> list[Settlement]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)")
-_UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a0-\U0010ffff]")
+# Everything but a tab below space, C1 controls, bidi controls and line separators of Unicode (S13, S24).
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 EnhancedCode = tuple[int, int, int]
 

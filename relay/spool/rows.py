@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from relay.mail.address import NULL_PATH, Address, ReversePath
 from relay.smtp.transcript import Exchange
 from relay.spool.contract import AttemptRecord
+
+MAX_REPLY: Final = 1000
+"""Characters of a reply kept with each delivery: a thousand recipients do not store a host's prose in full each."""
 
 
 def dump(value: object) -> str:
@@ -49,7 +52,7 @@ def attempt_detail(attempt: AttemptRecord) -> dict[str, Any]:
         "scope": outcome.scope.value,
         "phase": outcome.phase.value,
         "decided_by": outcome.decided_by.value,
-        "reply": str(outcome.reply),
+        "reply": str(outcome.reply)[:MAX_REPLY],
         "status": outcome.reply.status,
         "ms": attempt.duration_ms,
     }

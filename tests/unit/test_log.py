@@ -1,0 +1,84 @@
+"""The log: full of facts, empty of secrets, one line each, and never slow (S46)."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from relay.log import Log, configure_logging, redact
+from relay.smtp.reply import remote_reply
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    stream = io.StringIO()
+    configure_logging("debug", "json", stream)
+    yield stream
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("RCPT TO:<ann.b@x.example> refused", "RCPT TO:<…@x.example> refused"),
+        ("é.ü@x.example", "…@x.example"),
+        ("a@b@c.example", "…@…@c.example"),
+        ("@ nothing", "@ nothing"),
+        ("mail at x@ y", "mail at x@ y"),
+        ("Authorization: Bearer SECRET", "Authorization: Bearer …"),
+        ("authorization=Basic c2VjcmV0", "authorization=Basic …"),
+        ("AUTH PLAIN AGFubgBzZWNyZXQ=", "AUTH PLAIN …"),
+        ("password: hunter2", "password: …"),
+        ("key leak_0123456789abcdef used", "key … used"),
+        ("GET /s/0123456789abcdef HTTP/1.1", "GET /s/… HTTP/1.1"),
+        (
+            "a\r\nb\x1b[31m\u202e",
+            "a??b?[31m?".replace("?", "\N{SYMBOL FOR SUBSTITUTE}"),
+        ),
+    ],
+)
+def test_what_is_redacted(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 1_000_000, "a@" * 500_000, "@" * 1_000_000, "token " * 200_000, "leak_" * 200_000]
+)
+def test_redaction_is_linear(text: str) -> None:
+    # S29; the bound is generous, quadratic time would need minutes
+    begun = time.process_time()
+    redact(text, len(text))
+    assert time.process_time() - begun < 20
+
+
+def test_a_long_fact_is_cut() -> None:
+    assert redact("x" * 5000) == "x" * 600 + "… (5000 characters)"
+
+
+def test_a_line_is_json_with_its_action(lines: io.StringIO) -> None:
+    log = Log("part")
+    log.info("happened", count=3, reply="550 no <ann@x.example>\r\n", nothing=None)
+    try:
+        raise ValueError("secret of ann@x.example\nnext line")
+    except ValueError:
+        log.exception("broke", id="m1")
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert (first["part"], first["action"], first["count"], first["nothing"]) == ("part", "happened", 3, None)
+    assert "ann" not in first["reply"]
+    assert second["level"] == "error"
+    assert "ValueError" in second["exception"]
+    assert "ann@" not in second["exception"]
+
+
+@pytest.mark.parametrize("junk", ["\u202e", "\u2028", "\x00", "\x1b", "\x7f", "\x9b", "\u2066", "\ud800"])
+def test_a_remote_reply_carries_no_controls(junk: str) -> None:
+    # S13
+    assert junk not in remote_reply(550, (f"5.1.1 a{junk}b",)).text
