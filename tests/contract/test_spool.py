@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from relay.account.book import AccountBook
-from relay.database.contract import Connection
+from relay.database.contract import Connection, Database
+from relay.database.postgres import PostgresDatabase
 from relay.database.sqlite import SqliteDatabase
 from relay.event import EventKind
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
@@ -33,10 +34,18 @@ from relay.spool.contract import (
     QueueFilter,
     Receipt,
     Settlement,
+    Spool,
     Suspension,
     Verb,
 )
+from relay.spool.postgres import PostgresSpool
 from relay.spool.sqlite import VANISHED_SECONDS, SqliteSpool
+from tests.support.postgres_server import PostgresServer
+
+TABLES = {
+    "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table'",
+    "postgres": "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'",
+}
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -67,8 +76,8 @@ class HandClock:
 class Bench:
     """A spool under test."""
 
-    spool: SqliteSpool
-    database: SqliteDatabase
+    spool: Spool
+    database: Database
     clock: HandClock
     me: Incarnation
     entropy: SeededEntropy
@@ -108,15 +117,22 @@ class Bench:
         return [event.kind for event in view.events]
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+@pytest.fixture(params=["sqlite", "postgres"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     clock = HandClock()
-    database = await SqliteDatabase.open(tmp_path / "spool.db")
+    database: Database
+    spool: Spool
+    if request.param == "sqlite":
+        database = sqlite = await SqliteDatabase.open(tmp_path / "spool.db")
+        spool = SqliteSpool(sqlite, clock)
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        database = postgres = await PostgresDatabase.open(await server.create())
+        spool = PostgresSpool(postgres, clock)
     accounts = AccountBook(database, clock, SystemEntropy())
     await accounts.migrate()
     assert await accounts.ensure_tenant("one") == 1
     assert await accounts.ensure_tenant("two") == 2
-    spool = SqliteSpool(database, clock)
     await spool.migrate()
     yield Bench(spool, database, clock, await spool.register("node", 0), SeededEntropy(1))
     await accounts.close()
@@ -388,7 +404,7 @@ async def test_addresses_stand_in_one_table(bench: Bench) -> None:
     )
 
     def tables_with(connection: Any) -> set[str]:
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        tables = [row[0] for row in connection.execute(TABLES[bench.database.dialect])]
         return {
             table
             for table in tables
