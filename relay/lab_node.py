@@ -10,6 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from relay.clock import Clock, SystemClock
 from relay.errors import ConfigurationError
@@ -23,6 +24,8 @@ from relay.settings import Listen, Settings, load_settings
 from relay.signing.keys import KeyType, key_path, load_key, make_key, public_record, record_name
 from relay.supervisor import NodeLock
 from relay.worker import Reloader, loop_factory
+
+_PRIVILEGED: Final = 1023
 
 
 def run_lab(file: Path, front: Front, say: Callable[[str], None]) -> int:
@@ -58,6 +61,8 @@ def lab_plan(settings: Settings) -> LabPlan:
         dns_port=settings.resolver.nameservers[0].port,
         http_port=settings.lab.inbox.port,
         smtp_port=settings.delivery.port,
+        # 443 needs root, and a configuration that does not know of policies keeps it.
+        policy_port=settings.delivery.mta_sts_port if settings.delivery.mta_sts_port > _PRIVILEGED else 0,
         subnet=settings.lab.subnet,
     )
 
@@ -93,11 +98,12 @@ async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stop_asked.set)
+    reloader = Reloader(file, node)
+    loop.add_signal_handler(signal.SIGHUP, reloader.ask)
     try:
         await lab.start()
         await node.start()
-        reloader = Reloader(file, node)
-        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        reloader.begin()
         say(greeting(settings, lab, file))
         await node.stop_asked.wait()
         say("Stopping: what is under way is finished, the rest waits in the spool.")

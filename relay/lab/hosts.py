@@ -7,7 +7,7 @@ MX, or only an address record. `lay_out` writes it all into a zone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from relay.lab.behaviour import FLAKY, Behaviour, Tls
 from relay.lab.zone import Fault, Trouble, Zone
@@ -31,7 +31,10 @@ class LabHost:
 
 @dataclass(frozen=True, slots=True)
 class LabDomain:
-    """One mail domain: `exchangers` are (preference, host number); none of them and `address` is implicit MX."""
+    """One mail domain: `exchangers` are (preference, host number); none of them and `address` is implicit MX.
+
+    `tlsa` publishes secure DANE records, "right" or "wrong"; `sts` an MTA-STS policy: its mode, then its mx.
+    """
 
     name: str
     about: str
@@ -39,6 +42,8 @@ class LabDomain:
     address: int | None = None
     null_mx: bool = False
     trouble: Trouble | None = None
+    tlsa: Literal["", "right", "wrong"] = ""
+    sts: tuple[str, ...] = ()
 
 
 _GOOD = Behaviour("takes all mail; STARTTLS with a certificate of the lab's authority")
@@ -64,6 +69,9 @@ HOSTS: Final[tuple[LabHost, ...]] = (
     ),
     LabHost(9, "no-mx.lab.test", Behaviour("takes all mail; found by its address record alone")),
     LabHost(10, "mx.plain.lab.test", Behaviour("takes all mail in clear: no STARTTLS", tls=Tls.NONE)),
+    LabHost(11, "mx.dane.lab.test", _GOOD),
+    LabHost(12, "mx.dane-wrong.lab.test", _GOOD),
+    LabHost(13, "mx.sts.lab.test", _GOOD),
 )
 
 DOMAINS: Final[tuple[LabDomain, ...]] = (
@@ -81,6 +89,27 @@ DOMAINS: Final[tuple[LabDomain, ...]] = (
     LabDomain("no-mx.lab.test", "no MX record: its address record stands in (implicit MX)", address=9),
     LabDomain("plain.lab.test", "takes all mail, without TLS", ((10, 10),)),
     LabDomain("dead.lab.test", "nothing listens at its only exchanger", ((10, DEAD),)),
+    LabDomain("dane.lab.test", "a secure TLSA record that names the host's key", ((10, 11),), tlsa="right"),
+    LabDomain("dane-wrong.lab.test", "a secure TLSA record that names another key", ((10, 12),), tlsa="wrong"),
+    LabDomain("sts.lab.test", "MTA-STS, enforced and kept", ((10, 13),), sts=("enforce", "mx.sts.lab.test")),
+    LabDomain(
+        "sts-unlisted.lab.test",
+        "MTA-STS, enforced; its exchanger is not in the policy",
+        ((10, 13),),
+        sts=("enforce", "*.elsewhere.lab.test"),
+    ),
+    LabDomain(
+        "sts-badcert.lab.test",
+        "MTA-STS, enforced; its exchanger's certificate does not verify",
+        ((10, 6),),
+        sts=("enforce", "*.badtls.lab.test"),
+    ),
+    LabDomain(
+        "sts-testing.lab.test",
+        "MTA-STS, testing only; its exchanger's certificate does not verify",
+        ((10, 6),),
+        sts=("testing", "*.badtls.lab.test"),
+    ),
     LabDomain("null-mx.lab.test", "says that it takes no mail (null MX)", null_mx=True),
     LabDomain("servfail.lab.test", "its DNS answers SERVFAIL", trouble=Trouble.SERVFAIL),
     LabDomain("timeout.lab.test", "its DNS never answers", trouble=Trouble.TIMEOUT),

@@ -6,7 +6,6 @@ own. Everything listens on loopback only.
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +26,7 @@ from relay.lab.inbox_api import InboxApi
 from relay.lab.inbox_pages import Facts, InboxPages
 from relay.lab.listening import taken
 from relay.lab.mailhost import MailHosts
+from relay.lab.policies import PolicyHost, policy_names, publish_sts, publish_tlsa
 from relay.lab.zone import Zone, ZoneResolver
 from relay.log import Log
 
@@ -46,6 +46,7 @@ class LabPlan:
     dns_port: int = 5300
     http_port: int = 8025
     smtp_port: int = 10025
+    policy_port: int = 0
     subnet: int = 1
     hosts: tuple[LabHost, ...] = HOSTS
     domains: tuple[LabDomain, ...] = DOMAINS
@@ -66,10 +67,15 @@ class Lab:
         self.dns_port = self.plan.dns_port
         self.http_port = self.plan.http_port
         self.smtp_port = self.plan.smtp_port
+        self.policy_port = self.plan.policy_port
         self._clock = clock
         self._examiner = Examiner(self.inbox, ZoneResolver(self.zone))
         self._names = NameServer(self.zone, HOME, self.plan.dns_port)
-        self._mail = MailHosts(self.plan.hosts, self._contexts(), clock, self.inbox.add)
+        publish_sts(self.zone, self.plan.domains, HOME)
+        self._certificates: dict[Tls, CertificateFiles] = self._issue_for_hosts()
+        contexts = {kind: files.context() for kind, files in self._certificates.items()}
+        self._mail = MailHosts(self.plan.hosts, contexts, clock, self.inbox.add)
+        self._policies = self._policy_host()
         self._web: web.AppRunner | None = None
 
     @property
@@ -102,6 +108,11 @@ class Lab:
             await self._names.start()
             self.dns_port = self._names.port
             self.smtp_port = await self._mail.start(self.plan.subnet, self.plan.smtp_port)
+            if Tls.GOOD in self._certificates:
+                good = self._certificates[Tls.GOOD]
+                publish_tlsa(self.zone, self.plan.hosts, self.plan.domains, self.smtp_port, good)
+            if self._policies is not None:
+                self.policy_port = await self._policies.start(HOME, self.plan.policy_port)
             if self.plan.judge_all:
                 self.inbox.tell(self._examiner.offer)
                 await self._examiner.start()
@@ -117,6 +128,8 @@ class Lab:
             await self._web.cleanup()
             self._web = None
         await self._mail.stop()
+        if self._policies is not None:
+            await self._policies.stop()
         await self._examiner.stop()
         await self._names.stop()
 
@@ -137,12 +150,15 @@ class Lab:
         self.http_port = self._web.addresses[0][1]
         hosts.update(f"{name}:{self.http_port}" for name in (HOME, "localhost"))
 
-    def _contexts(self) -> dict[Tls, ssl.SSLContext]:
+    def _issue_for_hosts(self) -> dict[Tls, CertificateFiles]:
         good = [host.name for host in self.plan.hosts if host.behaviour.tls is Tls.GOOD]
-        contexts = {}
+        files = {}
         if good:
-            contexts[Tls.GOOD] = self.authority.issue("hosts", good).context()
+            files[Tls.GOOD] = self.authority.issue("hosts", good)
         if any(host.behaviour.tls is Tls.WRONG_NAME for host in self.plan.hosts):
-            wrong = self.authority.issue("wrong-name", ["somebody.else.test"], self_signed=True)
-            contexts[Tls.WRONG_NAME] = wrong.context()
-        return contexts
+            files[Tls.WRONG_NAME] = self.authority.issue("wrong-name", ["somebody.else.test"], self_signed=True)
+        return files
+
+    def _policy_host(self) -> PolicyHost | None:
+        names = policy_names(self.plan.domains)
+        return PolicyHost(self.plan.domains, self.authority.issue("policies", names).context()) if names else None

@@ -56,7 +56,7 @@ def record_id(texts: Iterable[str]) -> str:
     records = [text for text in texts if _RECORD.match(text)]
     if len(records) != 1:
         return ""
-    _, *rest = records[0].split(";")[1:]
+    rest = records[0].split(";")[1:]
     fields: dict[str, str] = {}
     for n, part in enumerate(rest):
         match = _FIELD.fullmatch(part)

@@ -22,6 +22,8 @@ from relay.resolver.contract import Resolver
 
 MAX_CACHED: Final = 20_000
 """Policies a worker keeps; the one used longest ago goes first."""
+LEAST_AGE: Final = 60.0
+"""Seconds a policy is kept at least, whatever its max_age says: one of 0 must not cost a fetch a letter."""
 FAILURE_TTL: Final = 300.0
 """Seconds after a failed fetch in which none is tried again."""
 REFRESH_AFTER: Final = 86_400.0
@@ -60,7 +62,7 @@ class _Kept:
     fetched: float
 
     def valid(self, now: float) -> bool:
-        return now < self.fetched + self.policy.max_age
+        return now < self.fetched + max(LEAST_AGE, self.policy.max_age)
 
     def due(self, now: float) -> bool:
         return now >= self.fetched + min(REFRESH_AFTER, self.policy.max_age / 2)

@@ -1,16 +1,37 @@
-"""Records as text, in the forms the resolver's contract names; malformed ones are left out."""
+"""Records as text, in the forms the resolver's contract names; what they mean is judged elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import dns.immutable
 import dns.name
 import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 import dns.rdtypes.ANY.CNAME
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.ANY.PTR
 import dns.rdtypes.ANY.TLSA
 import dns.rdtypes.ANY.TXT
+
+
+@dns.immutable.immutable
+class _AnyTlsa(dns.rdtypes.ANY.TLSA.TLSA):
+    """A TLSA record as it came, of whatever length."""
+
+    _cert_length_by_mtype = {}  # noqa: RUF012 - as dnspython has it
+
+    @classmethod
+    def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: Any, origin: Any = None) -> _AnyTlsa:
+        usage, selector, mtype, *cert = parser.get_remaining().ljust(3, b"\xff")
+        return cls(rdclass, rdtype, usage, selector, mtype, bytes(cert))
+
+
+# dnspython throws a whole answer away for one malformed record, and a host would be unreachable for it where
+# RFC 7671 §9 wants the record passed over. There is no public way to replace a type's class.
+dns.rdata._rdata_classes[dns.rdataclass.IN, dns.rdatatype.TLSA] = _AnyTlsa  # noqa: SLF001
 
 
 def record_texts(records: Iterable[dns.rdata.Rdata]) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class Play:
         sender = order.get("from", "ann@leak.lab.test")
         text = order.get("text", "Nobody knows who wrote this.")
         header = f"From: Ann <{sender}>\r\nTo: {', '.join(order['to'])}\r\nSubject: A letter\r\n"
+        header += f"{order['header']}\r\n" if "header" in order else ""
         mime = 'MIME-Version: 1.0\r\nContent-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: 8bit\r\n'
         content = (header + mime + "\r\n" + text + "\r\n").encode()
         message = await self.relay.send(sender, order["to"], content, mail=["BODY=8BITMIME"])
@@ -122,6 +123,9 @@ def check_history(expected: dict[str, Any], view: MessageView, delivery: Deliver
         assert delivery.attempts == expected["attempts"]
     if "reply" in expected:
         assert mine[-1].detail["reply"].startswith(expected["reply"])
+    if "facts" in expected:
+        told = mine[-1].detail["tls"]
+        assert {key: told.get(key) for key in expected["facts"]} == expected["facts"], told
     if "results" in expected:
         assert [one.detail["result"] for one in view.attempts if one.n == delivery.n] == expected["results"]
 

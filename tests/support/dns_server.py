@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any, Self
 
@@ -54,7 +54,10 @@ class Fault(Enum):
 
 
 class DnsServer:
-    """Serves `zone` until the `async with` block ends. `ttl` in seconds; `authentic` sets the AD bit."""
+    """Serves `zone` until the `async with` block ends. `ttl` in seconds.
+
+    `authentic` sets the AD bit, but not at `insecure` names.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class DnsServer:
         faults: Mapping[tuple[str, str], Fault] | None = None,
         ttl: int = 300,
         authentic: bool = False,
+        insecure: Collection[str] = (),
         follow: bool = True,
         delay: float = 0.0,
     ) -> None:
@@ -70,6 +74,7 @@ class DnsServer:
         self.faults = dict(faults or {})
         self.ttl = ttl
         self.authentic = authentic
+        self.insecure = set(insecure)
         self.follow = follow
         self.delay = delay
         self.queries: list[tuple[str, str, str]] = []
@@ -163,11 +168,15 @@ class DnsServer:
             response.answer.append(
                 dns.rrset.from_text_list(_dotted(name), self.ttl, "IN", wanted, _full(records, wanted))
             )
+            if name in self.insecure:
+                response.flags &= ~dns.flags.AD
             if wanted == kind:
                 return response
             name = records["CNAME"][0].rstrip(".").lower()
             if not self.follow:
                 return response
+        if name in self.insecure:
+            response.flags &= ~dns.flags.AD
         exists = any(known == name or known.endswith(f".{name}") for known in self.zone)
         response.set_rcode(dns.rcode.NOERROR if exists else dns.rcode.NXDOMAIN)
         soa = f"ns.invalid. host.invalid. 1 3600 600 86400 {self.ttl}"

@@ -7,8 +7,8 @@ Without a script it is a friendly server that takes everything:
         assert far.messages[0].content == b"..."
 
 A script maps a step to what is answered there. Steps are "banner", "EHLO", "HELO", "STARTTLS", "MAIL", "RCPT", "DATA",
-"DOT" (the answer to the content), "RSET", "NOOP", "QUIT", and "*" for all else. An answer is a string without its
-CRLF ("\\n" stands for one between lines), or a `Say`, which can also wait, drip or hang up. A list is used up
+"DOT" (the answer to the content), "RSET", "NOOP", "QUIT", "AUTH" and "*" for all else. An answer is a string without
+its CRLF ("\\n" stands for one between lines), or a `Say`, which can also wait, drip or hang up. A list is used up
 one answer a time, and its last one stays; it counts over all sessions. A function gets (session, command line)
 and returns an answer.
 
@@ -28,7 +28,8 @@ What can go wrong, for any step:
     Say("", then="close") / then="reset"      hang up, politely or with RST; with text: after it
     Say("220 go", then="tls")            what STARTTLS does by default; `tls=certificate_authority` is needed
 
-With `tls=trustme.CA()` it offers STARTTLS with a certificate for `tls_names`. `extensions_clear` are those offered in
+With `tls=trustme.CA()` it offers STARTTLS with a certificate for `tls_names`; `tls` may be a
+context of its own. `extensions_clear` are those offered in
 clear when they differ from those inside TLS. `far.sessions` holds every connection with the `commands` it sent, its
 `received` octets (after decryption), whether it is `encrypted` and whether it `ended`.
 """
@@ -123,7 +124,7 @@ class ScriptedSmtp:
         *,
         extensions: Sequence[str] = DEFAULT_EXTENSIONS,
         extensions_clear: Sequence[str] | None = None,
-        tls: trustme.CA | None = None,
+        tls: trustme.CA | ssl.SSLContext | None = None,
         tls_names: Sequence[str] = ("localhost",),
         host: str = "127.0.0.1",
         port: int = 0,
@@ -137,11 +138,15 @@ class ScriptedSmtp:
         self.sessions: list[Session] = []
         self.messages: list[Message] = []
         self.context: ssl.SSLContext | None = None
+        self.sni: Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None] | None = None
+        """Called at each handshake with the name the client sent; may choose another context."""
         self._used: dict[str, int] = {}
         self._receive_buffer = receive_buffer
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        if tls is not None:
+        if isinstance(tls, ssl.SSLContext):
+            self.context = tls
+        elif tls is not None:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.issue_cert(*tls_names).configure_cert(self.context)
 
@@ -304,7 +309,14 @@ class _Conversation:
     async def _start_tls(self) -> None:
         context = self._far.context
         assert context is not None, "STARTTLS needs tls=trustme.CA()"
-        context.sni_callback = lambda _, name, __: setattr(self._session, "server_name", name)
+        chosen = self._far.sni
+
+        def named(connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+            self._session.server_name = name
+            if chosen is not None:
+                chosen(connection, name, context)
+
+        context.sni_callback = named
         await self._writer.start_tls(context, ssl_handshake_timeout=5)
         self._session.encrypted = True
 
@@ -319,4 +331,5 @@ _DEFAULTS: dict[str, Answer] = {
     "RSET": "250 2.0.0 ok",
     "NOOP": "250 2.0.0 ok",
     "QUIT": "221 2.0.0 bye",
+    "AUTH": "502 5.5.1 not here",
 }

@@ -108,9 +108,10 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
             "tls": {"certificate": "relay.pem", "key": "relay.key"},
         },
         "api": {"listen": "127.0.0.1:0"},
-        "resolver": {"nameservers": [lab.nameserver], "timeout": "1s"},
+        "resolver": {"nameservers": [lab.nameserver], "timeout": "1s", "trust_ad": True},
         "delivery": {
             "port": lab.smtp_port,
+            "mta_sts_port": lab.policy_port,
             "allow_private_addresses": True,
             "ca_file": "ca.pem",
             "retry": ["300ms"],
@@ -133,7 +134,7 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
 async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any]) -> AsyncIterator[WholeRelay]:
     """Start lab and node in `folder`; both are stopped at the end. The keys of the domain `keyless` are lost."""
     clock, entropy = SystemClock(), SystemEntropy()
-    plan = LabPlan(dns_port=0, http_port=0, smtp_port=0, subnet=next(_SUBNETS))
+    plan = LabPlan(dns_port=0, http_port=0, smtp_port=0, policy_port=0, subnet=next(_SUBNETS))
     lab = Lab(folder, clock, entropy, plan)
     await lab.start()
     try:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from relay.egress.capabilities import NO_CAPABILITIES, Capabilities, parse_capabilities
-from relay.egress.commands import UnsafeCommandError, encode_command, rcpt_parameters, xtext
+from relay.egress.commands import UnsafeCommandError, encode_command, mail_parameters, rcpt_parameters, xtext
 from relay.egress.masking import RecipientMask
-from relay.egress.needs import Needs, needs_of
+from relay.egress.needs import Needs, needs_of, waives_policies
 from relay.mail.address import Address
-from relay.mail.envelope import Notify, Recipient
+from relay.mail.envelope import Notify, Recipient, Return
 from relay.smtp.reply import MAX_REPLY_BYTES, Reply, remote_reply
 from tests.support.egress import message
 
@@ -98,3 +98,45 @@ def test_kept_replies_hold_no_recipient() -> None:
 def test_kept_replies_are_short() -> None:  # A08
     kept = RecipientMask(()).reply(remote_reply(550, ("é" * 3000, "x" * 3000)))
     assert sum(len(line.encode()) for line in kept.lines) <= MAX_REPLY_BYTES
+
+
+def test_the_longest_commands_stay_within_what_extensions_add() -> None:  # A12
+    everything = Capabilities(eightbit=True, smtputf8=True, dsn=True, takes_size=True)
+    longest = Address("l" * 64, ".".join(["d" * 60] * 4)[:180])
+    transaction = message(
+        Recipient(longest, notify=Notify.SUCCESS | Notify.FAILURE | Notify.DELAY, orcpt="rfc822;" + "o" * 480),
+        sender=str(longest),
+        ret=Return.HEADERS,
+        envid="e" * 100,
+    )
+    mail = f"MAIL FROM:<{longest}>{mail_parameters(transaction, everything, eightbit=True, utf8=True)}"
+    rcpt = f"RCPT TO:<{longest}>{rcpt_parameters(transaction.recipients[0], everything)}"
+    # SIZE adds 26 (RFC 1870 §3), 8BITMIME 17 (RFC 6152 §2), SMTPUTF8 10 (RFC 6531 §3.4),
+    # DSN 107 to MAIL and 500 to RCPT (RFC 3461 §4).
+    assert len(encode_command(mail, utf8=True)) <= 512 + 26 + 17 + 10 + 107
+    assert len(encode_command(rcpt)) <= 512 + 500
+    bare = Capabilities()
+    plain = mail_parameters(transaction, bare, eightbit=True, utf8=False) + rcpt_parameters(
+        transaction.recipients[0], bare
+    )
+    assert plain == ""
+    assert len(encode_command(f"MAIL FROM:<{longest}>")) <= 512
+
+
+@pytest.mark.parametrize(
+    ("header", "waived"),
+    [
+        (b"TLS-Required: No\r\n", True),
+        (b"A: b\r\ntls-required:no \r\nC: d\r\n", True),
+        (b"TLS-Required: Yes\r\n", False),
+        (b"TLS-Required: No, thanks\r\n", False),
+        (b"TLS-Required: No\r\nTLS-Required: No\r\n", False),
+        (b"X-TLS-Required: No\r\n", False),
+        (b"A: b\r\n", False),
+    ],
+)
+def test_a_message_may_waive_its_domains_policies(header: bytes, waived: bool) -> None:  # K02
+    assert waives_policies([b"Received: x\r\n", header + b"\r\nTLS-Required: No\r\n"]) is waived
+    assert waives_policies([b"Received: x\r\n" + header[:5], header[5:], b"\r\nbody"]) is waived
+    assert not waives_policies([])
+    assert not waives_policies([b"Subject: x\r\n\r\n" + header])

@@ -135,7 +135,7 @@ async def test_a_host_that_does_not_answer_costs_the_connect_time_out() -> None:
     assert verdict(outcome) == (Result.TEMPORARY, Scope.HOST, Phase.CONNECT, DecidedBy.NETWORK, 451, "4.4.1")
 
 
-async def test_the_source_address_is_bound() -> None:
+async def test_the_source_address_is_bound_and_its_name_said() -> None:  # A05
     async with ScriptedSmtp() as far, Dialing(far, source=Source("nine", "127.0.0.9", "nine.example.org")).session():
         assert far.sessions[0].peer[0] == "127.0.0.9"
         assert far.sessions[0].commands == ["EHLO nine.example.org"]
@@ -253,3 +253,31 @@ async def test_demands_are_met_or_defer() -> None:  # E06
         assert (outcome.phase, outcome.reply.status) == (Phase.TLS, "4.7.10")
         async with Dialing(far, demand=TlsDemand.NONE).session() as session:
             assert session.tls is None
+
+
+async def test_a_session_in_clear_says_what_was_demanded() -> None:  # E11
+    async with ScriptedSmtp() as plain:
+        dialing = Dialing(plain)
+        async with dialing.session() as session:
+            (outcome,) = await dialing.deliver(session, message())
+            assert session.tls is None
+            assert session.candidate == dialing.candidate
+    assert outcome.tls is not None
+    assert (outcome.tls.protocol, outcome.tls.demand) == ("", "may")
+    assert (outcome.tls.failure, outcome.tls.policy) == ("starttls-not-supported", "no-policy-found")
+    async with ScriptedSmtp() as plain:
+        dialing = Dialing(plain, demand=TlsDemand.NONE)
+        async with dialing.session() as session:
+            (outcome,) = await dialing.deliver(session, message())
+    assert outcome.tls is not None
+    assert (outcome.tls.demand, outcome.tls.error, outcome.tls.failure) == ("none", "", "")
+
+
+async def test_what_one_demand_learned_of_a_broken_host_spares_no_other() -> None:  # E05 E06
+    async with ScriptedSmtp({"STARTTLS": "454 4.7.0 not now"}, tls=trustme.CA()) as far:
+        dialing = Dialing(far)
+        async with dialing.session():
+            pass
+        dialing.demand = TlsDemand.ENCRYPT
+        assert (await dialing.refusal()).reply.status == "4.7.10"
+        assert [s.verbs().count("STARTTLS") for s in far.sessions] == [1, 0, 1]

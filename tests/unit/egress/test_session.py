@@ -357,7 +357,7 @@ async def test_an_answer_in_the_middle_of_the_content(answer: bytes, expected: t
     [
         (("SIZE 1000",), b"x\r\n" * 1000, "s@example.org", "5.3.4"),  # D04
         ((), b"\r\n\xe9\r\n", "s@example.org", "5.6.3"),  # D13
-        (("8BITMIME",), b"A: \xc3\xa9\r\n\r\n", "s@example.org", "5.6.7"),  # D16
+        (("8BITMIME",), b"A: \xc3\xa9\r\n\r\n", "s@example.org", "5.6.7"),  # D16 D19
         (("8BITMIME",), b"\r\n", "é@example.org", "5.6.7"),  # D16
     ],
 )

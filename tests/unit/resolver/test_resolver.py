@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import dns.rdata
 import pytest
 
 from relay.resolver import resolver as module
 from relay.resolver.contract import DnsAnswer, DnsFailure
+from relay.resolver.records import record_text
 from relay.resolver.resolver import DnsResolver
 from tests.support.dns_server import DnsServer, Fault, Zone
 
@@ -191,3 +193,9 @@ async def test_the_ad_bit_counts_only_where_it_is_trusted(trust: bool, sent: boo
     async with serving(trust_ad=trust, authentic=sent) as (_, resolver, _):
         assert (await resolver.ask("mx1.example.org", "A")).authentic is believed
         assert (await resolver.ask("missing.example", "A")).authentic is believed
+
+
+@pytest.mark.parametrize(("octets", "text"), [(b"\x03\x01\x01\xab", "3 1 1 ab"), (b"\x03\x01", "3 1 255 ")])
+def test_a_malformed_tlsa_record_is_told_as_it_came(octets: bytes, text: str) -> None:  # H09
+    record = dns.rdata.from_wire("IN", "TLSA", octets, 0, len(octets))
+    assert record_text(record) == text
