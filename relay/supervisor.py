@@ -31,9 +31,11 @@ STOP_SECONDS: Final = 35.0
 """How long workers may drain before they are killed."""
 ORPHANS_SECONDS: Final = 3.0
 """How long the workers of a supervisor that was killed may still hold the ports."""
-CRASH_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds before a worker that keeps dying young is started again."""
+CRASH_PAUSES: Final = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before a worker is started again, by how often running it died young."""
 YOUNG_SECONDS: Final = 10.0
+CONFIGURATION_STATUS: Final = 2
+"""With which a worker ends that cannot use the configuration, and then we (docs/reference/cli.md)."""
 
 
 def run(file: Path, front: Front) -> int:
@@ -130,38 +132,35 @@ class Supervisor:
         return max(task.result() for task in done)
 
     async def _keep(self, worker: int, lifeline: int) -> int:
-        """Run one worker again and again; returns when we stop, or with 2 when its configuration is refused."""
+        """Run one worker again and again; returns when we stop, or with 2 when its first life refuses the settings.
+
+        A later life may find a file that somebody is just editing: that must not end a service that works.
+        """
         deaths = 0
+        first = True
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
             status = await self._live(worker, lifeline)
             if self._stopping.is_set():
                 return 0 if status in (0, -signal.SIGTERM) else 1
-            if status == 2:
-                return 2
+            if status == CONFIGURATION_STATUS and first:
+                return CONFIGURATION_STATUS
+            first = False
             deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
-            pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)] if deaths > 1 else 0.0
+            pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]
             _log.error("worker-died", worker=worker, status=status, restart_in=pause)
             if await self._stopped_within(pause):
                 return 1
 
     async def _live(self, worker: int, lifeline: int) -> int:
-        listeners = self._listeners[worker]
-        descriptors = [one.socket.fileno() for one in listeners]
-        sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
-        assignment = Assignment(worker, len(self._listeners), lifeline, sockets)
-        environment = {**os.environ, ENVIRONMENT: assignment.dump(), METRICS_ENVIRONMENT: str(self._metrics)}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "import sys; from relay.cli import main; sys.exit(main())",
-            "run",
-            "--config",
-            str(self._file),
-            pass_fds=(*descriptors, lifeline),
-            env=environment,
-        )
+        """One life of a worker: its exit status."""
+        try:
+            process = await self._start(worker, lifeline)
+        except OSError as error:
+            # No memory or no process left just now: as if it had died young.
+            _log.error("worker-not-started", worker=worker, error=error)
+            return 1
         self._processes[worker] = process
         _log.info("worker-started", worker=worker, pid=process.pid)
         if self._stopping.is_set():
@@ -170,6 +169,28 @@ class Supervisor:
             return await process.wait()
         finally:
             self._forget_metrics(process.pid)
+
+    async def _start(self, worker: int, lifeline: int) -> asyncio.subprocess.Process:
+        listeners = self._listeners[worker]
+        descriptors = [one.socket.fileno() for one in listeners]
+        sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
+        assignment = Assignment(worker, len(self._listeners), lifeline, sockets)
+        environment = {**os.environ, ENVIRONMENT: assignment.dump(), METRICS_ENVIRONMENT: str(self._metrics)}
+        # The child inherits the mask: it opens it when it can handle SIGHUP, which would kill it before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                "import sys; from relay.cli import main; sys.exit(main())",
+                "run",
+                "--config",
+                str(self._file),
+                pass_fds=(*descriptors, lifeline),
+                env=environment,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:

@@ -94,13 +94,15 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop_asked.set)
+        reloader = Reloader(file, node)
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the supervisor had us start with it blocked
         _watch_lifeline(loop, assignment.lifeline)
         try:
             await node.start()
-            reloading = Reloader(file, node)
-            loop.add_signal_handler(signal.SIGHUP, reloading.ask)
+            reloader.begin()
             await node.stop_asked.wait()
-            await reloading.finish()
+            await reloader.finish()
         finally:
             await node.stop()
     except LeakError as error:
@@ -110,28 +112,45 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
 
 
 class Reloader:
-    """Reads the configuration again when asked; a bad one is reported and changes nothing."""
+    """Reads the configuration again when asked; a bad one is reported and changes nothing.
+
+    It may be asked from the first moment on, for an unhandled SIGHUP would kill us: what is asked before `begin`
+    is done then, and what is asked during a reload after it.
+    """
 
     def __init__(self, file: Path, node: Node) -> None:
         self._file = file
         self._node = node
+        self._asked = False
+        self._begun = False
         self._task: asyncio.Task[None] | None = None
 
     def ask(self) -> None:
-        """Begin a reload unless one is under way."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._reload(), name="reload")
+        """Reload soon."""
+        self._asked = True
+        if self._begun and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._run(), name="reload")
+
+    def begin(self) -> None:
+        """The node has started."""
+        self._begun = True
+        if self._asked:
+            self.ask()
 
     async def finish(self) -> None:
         """Wait for a reload under way."""
         if self._task is not None:
             await self._task
 
-    async def _reload(self) -> None:
-        try:
-            await self._node.reload(load_settings(self._file))
-        except LeakError as error:
-            _log.error("reload-refused", error=error)
+    async def _run(self) -> None:
+        while self._asked:
+            self._asked = False
+            try:
+                await self._node.reload(load_settings(self._file))
+            except LeakError as error:
+                _log.error("reload-refused", error=error)
+            except Exception:  # noqa: BLE001 - a node that works must not end because it could not be reloaded
+                _log.exception("reload-failed")
 
 
 def _watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int) -> None:
