@@ -7,13 +7,14 @@ runs the same code as on SQLite, over the bridge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from relay import metrics
 from relay.clock import Clock, from_millis, to_millis
+from relay.crash_points import reach
 from relay.database.grouping import CommitGroup
 from relay.database.postgres import LONG_SECONDS, PostgresDatabase, Transaction
 from relay.database.postgres_wakeups import Wakeups
@@ -64,6 +65,7 @@ UPDATE message SET forgotten = 1 FROM old WHERE message.seq = old.seq
 
 Request = NewMessage | SettleRequest
 _Answer = Receipt | list[bool]
+_T = TypeVar("_T")
 
 
 class PostgresSpool:
@@ -100,10 +102,24 @@ class PostgresSpool:
             applied = iter(settled.applied)
             return [next(applied) if isinstance(one, SettleRequest) else next(accepted) for one in requests]
 
-        return await self._database.transact(work)
+        steps = ["settle" if isinstance(one, SettleRequest) else "accept" for one in requests]
+        return await self._step(steps, work)
+
+    async def _step(self, names: Sequence[str], work: Callable[[Transaction], Awaitable[_T]]) -> _T:
+        """Durable steps in one transaction, with their crash points: before, at its end, after its commit."""
+        _reach(names, "begun")
+
+        async def written(transaction: Transaction) -> _T:
+            result = await work(transaction)
+            _reach(names, "written")
+            return result
+
+        result = await self._database.transact(written)
+        _reach(names, "committed")
+        return result
 
     async def register(self, node: str, worker: int) -> Incarnation:
-        return await self._database.transact(lambda transaction: register(transaction, node, worker, self._now()))
+        return await self._step(["register"], lambda transaction: register(transaction, node, worker, self._now()))
 
     async def heartbeat(self, incarnation: Incarnation) -> bool:
         async def work(transaction: Transaction) -> bool:
@@ -135,8 +151,8 @@ class PostgresSpool:
         return receipt
 
     async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
-        return await self._database.transact(
-            lambda transaction: claim(transaction, incarnation, limit, skip, self._now())
+        return await self._step(
+            ["claim"], lambda transaction: claim(transaction, incarnation, limit, skip, self._now())
         )
 
     async def next_due(self) -> datetime | None:
@@ -167,7 +183,7 @@ class PostgresSpool:
             )
             return cast("bytes", rows[0][0]) if rows else prelude
 
-        return await self._database.transact(work)
+        return await self._step(["prelude"], work)
 
     async def settle(self, incarnation: Incarnation, settlements: Sequence[Settlement]) -> int:
         request = SettleRequest(incarnation, tuple(settlements))
@@ -265,6 +281,11 @@ class PostgresSpool:
     async def _changed(self, sql: str, *values: object) -> int:
         """One statement in a transaction of its own; the number of rows it changed."""
         return await self._database.transact(lambda transaction: transaction.execute(sql, *values))
+
+
+def _reach(names: Sequence[str], edge: str) -> None:
+    for name in names:
+        reach(f"{name}-{edge}")
 
 
 def _waits(message: NewMessage, receipt: Receipt) -> bool:
