@@ -52,8 +52,8 @@ class _Unit:
 class TransactionalConnection(Connection, Protocol):
     """A connection the writer may open and close transactions on."""
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def close(self, force: bool = False) -> None:
+        """Let go of the file; `force` also when that meets an error, which a broken disk may give for ever."""
         ...
 
 
@@ -86,6 +86,8 @@ class GroupCommit(ABC):
         self._wake = threading.Condition()
         self._closing = False
         self._connection: TransactionalConnection | None = None
+        self.failure: LeakError | None = None
+        """Why the last transaction failed; None since one was committed."""
 
     async def run(self, work: Callable[[Connection], Any], patience: float | None = None) -> Any:
         """Run `work` in the next transaction; returns its result once that is committed.
@@ -140,6 +142,8 @@ class GroupCommit(ABC):
             self._transact(batch)
         except BaseException as error:  # noqa: BLE001 - every waiter must get an answer, whatever broke
             self._fail(batch, error)
+        else:
+            self.failure = None if batch else self.failure
         if batch:
             metrics.commits.inc()
             metrics.commit_items.inc(len(batch))
@@ -198,6 +202,7 @@ class GroupCommit(ABC):
     def _fail(self, batch: list[_Unit], error: BaseException) -> None:
         translated = self._opener.translate(error) or SpoolUnavailableError(f"the spool failed: {error!r}")
         _log.error("commit-failed", units=len(batch), error=repr(error))
+        self.failure = translated
         for unit in batch:
             unit.error = translated
 
@@ -215,7 +220,7 @@ class GroupCommit(ABC):
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                connection.close()
+                connection.close(True)
             except Exception as error:  # noqa: BLE001 - it is being thrown away because it is broken
                 _log.warning("close-failed", error=repr(error))
 

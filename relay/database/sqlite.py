@@ -19,8 +19,11 @@ from relay.database.contract import Connection
 from relay.database.group_commit import GroupCommit, GroupCommitWriter, Opener, TransactionalConnection
 from relay.database.migrations import apply_migrations, read_migrations
 from relay.errors import LeakError, SchemaError, SpoolFullError, SpoolUnavailableError
+from relay.log import Log
 
 T = TypeVar("T")
+
+_log = Log("database")
 
 MINIMUM_VERSION: Final = (3, 51, 3)
 _BUSY_MILLISECONDS: Final = 5000
@@ -139,9 +142,7 @@ class SqliteDatabase:
             translated = self._opener.translate(error)
             if translated is None:
                 raise
-            if self._reader is not None:
-                self._reader.close(True)
-                self._reader = None
+            self._close_reader()
             raise translated from None
 
     async def migrate(self, component: str, folder: Path) -> list[str]:
@@ -162,9 +163,19 @@ class SqliteDatabase:
         self._opener.close()
 
     def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close(True)
-            self._reader = None
+        """Let go of the reader; after a disk failed, that too may fail, and stopping goes on."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        try:
+            reader.close(True)
+        except apsw.Error as error:
+            _log.warning("close-failed", error=error)
+
+    @property
+    def failure(self) -> LeakError | None:
+        """Why the last transaction failed; None since one was committed."""
+        return self._writer.failure
 
     def free_bytes(self) -> int:
         """Bytes an unprivileged process may still write beside the file."""

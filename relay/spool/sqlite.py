@@ -270,6 +270,9 @@ class SqliteSpool:
     async def ping(self) -> None:
         self._room_checked = float("-inf")
         self._check_room()
+        # A probe must not cost an fsync: the heartbeat commits every ten seconds, and what it met is told here.
+        if (failure := self._database.failure) is not None:
+            raise failure
         await self._database.read(lambda connection: next(iter(connection.execute("SELECT 1"))))
 
     async def close(self) -> None:
