@@ -30,14 +30,16 @@ class ContentReader:
         """Prelude and content, in the order in which they are sent."""
         try:
             content = parcel.content if parcel.content is not None else await self._spool.content(parcel.seq)
-            prelude = parcel.prelude
-            if prelude is None:
-                prelude = await self._write_prelude(parcel, content)
+        except KeyError:
+            await self._hold_torn(parcel)
+            return None
+        try:
+            prelude = parcel.prelude if parcel.prelude is not None else await self._write_prelude(parcel, content)
         except KeyUnavailableError as error:
             await self._hold(parcel, "dkim-key", error.domain, f"the DKIM key cannot be used: {error.reason}")
             return None
-        except (KeyError, HeaderError):
-            await self._hold(parcel, "torn-content", parcel.id, "the content in the spool is missing or torn")
+        except HeaderError:
+            await self._hold_torn(parcel)
             return None
         reach("content-read")
         return prelude, content
@@ -46,6 +48,9 @@ class ContentReader:
         domain = parcel.sign_as or self._node_name
         prelude = await self._prelude.write(content, parcel.received, parcel.sign_as, parcel.door, domain)
         return await self._spool.set_prelude(parcel.seq, prelude)
+
+    async def _hold_torn(self, parcel: Parcel) -> None:
+        await self._hold(parcel, "torn-content", parcel.id, "the content in the spool is missing or torn")
 
     async def _hold(self, parcel: Parcel, alarm: str, subject: str, reason: str) -> None:
         await self._alarms.start(alarm, subject, reason)

@@ -12,7 +12,9 @@ from typing import Final
 
 from relay.engine.lease import Lease
 from relay.errors import SpoolUnavailableError
+from relay.event import EventKind
 from relay.log import Log
+from relay.policy.state import State
 from relay.spool.contract import Settlement, Spool
 
 _log = Log("settler")
@@ -84,11 +86,19 @@ class Settler:
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:  # noqa: BLE001 - one bad settlement must not stop all others
                 _log.exception("settle-broken", deliveries=len(batch))
-                if len(batch) == 1:
-                    return  # stays leased and counted: the next life of this worker tries the delivery again
-                for settlement in batch:
-                    await self._commit([settlement])
+                await self._commit_singly(batch)
                 return
             else:
                 self._settled(batch)
                 return
+
+    async def _commit_singly(self, batch: list[Settlement]) -> None:
+        """Find the broken settlement. What cannot be written as it is holds its delivery, for a person to look at."""
+        if len(batch) > 1:
+            for settlement in batch:
+                await self._commit([settlement])
+        elif batch[0].event is not EventKind.HELD:
+            detail = {"reason": f"its result could not be stored: {batch[0].state.label}"}
+            held = Settlement(batch[0].seq, batch[0].n, State.HELD, event=EventKind.HELD, detail=detail)
+            await self._commit([held])
+        # A delivery that cannot even be held stays leased and counted: the next life of this worker tries it again.
