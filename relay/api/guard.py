@@ -45,7 +45,7 @@ def throttle_subject(peer: str) -> str:
 
 
 class Guard:
-    """Proves bearer keys (RFC 6750) and slows down whoever guesses them."""
+    """Proves bearer keys (RFC 6750) and slows down whoever shows wrong ones."""
 
     def __init__(self, accounts: Accounts, clock: Clock) -> None:
         self._accounts = accounts
@@ -53,10 +53,6 @@ class Guard:
 
     async def identify(self, request: web.Request) -> Identity | Problem:
         """The caller, or why it is not known. Raises SpoolUnavailableError."""
-        subject = throttle_subject(peer_of(request))
-        wait = self._bad_keys.wait(subject)
-        if wait:
-            return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong keys.", retry_after=math.ceil(wait))
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
@@ -65,10 +61,16 @@ class Guard:
         if is_loopback(peer) and not is_direct_loopback(request):
             peer = _UNKNOWN_PEER
         identity = await self._accounts.by_key(key, peer) if len(key) <= _MAX_KEY else None
-        if identity is None:
-            self._bad_keys.count(subject)
-            return _unknown("The key is not valid.", 'Bearer realm="leak", error="invalid_token"')
-        return identity
+        return identity if identity is not None else self._wrong_key(request)
+
+    def _wrong_key(self, request: web.Request) -> Problem:
+        """Asked after the look-up: a right key is never refused for the wrong ones of a neighbour."""
+        subject = throttle_subject(peer_of(request))
+        wait = self._bad_keys.wait(subject)
+        if wait:
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong keys.", retry_after=math.ceil(wait))
+        self._bad_keys.count(subject)
+        return _unknown("The key is not valid.", 'Bearer realm="leak", error="invalid_token"')
 
 
 def _unknown(detail: str, challenge: str) -> Problem:
