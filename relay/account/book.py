@@ -56,6 +56,7 @@ class AccountBook:
         self._entropy = entropy
         self._vault = PasswordVault()
         self._cache = ProofCache(clock, entropy)
+        # Counted by a name, or by a name and an address: tuples, so that no invented name is somebody's pair.
         self._guesses = Throttle(clock, GUESSES_AN_HOUR, _HOUR)
         # Who proved a name before is counted apart: strangers' guesses must not lock the owner out.
         self._familiar = Throttle(clock, 1, _DAY)
@@ -79,10 +80,10 @@ class AccountBook:
             if identity is not None:
                 return identity
         tag = self._cache.tag(name, password)
-        familiar = f"{name} {peer}"
+        familiar = (name, peer)
         proven = self._cache.get(tag)
         if proven is None:
-            subject = familiar if self._familiar.wait(familiar) else name
+            subject = familiar if self._familiar.wait(familiar) else (name,)
             proven = await self._prove_once(tag, subject, name, password)
         if proven is not None and not self._familiar.wait(familiar):
             self._familiar.count(familiar)
@@ -195,7 +196,7 @@ class AccountBook:
             return None
         return proven.identity
 
-    async def _prove_once(self, tag: bytes, subject: str, name: str, password: str) -> Proven | None:
+    async def _prove_once(self, tag: bytes, subject: tuple[str, ...], name: str, password: str) -> Proven | None:
         """The same proof asked for many times at once, as by a client's pool of sessions, is made once."""
         task = self._proving.get(tag)
         if task is None:
@@ -212,7 +213,7 @@ class AccountBook:
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody may be left waiting
 
-    async def _prove_counted(self, tag: bytes, subject: str, name: str, password: str) -> Proven | None:
+    async def _prove_counted(self, tag: bytes, subject: tuple[str, ...], name: str, password: str) -> Proven | None:
         try:
             proven = await self._prove(name, password)
         except SpoolUnavailableError:

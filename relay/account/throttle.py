@@ -7,6 +7,7 @@ slip through together.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from relay.clock import Clock
@@ -26,16 +27,16 @@ class Throttle:
         self._limit = limit
         self._window = window
         self._capacity = capacity
-        self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self._counts: OrderedDict[Hashable, _Count] = OrderedDict()
 
-    def wait(self, subject: str) -> float:
+    def wait(self, subject: Hashable) -> float:
         """Seconds until `subject` may try again; 0 when it may now."""
         count = self._current(subject)
         if count is None or count.failures < self._limit:
             return 0.0
         return max(0.001, count.until - self._clock.monotonic())
 
-    def count(self, subject: str) -> None:
+    def count(self, subject: Hashable) -> None:
         """Count a try of `subject` as failed until it is forgiven."""
         count = self._current(subject)
         if count is None:
@@ -45,7 +46,7 @@ class Throttle:
         count.failures += 1
         self._counts.move_to_end(subject)
 
-    def forgive(self, subject: str) -> None:
+    def forgive(self, subject: Hashable) -> None:
         """Take back one counted try: it succeeded, or nobody could judge it."""
         count = self._counts.get(subject)
         if count is not None and count.failures > 0:
@@ -53,7 +54,7 @@ class Throttle:
             if count.failures == 0:
                 del self._counts[subject]
 
-    def _current(self, subject: str) -> _Count | None:
+    def _current(self, subject: Hashable) -> _Count | None:
         count = self._counts.get(subject)
         if count is not None and count.until <= self._clock.monotonic():
             del self._counts[subject]

@@ -198,6 +198,15 @@ async def test_strangers_guesses_do_not_lock_the_owner_out(book: AccountBook, cl
     assert await book.by_password("ann", PASSWORD, PEER) is not None
 
 
+async def test_a_crafted_name_is_not_counted_as_somebody_elses(book: AccountBook, clock: HandClock) -> None:  # S15
+    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    assert await book.by_password("ann", PASSWORD, PEER) is not None
+    clock.move(61)
+    for n in range(GUESSES_AN_HOUR):
+        assert await book.by_password(f"ann {PEER}", f"guess {n}", "198.51.100.9") is None
+    assert await book.by_password("ann", PASSWORD, PEER) is not None
+
+
 async def test_a_pool_of_sessions_costs_one_proof(book: AccountBook) -> None:
     await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
     pool = (book.by_password("ann", PASSWORD, PEER) for _ in range(5 * GUESSES_AN_HOUR))
