@@ -92,7 +92,9 @@ class MessageRequest(_Request):
     )
     tags: list[Tag] = Field(default=[], max_length=20, description="Labels to find messages by.")
     metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=50, description="Kept, never sent.")
-    send_at: AwareDatetime | None = Field(None, description="Not before this time, with its zone.")
+    send_at: AwareDatetime | None = Field(
+        None, description="Not before this time, with its zone; at most a year ahead."
+    )
 
 
 class RecipientAccepted(BaseModel):

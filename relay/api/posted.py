@@ -138,7 +138,7 @@ def _field_of(complaint: str, own_headers: Collection[str], *, is_raw: bool) -> 
     if complaint == "Idempotency-Key" or not complaint:
         return complaint
     if is_raw:
-        return complaint if complaint in {"from", "to"} else "raw"
+        return complaint if complaint in {"from", "to", "send_at"} else "raw"
     if complaint in own_headers:
         return f"headers.{complaint}"
     if re.split(r"[.\[]", complaint)[0] in _COMPOSED:

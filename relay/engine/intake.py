@@ -47,6 +47,9 @@ _OFF_LOOP_OCTETS: Final = 64 * 1024
 
 _MAX_UNSIGNED: Final = 1000
 
+MAX_DELAY: Final = timedelta(days=366)
+"""How far ahead a message may be handed in; an end of time has no room for the delivery's own end after it."""
+
 FULL: Final = reply(452, "4.3.1", "no room for new mail just now; try again later")
 UNAVAILABLE: Final = reply(451, "4.3.0", "the spool cannot be written just now; try again later")
 BUSY: Final = reply(452, "4.3.1", "too much mail is being taken just now; try again later")
@@ -152,6 +155,8 @@ class MailIntake:
             return Refusal(reply(554, "5.5.1", "no recipient"), "to")
         if len(recipients) > self._options.max_recipients:
             return Refusal(reply(550, "5.5.3", f"more than {self._options.max_recipients} recipients"), "to")
+        if submission.send_at is not None and submission.send_at > self._clock.now() + MAX_DELAY:
+            return Refusal(reply(554, "5.6.0", "the time to send at is more than a year ahead"), "send_at")
         reverse_path = submission.envelope.reverse_path
         if isinstance(reverse_path, Address):
             return self.may_send_from(submission.identity, str(reverse_path))

@@ -259,6 +259,18 @@ async def test_refusals_of_intake(api: ApiServer, code: int, enhanced: str, stat
         assert ("Retry-After" in answer.headers) == (code < 500)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [letter(), {"from": "ann@example.org", "to": ["bob@example.net"], "raw": b64(b"From: ann@example.org\r\n\r\n")}],
+    ids=["composed", "raw"],
+)
+async def test_a_refused_time_is_called_send_at(api: ApiServer, document: dict[str, Any]) -> None:
+    api.intake.refusal = Refusal(reply(554, "5.6.0", "more than a year ahead"), "send_at")
+    status, answer = await api.post({**document, "send_at": "9999-12-31T23:59:59-12:00"})
+    assert status == 422
+    assert complaints(answer) == {"send_at": "more than a year ahead"}
+
+
 async def test_a_refused_header_is_called_as_the_request_calls_it(api: ApiServer) -> None:
     api.intake.refusal = Refusal(reply(550, "5.6.0", "bad"), "Reply-To")
     assert list(complaints((await api.post(letter()))[1])) == ["reply_to"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -153,6 +153,23 @@ async def test_a_repeated_key_gets_the_first_answer_and_other_content_a_conflict
     assert refused.conflict
     await bench.until(accepted[0].id, State.DELIVERED)
     assert bench.far.counted() == {"a@b.example": 1}
+
+
+@pytest.mark.parametrize("days", [367, 700_000, None], ids=["over a year", "far", "the end of time"])
+async def test_a_time_too_far_ahead_is_refused_for_good(bench: EngineBench, days: int | None) -> None:  # S31
+    end = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
+    later = end if days is None else SystemClock().now() + timedelta(days=days)
+    answer = await bench.engine.intake.submit(submission("a@b.example", send_at=later))
+    assert isinstance(answer, Refusal)
+    assert (answer.reply.code, answer.reply.status, answer.field) == (554, "5.6.0", "send_at")
+
+
+async def test_a_year_ahead_is_taken_and_the_past_is_now(bench: EngineBench) -> None:
+    later = SystemClock().now() + timedelta(days=365)
+    assert isinstance(await bench.engine.intake.submit(submission("a@b.example", send_at=later)), Accepted)
+    past = datetime.min.replace(tzinfo=timezone(timedelta(hours=12)))
+    message = await bench.send("a@b.example", send_at=past)
+    await bench.until(message, State.DELIVERED)
 
 
 async def test_mail_for_later_is_written_when_it_leaves(bench: EngineBench) -> None:
