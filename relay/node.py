@@ -188,7 +188,10 @@ class Node:
         if self._submission is not None and settings.submission.tls is not None:
             self._submission.replace_tls(server_context(settings, settings.submission.tls, "submission.tls"))
         await self._watch_keys()
-        _log.info("reloaded")
+        waiting = needs_restart(self._settings, settings)
+        if waiting:
+            _log.warning("needs-restart", settings=", ".join(waiting))
+        _log.info("reloaded", applied="keys and certificates")
 
     async def _watch_keys(self) -> None:
         """Load the keys, and let the alarms say which domains have none that can be used."""
@@ -198,8 +201,8 @@ class Node:
         for domain in (entry.domain for entry in self._settings.signing.domain):
             if domain in unavailable:
                 await self._engine.alarms.start("dkim-key", domain, unavailable[domain])
-            else:
-                await self._engine.alarms.end("dkim-key", domain)
+            elif await self._engine.alarms.end("dkim-key", domain):
+                _log.warning("key-mended", domain=domain, remedy="leak queue release lets go what was held for it")
 
     async def stop(self) -> None:
         """Drain the doors, then the engine, then close the spool."""
@@ -220,6 +223,17 @@ class Node:
         if self._stores is not None:
             await self._stores.close()
         _log.info("stopped", worker=self._parts.worker)
+
+
+def needs_restart(old: Settings, new: Settings) -> list[str]:
+    """The settings that differ and that a reload does not apply: all but what certificates and keys hold."""
+    before, after = old.model_dump(), new.model_dump()
+    return sorted(
+        f"{section}.{key}"
+        for section, values in after.items()
+        for key, value in values.items()
+        if before[section].get(key) != value
+    )
 
 
 def make_signer(settings: Settings) -> DkimSigner:

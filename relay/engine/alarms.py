@@ -38,10 +38,10 @@ class Alarms:
         except SpoolUnavailableError as error:
             _log.warning("alarm-not-stored", kind=kind, subject=subject, error=error)
 
-    async def end(self, kind: str, subject: str) -> None:
-        """End an alarm if it stands."""
+    async def end(self, kind: str, subject: str) -> bool:
+        """End an alarm; False if it did not stand."""
         if (kind, subject) not in self._standing:
-            return
+            return False
         self._standing.discard((kind, subject))
         self._count()
         _log.info("alarm-ended", kind=kind, subject=subject)
@@ -49,6 +49,7 @@ class Alarms:
             await self._spool.clear_alarm(kind, subject)
         except SpoolUnavailableError as error:
             _log.warning("alarm-not-cleared", kind=kind, subject=subject, error=error)
+        return True
 
     def _count(self) -> None:
         counts = Counter(kind for kind, _ in self._standing)
