@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -106,7 +107,7 @@ async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str
         reloader.begin()
         say(greeting(settings, lab, file))
         await node.stop_asked.wait()
-        say("Stopping: what is under way is finished, the rest waits in the spool.")
+        say("Stopping: what is under way is finished (25 seconds at most), the rest waits in the spool.")
         await reloader.finish()
     finally:
         await node.stop()
@@ -116,6 +117,9 @@ async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str
 
 def greeting(settings: Settings, lab: Lab, file: Path) -> str:
     """What a newcomer needs to know, once everything runs."""
+    program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "leak" else Path("leak")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
     clear = next((one for one in settings.submission.listen if not one.tls), None)
     implicit = next((one for one in settings.submission.listen if one.tls), None)
     rows = [
@@ -126,7 +130,7 @@ def greeting(settings: Settings, lab: Lab, file: Path) -> str:
         ("SMTP submission (TLS)", str(implicit).removesuffix("/tls") if implicit else ""),
         ("The lab's CA file", str(lab.ca_file.resolve())),
         ("The lab's DNS", lab.nameserver),
-        ("Commands", f"leak --config {file} queue"),
+        ("Commands", f"{program} --config {file} queue"),
     ]
     lines = "\n".join(f"  {name:<28} {value}" for name, value in rows if value)
     return f"\nThe lab is running. Letters stay on this machine.\n\n{lines}\n\nCtrl-C stops it.\n"

@@ -57,7 +57,11 @@ _LAYOUT = frozenset(
         "width",
     ]
 )
+_WORDLESS = {"script", "style", "title"}
+"""What stands in these is not shown by any mail program, so it is no part of the words."""
+
 _CLEANER = nh3.Cleaner(
+    clean_content_tags=_WORDLESS,
     tags=set(nh3.ALLOWED_TAGS) | {"font", "main", "section"},
     attributes={**nh3.ALLOWED_ATTRIBUTES, "*": set(_LAYOUT), "font": {"color", "face", "size"}},
     url_schemes={"http", "https", "mailto", "data"},
@@ -71,7 +75,7 @@ def clean(page: str) -> str | None:
 
 def plain(page: str) -> str:
     """The words of a page, for snippets and search; "" if it is nested too deep."""
-    return "" if _too_deep(page) else html.unescape(nh3.clean(page, tags=set()))
+    return "" if _too_deep(page) else html.unescape(nh3.clean(page, tags=set(), clean_content_tags=_WORDLESS))
 
 
 def _too_deep(page: str) -> bool:

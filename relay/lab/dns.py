@@ -116,7 +116,9 @@ class NameServer:
             try:
                 self._tcp = await asyncio.start_server(self._accept, self._host, wanted)
             except OSError as error:
-                raise taken("name server", self._host, wanted, "dns_port", error) from error
+                raise taken(
+                    "name server", self._host, wanted, "resolver.nameservers (LEAK_RESOLVER__NAMESERVERS)", error
+                ) from error
             port = self._tcp.sockets[0].getsockname()[1]
             try:
                 self._udp, _ = await loop.create_datagram_endpoint(
@@ -126,7 +128,9 @@ class NameServer:
                 self._tcp.close()
                 await self._tcp.wait_closed()
                 if wanted or attempt == _PORT_TRIES - 1:
-                    raise taken("name server", self._host, port, "dns_port", error) from error
+                    raise taken(
+                        "name server", self._host, port, "resolver.nameservers (LEAK_RESOLVER__NAMESERVERS)", error
+                    ) from error
                 continue
             self._port = port
             return

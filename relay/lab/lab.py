@@ -146,7 +146,7 @@ class Lab:
         try:
             await web.TCPSite(self._web, HOME, self.plan.http_port).start()
         except OSError as error:
-            raise taken("inbox", HOME, self.plan.http_port, "http_port", error) from error
+            raise taken("inbox", HOME, self.plan.http_port, "lab.inbox (LEAK_LAB__INBOX)", error) from error
         self.http_port = self._web.addresses[0][1]
         hosts.update(f"{name}:{self.http_port}" for name in (HOME, "localhost"))
 

@@ -22,7 +22,7 @@ def taken(what: str, host: str, port: int, setting: str, error: OSError) -> Leak
     if error.errno == errno.EADDRNOTAVAIL:
         return missing_aliases([host])
     why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
-    return PortTakenError(f"{host}:{port} {why}: the lab's {what} listens there; set {setting} to another port")
+    return PortTakenError(f"{host}:{port} {why}: it is wanted for the lab's {what}; set {setting} to another one")
 
 
 def missing_aliases(hosts: Iterable[str]) -> MissingAliasError:

@@ -53,7 +53,13 @@ class MailHosts:
                 if error.errno == errno.EADDRNOTAVAIL:
                     raise missing_aliases([address(subnet, p.host.number) for p in self._parts]) from error
                 if port or attempt == _PORT_TRIES - 1:
-                    raise taken("mail hosts", f"127.0.{subnet}.*", port, "smtp_port", error) from error
+                    raise taken(
+                        "mail hosts",
+                        f"127.0.{subnet}.*",
+                        port,
+                        "delivery.port (LEAK_DELIVERY__PORT) or lab.subnet (LEAK_LAB__SUBNET)",
+                        error,
+                    ) from error
         return port
 
     async def stop(self) -> None:

@@ -38,13 +38,16 @@ async def test_two_labs_side_by_side(tmp_path: Path) -> None:
         await lab.stop()
 
 
-@pytest.mark.parametrize("setting", ["dns_port", "http_port", "smtp_port"])
-async def test_a_taken_port_is_named(tmp_path: Path, setting: str) -> None:
-    host = "127.0.1.1" if setting == "smtp_port" else "127.0.0.1"
+@pytest.mark.parametrize(
+    ("part", "setting"),
+    [("dns_port", "resolver.nameservers"), ("http_port", "lab.inbox"), ("smtp_port", "delivery.port")],
+)
+async def test_a_taken_port_is_named_with_the_setting_that_moves_it(tmp_path: Path, part: str, setting: str) -> None:
+    host = "127.0.1.1" if part == "smtp_port" else "127.0.0.1"
     with socket.create_server((host, 0)) as other:
         port = other.getsockname()[1]
-        lab = new_lab(tmp_path, replace(FREE, **{setting: port}))
-        with pytest.raises(PortTakenError, match=f"{port} is in use.*set {setting} to another port"):
+        lab = new_lab(tmp_path, replace(FREE, **{part: port}))
+        with pytest.raises(PortTakenError, match=rf"{port} is in use.*set {setting} .*to another one"):
             await lab.start()
 
 
