@@ -16,11 +16,14 @@ from typing import Final
 from aiohttp import web
 
 from relay.account.identity import Identity
-from relay.api.app import SERVER_OPTIONS, ApiDependencies, ApiOptions, add_api, make_api
+from relay.api.app import ApiDependencies, ApiOptions, add_api, make_api
+from relay.api.connections import HttpLimits
+from relay.api.server import HttpServer
 from relay.client.contract import RelayClient
 from relay.client.local import LocalRelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
+from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
 from relay.egress.reach import ReachMemory
@@ -101,7 +104,7 @@ class Node:
         self._stores: Stores | None = None
         self._engine: Engine | None = None
         self._submission: SubmissionServer | None = None
-        self._http: web.AppRunner | None = None
+        self._http: HttpServer | None = None
         self._resolver: DnsResolver | None = None
         self._policies: TlsPolicies | None = None
         self._signer = make_signer(settings)
@@ -152,10 +155,8 @@ class Node:
             add_api(application, dependencies)
         else:
             application = make_api(dependencies)
-        self._http = web.AppRunner(application, **SERVER_OPTIONS, shutdown_timeout=5.0)
-        await self._http.setup()
-        for one in listeners:
-            await web.SockSite(self._http, one.socket).start()
+        self._http = HttpServer(application, http_limits(settings), self._parts.clock)
+        await self._http.start([one.socket for one in listeners])
 
     def _api_dependencies(self, stores: Stores, engine: Engine) -> ApiDependencies:
         settings = self._settings
@@ -210,7 +211,7 @@ class Node:
         if self._submission is not None:
             await self._submission.drain(DRAIN_SECONDS / 2)
         if self._http is not None:
-            await self._http.cleanup()
+            await self._http.stop()
         for listener in self._parts.listeners:
             listener.socket.close()
         if self._engine is not None:
@@ -330,10 +331,20 @@ def submission_options(settings: Settings) -> SubmissionOptions:
         trusted_networks=tuple(ipaddress.ip_network(text) for text in submission.trusted_networks),
         max_message_size=submission.max_message_size,
         max_recipients=submission.max_recipients,
-        max_connections=submission.max_connections,
+        max_connections=within_share(submission.max_connections, SMTP_SHARE, "submission.max_connections"),
         max_connections_per_address=submission.max_connections_per_address,
         idle_timeout=submission.idle_timeout.total_seconds(),
         tls=server_context(settings, submission.tls, "submission.tls") if submission.tls else None,
+    )
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """The HTTP door's limits on connections."""
+    api = settings.api
+    return HttpLimits(
+        max_connections=within_share(api.max_connections, HTTP_SHARE, "api.max_connections"),
+        max_connections_per_address=api.max_connections_per_address,
+        proxies=tuple(ipaddress.ip_network(text) for text in settings.web.trusted_proxies),
     )
 
 

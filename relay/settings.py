@@ -208,6 +208,12 @@ class ApiSettings(Section):
         None, description="Where the operator's pages answer; loopback only until there are accounts."
     )
     max_body: Size = Field(40_000_000, description="Largest request body (a 25 MB message in base64 is 34 MB).")
+    max_connections: int = Field(
+        1000, ge=1, description="Open HTTP connections a worker, the front's too; more get 503."
+    )
+    max_connections_per_address: int = Field(
+        200, ge=1, description="Those of one client address; `web.trusted_proxies` speak for many and have no cap."
+    )
 
 
 class InboundSettings(Section):

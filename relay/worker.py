@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from relay.clock import SystemClock
+from relay.descriptors import raise_limit
 from relay.errors import ConfigurationError, LeakError
 from relay.ids import SystemEntropy
 from relay.listeners import Listener, Purpose
@@ -82,6 +83,7 @@ def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] 
 def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
     """Run one node until it is told to stop; the exit status."""
     configure_logging(settings.log.level, settings.log.format)
+    raise_limit()
     with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
         return runner.run(_live(file, settings, assignment, listeners, front))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final, TypedDict
+from typing import Any
 
 from aiohttp import web
 
@@ -25,31 +25,14 @@ from relay.api.queue import Queue
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 
-__all__ = ["SERVER_OPTIONS", "ApiDependencies", "ApiOptions", "add_api", "make_api"]
-
-
-class ServerOptions(TypedDict):
-    """Arguments of `aiohttp.web.AppRunner`."""
-
-    access_log: None
-    auto_decompress: bool
-    handler_cancellation: bool
-    lingering_time: float
-    keepalive_timeout: float
-
-
-# Compressed bodies are refused, so they need not be inflated while they are thrown away (S30). A client that
-# hangs up must not cancel an accept that may already be in its commit.
-SERVER_OPTIONS: Final = ServerOptions(
-    access_log=None, auto_decompress=False, handler_cancellation=False, lingering_time=3.0, keepalive_timeout=60.0
-)
+__all__ = ["ApiDependencies", "ApiOptions", "add_api", "make_api"]
 
 _log = Log("api")
 _AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_api(dependencies: ApiDependencies) -> web.Application:
-    """The API as an application of its own; run it with SERVER_OPTIONS."""
+    """The API as an application of its own; served by `relay.api.server.HttpServer`."""
     application = web.Application(middlewares=[_problems_for_the_rest])
     add_api(application, dependencies)
     return application

@@ -1,13 +1,15 @@
 """Who calls: the proof of a bearer key, and what may be asked from this machine without one.
 
 `X-Forwarded-For` and its kin are never believed here, so no forged header changes whom a limit counts (S50);
-their presence only takes away what loopback is trusted with.
+their presence only takes away what loopback is trusted with, and so does a Host that is not loopback's: a page in
+a browser on this machine reaches the port under a name of its own (DNS rebinding), never under ours.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -23,6 +25,7 @@ BAD_KEYS: Final = 20
 BAD_KEYS_SECONDS: Final = 60.0
 _MAX_KEY: Final = 256
 _FORWARDING: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.\-]{1,255})(?::[0-9]{1,5})?")
 _UNKNOWN_PEER: Final = "0.0.0.0"  # noqa: S104 - stands for "from elsewhere", nothing listens on it
 
 
@@ -32,8 +35,17 @@ def peer_of(request: web.Request) -> str:
 
 
 def is_direct_loopback(request: web.Request) -> bool:
-    """Whether this machine itself asks, and not a proxy on it for somebody else."""
-    return is_loopback(peer_of(request)) and not any(name in request.headers for name in _FORWARDING)
+    """Whether this machine itself asks, and not a proxy on it for somebody else, nor a page in a browser."""
+    forwarded = any(name in request.headers for name in _FORWARDING)
+    return is_loopback(peer_of(request)) and not forwarded and _names_loopback(request.headers.getall("Host", []))
+
+
+def _names_loopback(hosts: list[str]) -> bool:
+    """Whether there is one Host, and it is "localhost" or an address literal of loopback, with or without port."""
+    match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if match is None:
+        return False
+    return match[1].lower() == "localhost" or is_loopback(match[1].strip("[]"))
 
 
 def throttle_subject(peer: str) -> str:

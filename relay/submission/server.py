@@ -14,6 +14,7 @@ from typing import Any
 
 from relay.account.identity import Accounts, Identity
 from relay.clock import Clock
+from relay.descriptors import accept_each
 from relay.engine.submission import Intake
 from relay.submission.connections import peer_address
 from relay.submission.context import SubmissionContext, log
@@ -22,8 +23,6 @@ from relay.submission.session import SubmissionSession
 from relay.submission.wire import SHUTTING_DOWN
 
 _BACKLOG = 1024
-_ACCEPT_PAUSE = 0.1
-"""Seconds before the next try when the system refuses to accept."""
 _LAST_WORDS = 1.0
 """Seconds for the last replies, and for TLS to say goodbye, before connections are dropped."""
 
@@ -40,7 +39,6 @@ class SubmissionServer:
         trusted_identity: Identity,
     ) -> None:
         self._context = SubmissionContext(options, intake, accounts, clock, trusted_identity)
-        self._servers: list[asyncio.Server] = []
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,16 +54,11 @@ class SubmissionServer:
         """
         if self._context.tls is None and any(implicit for _, implicit in listeners):
             raise ValueError("implicit TLS needs a TLS context")
-        loop = asyncio.get_running_loop()
         for listener, implicit in listeners:
-            if implicit:
-                listener.setblocking(False)
-                listener.listen(_BACKLOG)
-                self._listeners.append(listener)
-                self._spawn(self._accept_tls(listener), "submission accept")
-            else:
-                server = await loop.create_server(self._session, sock=listener, backlog=_BACKLOG)
-                self._servers.append(server)
+            listener.setblocking(False)
+            listener.listen(_BACKLOG)
+            self._listeners.append(listener)
+            self._spawn(self._accept_tls(listener) if implicit else self._accept(listener), "submission accept")
             log.info("listening", address=listener.getsockname(), tls=implicit)
 
     def _session(self) -> SubmissionSession:
@@ -76,17 +69,18 @@ class SubmissionServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async for client, _ in accept_each(listener, log):
+            try:
+                await loop.connect_accepted_socket(self._session, client)
+            except OSError as error:
+                log.debug("accept-failed", error=error)
+                client.close()
+
     async def _accept_tls(self, listener: socket.socket) -> None:
         """Accept by hand, so that handshakes are counted and each takes the certificate of the moment."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                client, address = await loop.sock_accept(listener)
-            except OSError as error:
-                # Out of descriptors, or a client that was gone before it was accepted.
-                log.error("accept-failed", error=error)
-                await asyncio.sleep(_ACCEPT_PAUSE)
-                continue
+        async for client, address in accept_each(listener, log):
             peer = peer_address(address)
             if self._context.begin_handshake(peer):
                 self._spawn(self._handshake(client, peer), "submission handshake")
@@ -119,8 +113,6 @@ class SubmissionServer:
         """
         context = self._context
         context.draining = True
-        for server in self._servers:
-            server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 from relay.account.book import AccountBook
-from relay.api.app import SERVER_OPTIONS, ApiDependencies, ApiOptions, make_api
+from relay.api.app import ApiDependencies, ApiOptions, make_api
+from relay.api.connections import HttpLimits
+from relay.api.server import HttpServer
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SystemEntropy
 from relay.spool.sqlite import SqliteSpool
@@ -56,6 +58,7 @@ async def running_api(
     options: ApiOptions = OPTIONS,
     health: tuple[Callable[[], str], ...] = (),
     minimum_free: int = 0,
+    limits: HttpLimits | None = None,
 ) -> AsyncIterator[ApiServer]:
     """Everything up on a free loopback port; everything closed at the end."""
     clock, entropy = HandClock(), SystemEntropy()
@@ -67,17 +70,16 @@ async def running_api(
     intake = SpoolingIntake(spool, clock, entropy)
     created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
     application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health))
-    runner = web.AppRunner(application, shutdown_timeout=1.0, **SERVER_OPTIONS)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
+    server = HttpServer(application, limits or HttpLimits(), clock, shutdown=1.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    await server.start([listener])
     http = aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(total=30))
     keys = [one.api_key or "" for one in created]
     try:
         yield ApiServer(port, http, spool, accounts, intake, clock, *keys)
     finally:
         await http.close()
-        await runner.cleanup()
+        await server.stop()
         await accounts.close()
         await spool.close()

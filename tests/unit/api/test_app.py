@@ -84,6 +84,23 @@ async def test_the_labs_key_is_refused_behind_a_proxy(api: ApiServer) -> None:
     assert (await api.get("/api/v1/queue", "lab", **{"X-Forwarded-For": "127.0.0.1"}))[0] == 401
 
 
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "[::1", ""])
+async def test_a_name_that_was_rebound_to_loopback_has_no_rights(api: ApiServer, host: str) -> None:
+    await api.accounts.ensure_lab_user()
+    assert (await api.get("/api/v1/queue", "lab", Host=host))[0] == 401
+    assert (await api.get("/api/v1/queue", Host=host))[0] == 200
+    async with api.http.get("/metrics", headers={"Host": host}) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:8025", "[::1]:8025"])
+async def test_loopback_asked_by_its_own_name_has_rights(api: ApiServer, host: str) -> None:
+    await api.accounts.ensure_lab_user()
+    assert (await api.get("/api/v1/queue", "lab", Host=host))[0] == 200
+    async with api.http.get("/metrics", headers={"Host": host}) as answer:
+        assert answer.status == 200
+
+
 async def test_a_removed_key_is_refused(api: ApiServer) -> None:
     assert (await api.get("/api/v1/queue", api.other_key))[0] == 200
     await api.accounts.remove_user("other")

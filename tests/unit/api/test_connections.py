@@ -1,0 +1,217 @@
+"""The connections of the HTTP door: their number, their time, and what a broken one leaves in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from relay.api.connections import HttpLimits, Room
+from relay.descriptors import accept_each, within_share
+from relay.log import Log
+from tests.support.api_server import running_api
+from tests.support.hand_clock import HandClock
+
+PROBE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@asynccontextmanager
+async def caller(
+    port: int, source: str = "127.0.0.1"
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def ask(port: int, request: bytes = PROBE, source: str = "127.0.0.1") -> bytes:
+    """The first octets of the answer, and all of it if the connection then ends."""
+    async with caller(port, source) as (reader, writer), asyncio.timeout(20):
+        writer.write(request)
+        return await reader.read(65536)
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """What comes before the connection ends, in whatever way."""
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+
+
+async def test_connections_are_bounded_by_address_and_in_all(tmp_path: Path) -> None:  # S25
+    limits = HttpLimits(max_connections=4, max_connections_per_address=2)
+    async with running_api(tmp_path, limits=limits) as api:
+        async with caller(api.port) as (silent, _), caller(api.port):
+            assert (await ask(api.port)).startswith(b"HTTP/1.1 503 ")
+            async with caller(api.port, "127.0.0.9"):
+                assert (await ask(api.port, source="127.0.0.9")).startswith(b"HTTP/1.1 200 ")
+                async with caller(api.port, "127.0.0.9"):
+                    assert (await ask(api.port, source="127.0.0.10")).startswith(b"HTTP/1.1 503 ")
+            assert not silent.at_eof()
+        async with asyncio.timeout(20):
+            while not (await ask(api.port)).startswith(b"HTTP/1.1 200 "):
+                await asyncio.sleep(0.02)
+
+
+def test_a_trusted_proxy_speaks_for_many() -> None:  # S50
+    limits = HttpLimits(max_connections=5, max_connections_per_address=2, proxies=(ip_network("192.0.2.1/32"),))
+    room = Room(limits, HandClock())
+    assert [room.admit("192.0.2.1") for _ in range(4)] == [True] * 4
+    assert room.admit("2001:db8::1")
+    assert not room.admit("2001:db8::2")
+    room.leave("192.0.2.1")
+    assert room.admit("2001:db8::2")  # of the same /64
+    room.leave("192.0.2.1")
+    assert not room.admit("2001:db8::3")
+    assert room.admit("192.0.2.2")
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "])
+async def test_a_header_that_does_not_come_ends_the_connection(tmp_path: Path, beginning: bytes) -> None:  # S25
+    limits = HttpLimits(header_seconds=0.3)
+    async with running_api(tmp_path, limits=limits) as api, caller(api.port) as (reader, writer), asyncio.timeout(20):
+        writer.write(beginning)
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"x" if beginning else b"")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        assert await rest(reader) == b""
+
+
+async def test_so_does_the_header_of_a_second_request(tmp_path: Path) -> None:  # S25
+    limits = HttpLimits(header_seconds=0.3)
+    async with running_api(tmp_path, limits=limits) as api, caller(api.port) as (reader, writer), asyncio.timeout(20):
+        writer.write(PROBE)
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        await asyncio.sleep(0.6)  # an idle client that said something may stay
+        writer.write(PROBE)
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        writer.write(PROBE[:-2])
+        assert await rest(reader) == b""
+
+
+async def test_a_slow_body_has_its_own_time(tmp_path: Path) -> None:
+    limits = HttpLimits(header_seconds=0.2)
+    async with running_api(tmp_path, limits=limits) as api, caller(api.port) as (reader, writer), asyncio.timeout(20):
+        fields = f"Authorization: Bearer {api.key}\r\nContent-Type: application/json\r\nContent-Length: 6"
+        writer.write(f"POST /api/v1/messages HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n".encode())
+        for octet in b"[1,2]]":
+            await asyncio.sleep(0.1)
+            writer.write(bytes([octet]))
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /s/topsecret topsecret HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer topsecret\r\ntop secret\x01 topsecret\r\n\r\n",
+        b"GET /topsecret" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01topsecret\r\n\r\n",
+    ],
+)
+async def test_a_request_that_is_none_gets_a_bare_answer(  # S13, S46
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, request_: bytes
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with running_api(tmp_path) as api:
+        answer = await ask(api.port, request_)
+        assert answer.startswith(b"HTTP/1.")
+        assert b" 400 " in answer.partition(b"\r\n")[0]
+        assert answer.endswith(b"\r\n\r\n")
+        for told in (b"Server:", b"Python", b"aiohttp", b"secret"):
+            assert told not in answer
+    told_log = [one for one in caplog.records if one.name in {"leak.http", "aiohttp.server"}]
+    assert [(one.name, one.levelname, one.getMessage()) for one in told_log] == [("leak.http", "DEBUG", "bad-request")]
+    assert told_log[0].exc_info is None
+    assert not any("secret" in f"{one.getMessage()} {getattr(one, 'facts', '')}" for one in caplog.records)
+
+
+async def test_nothing_names_the_program(tmp_path: Path) -> None:
+    async with running_api(tmp_path) as api:
+        for path in ("/nothing", "/openapi.json", "/api/v1/queue", "/healthz"):
+            answer = await ask(api.port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert b"\r\nServer: leak\r\n" in answer
+
+
+def test_a_door_takes_only_its_share_of_the_open_files() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert within_share(8, 0.5, "x") == 8
+    assert within_share(10 * soft, 0.25, "x") == soft // 4
+
+
+_EXHAUSTED = """
+import asyncio, resource, socket
+from relay.descriptors import accept_each, raise_limit
+from relay.log import Log
+
+async def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))
+    raise_limit()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 128
+    listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+    listener.setblocking(False)
+    taken = []
+    async def accept():
+        async for client, _ in accept_each(listener, Log("x")):
+            taken.append(client)
+    task = asyncio.create_task(accept())
+    mine = []
+    try:
+        while True:
+            one = socket.socket(); mine.append(one); one.connect(listener.getsockname())
+            await asyncio.sleep(0)
+    except OSError:
+        pass
+    await asyncio.sleep(0.2)
+    assert not task.done()
+    before = len(taken)
+    for one in [*mine, *taken]: one.close()
+    with socket.create_connection(listener.getsockname()):
+        async with asyncio.timeout(10):
+            while len(taken) == before: await asyncio.sleep(0.05)
+    task.cancel()
+    print("went on")
+
+try:
+    import uvloop
+    uvloop.run(main())
+except ImportError:
+    asyncio.run(main())
+"""
+
+
+def test_a_listener_outlives_a_lack_of_descriptors() -> None:
+    done = subprocess.run([sys.executable, "-c", _EXHAUSTED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "went on", done.stderr[-2000:]
+
+
+async def test_accepting_ends_when_it_is_cancelled() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+
+        async def accept() -> None:
+            async for client, _ in accept_each(listener, Log("test")):
+                client.close()
+
+        accepting = asyncio.create_task(accept())
+        await asyncio.sleep(0.05)
+        accepting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await accepting
