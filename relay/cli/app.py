@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
-from relay.cli import check, database, dkim, dns, init, lab, message, node, queue, user
+from relay.cli import check, database, dkim, dns, init, lab, message, node, queue, read, user
 from relay.cli.output import CommandError, UsageError, warn
 
 DONE: Final = 0
@@ -71,6 +71,7 @@ app.add_typer(dkim.app, name="dkim")
 app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})(send)
 app.add_typer(queue.app, name="queue")
 app.command()(message.message)
+app.command()(read.read)
 app.command()(database.migrate)
 app.command()(database.backup)
 app.command()(database.restore)

@@ -254,7 +254,8 @@ def _by_words(message: Part, signs: Signs) -> Automatic | None:
         or message.first("precedence").strip().lower() in ("bulk", "junk")
         or bool(message.first("x-auto-response-suppress"))
     )
-    words = next((phrase for phrase in _REPLY_WORDS if phrase in _opening(message)), "")
+    opening = _opening(message)
+    words = next((phrase for phrase in _REPLY_WORDS if phrase in opening), "")
     if (subject and words) or (automatic and (subject or words)):
         return Automatic(Kind.AUTO_REPLY, True, f"words: {subject or words}")
     if subject and not signs.subject.startswith(("re:", "fw")):
@@ -282,5 +283,5 @@ def _opening(message: Part) -> str:
     """The first words of the text, in one lower-case line."""
     for part in message.walk():
         if not part.children and part.kind in ("text/plain", "text/html") and part.body.strip():
-            return " ".join(part.text[:_HEAD].lower().replace("\u2019", "'").split())
+            return " ".join(part.shown(4 * _HEAD)[:_HEAD].lower().replace("\u2019", "'").split())
     return ""

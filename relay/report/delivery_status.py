@@ -93,7 +93,7 @@ def find_status(message: Part) -> DeliveryStatus | None:
             plain.append(part)
         expected = expected or _is_delivery_report(part)
     for part in plain[:6]:
-        text = part.text[:20_000]
+        text = part.shown(20_000)
         if "inal-recipient" not in text.lower():
             continue
         if (expected or part is message) and (status := read_status(text)):

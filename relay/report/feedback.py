@@ -52,7 +52,7 @@ def read_complaint(message: Part, signs: Signs) -> Complaint | None:
                 return _read(container, part, part.text)
     if "feedback-report" in message.parameters.get("report-type", "").lower():
         for part in message.children:
-            if "feedback-type" in part.text[:4000].lower():
+            if "feedback-type" in part.shown(4000).lower():
                 return _read(message, part, part.text)
     return _informal(message, signs)
 

@@ -66,6 +66,7 @@ _NOT_CHARSETS = frozenset({"punycode", "idna", "undefined", "unicode-escape", "r
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _ANGLED_ADDRESS = re.compile(r"<([^<>\s@]{1,100}@[^<>\s]{1,255})>")
 _ENCODED: Final = "=?"
+_ENCODED_BODIES: Final = frozenset({"base64", "quoted-printable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,13 @@ class Part:
     @property
     def text(self) -> str:
         """The body as text, at most `MAX_TEXT` octets of it; HTML without its tags."""
+        return self.shown(MAX_TEXT)
+
+    def shown(self, limit: int) -> str:
+        """The first `limit` octets of the body, or a little less, as text; HTML without its tags."""
         encoding = self.first("content-transfer-encoding").strip().lower()
-        shown = as_text(_decoded(self.body[: 2 * MAX_TEXT], encoding)[:MAX_TEXT], self.parameters.get("charset", ""))
+        body = self.body if encoding in _ENCODED_BODIES else self.body[:limit]
+        shown = as_text(_decoded(body[: 2 * limit], encoding)[:limit], self.parameters.get("charset", ""))
         return plain_text(shown) if self.kind == "text/html" else shown
 
 

@@ -177,7 +177,8 @@ class _Reader:
 
     def _from_words(self, address: str, words: str, action: Said, text: TextBounce) -> Recipient:
         notice = f"{self._signs.subject} {text.notice}"
-        source = words if find_code(words) is not None or find_enhanced(words) else f"{words} {text.notice}"
+        own = len(text.recipients) > 1 or find_code(words) is not None or bool(find_enhanced(words))
+        source = words if own else f"{words} {text.notice}"
         known = Recipient(
             address, action, find_enhanced(source), diagnostic=words or text.notice[:400], code=find_code(source)
         )

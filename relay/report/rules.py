@@ -57,11 +57,8 @@ class Rule:
     """Its words say so little that they count only beside a code."""
 
     def fits(self, code: int | None, enhanced: str, text: str, provider: str) -> bool:
-        """Whether every condition but the phrases holds; `text` is folded.
-
-        Words that only one provider uses name it; a code alone does not, so there the provider must be known.
-        """
-        if self.provider and provider != self.provider and (provider or not (self.phrases or self.regex)):
+        """Whether every condition but the phrases holds; `text` is folded."""
+        if self.provider and provider != self.provider:
             return False
         if self.weak and code is None and not enhanced:
             return False

@@ -81,9 +81,10 @@ def test_who_replied() -> None:
 
 
 def test_a_rule_of_another_provider_does_not_fit() -> None:
-    text = "550 5.1.1 destinataire inconnu. LPN007_417"
-    assert CLASSIFIER.classify(refusal_of(text)).rule == "lpn-full"
-    assert CLASSIFIER.classify(refusal_of(text, "google")).rule != "lpn-full"
+    text = "550-5.7.28 come back on another day"
+    assert CLASSIFIER.classify(refusal_of(text, "google")).rule == "google-rate-code"
+    assert CLASSIFIER.classify(refusal_of(text)).rule == "code-7-28"
+    assert CLASSIFIER.classify(refusal_of(text, "yahoo")).rule == "code-7-28"
 
 
 NASTY = [
