@@ -8,15 +8,16 @@ what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relay import metrics
 from relay.clock import Clock
 from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
 from relay.egress.needs import waives_policies
-from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.outcome import DecidedBy, Outcome, Passed, Phase, Result, Scope
 from relay.policy.route import Candidate, Plan, Source
+from relay.policy.tls import PolicyType
 from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
 from relay.spool.contract import Parcel
@@ -90,12 +91,16 @@ class Attempter:
                 transcript.add(self._clock.monotonic(), "net", note)
             if not candidates and plan.refusal is not None:
                 return (plan.refusal,) * len(transaction.recipients), None
+        passed: list[Passed] = []
         for candidate in candidates:
             if outcomes and not _may_try_next(outcomes):
                 break
+            passed += _short_of_policy(outcomes)
             if session is not None:
                 await session.quit()
             outcomes, session = await self._try(transaction, candidate, transcript)
+        if passed:
+            outcomes = tuple(replace(outcome, passed=tuple(passed)) for outcome in outcomes)
         return outcomes, session
 
     async def _try(
@@ -130,6 +135,14 @@ def _may_try_next(outcomes: tuple[Outcome, ...]) -> bool:
         outcome.result in (Result.TEMPORARY, Result.PERMANENT) and outcome.scope in _SESSION_SCOPES
         for outcome in outcomes
     )
+
+
+def _short_of_policy(outcomes: tuple[Outcome, ...]) -> list[Passed]:
+    """The host behind these outcomes, if it is left because its TLS fell short of a policy."""
+    first = outcomes[0] if outcomes else None
+    if first is None or first.host is None or first.tls is None or first.tls.policy == PolicyType.NONE:
+        return []
+    return [Passed(first.host, first.tls)] if first.tls.failure else []
 
 
 def _unreached(outcome: Outcome) -> bool:

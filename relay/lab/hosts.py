@@ -91,6 +91,12 @@ DOMAINS: Final[tuple[LabDomain, ...]] = (
     LabDomain("dead.lab.test", "nothing listens at its only exchanger", ((10, DEAD),)),
     LabDomain("dane.lab.test", "a secure TLSA record that names the host's key", ((10, 11),), tlsa="right"),
     LabDomain("dane-wrong.lab.test", "a secure TLSA record that names another key", ((10, 12),), tlsa="wrong"),
+    LabDomain(
+        "dane-two.lab.test",
+        "secure TLSA records at both exchangers; the first one's names another key",
+        ((10, 12), (20, 11)),
+        tlsa="right",
+    ),
     LabDomain("sts.lab.test", "MTA-STS, enforced and kept", ((10, 13),), sts=("enforce", "mx.sts.lab.test")),
     LabDomain(
         "sts-unlisted.lab.test",

@@ -96,6 +96,14 @@ class TlsFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A host that was passed over in this attempt because it fell short of a TLS policy."""
+
+    host: Host
+    tls: TlsFacts
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One attempt's result for one recipient; `reply` is the far side's or, where it said nothing, our own words."""
 
@@ -106,3 +114,5 @@ class Outcome:
     reply: Reply
     host: Host | None = None
     tls: TlsFacts | None = None
+    passed: tuple[Passed, ...] = ()
+    """Hosts tried before `host` in the same attempt whose TLS failed their policy: TLS reports count them too."""

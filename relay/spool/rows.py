@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from relay.mail.address import NULL_PATH, Address, ReversePath
+from relay.policy.outcome import TlsFacts
 from relay.smtp.transcript import Exchange
 from relay.spool.contract import AttemptRecord
 
@@ -62,19 +63,27 @@ def attempt_detail(attempt: AttemptRecord) -> dict[str, Any]:
         detail["host"] = outcome.host.exchanger
         detail["address"] = outcome.host.address
     if outcome.tls is not None:
-        tls = outcome.tls
-        detail["tls"] = {
-            "protocol": tls.protocol,
-            "cipher": tls.cipher,
-            "verified": tls.verified,
-            "demand": tls.demand,
-            "policy": tls.policy,
-            **({"domain": tls.domain} if tls.domain else {}),
-            **({"testing": True} if tls.testing else {}),
-            **({"error": tls.error} if tls.error else {}),
-            **({"failure": tls.failure} if tls.failure else {}),
-        }
+        detail["tls"] = _tls_detail(outcome.tls)
+    if outcome.passed:
+        detail["passed"] = [
+            {"host": one.host.exchanger, "address": one.host.address, "tls": _tls_detail(one.tls)}
+            for one in outcome.passed
+        ]
     return detail
+
+
+def _tls_detail(tls: TlsFacts) -> dict[str, Any]:
+    return {
+        "protocol": tls.protocol,
+        "cipher": tls.cipher,
+        "verified": tls.verified,
+        "demand": tls.demand,
+        "policy": tls.policy,
+        **({"domain": tls.domain} if tls.domain else {}),
+        **({"testing": True} if tls.testing else {}),
+        **({"error": tls.error} if tls.error else {}),
+        **({"failure": tls.failure} if tls.failure else {}),
+    }
 
 
 def transcript_column(transcript: tuple[Exchange, ...]) -> str:

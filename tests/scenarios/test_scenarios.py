@@ -126,6 +126,9 @@ def check_history(expected: dict[str, Any], view: MessageView, delivery: Deliver
     if "facts" in expected:
         told = mine[-1].detail["tls"]
         assert {key: told.get(key) for key in expected["facts"]} == expected["facts"], told
+    if "passed" in expected:
+        passed = [f"{one['host']} {one['tls']['failure']}" for one in mine[-1].detail["passed"]]
+        assert passed == expected["passed"]
     if "results" in expected:
         assert [one.detail["result"] for one in view.attempts if one.n == delivery.n] == expected["results"]
 
