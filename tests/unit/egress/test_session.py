@@ -467,3 +467,16 @@ def test_the_same_on_the_loop_of_the_standard_library() -> None:
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(run())
+
+
+async def test_chunking_is_left_unused_and_never_mixed_with_data() -> None:  # D11
+    async with ScriptedSmtp(extensions=(*DEFAULT_EXTENSIONS, "CHUNKING", "BINARYMIME")) as far:
+        dialing = Dialing(far)
+        async with dialing.session() as session:
+            for _ in range(2):
+                (outcome,) = await dialing.deliver(session, message())
+                assert outcome.result is Result.DELIVERED
+        verbs = far.sessions[0].verbs()
+        assert "BDAT" not in verbs
+        assert verbs.count("DATA") == 2
+        assert "BINARYMIME" not in " ".join(far.sessions[0].commands)
