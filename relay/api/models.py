@@ -1,7 +1,8 @@
 """The documents of the HTTP API as pydantic models: what comes in is checked by them, /openapi.json is made of them.
 
 Everything is strict: an unknown field, a number where a string belongs or a time without a zone is refused
-with the field's name (S31). The parser itself refuses documents nested deeper than 200.
+with the field's name (S31). The parser itself refuses documents nested deeper than 200. Whatever is formatted
+later has a length here: folding tens of megabytes would hold the interpreter for seconds.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import base64
 import binascii
 import hashlib
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -25,6 +27,13 @@ from pydantic import (
 )
 
 from relay.api.mailbox import Mailbox, parse_mailbox
+
+MAX_HEADER_VALUE: Final = 64 * 1024
+"""Characters of one header value."""
+MAX_HEADERS: Final = 256 * 1024
+"""Characters of all header names and values: past it the header is refused anyway, after seconds of folding."""
+MAX_MAILBOX: Final = 2048
+"""Characters of a display name and its address."""
 
 _NO_LINE_ENDS = str.maketrans("", "", "\r\n")
 
@@ -41,7 +50,15 @@ def _decode(value: object) -> bytes:
 def _mailbox(value: object) -> Mailbox:
     if not isinstance(value, str):
         raise ValueError('write an address, as in "ann@example.org" or "Ann <ann@example.org>"')
+    if len(value) > MAX_MAILBOX:
+        raise ValueError(f"a name with its address has at most {MAX_MAILBOX} characters")
     return parse_mailbox(value)
+
+
+def _bounded(headers: dict[str, str]) -> dict[str, str]:
+    if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADERS:
+        raise ValueError(f"the fields together have at most {MAX_HEADERS} characters")
+    return headers
 
 
 # The serialisers serve one purpose: the digest by which a repeated request is recognised.
@@ -55,11 +72,15 @@ MailboxText = Annotated[
     Mailbox,
     PlainValidator(_mailbox),
     PlainSerializer(lambda value: [value.name, str(value.address)], return_type=list[str]),
-    WithJsonSchema({"type": "string", "examples": ["ann@example.org", "Ann <ann@example.org>"]}),
+    WithJsonSchema(
+        {"type": "string", "maxLength": MAX_MAILBOX, "examples": ["ann@example.org", "Ann <ann@example.org>"]}
+    ),
 ]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[ -~]+$")]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+HeaderValue = Annotated[str, StringConstraints(max_length=MAX_HEADER_VALUE)]
+Headers = Annotated[dict[str, HeaderValue], Field(max_length=100), AfterValidator(_bounded)]
 
 
 class _Request(BaseModel):
@@ -85,7 +106,7 @@ class MessageRequest(_Request):
     subject: str = Field("", max_length=2000)
     text: str | None = Field(None, description="The plain text body.")
     html: str | None = Field(None, description="The HTML body.")
-    headers: dict[str, str] = Field(default={}, max_length=100, description="Further header fields.")
+    headers: Headers = Field(default={}, description="Further header fields.")
     attachments: list[AttachmentRequest] = Field(default=[], max_length=100)
     raw: Octets | None = Field(
         None, description="A whole message in base64, with CRLF line ends; excludes the composing fields."

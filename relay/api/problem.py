@@ -22,6 +22,8 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 RETRY_SECONDS: Final = 30
 _MOST_ERRORS: Final = 20
+_MOST_FOUND: Final = 10_000
+"""Complaints past which none is told: a million unknown fields would take seconds to list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def not_found() -> Problem:
 
 def from_validation(error: ValidationError) -> Problem:
     """What pydantic found wrong; values of the request are never repeated."""
+    if error.error_count() > _MOST_FOUND:
+        return invalid(FieldError("", "too much of this document is wrong to be listed"))
     found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return Problem(HTTPStatus.BAD_REQUEST, found[0]["msg"])

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import email
 import email.policy
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from relay.api.posted import read_posted
+from relay.api.problem import Problem
 from relay.engine.submission import Origin, Refusal
-from relay.ids import delivery_id
+from relay.ids import SystemEntropy, delivery_id
 from relay.mail.header import parse_fields, split_content
 from relay.smtp.reply import reply
 from relay.spool.contract import Door
@@ -257,6 +260,34 @@ async def test_refusals_of_intake(api: ApiServer, code: int, enhanced: str, stat
         assert (problem["detail"], problem["enhanced_code"]) == ("because", enhanced)
         assert complaints(problem) == {"from": "because"}
         assert ("Retry-After" in answer.headers) == (code < 500)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"headers": {"X-A": "a " * 15_000_000}}, "headers.X-A"),
+        ({"headers": {f"X-{n}": "a " * 30_000 for n in range(10)}}, "headers"),
+        ({"headers": {"X" * 65_000 + str(n): "a" for n in range(10)}}, "headers"),
+        ({"from": '"' + "\\a" * 5_000_000 + '" <ann@example.org>'}, "from"),
+        ({"to": ["bob@example.net", "é " * 2000 + "<bob@example.net>"]}, "to[1]"),
+    ],
+    ids=["one value", "many values", "names", "quoted name", "name to encode"],
+)
+def test_long_values_are_refused_before_they_are_formatted(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], named: str
+) -> None:  # S31
+    monkeypatch.setattr("relay.api.posted.compose", lambda *_: pytest.fail("it was formatted"))
+    problem = read_posted(json.dumps(letter(**fields)).encode(), 100, SystemEntropy())
+    assert isinstance(problem, Problem)
+    assert problem.status == 422
+    assert [error.field for error in problem.errors] == [named]
+
+
+def test_a_document_all_wrong_is_refused_without_a_list() -> None:  # S31
+    document = letter() | {str(n): "x" for n in range(20_000)}
+    problem = read_posted(json.dumps(document).encode(), 100, SystemEntropy())
+    assert isinstance(problem, Problem)
+    assert [error.field for error in problem.errors] == [""]
 
 
 @pytest.mark.parametrize(
