@@ -22,6 +22,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     field_validator,
     model_validator,
@@ -29,9 +30,11 @@ from pydantic import (
 
 from relay.errors import ConfigurationError
 from relay.mail.address import AddressError, parse_domain
-from relay.settings_text import Missing, Places, expand, overlay
+from relay.settings_text import Missing, Places, expand, overlay, syntax_complaint
 from relay.units import parse_duration, parse_size
 
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOST = re.compile(r"[A-Za-z0-9._\-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?")
 
 
@@ -44,9 +47,17 @@ def _duration(value: object) -> object:
 
 
 def _size(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError('true and false are no sizes; write a number of octets, or a text such as "25 MB"')
-    return parse_size(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        octets = parse_size(value)
+        # "10" is more often ten megabytes than ten octets.
+        if value.strip()[-1:].isdigit():
+            raise ValueError(f'{value!r} has no unit; write "{value.strip()} MB", or octets as a number without quotes')
+        return octets
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f'{value!r} is not a size; write a number of octets, or a text such as "25 MB"')
+    if value < 0:
+        raise ValueError(f"{value} is not a size; it must be 0 or more")
+    return value
 
 
 def _warm_up(value: object) -> object:
@@ -62,6 +73,10 @@ def _host_name(value: object) -> object:
         raise ValueError(f"{value!r}: {error}") from None
 
 
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+"""Strict: `require_auth = "no"` must not pass for a truth, nor "2" for a number."""
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 HostName = Annotated[str, BeforeValidator(_host_name)]
@@ -143,15 +158,16 @@ class NodeSettings(Section):
         description="The node's public host name: EHLO, Received, reporting name of DSNs.",
         examples=["mail.leak.example"],
     )
-    workers: int = Field(0, ge=0, le=256, description="Worker processes; 0 = one a core, 1 = no supervisor.")
+    workers: Whole = Field(0, ge=0, le=256, description="Worker processes; 0 = one a core, 1 = no supervisor.")
     roles: tuple[Role, ...] = Field(
-        ("web", "api", "submission", "inbound", "delivery"), description="What this node does."
+        ("web", "api", "submission", "inbound", "delivery"),
+        description="What this node does; `inbound` is not in effect yet.",
     )
     secrets: Path = Field(
         Path("secrets"),
         description="Folder of secret keys (0600), made at first start; the same on all nodes.",
     )
-    uvloop: bool = Field(True, description="Use uvloop's event loop where it is installed.")
+    uvloop: Flag = Field(True, description="Use uvloop's event loop where it is installed.")
 
 
 class SpoolSettings(Section):
@@ -176,18 +192,18 @@ def _check_networks(value: tuple[str, ...]) -> tuple[str, ...]:
 
 class SubmissionSettings(Section):
     listen: ListenAddresses = Field((), description='"host:port"; "/tls" after it means implicit TLS.')
-    require_auth: bool = Field(True, description="False: AUTH is optional; strangers still get 550 5.7.1.")
+    require_auth: Flag = Field(True, description="False: AUTH is optional; strangers still get 550 5.7.1.")
     trusted_networks: tuple[str, ...] = Field(
         (),
         description="Networks that may relay without AUTH and with any sender.",
         examples=[["127.0.0.1/32"]],
     )
     max_message_size: Size = Field(25_000_000, description="Largest message taken, in octets with CRLF.")
-    max_recipients: int = Field(1000, ge=100, le=10_000, description="Recipients a message may have.")
-    max_connections: int = Field(1000, ge=1, description="Open sessions a worker; more get 421.")
-    max_connections_per_address: int = Field(100, ge=1, description="Open sessions a client address and worker.")
+    max_recipients: Whole = Field(1000, ge=100, le=10_000, description="Recipients a message may have.")
+    max_connections: Whole = Field(1000, ge=1, description="Open sessions a worker; more get 421.")
+    max_connections_per_address: Whole = Field(100, ge=1, description="Open sessions a client address and worker.")
     idle_timeout: Duration = Field(timedelta(minutes=5), description="Silence after which a session gets 421.")
-    hide_client: bool = Field(False, description="Leave the client's address and name out of Received (C11).")
+    hide_client: Flag = Field(False, description="Leave the client's address and name out of Received (C11).")
     tls: TlsFiles | None = Field(None, description="Certificate and key; none: no STARTTLS, AUTH only if trusted.")
 
     @field_validator("trusted_networks")
@@ -205,26 +221,28 @@ class SubmissionSettings(Section):
 class ApiSettings(Section):
     listen: ListenAddress | None = Field(None, description="Where the HTTP API answers.")
     admin_listen: ListenAddress | None = Field(
-        None, description="Where the operator's pages answer; loopback only until there are accounts."
+        None, description="Where the operator's pages answer; not in effect yet."
     )
     max_body: Size = Field(40_000_000, description="Largest request body (a 25 MB message in base64 is 34 MB).")
-    max_connections: int = Field(
+    max_connections: Whole = Field(
         1000, ge=1, description="Open HTTP connections a worker, the front's too; more get 503."
     )
-    max_connections_per_address: int = Field(
+    max_connections_per_address: Whole = Field(
         200, ge=1, description="Those of one client address; `web.trusted_proxies` speak for many and have no cap."
     )
 
 
 class InboundSettings(Section):
-    listen: ListenAddresses = Field((), description="Where bounces and complaints arrive.")
-    domain: HostName | None = Field(None, description="Return tokens live here unless a signing domain names its own.")
-    tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS.")
+    listen: ListenAddresses = Field((), description="Where bounces and complaints arrive; not in effect yet.")
+    domain: HostName | None = Field(
+        None, description="Return tokens live here unless a signing domain names its own; not in effect yet."
+    )
+    tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS; not in effect yet.")
 
 
 class ResolverSettings(Section):
     nameservers: ServerAddresses = Field((), description='"host:port" each; empty = the system\'s.')
-    trust_ad: bool = Field(False, description="Believe the AD bit: only with a validating resolver of your own.")
+    trust_ad: Flag = Field(False, description="Believe the AD bit: only with a validating resolver of your own.")
     timeout: Duration = Field(timedelta(seconds=5), description="Time for one question to one name server.")
 
 
@@ -281,35 +299,37 @@ class DeliveryRoute(Section):
 
 
 class DeliverySettings(Section):
-    port: int = Field(25, ge=1, le=65535, description="The port MX hosts listen on; other than 25 only in tests.")
+    port: Whole = Field(25, ge=1, le=65535, description="The port MX hosts listen on; other than 25 only in tests.")
     retry: tuple[Duration, ...] = Field(
         tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 360)),
         min_length=1,
         description="Waits between attempts; the last one repeats; jitter is added.",
         examples=[["5m", "15m", "30m", "1h", "2h", "4h", "6h"]],
     )
-    jitter: float = Field(0.1, ge=0, le=1, description="Share of a wait that is added at random at most.")
+    jitter: Number = Field(0.1, ge=0, le=1, description="Share of a wait that is added at random at most.")
     expire_after: Duration = Field(timedelta(days=5), description="When a delivery is given up.")
     smarthost: str = Field("", description='"host:port" sends everything through it.')
     route: tuple[DeliveryRoute, ...] = Field((), description="[[delivery.route]] sections: next hops by domain.")
     tls: tuple[DeliveryTls, ...] = Field((), description="[[delivery.tls]] sections: TLS demands by domain.")
-    dane: bool = Field(True, description="Obey secure TLSA records (RFC 7672); needs resolver.trust_ad.")
-    mta_sts: bool = Field(True, description="Obey the MTA-STS policies of recipients' domains (RFC 8461).")
-    mta_sts_port: int = Field(
+    dane: Flag = Field(True, description="Obey secure TLSA records (RFC 7672); needs resolver.trust_ad.")
+    mta_sts: Flag = Field(True, description="Obey the MTA-STS policies of recipients' domains (RFC 8461).")
+    mta_sts_port: Whole = Field(
         443, ge=1, le=65535, description="The port policy hosts listen on; other than 443 only in tests."
     )
-    tls_required_no: bool = Field(
+    tls_required_no: Flag = Field(
         True,
         description="Let a message whose header says TLS-Required: No go without its domain's policies (RFC 8689).",
     )
-    address_literals: bool = Field(False, description="Deliver to addresses such as user@[192.0.2.1].")
-    allow_private_addresses: bool = Field(
+    address_literals: Flag = Field(False, description="Deliver to addresses such as user@[192.0.2.1].")
+    allow_private_addresses: Flag = Field(
         False, description="Let MX hosts and policy hosts be loopback or private addresses (tests, lab)."
     )
     ca_file: Path | None = Field(None, description="Extra trust anchors for TLS and policy fetches.")
-    window: int = Field(2000, ge=10, description="Deliveries a worker holds in memory at most.")
+    window: Whole = Field(2000, ge=10, description="Deliveries a worker holds in memory at most.")
     connect_timeout: Duration = Field(timedelta(seconds=30), description="Time for a TCP connection.")
-    time_scale: float = Field(1.0, gt=0, le=1, description="Factor on all SMTP phase time-outs; below 1 only in tests.")
+    time_scale: Number = Field(
+        1.0, gt=0, le=1, description="Factor on all SMTP phase time-outs; below 1 only in tests."
+    )
 
     @field_validator("smarthost")
     @classmethod
@@ -333,21 +353,26 @@ class DeliverySettings(Section):
 class SigningDomain(Section):
     domain: HostName = Field(description="The From domain these keys sign for.")
     selectors: tuple[str, ...] = Field(min_length=1, description="All of them sign; RSA stands topmost.")
-    return_domain: HostName | None = Field(None, description="Where return tokens of this domain live.")
-    return_path: Literal["ours", "keep"] = Field("ours", description="Replace a submitted MAIL FROM, or keep it.")
+    return_domain: HostName | None = Field(
+        None, description="Where return tokens of this domain live; not in effect yet."
+    )
+    return_path: Literal["ours", "keep"] = Field(
+        "ours", description="Replace a submitted MAIL FROM, or keep it; `ours` is not in effect yet and acts as `keep`."
+    )
 
     @field_validator("selectors")
     @classmethod
     def _selector_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for selector in value:
-            if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]+)*", selector):
-                raise ValueError(f"{selector!r} is not a selector; write letters, digits and hyphens")
+            if not _SELECTOR.fullmatch(selector):
+                raise ValueError(f"{selector!r} is not a selector; write lower-case letters, digits and hyphens")
+        _refuse_twice(value)
         return value
 
 
 class SigningSettings(Section):
     keys: Path = Field(Path("dkim_keys"), description="Folder of DOMAIN/SELECTOR.pem (PKCS#8, 0600).")
-    threads: int = Field(
+    threads: Whole = Field(
         0,
         ge=0,
         le=64,
@@ -374,10 +399,16 @@ class WebSettings(Section):
     client_port_header: str = Field(
         "X-Forwarded-Port", description="Header in which such a proxy tells the client's port."
     )
-    first_contact: Literal["direct", "doorbell"] = Field("direct", description="How an address hears of us first.")
-    admission_per_day: int = Field(0, ge=0, description="Letters a day at most; 0 = what warm-up allows.")
-    limits: bool = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
-    sealed_keys: Path = Field(Path("config/sealed"), description="Public halves of the sealed records' keys.")
+    first_contact: Literal["direct", "doorbell"] = Field(
+        "direct", description="How an address hears of us first; not in effect yet."
+    )
+    admission_per_day: Whole = Field(
+        0, ge=0, description="Letters a day at most; 0 = what warm-up allows; not in effect yet."
+    )
+    limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
+    sealed_keys: Path = Field(
+        Path("config/sealed"), description="Public halves of the sealed records' keys; not in effect yet."
+    )
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -393,7 +424,7 @@ class WebSettings(Section):
 
 
 class AlarmSettings(Section):
-    command: str = Field("", description="Run with the alarm as JSON on standard input.")
+    command: str = Field("", description="Run with the alarm as JSON on standard input; not in effect yet.")
 
 
 class EgressSource(Section):
@@ -403,7 +434,7 @@ class EgressSource(Section):
     )
     ehlo: HostName | None = Field(None, description="EHLO name; default the node's name.")
     warm_up: Annotated[str, BeforeValidator(_warm_up)] = Field(
-        "", description='"" = warmed; a date starts the schedule.', examples=["2026-12-01"]
+        "", description='"" = warmed; a date starts the schedule; not in effect yet.', examples=["2026-12-01"]
     )
 
     @field_validator("address")
@@ -416,7 +447,9 @@ class EgressSource(Section):
 
 
 class EgressSettings(Section):
-    source: tuple[EgressSource, ...] = Field((), description="[[egress.source]] sections; none = one default source.")
+    source: tuple[EgressSource, ...] = Field(
+        (), description="[[egress.source]] sections; none = one default source. Only the first is in effect yet."
+    )
 
     @field_validator("source")
     @classmethod
@@ -429,7 +462,7 @@ class LabSettings(Section):
     inbox: ListenAddress = Field(
         Listen(host="127.0.0.1", port=8025), description="Where the lab's inbox answers; loopback only."
     )
-    subnet: int = Field(1, ge=1, le=254, description="N of the addresses 127.0.N.x of the lab's mail hosts.")
+    subnet: Whole = Field(1, ge=1, le=254, description="N of the addresses 127.0.N.x of the lab's mail hosts.")
 
 
 class LogSettings(Section):
@@ -456,8 +489,11 @@ class Settings(Section):
     folder: Path = Field(Path(), exclude=True, description="Set by the loader: the configuration's folder.")
 
     def path(self, path: Path) -> Path:
-        """`path`, taken from the configuration's folder if it is relative."""
-        return path if path.is_absolute() else self.folder / path
+        """`path`, taken from the configuration's folder if it is relative, without ".." where that changes nothing."""
+        there = self.folder / path
+        plain = Path(os.path.normpath(there))
+        # Behind a link to a folder, ".." is another folder than the text says.
+        return plain if plain.resolve() == there.resolve() else there
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -480,7 +516,7 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
+        raise ConfigurationError(syntax_complaint(file, text, error)) from None
     missing: Missing = []
     data = expand(data, environment, missing)
     if missing:

@@ -5,16 +5,19 @@ Stands under `relay.settings`, which knows what the keys mean; here they are onl
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENV_PREFIX = "LEAK_"
+_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)")
+_MOST_SHOWN: Final = 60
 
 
 class Places:
@@ -36,7 +39,7 @@ class Places:
         elif item["type"] == "missing":
             message = "missing; it has no default"
         elif item["type"] != "value_error":
-            message = f"{message}; got {item['input']!r}"
+            message = f"{_sentence(item)}; got {_shown(item['input'])}"
         return f"{self._place(key, location)}: {key}: {message}"
 
     def unset(self, location: tuple[str | int, ...], variable: str) -> str:
@@ -53,6 +56,61 @@ class Places:
             near = (f"{key}.", f"{key.rpartition('.')[0]}." if "." in key else f"{key}.")
             variable = next((name for path, name in self._origin.items() if path.startswith(near)), None)
         return f"environment variable {variable}" if variable else f"{self._file}:{line or 1}"
+
+
+_SENTENCES: Final = {
+    "bool": "write true or false, without quotes",
+    "int": "write a whole number, without quotes",
+    "float": "write a number, without quotes",
+    "string": "write a text in quotes",
+    "path": "write a path in quotes",
+    "tuple": 'write a list, as in ["a", "b"]',
+    "model": "this is a section: write its keys below a line with its name in brackets",
+}
+"""What to write, by the first word of pydantic's error type ("int_type", "int_parsing", "int_from_float")."""
+
+
+def _sentence(item: Any) -> str:
+    """What is allowed, in our words: pydantic's speak of inputs, tuples and instances."""
+    limits: Mapping[str, Any] = item.get("ctx", {})
+    match item["type"]:
+        case "literal_error":
+            return f"write {str(limits['expected']).replace(chr(39), chr(34))}"
+        case "too_short":
+            least = limits["min_length"]
+            return f"it needs at least {'one entry' if least == 1 else f'{least} entries'}"
+        case "greater_than_equal":
+            return f"it must be {limits['ge']:g} or more"
+        case "less_than_equal":
+            return f"it must be {limits['le']:g} or less"
+        case "greater_than":
+            return f"it must be more than {limits['gt']:g}"
+        case kind:
+            return _SENTENCES.get(str(kind).partition("_")[0], str(item["msg"]))
+
+
+def _shown(value: Any) -> str:
+    """A value as the file has it, cut where it is long."""
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case str():
+            text = json.dumps(value, ensure_ascii=False)
+        case list() | tuple():
+            text = f"[{', '.join(map(_shown, value))}]"
+        case dict():
+            text = "a section"
+        case _:
+            text = str(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def syntax_complaint(file: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
+    """What is wrong with a text that is no TOML, as "file:line: …"."""
+    message = str(error)
+    if place := _PLACE.search(message):
+        return f"{file}:{place[1]}: not valid TOML: {message[: place.start()]} in column {place[2]}"
+    return f"{file}:{max(1, len(text.splitlines()))}: not valid TOML: {message.removesuffix(' (at end of document)')}"
 
 
 def _allowed_keys(root: type[BaseModel], location: tuple[str | int, ...]) -> set[str]:

@@ -106,7 +106,7 @@ def test_no_spool_yet(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_spool_that_this_version_cannot_open(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text('[spool]\nurl = "postgresql://db/leak"\n')
+    file.write_text('[spool]\nurl = "mysql://db/leak"\n')
     ran = leak(capsys, "queue", "--config", file)
     assert ran.status == 2
     assert "spool.url" in ran.err
