@@ -27,8 +27,8 @@ from relay.worker import ENVIRONMENT, Assignment, inherited, lone_assignment, ru
 _log = Log("supervisor")
 
 METRICS_ENVIRONMENT: Final = "PROMETHEUS_MULTIPROC_DIR"
-STOP_SECONDS: Final = 35.0
-"""How long workers may drain before they are killed."""
+STOP_SECONDS: Final = 40.0
+"""How long workers may drain before they are killed: more than doors, transactions and spool may take in a row."""
 ORPHANS_SECONDS: Final = 3.0
 """How long the workers of a supervisor that was killed may still hold the ports."""
 CRASH_PAUSES: Final = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -60,8 +60,11 @@ class NodeLock:
         path = settings.sqlite_path
         self._path = path.with_name("node.pid") if path is not None else None
         self._descriptor = -1
-        self.unclean = False
-        """Whether the node before us did not end in good order: its workers may hold the ports for a moment."""
+        self.unclean = path is None
+        """Whether the node before us may not have ended in good order: its workers hold the ports for a moment.
+
+        Only a file tells; on PostgreSQL nobody knows.
+        """
 
     def __enter__(self) -> Self:
         if self._path is None:

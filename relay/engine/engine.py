@@ -28,7 +28,7 @@ from relay.resolver.routing import Router
 from relay.signing.contract import Signer
 from relay.spool.contract import Incarnation, NewMessage, Parcel, Settlement, Spool
 
-FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 3.0
 """How long the last settlements may take when the engine stops."""
 
 

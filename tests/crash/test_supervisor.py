@@ -46,7 +46,7 @@ async def relay(tmp_path: Path) -> AsyncIterator[RelayProcess]:
         await relay.clean_up()
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 45) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.05)
@@ -73,7 +73,7 @@ async def ended(config: Path) -> tuple[int, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             words, _ = await process.communicate()
     finally:
         if process.returncode is None:
