@@ -30,29 +30,38 @@ async def kill_now_and_then(world: World, chance: random.Random, ledger: Ledger)
     while kills < KILLS and ledger.next_serial < MESSAGES:
         await asyncio.sleep(chance.uniform(0.1, 0.9))
         kills += 1
+        relay = chance.choice(world.nodes).relay
         if kills % 5:
-            world.relay.kill_worker(chance.randrange(WORKERS))
+            relay.kill_worker(chance.randrange(WORKERS))
         else:
-            await world.relay.kill_supervisor()
-            await world.relay.start()
+            await relay.kill_supervisor()
+            await relay.start()
     return kills
 
 
 @pytest.mark.timeout(60 + 6 * KILLS + MESSAGES // 20)
-async def test_everything_acknowledged_arrives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_everything_acknowledged_arrives(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On SQLite one node of two workers; on PostgreSQL two such nodes, killed in turn (R01, R18)."""
+    spool = "sqlite:spool.db"
+    if database == "postgres":
+        spool = await request.getfixturevalue("postgres_server").create()
     seed = random.randrange(1 << 30)
     ledger = Ledger(MESSAGES)
-    async with world(tmp_path, workers=WORKERS) as outside:
+    async with world(tmp_path, workers=WORKERS, spool=spool, nodes=2 if database == "postgres" else 1) as outside:
         loading = asyncio.create_task(load(outside, ledger))
         kills = await kill_now_and_then(outside, random.Random(seed), ledger)
         await loading
         await outside.until_empty(60 + MESSAGES / 50)
-        assert await outside.relay.terminate() == 0
+        assert [await node.relay.terminate() for node in outside.nodes] == [0] * len(outside.nodes)
         arrived = outside.arrived()
     lost = ledger.acknowledged - set(arrived)
     duplicated = sum(count - 1 for count in arrived.values())
     bound = kills * WORKERS * SESSIONS_PER_WORKER
     figures = {
+        "database": database,
         "seed": seed,
         "kills": kills,
         "acknowledged": len(ledger.acknowledged),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -130,15 +131,27 @@ async def http_client(port: int, key: str, ledger: Ledger) -> None:
                 await asyncio.sleep(0.05)
 
 
-@dataclass
-class World:
-    """The lab outside, the relay in its processes, and the key of an API user."""
+@dataclass(frozen=True)
+class CrashNode:
+    """A node and its doors."""
 
-    lab: Lab
     relay: RelayProcess
     smtp_port: int
     http_port: int
+
+
+@dataclass
+class World:
+    """The lab outside, the nodes in their processes, and the key of an API user."""
+
+    lab: Lab
+    nodes: tuple[CrashNode, ...]
     key: str
+
+    @property
+    def relay(self) -> RelayProcess:
+        """The first node, which is the only one on SQLite."""
+        return self.nodes[0].relay
 
     def arrived(self) -> Counter[str]:
         return Counter(one.posting.recipients[0].partition("@")[0] for one in self.lab.inbox.newest_first())
@@ -158,8 +171,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, workers: int, started: bool = True) -> AsyncIterator[World]:
-    """The lab, and a relay of `workers` processes that is started unless `started` is False."""
+async def world(
+    folder: Path, *, workers: int, started: bool = True, spool: str = "sqlite:spool.db", nodes: int = 1
+) -> AsyncIterator[World]:
+    """The lab, and nodes of `workers` processes each on one spool, started unless `started` is False."""
     lab = Lab(
         folder,
         SystemClock(),
@@ -167,14 +182,35 @@ async def world(folder: Path, *, workers: int, started: bool = True) -> AsyncIte
         LabPlan(dns_port=0, http_port=0, smtp_port=0, subnet=SUBNET, max_mails=MAX_MAILS, judge_all=False),
     )
     await lab.start()
-    smtp_port, http_port = free_port(), free_port()
-    config = folder / "relay.toml"
     make_key(folder / "dkim_keys", "leak.lab.test", "s1", KeyType.ED25519)
+    outside = World(lab, tuple(make_node(folder, lab, n, workers, spool) for n in range(nodes)), "")
+    stores = await open_stores(load_settings(outside.relay.config), SystemClock(), SystemEntropy())
+    created = await stores.accounts.add_user("loader", tenant="load", senders=["leak.lab.test"], api_key=True)
+    await stores.close()
+    outside.key = created.api_key or ""
+    try:
+        if started:
+            await asyncio.gather(*(node.relay.start() for node in outside.nodes))
+        yield outside
+    finally:
+        for node in outside.nodes:
+            await node.relay.clean_up()
+        await lab.stop()
+
+
+def make_node(folder: Path, lab: Lab, number: int, workers: int, spool: str) -> CrashNode:
+    """The configuration of a node."""
+    smtp_port, http_port = free_port(), free_port()
+    config = folder / f"relay{number}.toml"
     write_toml(
         config,
         {
-            "node": {"name": "mail.leak.lab.test", "workers": workers, "roles": ["submission", "api", "delivery"]},
-            "spool": {"url": "sqlite:spool.db", "minimum_free": 0},
+            "node": {
+                "name": f"mail{number}.leak.lab.test",
+                "workers": workers,
+                "roles": ["submission", "api", "delivery"],
+            },
+            "spool": {"url": spool, "minimum_free": 0},
             "submission": {"listen": [f"127.0.0.1:{smtp_port}"], "trusted_networks": ["127.0.0.1/32"]},
             "api": {"listen": f"127.0.0.1:{http_port}"},
             "resolver": {"nameservers": [lab.nameserver]},
@@ -183,21 +219,12 @@ async def world(folder: Path, *, workers: int, started: bool = True) -> AsyncIte
             "log": {"level": "warning"},
         },
     )
-    stores = await open_stores(load_settings(config), SystemClock(), SystemEntropy())
-    created = await stores.accounts.add_user("loader", tenant="load", senders=["leak.lab.test"], api_key=True)
-    await stores.close()
-    relay = RelayProcess(config, http_port, folder / "relay.log")
-    try:
-        if started:
-            await relay.start()
-        yield World(lab, relay, smtp_port, http_port, created.api_key or "")
-    finally:
-        await relay.clean_up()
-        await lab.stop()
+    return CrashNode(RelayProcess(config, http_port, folder / f"relay{number}.log"), smtp_port, http_port)
 
 
 async def load(world: World, ledger: Ledger) -> None:
     """Submit over SMTP and HTTP until the ledger is full, across crashes and restarts."""
-    clients = [smtp_client(world.smtp_port, ledger) for _ in range(CLIENTS - 2)]
-    clients += [http_client(world.http_port, world.key, ledger) for _ in range(2)]
+    nodes = itertools.cycle(world.nodes)
+    clients = [smtp_client(next(nodes).smtp_port, ledger) for _ in range(CLIENTS - 2)]
+    clients += [http_client(next(nodes).http_port, world.key, ledger) for _ in range(2)]
     await asyncio.gather(*clients)

@@ -77,7 +77,7 @@ class RelayProcess:
         if wait:
             await self.ready()
 
-    async def ready(self, seconds: float = 20) -> None:
+    async def ready(self, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds), aiohttp.ClientSession() as client:
             while True:
                 assert self.process is not None
