@@ -22,6 +22,9 @@ from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
 from relay.spool.contract import Parcel
 
+_BEFORE_RECIPIENTS: Final = frozenset(
+    {Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH, Phase.MAIL}
+)
 _SESSION_SCOPES: Final = frozenset({Scope.HOST, Scope.SITE, Scope.SOURCE})
 
 
@@ -146,7 +149,12 @@ def _short_of_policy(outcomes: tuple[Outcome, ...]) -> list[Passed]:
 
 
 def _unreached(outcome: Outcome) -> bool:
-    return outcome.phase in (Phase.CONNECT, Phase.BANNER) and outcome.result is not Result.DELIVERED
+    """Whether the host refused or lost the session itself, before any recipient was named."""
+    return (
+        outcome.result in (Result.TEMPORARY, Result.PERMANENT)
+        and outcome.scope in _SESSION_SCOPES
+        and outcome.phase in _BEFORE_RECIPIENTS
+    )
 
 
 def internal_failure(phase: Phase, words: str) -> Outcome:

@@ -11,6 +11,7 @@ from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from relay.clock import Clock
 from relay.egress.contract import Session
@@ -30,6 +31,9 @@ from relay.smtp.reply import reply
 from relay.spool.contract import NewMessage, Parcel, Settlement, Spool
 
 _log = Log("dispatcher")
+
+_MAX_TURNED_AWAY: Final = 5
+"""Refused sessions after which a parcel's attempt counts, whatever other sessions meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +179,14 @@ class Dispatcher:
     async def _serve(self, line: SiteLine) -> None:
         """One session's life: parcels until nobody comes, its share is done, or the session ended."""
         session: Session | None = None
+        served = False
         try:
             standing = line.first()
             while standing is not None:
                 session = await self._deliver(line, standing, session)
+                if session is not None and not served:
+                    served = True
+                    line.served += 1
                 if session is not None and session.transactions >= self._options.messages_per_session:
                     await session.quit()
                     session = None
@@ -191,6 +199,7 @@ class Dispatcher:
                     await session.quit()
             finally:
                 line.sessions -= 1
+                line.served -= served
                 self._fill_sessions(line)
                 self._lines.drop_if_empty(line)
 
@@ -222,6 +231,8 @@ class Dispatcher:
         if result is None:
             self._window.drop_content(parcel)
             return session if session is not None and session.usable else None
+        if self._turned_away(line, standing, result, session):
+            return None
         return await self._conclude(line, parcel, result)
 
     async def _attempt(self, standing: Standing, session: Session | None) -> AttemptResult | None:
@@ -230,6 +241,16 @@ class Dispatcher:
         if content is None:
             return None
         return await self._attempter.attempt(standing.parcel, content, standing.plan, session)
+
+    def _turned_away(self, line: SiteLine, standing: Standing, result: AttemptResult, session: Session | None) -> bool:
+        """A host that serves some of our sessions and refuses one more has not refused the mail: it waits for those."""
+        others = line.served - (session is not None)
+        if result.reached or others <= 0 or standing.turned_away >= _MAX_TURNED_AWAY or self._draining:
+            return False
+        line.pace = line.pace.refused_beyond(others)
+        _log.info("session-refused", site=line.site, window=line.pace.window, reply=result.outcomes[0].reply)
+        line.rejoin(standing)
+        return True
 
     async def _conclude(self, line: SiteLine, parcel: Parcel, result: AttemptResult) -> Session | None:
         try:

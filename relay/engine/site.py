@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay.policy.outcome import Outcome
@@ -23,6 +23,8 @@ class Standing:
 
     parcel: Parcel
     plan: Plan
+    turned_away: int = 0
+    """How often a session opened for it was refused while others were served: no attempt, for it was not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class SiteLine:
         self.pace: Pace = starting_pace(limit)
         self.rest: Rest | None = None
         self.sessions = 0
+        self.served = 0
+        """Sessions that the far side has taken mail on and that are still open."""
         self._opening = 0
         self._idle = 0
         self._standing: deque[Standing] = deque()
@@ -76,6 +80,13 @@ class SiteLine:
     def join(self, standing: Standing) -> None:
         """Stand in line; ask `wants_session` afterwards."""
         self._standing.append(standing)
+        self._domains[_domain(standing)] += 1
+        if self._idle:
+            self._arrived.set()
+
+    def rejoin(self, standing: Standing) -> None:
+        """Stand first in line again: a session was refused, the mail was not."""
+        self._standing.appendleft(replace(standing, turned_away=standing.turned_away + 1))
         self._domains[_domain(standing)] += 1
         if self._idle:
             self._arrived.set()

@@ -22,6 +22,10 @@ class Pace:
         """After a transaction that the far side took."""
         return self if self.window >= self.limit else replace(self, window=self.window + 1)
 
+    def refused_beyond(self, sessions: int) -> Pace:
+        """After the far side turned one session away while `sessions` others were served."""
+        return replace(self, window=max(1, min(self.window, sessions)))
+
     def failed(self) -> Pace:
         """After no host could be reached."""
         return replace(self, window=max(1, self.window // 2))

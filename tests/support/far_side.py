@@ -27,6 +27,8 @@ class HostScript:
     """How one exchanger behaves; change it at any time."""
 
     reachable: bool = True
+    most_sessions: int = 1000
+    """Further ones are greeted with 421."""
     source_fails: bool = False
     """Our own address cannot be used: the outcome has scope SOURCE."""
     reply_to: Callable[[Address], Reply] = lambda _: ACCEPTED
@@ -98,6 +100,9 @@ class FarSide:
         if not script.reachable:
             words = reply(451, "4.4.1", "no connection")
             return Outcome(Result.TEMPORARY, Scope.HOST, Phase.CONNECT, DecidedBy.NETWORK, words, host)
+        if script.open >= script.most_sessions:
+            words = remote_reply(421, ("4.7.0 too many sessions",))
+            return Outcome(Result.TEMPORARY, Scope.HOST, Phase.BANNER, DecidedBy.REMOTE, words, host)
         script.open += 1
         script.peak = max(script.peak, script.open)
         return _ScriptedSession(self, script, candidate, host)

@@ -91,6 +91,34 @@ async def test_a_dead_site_rests_and_is_not_dialled_for_each_letter(tmp_path: Pa
             await bench.until(message, State.DELIVERED)
 
 
+async def test_a_host_that_serves_few_sessions_gets_few_and_no_mail_pays_for_it(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path) as bench:
+        host = bench.far.host("mx.b.example")
+        host.most_sessions, host.gate = 3, asyncio.Event()
+        first = await send_many(bench, "b.example", 3)
+        async with asyncio.timeout(10):
+            while host.waiting < 3:
+                await asyncio.sleep(0.01)
+        host.gate.set()
+        for message in first:
+            await bench.until(message, State.DELIVERED)
+        messages = await send_many(bench, "b.example", 80)
+        for message in messages:
+            view = await bench.until(message, State.DELIVERED)
+            assert view.deliveries[0].attempts == 1
+        assert host.peak <= 3
+
+
+async def test_a_host_that_serves_nobody_is_not_asked_for_each_letter(tmp_path: Path) -> None:
+    # B13, R23
+    async with engine_bench(tmp_path, HandClock()) as bench:
+        host = bench.far.host("mx.b.example")
+        host.most_sessions = 0
+        for message in await send_many(bench, "b.example", 60):
+            await bench.until(message, State.WAITING)
+        assert host.dials <= 5
+
+
 async def test_expired_mail_for_a_dead_site_ends_with_one_attempt_for_all(tmp_path: Path) -> None:
     clock = HandClock()
     async with engine_bench(tmp_path, clock, expire_after=timedelta(seconds=90)) as bench:
