@@ -171,7 +171,11 @@ class NodeSettings(Section):
 
 
 class SpoolSettings(Section):
-    url: str = Field("sqlite:///var/lib/leak/spool.db", description="sqlite:///PATH (relative: sqlite:PATH).")
+    url: str = Field(
+        "sqlite:///var/lib/leak/spool.db",
+        description="sqlite:///PATH (relative: sqlite:PATH) for one machine, or postgresql://user@host1,host2/database "
+        "for any number of nodes; of several hosts the writable one is used.",
+    )
     minimum_free: Size = Field(
         100_000_000,
         description="Free bytes on the spool's disk below which new mail is refused with 452 or 507.",

@@ -54,13 +54,23 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     yield from _signing(settings)
     yield from _tls(settings)
     yield from _doors(settings)
-    path = settings.sqlite_path
-    if path is None:
-        yield f"spool.url: {_without_password(settings.spool.url)} is not a spool this version can open"
+    if settings.sqlite_path is None:
+        yield from _postgres(settings)
     if settings.delivery.ca_file and not settings.path(settings.delivery.ca_file).is_file():
         yield f"delivery.ca_file: {settings.path(settings.delivery.ca_file)} is not there"
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
+
+
+def _postgres(settings: Settings) -> Iterator[str]:
+    from importlib.util import find_spec
+
+    from relay.opening import POSTGRES_SCHEMES
+
+    if settings.spool.url.partition(":")[0] not in POSTGRES_SCHEMES:
+        yield f"spool.url: {_without_password(settings.spool.url)} is not a spool this version can open"
+    elif find_spec("asyncpg") is None:
+        yield "spool.url: PostgreSQL needs the package asyncpg: pip install 'leak-relay[postgres]'"
 
 
 def _signing(settings: Settings) -> Iterator[str]:

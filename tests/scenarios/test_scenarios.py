@@ -16,9 +16,12 @@ import pytest
 from relay.lab.mailbox import Arrival
 from relay.policy.state import State
 from relay.spool.contract import DeliveryView, MessageView
+from tests.support.postgres_server import PostgresServer
 from tests.support.whole_relay import WholeRelay, whole_relay
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/scenario.toml"))
+ON_POSTGRES = [folder for folder in FOLDERS if folder.name[:2] in ("01", "03", "04", "07", "14", "17")]
+"""A handful on the other database, where it could make a difference: retries, DSNs, duplicates, holds."""
 SECONDS = 45
 
 
@@ -81,9 +84,18 @@ def read(arrival: Arrival) -> EmailMessage:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 async def test_scenario(folder: Path, tmp_path: Path) -> None:
+    await perform(folder, tmp_path)
+
+
+@pytest.mark.parametrize("folder", ON_POSTGRES, ids=lambda folder: folder.name)
+async def test_scenario_on_postgres(folder: Path, tmp_path: Path, postgres_server: PostgresServer) -> None:
+    await perform(folder, tmp_path, spool={"url": await postgres_server.create()})
+
+
+async def perform(folder: Path, home: Path, **sections: dict[str, Any]) -> None:
     scenario = tomllib.loads((folder / "scenario.toml").read_text(encoding="utf-8"))
     async with (
-        whole_relay(tmp_path, scenario.get("keyless", ""), **scenario.get("settings", {})) as relay,
+        whole_relay(home, scenario.get("keyless", ""), **scenario.get("settings", {}), **sections) as relay,
         asyncio.timeout(SECONDS),
     ):
         play = Play(relay)
