@@ -14,9 +14,12 @@ from relay.log import Log
 from relay.smtp.reply import Reply, reply
 from relay.submission.connections import Connections
 from relay.submission.options import (
+    CONTENT_SHARES,
+    LINE_END,
     MAX_CONTENT_IN_MEMORY,
     MAX_HANDSHAKES,
     MAX_HANDSHAKES_PER_ADDRESS,
+    MAX_PRESSURE,
     SubmissionOptions,
 )
 from relay.submission.throttle import GuessThrottle
@@ -52,23 +55,41 @@ class SubmissionContext:
         self._handshakes: Counter[str] = Counter()
         self.draining = False
         self.quiet = asyncio.Event()
-        self._content_room = max(MAX_CONTENT_IN_MEMORY, 2 * options.max_message_size)
+        self._room = self._free = max(MAX_CONTENT_IN_MEMORY, 2 * options.max_message_size)
+        # One login's unfinished messages must not take the room of all others; one message always fits.
+        self._share = max(self._room // CONTENT_SHARES, options.max_message_size + LINE_END)
+        self._held: Counter[int] = Counter()
 
     def tell_quiet(self) -> None:
         """Set `quiet` once the door drains and nothing is left to wait for."""
         if self.draining and not self.sessions and not self.commits:
             self.quiet.set()
 
-    def reserve(self, octets: int) -> bool:
-        """Take memory for `octets` of content; False when the sessions together hold too much."""
-        if octets > self._content_room:
+    def reserve(self, identity: Identity, octets: int) -> bool:
+        """Take memory for `octets` of content; False when all sessions, or those of one credential, hold too much.
+
+        A trusted network has no credential: one identity stands for all its hosts, so no share binds them.
+        """
+        if octets > self._free:
             return False
-        self._content_room -= octets
+        if identity.id is not None:
+            if self._held[identity.id] + octets > self._share:
+                return False
+            self._held[identity.id] += octets
+        self._free -= octets
         return True
 
-    def release(self, octets: int) -> None:
+    def release(self, identity: Identity, octets: int) -> None:
         """Give back what `reserve` granted."""
-        self._content_room += octets
+        self._free += octets
+        if identity.id is not None:
+            self._held[identity.id] -= octets
+            if not self._held[identity.id]:
+                del self._held[identity.id]
+
+    def pressure(self) -> float:
+        """How much faster the time of unfinished content runs: 1 while half of the room is free, more below."""
+        return min(MAX_PRESSURE, max(1.0, 0.5 * self._room / max(1, self._free)))
 
     def may_handshake(self, peer: str) -> bool:
         """Whether one more TLS handshake may run with `peer`."""
@@ -98,7 +119,7 @@ class SubmissionContext:
 
         def done(_: object) -> None:
             self.commits.discard(task)
-            self.release(reserved)
+            self.release(submission.identity, reserved)
             self.tell_quiet()
 
         task.add_done_callback(done)

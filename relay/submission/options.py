@@ -21,6 +21,12 @@ MAX_HANDSHAKES_PER_ADDRESS: Final = 50
 """TLS handshakes under way with one client address."""
 MAX_CONTENT_IN_MEMORY: Final = 128 * 1024 * 1024
 """Octets of content being read by all sessions of a worker; more is refused with 452."""
+CONTENT_SHARES: Final = 4
+"""One credential holds at most this part of that memory."""
+LINE_END: Final = 2
+"""Octets of the line end before the content, which is held with it."""
+MAX_PRESSURE: Final = 20.0
+"""How many times as fast a client has to send when that memory is used up."""
 MAX_REPLIES: Final = 256
 """Replies to pipelined commands that go into one write."""
 CLOSE_SECONDS: Final = 5.0

@@ -1,7 +1,8 @@
 """Patience: how much longer a silent or slow client is waited for (S25, F15, C08).
 
 An account of seconds. A complete command fills it; while content arrives, time drains it and every 500
-octets earn one second back, so a phone at 1 kB/s finishes and a client at one octet a second does not.
+octets earn one second back, so a phone at 1 kB/s finishes and a client at one octet a second does not. When
+the memory for content runs short, time drains faster: who sends nothing gives the room back sooner.
 While the relay works, the client's time stands still.
 """
 
@@ -15,6 +16,8 @@ from relay.submission.options import MINIMUM_RATE
 
 _COARSE = 0.05
 """Seconds; the timer looks no more often than this."""
+_ATTENTIVE = 5.0
+"""Seconds; while content is held it looks this often, since memory may have run short."""
 
 
 class Patience:
@@ -32,9 +35,9 @@ class Patience:
         self._left = self._limit
         self._at = now
 
-    def earn(self, octets: int, now: float) -> None:
-        """`octets` of content arrived since the last call."""
-        self._left = min(self._limit, self._left - (now - self._at) + octets / MINIMUM_RATE)
+    def earn(self, octets: int, now: float, pressure: float = 1.0) -> None:
+        """`octets` of content arrived since the last call, and each second of it counts `pressure` times."""
+        self._left = min(self._limit, self._left - pressure * (now - self._at) + octets / MINIMUM_RATE)
         self._at = now
 
     def left(self, now: float) -> float:
@@ -45,14 +48,24 @@ class Patience:
 class ClientTimer:
     """The one timer of a session: moved often, re-armed seldom. `expired` is called once, at the end.
 
-    `buffered` tells how many octets the session has received and not yet read.
+    `buffered` tells how many octets the session has received and not yet read; `pressure`, how much faster the time
+    of content runs just now.
     """
 
-    __slots__ = ("_buffered", "_clock", "_counted", "_expired", "_handle", "_loop", "_patience", "_taken", "_working")
+    __slots__ = (
+        *("_buffered", "_clock", "_counted", "_expired", "_handle", "_loop", "_patience", "_pressure"),
+        *("_taken", "_working"),
+    )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, limit: float, expired: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        limit: float,
+        expired: Callable[[], None],
+        pressure: Callable[[], float],
     ) -> None:
+        self._pressure = pressure
         self._loop = loop
         self._clock = clock
         self._expired = expired
@@ -93,7 +106,10 @@ class ClientTimer:
         self.refill()
 
     def progress(self, taken: int) -> None:
-        """`taken` octets of the content have been read so far."""
+        """`taken` octets of the content have been read so far, and are held in memory: from here on look often."""
+        if not self._taken:
+            self._handle.cancel()
+            self._handle = self._loop.call_later(_ATTENTIVE, self._look)
         self._taken = taken
 
     def end_content(self) -> None:
@@ -117,10 +133,11 @@ class ClientTimer:
             self._patience.refill(now)
         elif self._taken is not None:
             seen = self._taken + self._buffered()
-            self._patience.earn(seen - self._counted, now)
+            self._patience.earn(seen - self._counted, now, self._pressure())
             self._counted = seen
         left = self._patience.left(now)
         if left > 0:
-            self._handle = self._loop.call_later(max(left, _COARSE), self._look)
+            wait = min(left, _ATTENTIVE) if self._taken else left
+            self._handle = self._loop.call_later(max(wait, _COARSE), self._look)
         else:
             self._expired()

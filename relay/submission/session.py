@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from relay import metrics
@@ -268,23 +269,24 @@ class SubmissionSession(WireSession):
 
     async def _receive(self, transaction: Transaction) -> None:
         limit = self.context.options.max_message_size
-        decoder = ContentDecoder(limit, self.context.reserve)
+        identity = transaction.identity
+        decoder = ContentDecoder(limit, partial(self.context.reserve, identity))
         self.timer.begin_content(self.buffered)
         try:
             await read_content(self._reader, decoder, 2 * limit + _DRAIN_EXTRA, self.timer.progress)
         except EndlessContentError:
-            self.context.release(decoder.reserved)
+            self.context.release(identity, decoder.reserved)
             self.close(replies.TOO_BIG)
             return
         except BaseException:
             # What is left of the content must not be read as commands.
             self.close()
-            self.context.release(decoder.reserved)
+            self.context.release(identity, decoder.reserved)
             raise
         finally:
             self.timer.end_content()
         if decoder.defect is not None:
-            self.context.release(decoder.reserved)
+            self.context.release(identity, decoder.reserved)
             self.forget_transaction()
             self.refuse(_DEFECTS[decoder.defect])
             return

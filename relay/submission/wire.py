@@ -111,7 +111,9 @@ class WireSession(SMTP, ABC):
         self.trusted = self.context.connections.is_trusted(self.peer)
         # aiosmtpd learns of TLS by STARTTLS only; a client on an implicit port is as secure.
         self.secure = transport.get_extra_info("ssl_object") is not None
-        self.timer = ClientTimer(self.loop, self.context.clock, self.context.options.idle_timeout, self._expired)
+        self.timer = ClientTimer(
+            self.loop, self.context.clock, self.context.options.idle_timeout, self._expired, self.context.pressure
+        )
         super().connection_made(transport)
 
     def _turn_away(self, transport: asyncio.Transport, refusal: Reply) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from relay import metrics
+from relay.account.identity import Identity
 from relay.submission.connections import Connections, peer_address
 from relay.submission.context import SubmissionContext
-from relay.submission.options import MAX_HANDSHAKES_PER_ADDRESS
+from relay.submission.options import CONTENT_SHARES, LINE_END, MAX_CONTENT_IN_MEMORY, MAX_HANDSHAKES_PER_ADDRESS
 from relay.submission.patience import Patience
 from relay.submission.sasl import Credentials
 from relay.submission.throttle import GuessThrottle
@@ -189,12 +192,55 @@ async def test_implicit_tls_needs_a_context() -> None:
             await door.server.start([(None, True)])  # type: ignore[list-item]
 
 
-def test_memory_for_content_is_bounded() -> None:
-    context = SubmissionContext(OPTIONS, RecordingIntake(), SmallAccounts(), HandClock(), TRUSTED)
-    assert context.reserve(100 * 1024 * 1024)
-    assert not context.reserve(100 * 1024 * 1024)
-    context.release(100 * 1024 * 1024)
-    assert context.reserve(100 * 1024 * 1024)
+def open_context(**changes: Any) -> SubmissionContext:
+    """A context without a server; `changes` are fields of its options."""
+    return SubmissionContext(replace(OPTIONS, **changes), RecordingIntake(), SmallAccounts(), HandClock(), TRUSTED)
+
+
+def test_memory_for_content_is_bounded() -> None:  # S31
+    context = open_context()
+    assert context.reserve(TRUSTED, 100 * 1024 * 1024)
+    assert not context.reserve(TRUSTED, 100 * 1024 * 1024)
+    context.release(TRUSTED, 100 * 1024 * 1024)
+    assert context.reserve(TRUSTED, 100 * 1024 * 1024)
+
+
+def test_one_login_cannot_take_all_memory_for_content() -> None:  # S31
+    context = open_context()
+    greedy, other = (Identity(1, "acme", number, f"user{number}", ("*",)) for number in (7, 8))
+    share = MAX_CONTENT_IN_MEMORY // CONTENT_SHARES
+    assert context.reserve(greedy, share)
+    assert not context.reserve(greedy, 1)
+    assert context.reserve(other, share)
+    context.release(greedy, share)
+    assert context.reserve(greedy, share)
+
+
+def test_a_share_holds_the_largest_message() -> None:
+    context = open_context(max_message_size=100_000_000)
+    assert context.reserve(Identity(1, "acme", 7, "ann", ("*",)), 100_000_000 + LINE_END)
+
+
+def test_time_runs_faster_as_memory_runs_short() -> None:  # S25
+    context = open_context()
+    pressures = [context.pressure()]
+    for _ in range(CONTENT_SHARES):
+        assert context.reserve(TRUSTED, MAX_CONTENT_IN_MEMORY // CONTENT_SHARES)
+        pressures.append(context.pressure())
+    assert pressures == [1.0, 1.0, 1.0, 2.0, 20.0]
+    silent, busy = Patience(300, 0), Patience(300, 0)
+    silent.earn(0, 20, 20.0)
+    busy.earn(20 * 20_000, 20, 20.0)
+    assert silent.left(20) < 0 < busy.left(20)
+
+
+async def test_content_that_stalls_is_cut_sooner_when_memory_is_short() -> None:  # S25
+    async with open_door(idle_timeout=100.0, max_message_size=1_000_000) as door, connected(door.port) as client:
+        assert door.server._context.reserve(TRUSTED, MAX_CONTENT_IN_MEMORY - 1_000_000)
+        await begin_data(client)
+        await client.send(b"x" * 300_000)
+        async with asyncio.timeout(50):
+            assert (await client.answer()).code == 421
 
 
 def test_addresses_have_one_form() -> None:
