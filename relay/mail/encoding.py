@@ -13,6 +13,8 @@ from typing import Final
 MAX_ENCODED_LINE: Final = 76
 
 _UNSAFE = re.compile(rb"[^\t -<>-~]|[\t ]\Z|\A\.\Z|\AF(?=rom )")
+_UNSAFE_OCTET = re.compile(rb"[^\t -<>-~]")
+_SLICE: Final = 64 * 1024
 _ALL_OCTETS: Final = bytes(range(256))
 _READABLE: Final = b"\t\r\n" + bytes(range(0x20, 0x7F))
 _UNREADABLE: Final = _ALL_OCTETS.translate(None, _READABLE)
@@ -36,7 +38,7 @@ def quoted_printable(data: bytes) -> bytes:
 
 
 def _quoted_line(line: bytes) -> bytes:
-    encoded = _UNSAFE.sub(lambda match: b"=%02X" % ord(match[0]), line)
+    encoded = _escape(line)
     if len(encoded) <= MAX_ENCODED_LINE:
         return encoded
     pieces: list[bytes] = []
@@ -49,6 +51,22 @@ def _quoted_line(line: bytes) -> bytes:
         start = end
     pieces.append(encoded[start:])
     return b"=\r\n".join(pieces)
+
+
+def _escape(line: bytes) -> bytes:
+    """What a line cannot hold as it is, escaped; a long line in slices: one search of it would hold the interpreter."""
+    if len(line) <= _SLICE:
+        return _UNSAFE.sub(_as_hex, line)
+    slices = [line[start : start + _SLICE] for start in range(0, len(line), _SLICE)]
+    inner = [_UNSAFE_OCTET.sub(_as_hex, piece) for piece in slices[1:-1]]
+    # The ends are escaped for what they are: "F" before "rom " at the start, white space at the end.
+    first = _UNSAFE.sub(_as_hex, slices[0] + b"x")[:-1]
+    last = _UNSAFE.sub(_as_hex, b"x" + slices[-1])[1:]
+    return b"".join([first, *inner, last])
+
+
+def _as_hex(match: re.Match[bytes]) -> bytes:
+    return b"=%02X" % ord(match[0])
 
 
 def base64_lines(data: bytes) -> bytes:

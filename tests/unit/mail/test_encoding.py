@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import quopri
+import time
 
 import pytest
 
@@ -74,3 +76,32 @@ def test_density() -> None:
     assert not is_dense(b"abcde" + "é".encode()[:1])
     assert is_dense("ééé abc".encode())
     assert not is_dense(b"")
+
+
+@pytest.mark.parametrize("edge", [b"", b" ", b"\t", b".", b"=", b"\xff", b"From ", b"x"])
+def test_a_line_cut_into_slices_reads_back(edge: bytes) -> None:
+    long = edge + b"From me = you \xc3\xa9 " * 10_000 + b" " * 70_000 + edge
+    encoded = quoted_printable(long)
+    assert quopri.decodestring(encoded) == long
+    assert all(len(line) <= 76 for line in encoded.split(b"\r\n"))
+    assert not encoded.endswith((b" ", b"\t"))
+    assert not encoded.startswith(b"From ")
+
+
+async def test_one_long_line_leaves_the_loop_free() -> None:
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - begun)
+
+    watching = asyncio.create_task(watch())
+    encoding = asyncio.create_task(asyncio.to_thread(quoted_printable, b"a " * 10_000_000))
+    begun = time.perf_counter()
+    await encoding
+    whole = time.perf_counter() - begun
+    watching.cancel()
+    assert longest < max(0.5 * whole, 0.2)  # one search of the whole line takes nearly all of that time
