@@ -19,9 +19,10 @@ from relay.ids import Entropy, SystemEntropy
 from relay.lab.hosts import RELAY_NAME
 from relay.lab.lab import Lab, LabPlan
 from relay.listeners import bind_all, wanted_listeners
-from relay.log import configure_logging
+from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
 from relay.settings import Listen, Settings, load_settings
+from relay.settings_effect import warn_without_effect
 from relay.signing.keys import KeyType, key_path, load_key, make_key, public_record, record_name
 from relay.supervisor import NodeLock
 from relay.worker import Reloader, loop_factory
@@ -37,6 +38,7 @@ def run_lab(file: Path, front: Front, say: Callable[[str], None]) -> int:
     settings = load_settings(file)
     check_loopback(settings)
     configure_logging(settings.log.level, settings.log.format)
+    warn_without_effect(settings, Log("lab"))
     with NodeLock(settings), asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
         return runner.run(_live(file, settings, front, say))
 

@@ -24,6 +24,7 @@ from relay.listeners import Listener, Purpose
 from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
 from relay.settings import Settings, load_settings, parse_listen
+from relay.settings_effect import warn_without_effect
 
 _log = Log("worker")
 
@@ -84,6 +85,8 @@ def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners
     """Run one node until it is told to stop; the exit status."""
     configure_logging(settings.log.level, settings.log.format)
     raise_limit()
+    if assignment.worker == 0:
+        warn_without_effect(settings, _log)
     with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
         return runner.run(_live(file, settings, assignment, listeners, front))
 

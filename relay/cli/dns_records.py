@@ -1,7 +1,8 @@
 """The DNS records a configuration needs, and whether the live ones fit. Pure: settings and answers in, values out.
 
 SPF stands at every name a receiver may ask: the From domain, the return domain, the EHLO names (RFC 7208 §2.3,
-§2.4). DMARC starts with p=none and reports (RFC 9989). A and PTR belong to whoever gives the host its address.
+§2.4). DMARC starts with p=none (RFC 9989). Bounces and reports are asked for only where this node listens for
+them, or they would be refused for days. A and PTR belong to whoever gives the host its address.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import StrEnum
 
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.settings import Settings, SigningDomain
+from relay.settings_effect import inbound_listens
 from relay.signing.keys import describe_key, key_path, record_name, zone_text
 
 ZONE_TTL = 3600
@@ -123,7 +125,7 @@ def _signing_domain(settings: Settings, entry: SigningDomain, spf: str) -> Itera
         found = describe_key(key_path(settings.path(settings.signing.keys), entry.domain, selector))
         yield Record(Purpose.DKIM, record_name(entry.domain, selector), "TXT", found.record, found.problem)
     yield Record(Purpose.SPF, entry.domain, "TXT", spf)
-    return_domain = entry.return_domain or settings.inbound.domain
+    return_domain = (entry.return_domain or settings.inbound.domain) if inbound_listens(settings) else None
     reports = f"; rua=mailto:dmarc-reports@{return_domain}" if return_domain else ""
     yield Record(Purpose.DMARC, f"_dmarc.{entry.domain}", "TXT", f"v=DMARC1; p=none; aspf=r{reports}")
     if entry.return_domain:
@@ -131,7 +133,8 @@ def _signing_domain(settings: Settings, entry: SigningDomain, spf: str) -> Itera
 
 
 def _return_domain(settings: Settings, domain: str, spf: str) -> Iterator[Record]:
-    yield Record(Purpose.BOUNCES, domain, "MX", f"10 {settings.node.name}")
+    if inbound_listens(settings):
+        yield Record(Purpose.BOUNCES, domain, "MX", f"10 {settings.node.name}")
     yield Record(Purpose.SPF, domain, "TXT", spf)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +26,6 @@ def init(
     hostname: Annotated[str | None, typer.Option(help="This host's public name, as in mail.leak.example.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Write relay.toml, keys, secrets and spool there.")] = None,
     listen: Annotated[list[str] | None, typer.Option(help="Where mail is handed in; may be repeated.")] = None,
-    inbound: Annotated[list[str] | None, typer.Option(help="Where bounces arrive; may be repeated.")] = None,
     http: Annotated[str | None, typer.Option(help="Where front and HTTP API answer.")] = None,
     spool: Annotated[str | None, typer.Option(help="URL of the spool.")] = None,
     certificate: Annotated[str, typer.Option(help="PEM file of the TLS certificate chain.")] = "",
@@ -36,18 +37,14 @@ def init(
     if bool(certificate) != bool(certificate_key):
         raise UsageError("--certificate and --certificate-key belong together")
     if _is_free(file):
-        domain = _checked(domain or _ask("Domain of the From addresses", "--domain", yes=yes))
-        hostname = _checked(
-            hostname or _ask("Public name of this host", "--hostname", yes=yes, default=f"mail.{domain}")
-        )
+        domain = _checked(domain or _ask("Domain of the From addresses", yes=yes))
+        hostname = _checked(hostname or _ask("Public name of this host", yes=yes, default=f"mail.{domain}"))
         defaults = _defaults(file, inside=folder is not None)
         answers = Answers(
             domain=domain,
             hostname=hostname,
             selectors=_selectors(),
-            return_domain=f"bounces.{domain}",
             listen=tuple(listen or defaults.listen),
-            inbound=tuple(inbound or defaults.inbound),
             http=http or defaults.http,
             spool=spool or defaults.spool,
             keys=defaults.keys,
@@ -55,7 +52,7 @@ def init(
             certificate_key=_absolute(certificate_key),
         )
         _write(file, configuration_text(answers))
-    elif any((domain, hostname, listen, inbound, http, spool, certificate)):
+    elif any((domain, hostname, listen, http, spool, certificate)):
         say(f"{file} exists and is kept as it is; edit it to change what the options say")
     else:
         say(f"{file} exists and is kept")
@@ -76,12 +73,17 @@ def _checked(name: str) -> str:
         raise UsageError(f"{name!r}: {error}; write a name such as leak.example") from None
 
 
-def _ask(question: str, option: str, *, yes: bool, default: str | None = None) -> str:
+def _ask(question: str, *, yes: bool, default: str | None = None) -> str:
     if yes:
         if default is None:
-            raise UsageError(f"with --yes, give {option}")
+            raise UsageError("with --yes, give --domain")
         return default
-    return str(typer.prompt(question, default=default, err=True))
+    try:
+        return str(typer.prompt(question, default=default, err=True))
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise UsageError("nobody answers on standard input: give --domain and --hostname") from None
 
 
 def _defaults(file: Path, *, inside: bool) -> Answers:
@@ -128,7 +130,9 @@ def _complete(file: Path) -> None:
     say("Publish these records, then compare them with `leak dns --check`:")
     print_records(wanted_records(settings))
     say()
-    say("Next: `leak check`, `leak user add NAME --sender DOMAIN`, `leak run`.")
+    option = f" --config {quote(str(file))}"
+    say(f"After the check: leak user add NAME --sender DOMAIN{option}, and leak run{option}")
+    say(f"Next: leak check{option}")
 
 
 def _make_keys(settings: Settings) -> None:

@@ -13,16 +13,14 @@ class Answers:
     domain: str = "leak.example"
     hostname: str = "mail.leak.example"
     selectors: tuple[str, ...] = ("s2026a", "e2026a")
-    return_domain: str = "bounces.leak.example"
     listen: tuple[str, ...] = ("0.0.0.0:587",)
-    inbound: tuple[str, ...] = ("0.0.0.0:25",)
     http: str = "127.0.0.1:8080"
     spool: str = "sqlite:///var/lib/leak/spool.db"
     keys: str = "../dkim_keys"
     certificate: str = ""
     """PEM files of the node's certificate and key; without them the lines stay comments."""
     certificate_key: str = ""
-    roles: tuple[str, ...] = field(default=("web", "api", "submission", "inbound", "delivery"))
+    roles: tuple[str, ...] = field(default=("web", "api", "submission", "delivery"))
 
 
 _COMMENT_COLUMN: Final = 38
@@ -53,12 +51,6 @@ max_message_size = "25 MB"
 [api]
 listen = {http}       # the HTTP API; behind a proxy that speaks HTTPS
 
-[inbound]
-# Bounces and complaints come back here: the MX record of the domain below points to this node.
-listen = {inbound}
-domain = {return_domain}
-{inbound_tls}
-
 [resolver]
 nameservers = []                 # "host:port" each; empty = the system's
 trust_ad = false                 # true only with a validating resolver of your own: it turns DANE on
@@ -74,26 +66,18 @@ keys = {keys}           # folder of DOMAIN/SELECTOR.pem; `leak dkim new` makes o
 [[signing.domain]]
 domain = {domain}
 selectors = {selectors}  # all of them sign
-return_domain = {return_domain}   # within the organisational domain, so that SPF aligns
-return_path = "ours"             # or "keep": leave a submitted MAIL FROM as it is
+return_path = "keep"             # a submitted MAIL FROM stays as it is
 
 [web]
 listen = {http}
 base_url = {base_url}
 trusted_proxies = []             # networks whose Forwarded / X-Forwarded-For is believed
-first_contact = "direct"         # or "doorbell"
-admission_per_day = 0            # letters a day at most; 0 = what warm-up allows
-sealed_keys = "sealed"           # public halves only
 
-[alarm]
-command = ""                     # run with the alarm as JSON on standard input
-
-# One section a local address to send from. None: the system chooses, and the node's name is the EHLO name.
+# The local address to send from. None: the system chooses, and the node's name is the EHLO name.
 # [[egress.source]]
 # name = "ip1"
 # address = "192.0.2.10"
 # ehlo = {hostname}
-# warm_up = ""                   # "" = warmed; a date starts the schedule
 
 [log]
 level = "info"
@@ -114,12 +98,9 @@ def configuration_text(answers: Answers) -> str:
         listen=_list(answers.listen),
         submission_tls=tls,
         http=quote(answers.http),
-        inbound=_list(answers.inbound),
-        inbound_tls=tls,
         keys=quote(answers.keys),
         domain=quote(answers.domain),
         selectors=_list(answers.selectors),
-        return_domain=quote(answers.return_domain),
         base_url=quote(f"https://{answers.domain}"),
     )
     return "".join(map(_align, text.splitlines(keepends=True)))

@@ -12,7 +12,7 @@ import trustme
 
 from relay.cli.template import Answers, configuration_text, quote
 from relay.settings import load_settings
-from tests.support.command import REPOSITORY, leak
+from tests.support.command import REPOSITORY, leak, leak_program
 
 _YEAR = datetime.now().astimezone().year
 
@@ -36,7 +36,12 @@ def test_init_makes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert settings.sqlite_path == tmp_path / "spool" / "spool.db"
     [domain] = settings.signing.domain
     assert domain.selectors == (f"s{_YEAR}a", f"e{_YEAR}a")
-    assert domain.return_domain == "bounces.leak.example"
+    assert (domain.return_domain, domain.return_path) == (None, "keep")
+    assert "inbound" not in settings.node.roles
+    assert not settings.inbound.listen
+    assert " MX " not in out
+    assert "rua=" not in out
+    assert out.splitlines()[-1] == f"Next: leak check --config {tmp_path / 'relay.toml'}"
     for selector in domain.selectors:
         key = tmp_path / "dkim_keys" / "leak.example" / f"{selector}.pem"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -119,6 +124,16 @@ def test_init_with_wrong_answers(
     assert not (tmp_path / "n" / "relay.toml").exists()
 
 
+async def test_init_without_anybody_to_ask_names_the_options(tmp_path: Path) -> None:
+    silent = await leak_program("init", "--folder", str(tmp_path / "n"))
+    assert silent.status == 2
+    assert "give --domain and --hostname" in silent.err
+    assert not (tmp_path / "n").exists()
+    answered = await leak_program("init", "--folder", str(tmp_path / "n"), stdin=b"leak.example\n\n")
+    assert answered.status == 0
+    assert load_settings(tmp_path / "n" / "relay.toml", {}).node.name == "mail.leak.example"
+
+
 def test_quote_keeps_a_value_in_its_string() -> None:
     assert quote('a"b\\c\n') == '"a\\"b\\\\c\\u000a"'
 
@@ -136,7 +151,7 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
     _init(capsys, tmp_path)
     file = tmp_path / "relay.toml"
     (tmp_path / "dkim_keys" / "leak.example" / f"s{_YEAR}a.pem").chmod(0o644)
-    text = file.read_text().replace('return_domain = "bounces.leak.example"', 'return_domain = "bounces.example.net"')
+    text = file.read_text().replace('return_path = "keep"', 'return_domain = "bounces.example.net"')
     text = text.replace("[submission]\n", '[submission]\ntls = { certificate = "no.pem", key = "no.key" }\n')
     text = text.replace("trusted_networks = []", 'trusted_networks = ["0.0.0.0/0"]')
     text = text.replace("[delivery]\n", '[delivery]\nport = 2525\nca_file = "no.ca"\nallow_private_addresses = true\n')

@@ -1,0 +1,79 @@
+"""The settings that are taken and do nothing yet: told by `leak check`, and by the node at its start.
+
+A key is told when it was set to something that would change what the node does. Whoever brings one to life
+deletes its line here, and the words "not in effect yet" in its description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from relay.listeners import wanted_listeners
+from relay.log import Log
+from relay.settings import Section, Settings
+
+_FLAT: Final = (
+    "alarm.command",
+    "api.admin_listen",
+    "inbound.domain",
+    "inbound.tls",
+    "web.admission_per_day",
+    "web.first_contact",
+    "web.sealed_keys",
+)
+
+
+def inbound_listens(settings: Settings) -> bool:
+    """Whether mail that comes back finds a door at this node."""
+    return any(wanted.setting.startswith("inbound.") for wanted in wanted_listeners(settings))
+
+
+def without_effect(settings: Settings) -> Iterator[str]:
+    """Each setting that has no effect yet, as "key: why"."""
+    for key in _FLAT:
+        section, _, name = key.partition(".")
+        if _is_changed(getattr(settings, section), name):
+            yield f"{key}: has no effect yet"
+    yield from _inbound(settings)
+    yield from _http(settings)
+    yield from _sources(settings)
+
+
+def warn_without_effect(settings: Settings, log: Log) -> None:
+    """One warning a setting, so that nobody relies on it."""
+    for text in without_effect(settings):
+        key, _, why = text.partition(": ")
+        log.warning("setting-without-effect", setting=key, why=why)
+
+
+def _is_changed(section: Section, name: str) -> bool:
+    return bool(getattr(section, name) != type(section).model_fields[name].get_default(call_default_factory=True))
+
+
+def _inbound(settings: Settings) -> Iterator[str]:
+    if inbound_listens(settings):
+        return
+    if settings.inbound.listen:
+        yield "inbound.listen: has no effect yet: nothing listens there, and no bounce or complaint is read"
+    if "inbound" in settings.node.roles and "roles" in settings.node.model_fields_set:
+        yield "node.roles: inbound has no effect yet"
+    for entry in settings.signing.domain:
+        if entry.return_domain is not None:
+            yield f"signing.domain.return_domain: has no effect yet ({entry.domain})"
+        if entry.return_path == "ours" and "return_path" in entry.model_fields_set:
+            yield f'signing.domain.return_path: "ours" has no effect yet and acts as "keep" ({entry.domain})'
+
+
+def _http(settings: Settings) -> Iterator[str]:
+    for key, listen in (("api.listen", settings.api.listen), ("web.listen", settings.web.listen)):
+        if listen is not None and listen.tls:
+            yield f"{key}: /tls has no effect yet: HTTP is spoken in clear, behind a proxy that speaks HTTPS"
+
+
+def _sources(settings: Settings) -> Iterator[str]:
+    for source in settings.egress.source:
+        if source.warm_up:
+            yield f"egress.source.warm_up: has no effect yet ({source.name})"
+    for source in settings.egress.source[1:]:
+        yield f"egress.source: {source.name} has no effect yet: only the first, {settings.egress.source[0].name}, sends"
