@@ -179,18 +179,14 @@ class Dispatcher:
     async def _serve(self, line: SiteLine) -> None:
         """One session's life: parcels until nobody comes, its share is done, or the session ended."""
         session: Session | None = None
-        served = False
         try:
             standing = line.first()
             while standing is not None:
                 session = await self._deliver(line, standing, session)
-                if session is not None and not served:
-                    served = True
-                    line.served += 1
                 if session is not None and session.transactions >= self._options.messages_per_session:
                     await session.quit()
                     session = None
-                if self._draining:
+                if self._draining or (session is None and line.sessions > line.pace.window):
                     break
                 standing = line.pop() if session is None else await line.next(self._options.session_idle)
         finally:
@@ -199,7 +195,6 @@ class Dispatcher:
                     await session.quit()
             finally:
                 line.sessions -= 1
-                line.served -= served
                 self._fill_sessions(line)
                 self._lines.drop_if_empty(line)
 
@@ -231,7 +226,7 @@ class Dispatcher:
         if result is None:
             self._window.drop_content(parcel)
             return session if session is not None and session.usable else None
-        if self._turned_away(line, standing, result, session):
+        if self._turned_away(line, standing, result):
             return None
         return await self._conclude(line, parcel, result)
 
@@ -242,9 +237,12 @@ class Dispatcher:
             return None
         return await self._attempter.attempt(standing.parcel, content, standing.plan, session)
 
-    def _turned_away(self, line: SiteLine, standing: Standing, result: AttemptResult, session: Session | None) -> bool:
-        """A host that serves some of our sessions and refuses one more has not refused the mail: it waits for those."""
-        others = line.served - (session is not None)
+    def _turned_away(self, line: SiteLine, standing: Standing, result: AttemptResult) -> bool:
+        """Whether one session was refused while others are open: the mail was not, and waits for those.
+
+        The last session to be refused puts the site to rest, and its parcel's attempt counts.
+        """
+        others = line.sessions - 1
         if result.reached or others <= 0 or standing.turned_away >= _MAX_TURNED_AWAY or self._draining:
             return False
         line.pace = line.pace.refused_beyond(others)

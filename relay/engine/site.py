@@ -24,7 +24,7 @@ class Standing:
     parcel: Parcel
     plan: Plan
     turned_away: int = 0
-    """How often a session opened for it was refused while others were served: no attempt, for it was not tried."""
+    """How often a session opened for it was refused while others were open: no attempt, for it was not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,6 @@ class SiteLine:
         self.pace: Pace = starting_pace(limit)
         self.rest: Rest | None = None
         self.sessions = 0
-        self.served = 0
-        """Sessions that the far side has taken mail on and that are still open."""
         self._opening = 0
         self._idle = 0
         self._standing: deque[Standing] = deque()
