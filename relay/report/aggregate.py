@@ -47,7 +47,7 @@ def read_document(message: Part, signs: Signs) -> Document | None:
     asked = message.parameters.get("report-type", "").lower() == "tlsrpt" or message.first("tls-report-domain")
     domain = message.first("tls-report-domain").strip().lower()
     subject = _DMARC_SUBJECT.search(signs.subject)
-    for part in message.walk():
+    for part in message.near():
         if part.children or part.kind not in _PACKED_KINDS:
             continue
         name = part.file_name

@@ -98,6 +98,26 @@ _REPLY_SUBJECTS: Final = (
     ),
     *("自动回复", "自動回覆", "自动答复", "休假", "부재중", "자동 회신", "자동응답", "αυτόματη απάντηση"),
 )
+_PLAIN_SUBJECTS: Final = (
+    *(
+        "out of office",
+        "out of the office",
+        "automatic reply",
+        "auto reply",
+        "auto-reply",
+        "autoreply",
+        "auto response",
+    ),
+    *("autoresponse", "automatic response", "automated response", "vacation re", "away from my mail", "ooo:", "[auto]"),
+    *("réponse automatique", "reponse automatique", "message d'absence", "absent du bureau", "absence du bureau"),
+    *("automatische antwort", "abwesenheitsnotiz", "abwesenheitsnachricht", "abwesenheits", "autom. antwort"),
+    *("respuesta automática", "respuesta automatica", "fuera de la oficina", "fuera de oficina", "risposta automatica"),
+    *("fuori sede", "fuori ufficio", "resposta automática", "resposta automatica", "automatisch antwoord", "autosvar"),
+    *("automatisk svar", "automatiskt svar", "automaattinen vastaus", "odpowiedź automatyczna", "automatikus válasz"),
+    *("автоответ", "автоматический ответ", "自動応答", "自動返信", "自动回复", "自動回覆", "자동 회신", "부재중"),
+)
+"""Subjects that nobody gives to a letter of their own: enough by themselves."""
+
 _REPLY_WORDS: Final = (
     *("i am out of the office", "i'm out of the office", "i am currently out", "i'm currently out", "i will be out of"),
     *("i am away", "i'm away", "i will be away", "out of the office until", "i am on vacation", "i'm on vacation"),
@@ -258,7 +278,7 @@ def _by_words(message: Part, signs: Signs) -> Automatic | None:
     words = next((phrase for phrase in _REPLY_WORDS if phrase in opening), "")
     if (subject and words) or (automatic and (subject or words)):
         return Automatic(Kind.AUTO_REPLY, True, f"words: {subject or words}")
-    if subject and not signs.subject.startswith(("re:", "fw")):
+    if subject and any(phrase in signs.subject for phrase in _PLAIN_SUBJECTS) and not signs.subject.startswith("fw"):
         return Automatic(Kind.AUTO_REPLY, False, f"subject: {subject}")
     return None
 

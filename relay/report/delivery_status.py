@@ -33,6 +33,7 @@ _RECIPIENT_FIELDS = frozenset({*_WHO, "action", "status", "diagnostic-code", "re
 _STATUS_KINDS = frozenset(
     {"message/delivery-status", "message/global-delivery-status", "text/delivery-status", "message/deliverystatus"}
 )
+_PLAIN_KINDS = frozenset({"text/plain", "message/rfc822", "application/octet-stream"})
 _ACTIONS: Final = (
     ("fail", Said.FAILED),
     ("error", Said.FAILED),
@@ -77,26 +78,21 @@ class _Group:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-def find_status(message: Part) -> DeliveryStatus | None:
-    """The first delivery-status part in the message, at whatever depth, or None.
+def find_status(message: Part, *, enclosed: bool = False) -> DeliveryStatus | None:
+    """The first delivery-status part of the message, or with `enclosed` of a message inside it; None without one.
 
     A part is one by its type, or by holding the fields where a multipart/report has its second part.
     """
-    expected = _is_delivery_report(message)
-    plain: list[Part] = []
-    for part in message.walk():
-        if part.kind in _STATUS_KINDS:
-            status = read_status(_status_text(part))
-            if status is not None:
-                return status
-        elif not part.children and part.kind in ("text/plain", "message/rfc822", "application/octet-stream"):
-            plain.append(part)
-        expected = expected or _is_delivery_report(part)
+    parts = list(message.walk() if enclosed else message.near())
+    for part in parts:
+        if part.kind in _STATUS_KINDS and (status := read_status(_status_text(part))):
+            return status
+    if not any(_is_delivery_report(part) for part in parts) and message.children:
+        return None
+    plain = [part for part in parts if not part.children and part.kind in _PLAIN_KINDS]
     for part in plain[:6]:
         text = part.shown(20_000)
-        if "inal-recipient" not in text.lower():
-            continue
-        if (expected or part is message) and (status := read_status(text)):
+        if "inal-recipient" in text.lower() and (status := read_status(text)):
             return status
     return None
 

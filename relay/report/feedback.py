@@ -45,8 +45,10 @@ class Complaint:
 
 
 def read_complaint(message: Part, signs: Signs) -> Complaint | None:
-    """The complaint in `message`, or None."""
-    for container in message.walk():
+    """The complaint in `message`, or None; one that a delivery report returns is none."""
+    if any(part.kind.endswith("delivery-status") for part in message.near()):
+        return None
+    for container in message.walk() if signs.weight < 1 else message.near():
         for part in container.children or (container,):
             if part.kind in ("message/feedback-report", "text/feedback-report"):
                 return _read(container, part, part.text)

@@ -73,6 +73,8 @@ class TextBounce:
     """The whole notice in one line, for when a recipient's own words say nothing."""
     original: Original | None
     evidence: int
+    others: frozenset[str] = frozenset()
+    """Addresses, lower case, that are in the mail for another reason."""
 
 
 @dataclass(slots=True)
@@ -93,7 +95,8 @@ def read_notice(message: Part, signs: Signs, *, container: Part | None = None) -
     whole = "\n".join(folded)
     known = _unique([*signs.failed, *addressees(original)])
     evidence, failing = _evidence(folded, whole)
-    candidates = _candidates(lines, folded, failing, _Known(known, _others(signs, original)))
+    others = _others(signs, original)
+    candidates = _candidates(lines, folded, failing, _Known(known, others))
     chosen = _choose(candidates, known, signs)
     return TextBounce(
         action=_action(whole, signs.subject),
@@ -101,6 +104,7 @@ def read_notice(message: Part, signs: Signs, *, container: Part | None = None) -
         notice=one_line(" ".join(line for line in lines if line.strip()), 4000),
         original=original,
         evidence=evidence,
+        others=others,
     )
 
 

@@ -95,6 +95,13 @@ class Part:
         for child in self.children:
             yield from child.walk()
 
+    def near(self) -> Iterator[Part]:
+        """This part and those below it that are not inside an enclosed message."""
+        yield self
+        if self.kind not in _MESSAGES:
+            for child in self.children:
+                yield from child.near()
+
     @property
     def file_name(self) -> str:
         """The name an attachment carries, or ""."""

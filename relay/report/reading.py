@@ -81,7 +81,10 @@ class _Reader:
         automatic = read_automatic(self._message, self._signs)
         if automatic is not None and automatic.certain and self._signs.weight < _DAEMON_WEIGHT:
             return _answered(automatic)
-        bounce = self._text_bounce()
+        bounce = self._text_bounce() if self._signs.weight >= _DAEMON_WEIGHT else None
+        if bounce is None and (status := find_status(self._message, enclosed=True)):
+            return self._reported(status)
+        bounce = bounce or self._text_bounce()
         if bounce is not None:
             return bounce
         return _answered(automatic) if automatic is not None else Reading(Kind.OTHER)
@@ -136,11 +139,14 @@ class _Reader:
             return replace(known, reason=known.action.value)
         provider = self._classifier.provider_of(host, known.address.rpartition("@")[2])
         code = known.code if known.code is not None else find_code(words)
+        status = known.status
+        if status == "5.0.0" and code is not None and code < 500:
+            status = ""  # a class only, and the far side said "later": its word counts
         bare = bool(notice) and find_code(words) is None and not find_enhanced(words)
-        refusal = Refusal(words, None, "", provider) if bare else Refusal(words, code, known.status, provider)
+        refusal = Refusal(words, None, "", provider) if bare else Refusal(words, code, status, provider)
         meaning = self._classifier.classify(refusal)
         if meaning.rule in _WORDLESS and notice:
-            meaning = self._classifier.classify(Refusal(notice, code, known.status, provider))
+            meaning = self._classifier.classify(Refusal(notice, code, status, provider))
         elif bare and known.status[:1] == "4":
             meaning = replace(meaning, permanent=False)
         permanent = known.action is Said.FAILED and meaning.permanent
@@ -157,13 +163,7 @@ class _Reader:
         text = read_notice(self._message, self._signs)
         if weight + text.evidence < ENOUGH:
             return None
-        means = Means.TEXT
-        found = [(one.address, one.diagnostic, text.action) for one in text.recipients]
-        if not found:
-            temporary, permanent = second_opinion(self._raw)
-            found = [(address, "", Said.DELAYED) for address in temporary if address not in permanent]
-            found += [(address, "", Said.FAILED) for address in permanent]
-            means = Means.SECOND if found else Means.TEXT
+        means, found = self._found(text)
         if not found and weight < 2:
             return None
         recipients = [self._from_words(*one, text) for one in found[:MAX_RECIPIENTS]]
@@ -174,6 +174,22 @@ class _Reader:
             original=text.original or Original(),
             detail=f"signs of the header {weight}, of the text {text.evidence}; {ENOUGH} are needed",
         )
+
+    def _found(self, text: TextBounce) -> tuple[Means, list[tuple[str, str, Said]]]:
+        """Address, words and action of each recipient: ours, unless flufl.bounce finds fewer of them or others."""
+        words = {one.address.lower(): one.diagnostic for one in text.recipients}
+        ours = [(one.address, one.diagnostic, text.action) for one in text.recipients]
+        named = [
+            one
+            for one in dict.fromkeys(address for part in second_opinion(self._raw) for address in part)
+            if one.lower() in words or one.lower() not in text.others
+        ]
+        theirs = {one.lower() for one in named}
+        if not named or (ours and (theirs >= words.keys() or theirs.isdisjoint(words))):
+            return Means.TEXT, ours
+        order = list(words)
+        named.sort(key=lambda one: order.index(one.lower()) if one.lower() in words else len(order))
+        return Means.SECOND, [(one, words.get(one.lower(), ""), text.action) for one in named]
 
     def _from_words(self, address: str, words: str, action: Said, text: TextBounce) -> Recipient:
         notice = f"{self._signs.subject} {text.notice}"

@@ -15,7 +15,8 @@ from relay.report.phrasebook import BOUNCE_SUBJECTS, DAEMON_NAMES
 from relay.report.words import find_addresses
 
 _DAEMON_LOCAL = re.compile(
-    r"(?:mailer[-_. ]?daemon|mail[-_. ]?daemon|mdaemon|postmaster\w{0,20}|mail(?:er)?-?errors?|mmdf|pmdf|mailadm(?:in)?"
+    r"(?:mailer[-_. ]?daemon|mail[-_. ]?daemon|mdaemon|post[-_]?master\w{0,20}|mail(?:er)?-?errors?|mmdf|pmdf"
+    r"|mailadm(?:in)?"
     r"|mail[-_. ]?delivery\w{0,20}|mail[-_]?(?:system|master|agent|server|gate|router|gateway)|postoffice|mailmarshal"
     r"|uucp"
     r"|mrouter|system[-_.]?administrator|microsoftexchange\w{0,60}|double-?bounce|smtpd?|imss|dsn|ndr|amavis|mta|smail)"
@@ -38,7 +39,9 @@ class Signs:
     """From as one line, decoded, lower case."""
     sender_addresses: tuple[str, ...]
     daemon: bool
-    """The sender is a program that carries mail."""
+    """The sender's address is that of a program that carries mail."""
+    named: bool
+    """Its display name is."""
     null_path: bool
     """It came from the null path, as reports must (RFC 3464 §2)."""
     bounce_subject: bool
@@ -54,7 +57,8 @@ class Signs:
     @property
     def weight(self) -> int:
         """How much the header alone speaks for a bounce; 4 and more with a word of failure is one."""
-        points = 3 * self.daemon + 2 * self.null_path + 2 * self.bounce_subject + 4 * bool(self.failed)
+        points = 3 if self.daemon else 2 * self.named
+        points += 2 * self.null_path + 2 * self.bounce_subject + 4 * bool(self.failed)
         if self.conversation and not self.daemon:
             points -= 3
         if self.listed and not self.daemon:
@@ -81,6 +85,7 @@ def read_signs(message: Part) -> Signs:
         sender=sender,
         sender_addresses=tuple(addresses[:10]),
         daemon=_is_daemon(sender, addresses) or _is_ndr(message),
+        named=any(known in sender.partition("<")[0] for known in DAEMON_NAMES),
         null_path=bool(path) and (not reverse or _is_daemon_local(reverse)),
         bounce_subject=any(phrase in subject for phrase in BOUNCE_SUBJECTS),
         failed=tuple(failed[:200]),
@@ -101,8 +106,7 @@ def _is_ndr(message: Part) -> bool:
 def _is_daemon(sender: str, addresses: list[str]) -> bool:
     if any(_is_daemon_local(address) for address in addresses):
         return True
-    name = sender.partition("<")[0] if addresses else sender
-    return any(known in name for known in DAEMON_NAMES) or (not addresses and _is_daemon_local(sender.strip('<>" ')))
+    return not addresses and any(_is_daemon_local(word) for word in sender.replace("<", " ").split())
 
 
 def _is_daemon_local(address: str) -> bool:

@@ -188,3 +188,18 @@ def test_a_bounce_names_the_rule_that_decided() -> None:
     for name in sorted(EXPECTED):
         for one in read_report((SAMPLES / f"{name}.eml").read_bytes()).recipients:
             assert one.rule in known | {"unmatched", "feedback-report"}, name
+
+
+def test_what_a_report_returns_is_not_the_report() -> None:
+    complaint = (SAMPLES / "arf-abuse.eml").read_bytes()
+    aggregate = (SAMPLES / "dmarc-report.eml").read_bytes()
+    inner = PLAIN.build().replace(b"ann@far.example", b"other@inner.example").replace(b"=_b", b"=_inner")
+    for original in (complaint, aggregate, inner):
+        outer = replace(PLAIN, original=original.decode() + "\n").build()
+        assert [one.address for one in read_report(outer).recipients] == ["ann@far.example"]
+        text = (
+            b"Return-Path: <>\nFrom: MAILER-DAEMON@near.example\nSubject: failure notice\n"
+            b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nThis is the mail system at host near.example.\n\n"
+            b"<ann@far.example>: host mx said: 550 5.1.1 user unknown\n\n--x\nContent-Type: message/rfc822\n\n"
+        )
+        assert [one.address for one in read_report(text + original + b"\n--x--\n").recipients] == ["ann@far.example"]
