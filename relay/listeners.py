@@ -7,6 +7,7 @@ restart of a worker loses no connection that waits in its backlog.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -52,11 +53,44 @@ def wanted_listeners(settings: Settings) -> tuple[Wanted, ...]:
     return (*wanted, *http.values())
 
 
+def clashes(wanted: Sequence[Wanted]) -> Iterator[str]:
+    """Each pair that cannot be bound side by side: one port, and one address or any.
+
+    Workers share their ports, so the system would not refuse it: it would give each half of the connections.
+    """
+    for number, one in enumerate(wanted):
+        for other in wanted[:number]:
+            if (
+                one.listen.port
+                and one.listen.port == other.listen.port
+                and _overlap(one.listen.host, other.listen.host)
+            ):
+                yield f"{one.setting}: {one.listen} is taken by {other.setting}: {other.listen}; use another port"
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = _numeric(one), _numeric(other)
+    if first is None or second is None:
+        return one == other
+    any_of_them = first.is_unspecified or second.is_unspecified
+    return first == second or (any_of_them and first.version == second.version)
+
+
+def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address a host stands for here, None when the system knows none."""
+    try:
+        return ipaddress.ip_address(str(next(_resolve(Listen(host=host, port=0)))[4][0]).partition("%")[0])
+    except OSError:
+        return None
+
+
 def bind_all(wanted: Sequence[Wanted], copies: int, patience: float = 0.0) -> list[list[Listener]]:
     """For each of `copies` workers one listener an address. ConfigurationError names a port that is taken.
 
     For up to `patience` seconds a taken port is tried again: the workers of a node that was killed may still end.
     """
+    if clash := next(clashes(wanted), None):
+        raise ConfigurationError(clash)
     deadline = time.monotonic() + patience
     for one in wanted:
         if one.listen.port:

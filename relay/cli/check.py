@@ -15,30 +15,49 @@ if TYPE_CHECKING:
 
 
 def check(context: typer.Context, as_json: Json = False) -> None:
-    """Validate the configuration; exit status 2 with every complaint. Warnings tell what would not work."""
-    settings = load(context)
+    """Validate the configuration; exit status 2 with everything that would stop a start. Warnings tell the rest."""
+    from relay.cli.obstacles import find_obstacles
+    from relay.errors import ConfigurationError
+
+    file = str(config_file(context))
+    try:
+        settings = load(context)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        say_json({"file": file, "ok": False, "errors": str(error).splitlines(), "warnings": []})
+        raise typer.Exit(2) from None
+    errors = list(find_obstacles(settings))
     warnings = list(find_warnings(settings))
     summary = _summary(settings)
     if as_json:
-        say_json({"file": str(config_file(context)), "ok": True, **summary, "warnings": warnings})
-        return
+        say_json({"file": file, "ok": not errors, **summary, "errors": errors, "warnings": warnings})
+    else:
+        _tell(file, summary, errors, warnings)
+    if errors:
+        raise typer.Exit(2)
+
+
+def _tell(file: str, summary: dict[str, str | list[str]], errors: list[str], warnings: list[str]) -> None:
+    for error in errors:
+        warn(f"error: {error}")
     for warning in warnings:
         warn(f"warning: {warning}")
-    say(f"{config_file(context)}: ok")
+    say(f"{file}: {'cannot run' if errors else 'ok'}")
     for name, value in summary.items():
-        say(f"  {name.replace('_', ' '):<16} {value or '-'}")
+        shown = value if isinstance(value, str) else ", ".join(value)
+        say(f"  {name:<16} {shown or '-'}")
 
 
-def _summary(settings: Settings) -> dict[str, str]:
+def _summary(settings: Settings) -> dict[str, str | list[str]]:
     return {
         "name": settings.node.name,
-        "roles": ", ".join(settings.node.roles),
+        "roles": list(settings.node.roles),
         "spool": _without_password(settings.spool.url),
-        "submission": ", ".join(map(str, settings.submission.listen)),
-        "inbound": ", ".join(map(str, settings.inbound.listen)),
+        "submission": [str(one) for one in settings.submission.listen],
         "api": str(settings.api.listen or ""),
         "web": str(settings.web.listen or ""),
-        "signing": ", ".join(f"{entry.domain} ({', '.join(entry.selectors)})" for entry in settings.signing.domain),
+        "signing": [f"{entry.domain} ({', '.join(entry.selectors)})" for entry in settings.signing.domain],
         "smarthost": settings.delivery.smarthost,
     }
 
@@ -50,27 +69,16 @@ def _without_password(url: str) -> str:
 
 
 def find_warnings(settings: Settings) -> Iterator[str]:
-    """What the file allows and practice will not: unreadable keys, files that are missing, open doors."""
+    """What the file allows and practice will not: unreadable keys, open doors, settings without effect."""
+    from relay.settings_effect import without_effect
+
     yield from _signing(settings)
-    yield from _tls(settings)
+    if settings.submission.tls is None and settings.submission.listen and not settings.submission.trusted_networks:
+        yield "submission.tls: no certificate and no trusted network: nobody can hand in mail by SMTP"
     yield from _doors(settings)
-    if settings.sqlite_path is None:
-        yield from _postgres(settings)
-    if settings.delivery.ca_file and not settings.path(settings.delivery.ca_file).is_file():
-        yield f"delivery.ca_file: {settings.path(settings.delivery.ca_file)} is not there"
+    yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
-
-
-def _postgres(settings: Settings) -> Iterator[str]:
-    from importlib.util import find_spec
-
-    from relay.opening import POSTGRES_SCHEMES
-
-    if settings.spool.url.partition(":")[0] not in POSTGRES_SCHEMES:
-        yield f"spool.url: {_without_password(settings.spool.url)} is not a spool this version can open"
-    elif find_spec("asyncpg") is None:
-        yield "spool.url: PostgreSQL needs the package asyncpg: pip install 'leak-relay[postgres]'"
 
 
 def _signing(settings: Settings) -> Iterator[str]:
@@ -89,28 +97,12 @@ def _signing(settings: Settings) -> Iterator[str]:
         if all(key.type is KeyType.ED25519 for key in keys):
             yield f"signing: {entry.domain} has no RSA key; many receivers check no other"
         home = entry.return_domain or settings.inbound.domain
-        if entry.return_path == "ours" and home is None:
-            yield f"signing: {entry.domain} has no return domain; its return_path acts as keep"
-        elif home is not None and not _related(home, entry.domain):
+        if home is not None and not _related(home, entry.domain):
             yield f"signing: the return domain {home} is not within {entry.domain}; SPF does not align"
 
 
 def _related(one: str, other: str) -> bool:
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
-
-
-def _tls(settings: Settings) -> Iterator[str]:
-    from relay.errors import ConfigurationError
-    from relay.tls_files import server_context
-
-    for setting, files in (("submission.tls", settings.submission.tls), ("inbound.tls", settings.inbound.tls)):
-        if files is not None:
-            try:
-                server_context(settings, files, setting)
-            except ConfigurationError as error:
-                yield str(error)
-    if settings.submission.tls is None and settings.submission.listen and not settings.submission.trusted_networks:
-        yield "submission.tls: no certificate and no trusted network: nobody can hand in mail by SMTP"
 
 
 def _doors(settings: Settings) -> Iterator[str]:
@@ -122,7 +114,5 @@ def _doors(settings: Settings) -> Iterator[str]:
     roles = settings.node.roles
     if "submission" in roles and not settings.submission.listen:
         yield "submission.listen: the role is on but listens nowhere"
-    if "inbound" in roles and not settings.inbound.listen:
-        yield "inbound.listen: the role is on but listens nowhere; bounces cannot come back"
     if settings.delivery.port != 25 and not settings.delivery.smarthost:
         yield f"delivery.port: MX hosts listen on 25, not on {settings.delivery.port}; for tests only"
