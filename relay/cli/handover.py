@@ -18,6 +18,10 @@ _TIMEOUT: Final = 300.0
 """Seconds for each step: an accept waits for the disk, not for the recipient."""
 
 
+_TLS_HINT: Final = '; if it is a port with implicit TLS, write "/tls" after it, as in --server HOST:465/tls'
+_CLEAR_HINT: Final = '; if the port begins in clear, leave "/tls" out'
+
+
 class ServerRefusalError(Exception):
     """The node did not take the message; nothing was sent. `temporary` when it may later."""
 
@@ -56,7 +60,12 @@ def hand_over(server: Server, sender: str, recipients: Sequence[str], content: b
     except smtplib.SMTPResponseException as error:
         raise _refusal("the node", error.smtp_code, error.smtp_error) from None
     except ssl.SSLError as error:
-        raise ServerRefusalError(f"TLS with {server.host} failed: {error.reason or error}", temporary=False) from None
+        hint = _CLEAR_HINT if server.implicit_tls and error.reason == "WRONG_VERSION_NUMBER" else ""
+        reason = f"{error.reason or error}{hint}"
+        raise ServerRefusalError(f"TLS with {server.host} failed: {reason}", temporary=False) from None
+    except smtplib.SMTPServerDisconnected as error:
+        hint = "" if server.implicit_tls else _TLS_HINT
+        raise ServerRefusalError(f"{server.host}:{server.port}: {error}{hint}", temporary=True) from None
     except (smtplib.SMTPException, OSError, UnicodeError) as error:
         raise ServerRefusalError(f"{server.host}:{server.port}: {error}", temporary=True) from None
 

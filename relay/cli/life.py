@@ -108,7 +108,8 @@ def what_next(view: MessageView, delivery: DeliveryView, now: datetime) -> str:
         case State.LEASED:
             return "a worker has it: an attempt is under way, or about to begin"
         case State.HELD:
-            return f"nothing until somebody acts: {_reason(view, delivery) or 'it is held'}"
+            why = _reason(view, delivery) or "it is held"
+            return f"nothing until somebody acts: {why}; to let it go: leak queue release --id {view.id}"
         case State.DELIVERED:
             return "nothing: the next host took responsibility; a later bounce would make it returned"
         case State.BOUNCED:

@@ -176,14 +176,29 @@ def _server(order: Order, environment: Mapping[str, str]) -> Server:
     user = setting("--user", "LEAK_SEND_USER")
     if user and not password:
         raise SendUsageError("a user needs a password: give --password-file or set LEAK_SEND_PASSWORD")
+    ca_file = setting("--ca-file", "LEAK_SEND_CA_FILE")
+    if ca_file:
+        _check_authority(ca_file)
     return Server(
         host=host.removeprefix("[").removesuffix("]"),
         port=int(port),
         implicit_tls=scheme == "tls",
         user=user,
         password=password,
-        ca_file=setting("--ca-file", "LEAK_SEND_CA_FILE"),
+        ca_file=ca_file,
     )
+
+
+def _check_authority(file: str) -> None:
+    """Name the file while it is known to be the cause: within the handshake it looks like the server's fault."""
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise SendUsageError(f"--ca-file: {file} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise SendUsageError(f"--ca-file: {file} cannot be read: {error.strerror}") from None
 
 
 def _send(order: Order, server: Server, text: bytes) -> int:
@@ -214,4 +229,15 @@ def _sender(order: Order, content: bytes) -> Address | None:
     import getpass
     import socket
 
-    return parse_address(f"{getpass.getuser()}@{socket.getfqdn()}", require_fqdn=False)
+    return guessed_sender(getpass.getuser(), socket.getfqdn())
+
+
+def guessed_sender(user: str, host: str) -> Address:
+    """The user at this host. SendUsageError when the host's name is not a qualified one: no node would take it."""
+    try:
+        return parse_address(f"{user}@{host}")
+    except AddressError:
+        raise SendUsageError(
+            f"the message has no From field, and {user}@{host}, guessed from this host's name, is no address others"
+            " know; name the sender with -f ADDRESS"
+        ) from None

@@ -68,9 +68,7 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
             "name": user.name,
             "tenant": user.tenant,
             "senders": list(user.senders) if as_json else ", ".join(user.senders),
-            "proves itself by": " and ".join(
-                word for word, has in (("password", user.has_password), ("API key", user.has_key)) if has
-            ),
+            **_proofs(user, as_json=as_json),
             "from": "loopback" if user.loopback_only else "anywhere",
             "created": user.created,
         }
@@ -78,6 +76,13 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
     ]
     columns = ("name", "tenant", "senders", "proves itself by", "from", "created")
     print_rows(rows, columns, as_json=as_json, empty="no users; add one with `leak user add NAME --sender DOMAIN`")
+
+
+def _proofs(user: User, *, as_json: bool) -> dict[str, object]:
+    if as_json:
+        return {"proofs": [word for word, has in (("password", user.has_password), ("api_key", user.has_key)) if has]}
+    words = (("password", user.has_password), ("API key", user.has_key))
+    return {"proves itself by": " and ".join(word for word, has in words if has)}
 
 
 async def _list(settings: Settings) -> list[User]:
@@ -88,10 +93,22 @@ async def _list(settings: Settings) -> list[User]:
 @app.command("remove")
 def remove_command(context: typer.Context, name: Name, yes: Yes = False) -> None:
     """Remove a user; mail it handed in is delivered all the same."""
+    settings = load(context)
+    _look(settings, name)
     confirm(f"Remove the user {name}?", yes=yes)
-    if not run_async(_remove(load(context), name)):
-        fail(f"there is no user {name!r}; see `leak user list`")
-    say(f"removed {name}; it can no longer prove itself within a minute")
+    if not run_async(_remove(settings, name)):
+        fail(_unknown(name))
+    say(f"removed {name}; a running node refuses it after a minute at the latest")
+
+
+def _look(settings: Settings, name: str) -> None:
+    """Before anything is asked: a question about nobody could only mislead."""
+    if name not in {user.name for user in run_async(_list(settings))}:
+        fail(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    return f"there is no user {name!r}; see `leak user list`"
 
 
 async def _remove(settings: Settings, name: str) -> bool:
@@ -102,8 +119,10 @@ async def _remove(settings: Settings, name: str) -> bool:
 @app.command("rotate")
 def rotate_command(context: typer.Context, name: Name, yes: Yes = False, as_json: Json = False) -> None:
     """Replace a user's password or API key by a new one, shown this once."""
+    settings = load(context)
+    _look(settings, name)
     confirm(f"Replace the secrets of {name}? The old ones stop working within a minute.", yes=yes)
-    created = run_async(_rotate(load(context), name))
+    created = run_async(_rotate(settings, name))
     secrets = {key: value for key, value in (("password", created.password), ("api_key", created.api_key)) if value}
     if as_json:
         say_json({"name": name, **secrets})

@@ -241,7 +241,10 @@ def test_the_life_of_a_message(file: Path, message: SpoolId, capsys: pytest.Capt
     upcoming = [line for line in lines if line.startswith("next ")]
     assert upcoming[0].startswith("next attempt 2 in ")
     assert "because: 451 4.7.1 greylisted" in upcoming[0]
-    assert upcoming[1] == "next nothing until somebody acts: the key of leak.example is missing"
+    assert upcoming[1] == (
+        "next nothing until somebody acts: the key of leak.example is missing;"
+        f" to let it go: leak queue release --id {message}"
+    )
     assert upcoming[2].startswith("next nothing: the next host took responsibility")
     brief = leak(capsys, "message", message.upper(), "--brief", "--config", file)
     assert "MAIL FROM" not in brief.out
@@ -289,6 +292,10 @@ def test_users(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         ("app", "acme", ["*"]),
         ("bob", "bob", ["*"]),
     ]
+    assert [row["proofs"] for row in rows] == [["password"], ["api_key"], ["password"]]
+    for verb in ("rotate", "remove"):
+        nobody = leak(capsys, "user", verb, "nosuch", *config)
+        assert (nobody.status, "there is no user 'nosuch'" in nobody.err) == (1, True)
     fresh = json.loads(leak(capsys, "user", "rotate", "app", "--yes", "--json", *config).out)
     assert fresh["api_key"] != key["api_key"]
     assert leak(capsys, "user", "remove", "bob", *config).status == 2

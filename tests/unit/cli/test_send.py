@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay.cli.mail_text import blind_recipients, header_addresses, with_crlf
-from relay.cli.send import OK, TEMPORARY, UNAVAILABLE, USAGE, SendUsageError, parse
+from relay.cli.send import OK, TEMPORARY, UNAVAILABLE, USAGE, SendUsageError, guessed_sender, parse
 from relay.engine.submission import Refusal
 from relay.mail.address import NULL_PATH, Address
 from relay.smtp.reply import reply
@@ -118,6 +118,36 @@ async def test_no_node_is_a_temporary_failure() -> None:
     ran = await _send(port, "bob@example.org")
     assert ran.status == TEMPORARY
     assert f"127.0.0.1:{port}" in ran.err
+
+
+async def test_tls_on_the_wrong_side_is_hinted_at() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await writer.wait_closed()
+
+    # A port with implicit TLS waits for our handshake as we wait for its banner, until it hangs up.
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        closed = await _send(server.sockets[0].getsockname()[1], "bob@example.org")
+    assert (closed.status, 'write "/tls" after it' in closed.err) == (TEMPORARY, True)
+    async with open_door() as door:
+        clear = await _send(0, "bob@example.org", LEAK_SEND_SERVER=f"127.0.0.1:{door.port}/tls")
+    assert (clear.status, 'leave "/tls" out' in clear.err) == (UNAVAILABLE, True)
+
+
+async def test_an_authority_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    missing = await _send(1, "--ca-file", "/nowhere/ca.pem", "bob@example.org")
+    assert (missing.status, "--ca-file: /nowhere/ca.pem cannot be read" in missing.err) == (USAGE, True)
+    hollow = await _send(1, "bob@example.org", LEAK_SEND_CA_FILE=str(empty))
+    assert (hollow.status, f"{empty} holds no certificate" in hollow.err) == (USAGE, True)
+
+
+def test_a_sender_that_nobody_could_answer_is_not_guessed() -> None:
+    assert str(guessed_sender("ann", "mail.leak.example")) == "ann@mail.leak.example"
+    with pytest.raises(SendUsageError, match=r"ann@laptop, guessed .* -f ADDRESS"):
+        guessed_sender("ann", "laptop")
 
 
 async def test_called_as_sendmail(tmp_path: Path) -> None:
