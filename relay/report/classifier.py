@@ -1,8 +1,8 @@
 """From the words of a refusal to what it means: one function for replies seen live and for bounces read later.
 
 Pure. It asks the rules in their order (`relay.report.rules`); the first that fits decides the reason. Whether a
-failure is permanent is decided here, in one place: 4xx never is, 5xx is unless the rule says it may pass, and
-words without a code are what the rule says (RFC 3463 §2).
+failure is permanent is decided in one place, `Permanence.holds`: 4xx never is, 5xx is unless the rule says it may
+pass, and words without a code are what the rule says (RFC 3463 §2).
 """
 
 from __future__ import annotations
@@ -76,5 +76,5 @@ class Classifier:
         for number in sorted(self._wordless | self._phrases.groups_in(text)):
             rule = self.book.rules[number]
             if rule.fits(code, enhanced, text, provider):
-                return Meaning(rule.reason, rule.scope, rule.permanent and severity in (0, 5), rule.id)
+                return Meaning(rule.reason, rule.scope, rule.permanent.holds(severity), rule.id)
         return Meaning(UNCLASSIFIED, "message", severity == 5, UNMATCHED)

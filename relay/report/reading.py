@@ -124,7 +124,7 @@ class _Reader:
 
     def _from_block(self, block: Block, text: TextBounce | None) -> Recipient:
         words = block.diagnostic
-        if text is not None and not words:
+        if text is not None and not words and block.status[-2:] in ("", ".0"):  # a finer Status needs no words
             words = next((one.diagnostic for one in text.recipients if one.address == block.address), "") or text.notice
         recipient = self._recipient(
             Recipient(block.address, block.action, block.status, diagnostic=block.diagnostic, code=block.code),

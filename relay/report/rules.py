@@ -11,9 +11,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from relay.errors import ConfigurationError
 from relay.report.phrases import LEAST_PIECE, Phrase
@@ -29,6 +30,29 @@ _NESTED = re.compile(r"[+*}]\??[^()]*\)[+*{]")
 _BACKWARD = re.compile(r"\\[1-9]|\(\?P=")
 
 
+class Permanence(Enum):
+    """What a rule says about trying again; a 4xx code is never permanent, whatever the rule."""
+
+    NEVER = False
+    """It may pass, even where they said 5xx."""
+    BY_CODE = "by code"
+    """As the code says; without a code it may pass."""
+    UNLESS_4XX = True
+    """In vain, even where no code is given."""
+
+    def holds(self, severity: int) -> bool:
+        """Whether it is permanent when the code's class is `severity`, 0 without a code."""
+        match self:
+            case Permanence.NEVER:
+                return False
+            case Permanence.BY_CODE:
+                return severity == 5
+            case Permanence.UNLESS_4XX:
+                return severity in (0, 5)
+            case _:
+                assert_never(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One word for why, with what is true of it unless a rule says otherwise."""
@@ -36,7 +60,7 @@ class Reason:
     name: str
     about: str
     scope: str
-    permanent: bool
+    permanent: Permanence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +70,7 @@ class Rule:
     id: str
     reason: str
     scope: str
-    permanent: bool
+    permanent: Permanence
     example: str
     provider: str = ""
     codes: frozenset[int] = frozenset()
@@ -123,9 +147,19 @@ def _reason(name: str, entry: Any, source: str) -> Reason:
     where = f"{source}: reason {name!r}"
     if not isinstance(entry, dict) or set(entry) != {"about", "scope", "permanent"}:
         raise ConfigurationError(f"{where}: needs exactly about, scope and permanent")
-    if entry["scope"] not in SCOPES or not isinstance(entry["permanent"], bool):
-        raise ConfigurationError(f"{where}: scope is one of {', '.join(sorted(SCOPES))}; permanent is true or false")
-    return Reason(name, str(entry["about"]), entry["scope"], entry["permanent"])
+    return Reason(name, str(entry["about"]), _scope(entry["scope"], where), _permanence(entry["permanent"], where))
+
+
+def _scope(given: Any, where: str) -> str:
+    if given not in SCOPES:
+        raise ConfigurationError(f"{where}: scope is one of {', '.join(sorted(SCOPES))}")
+    return str(given)
+
+
+def _permanence(given: Any, where: str) -> Permanence:
+    if isinstance(given, bool) or given == Permanence.BY_CODE.value:
+        return Permanence(given)
+    raise ConfigurationError(f'{where}: permanent is true, false or "{Permanence.BY_CODE.value}"')
 
 
 def _rule(entry: dict[str, Any], reasons: Mapping[str, Reason], providers: frozenset[str], where: str) -> Rule:
@@ -140,18 +174,14 @@ def _rule(entry: dict[str, Any], reasons: Mapping[str, Reason], providers: froze
     reason = reasons.get(entry["reason"])
     if reason is None:
         raise ConfigurationError(f"{where}: unknown reason {entry['reason']!r}; allowed: {', '.join(sorted(reasons))}")
-    scope = entry.get("scope", reason.scope)
-    permanent = entry.get("permanent", reason.permanent)
     provider = entry.get("provider", "")
-    if scope not in SCOPES or not isinstance(permanent, bool):
-        raise ConfigurationError(f"{where}: scope is one of {', '.join(sorted(SCOPES))}; permanent is true or false")
     if provider and provider not in providers:
         raise ConfigurationError(f"{where}: provider {provider!r} is not in [providers]")
     rule = Rule(
         id=entry["id"],
         reason=reason.name,
-        scope=scope,
-        permanent=permanent,
+        scope=_scope(entry["scope"], where) if "scope" in entry else reason.scope,
+        permanent=_permanence(entry["permanent"], where) if "permanent" in entry else reason.permanent,
         example=entry["example"],
         provider=provider,
         codes=_codes(entry.get("code", []), where),

@@ -106,6 +106,8 @@ def _is_ndr(message: Part) -> bool:
 def _is_daemon(sender: str, addresses: list[str]) -> bool:
     if any(_is_daemon_local(address) for address in addresses):
         return True
+    if not addresses and "<>" in sender:
+        return True
     return not addresses and any(_is_daemon_local(word) for word in sender.replace("<", " ").split())
 
 

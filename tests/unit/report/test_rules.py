@@ -10,7 +10,7 @@ import pytest
 from relay.errors import ConfigurationError
 from relay.report.classifier import UNMATCHED, Classifier, Refusal, refusal_of, refusal_of_reply
 from relay.report.phrases import PhraseIndex, stands_in
-from relay.report.rules import SCOPES, Rule, load_rules, parse_rules, rules_file
+from relay.report.rules import SCOPES, Permanence, Rule, load_rules, parse_rules, rules_file
 from relay.smtp.reply import remote_reply
 
 BOOK = load_rules()
@@ -30,7 +30,7 @@ def test_the_example_hits_exactly_its_rule(rule: Rule) -> None:
     assert meaning.rule == rule.id
     assert meaning.reason == rule.reason
     assert meaning.scope == rule.scope
-    assert meaning.permanent <= rule.permanent
+    assert not (meaning.permanent and rule.permanent is Permanence.NEVER)
 
 
 def test_every_reason_is_used_and_every_scope_known() -> None:
@@ -51,6 +51,18 @@ def test_words_about_the_sender_never_concern_an_address() -> None:  # P05, G13
 )  # RFC 3463 §2: the class says whether it may pass
 def test_the_code_decides_whether_it_may_pass(code: int, permanent: bool) -> None:
     assert CLASSIFIER.classify(refusal_of(f"{code} user unknown")).permanent is permanent
+
+
+@pytest.mark.parametrize(
+    ("permanence", "expected"),
+    [
+        (Permanence.NEVER, [False, False, False]),
+        (Permanence.BY_CODE, [False, False, True]),
+        (Permanence.UNLESS_4XX, [True, False, True]),
+    ],
+)
+def test_permanence_without_code_with_4xx_and_with_5xx(permanence: Permanence, expected: list[bool]) -> None:
+    assert [permanence.holds(severity) for severity in (0, 4, 5)] == expected
 
 
 def test_a_full_mailbox_is_never_permanent() -> None:
