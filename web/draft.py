@@ -8,12 +8,15 @@ from enum import StrEnum
 from typing import Final
 
 from relay.client.contract import AddressCheck
-from web.plain_text import clean_line, clean_message
+from web.plain_text import MOST_COMPOSED, clean_line, clean_message
 from web.pseudonym import screen_pseudonym
 from web.signature import Signature
 
 MAX_MESSAGE: Final = 2000
 _LONGEST_ADDRESS: Final = 320
+_LONGEST_SIGNATURE: Final = 40
+_LONGEST_PSEUDONYM: Final = 200
+_LONGEST_TYPED: Final = MAX_MESSAGE * MOST_COMPOSED
 _SIGNATURES: Final = frozenset(signature.value for signature in Signature)
 _REASONS: Final = frozenset({"syntax", "no-domain", "null-mx", "no-host"})
 
@@ -37,16 +40,21 @@ class Form:
     pseudonym: str = ""
     message: str = ""
     rules: bool = False
+    is_cut: bool = False
+    """Whether more was typed as a letter than the form keeps."""
 
     @classmethod
     def read(cls, fields: Mapping[str, str]) -> Form:
         """The form in posted `fields`; missing fields are empty, unknown ones ignored."""
+        typed = fields.get("message", "")
         return cls(
-            to=clean_line(fields.get("to", ""))[: _LONGEST_ADDRESS + 1],
-            signature=fields.get("signature", "")[:40],
-            pseudonym=clean_line(fields.get("pseudonym", ""))[:200],
-            message=clean_message(fields.get("message", "")),
+            to=clean_line(fields.get("to", ""), _LONGEST_ADDRESS + 1),
+            signature=fields.get("signature", "")[:_LONGEST_SIGNATURE],
+            pseudonym=clean_line(fields.get("pseudonym", ""), _LONGEST_PSEUDONYM),
+            # Cut before it is cleaned: what is far too long must not cost time either.
+            message=clean_message(typed[:_LONGEST_TYPED]),
             rules=fields.get("rules") == "on",
+            is_cut=len(typed) > _LONGEST_TYPED,
         )
 
 
@@ -82,9 +90,9 @@ def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]
     elif not check.ok and not check.unknown:
         reason = check.reason if check.reason in _REASONS else "syntax"
         problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
-    if not form.message.strip():
+    if not form.message.strip() and not form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-missing"))
-    elif len(form.message) > MAX_MESSAGE:
+    elif form.is_cut or len(form.message) > MAX_MESSAGE:
         problems.append(Problem(Field.MESSAGE, "message-long"))
     if form.signature not in _SIGNATURES:
         problems.append(Problem(Field.SIGNATURE, "signature-missing"))

@@ -13,11 +13,22 @@ _LINE_END: Final = re.compile("\r\n|[\r\n\u2028\u2029\x85\x0b\x0c]")
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TAB: Final = 4
 
+MOST_COMPOSED: Final = 4
+"""Canonical composition (NFC) makes one character of at most so many."""
+_MOST_MARKS: Final = 30  # UAX #15 §13, Stream-Safe Text Format; more than any language writes
+# Of class 0 themselves, they fall apart into marks that are not.
+_MARKS_IN_DISGUISE: Final = "\u0f73\u0f75\u0f81"
+
 
 def clean_message(text: str) -> str:
-    """`text` with line ends as \\n, composed characters, and without controls; blank edges are cut off."""
-    text = _LINE_END.sub("\n", unicodedata.normalize("NFC", text))
-    text = _COMMANDING.sub("", _REORDERING.sub("", text)).expandtabs(_TAB)
+    """`text` with line ends as \\n, composed characters, and without controls; blank edges are cut off.
+
+    Controls, NUL among them, are dropped rather than refused: they come with pasted text, nobody sees them, and
+    the preview shows the letter without them. Of a run of combining marks the first 30 stay.
+    """
+    text = _COMMANDING.sub("", _REORDERING.sub("", _LINE_END.sub("\n", text)))
+    # Composing sorts each run of marks in quadratic time, and takes some marks apart into two.
+    text = _few_marks(unicodedata.normalize("NFC", _few_marks(text))).expandtabs(_TAB)
     lines = [line.rstrip() for line in text.split("\n")]
     return "\n".join(lines).strip("\n")
 
@@ -28,11 +39,27 @@ def paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(block.split("\n")) for block in blocks if block)
 
 
-def clean_line(text: str) -> str:
-    """One line with single spaces; nothing is removed but white space, so that a screen can still object."""
-    return re.sub(r" {2,}", " ", unicodedata.normalize("NFC", text).strip(" \t"))
+def clean_line(text: str, longest: int) -> str:
+    """One line with single spaces, the first `longest` characters of it.
+
+    Nothing else is removed but white space, so that a screen can still object.
+    """
+    line = re.sub(r" {2,}", " ", text.strip(" \t"))
+    return unicodedata.normalize("NFC", line[: longest * MOST_COMPOSED])[:longest]
 
 
 def hides_something(text: str) -> bool:
     """Whether a character of `text` is a control, is invisible, or changes the direction of reading."""
     return any(unicodedata.category(character) in _HIDDEN_CATEGORIES for character in text)
+
+
+def _few_marks(text: str) -> str:
+    """`text` with at most 30 combining marks in a row."""
+    kept: list[str] = []
+    run = 0
+    for character in text:
+        is_mark = unicodedata.combining(character) != 0 or character in _MARKS_IN_DISGUISE
+        run = run + 1 if is_mark else 0
+        if run <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)

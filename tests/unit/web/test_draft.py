@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,8 @@ def test_the_five_signatures(signature: str) -> None:
         ({"message": "é" * MAX_MESSAGE}, []),
         ({"message": "a\r\n" * 1000}, []),
         ({"message": "x" * (MAX_MESSAGE + 1)}, ["message-long"]),
+        ({"message": "Hello" + " " * 9000 + "and the rest"}, ["message-long"]),
+        ({"message": "\n" * 9000 + "Hello"}, ["message-long"]),
         ({"signature": "boss"}, ["signature-missing"]),
         ({"signature": ""}, ["signature-missing"]),
         ({"rules": ""}, ["rules-missing"]),
@@ -117,3 +121,26 @@ def test_a_pseudonym_that_passes_is_one_visible_line(name: str) -> None:
 
 def test_accents_and_joined_emoji_survive() -> None:
     assert clean_message("Cafe\u0301 👩\u200d👧\r\nfin  \r\n\r\n") == "Café 👩\u200d👧\nfin"
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73", "\u0344", "\u0345\u0301", "\u3099\u0301"])
+@pytest.mark.parametrize("name", ["to", "signature", "pseudonym", "message", "rules", "use"])
+def test_marks_in_disorder_cost_no_time(name: str, marks: str) -> None:  # S50
+    octets = 248 * 1024
+    text = marks * (octets // len(marks.encode()))
+    start = time.process_time()
+    form = Form.read(FULL | {name: text})
+    judge(form, GOOD)
+    assert time.process_time() - start < 0.5
+
+
+def test_no_letter_has_more_marks_in_a_row_than_any_language() -> None:
+    clean = clean_message("a" + "\u0316" * 100 + "b" + "\u0316" * 30 + "c" + "\u0344" * 30 + "e\0\u0301")
+    assert [len(part) for part in clean[1:].split("b")] == [30, 30 + 1 + 30 + 1]
+    assert clean_message(clean) == clean
+
+
+def test_every_single_line_is_cut_to_what_is_judged() -> None:
+    assert Form.read({"pseudonym": " " * 5000 + "M. X"}).pseudonym == "M. X"
+    assert _reasons({"pseudonym": "M" + "\u0323\u0302" * 200}) == ["pseudonym-long"]
+    assert len(Form.read({"to": "a" * 9000}).to) == 321
