@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -23,7 +24,7 @@ MAX_TRACKED: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `count` letters within `span`."""
+    """At most `count` within `span`."""
 
     count: int
     span: timedelta
@@ -31,22 +32,43 @@ class Limit:
 
 PER_SENDER: Final = Limit(5, timedelta(hours=1))
 PER_RECIPIENT: Final = Limit(3, timedelta(days=1))
+PREVIEWS: Final = Limit(60, timedelta(minutes=10))
+"""Checks of an address by one sender: enough for somebody who cannot type, too few to search with."""
 
 
 class LetterLimits:
-    """Counts letters by sender and by recipient, each within a sliding window."""
+    """Counts letters by sender and by recipient, and previews by sender, each within a sliding window."""
 
     def __init__(self, clock: Clock, entropy: Entropy, tracked: int = MAX_TRACKED) -> None:
-        self._clock = clock
         self._key = entropy.bytes(_KEY)
-        self._tracked = tracked
-        self._times: OrderedDict[bytes, tuple[float, ...]] = OrderedDict()
+        # Two tables: what previews put in must push no letter out.
+        self._letters = _Windows(clock, tracked)
+        self._previews = _Windows(clock, tracked)
 
     def take(self, sender: bytes, recipient: str) -> timedelta | None:
         """Count one letter; None if it may go, else how long to wait. A refused letter is not counted."""
-        now = self._clock.monotonic()
         pairs = ((PER_SENDER, b"sender " + sender), (PER_RECIPIENT, b"recipient " + recipient.casefold().encode()))
-        keys = [(limit, hmac.digest(self._key, what, hashlib.sha256)[:16]) for limit, what in pairs]
+        return self._letters.take([(limit, self._hidden(what)) for limit, what in pairs])
+
+    def take_preview(self, sender: bytes) -> timedelta | None:
+        """Count one preview; None if it may be made, else how long to wait."""
+        return self._previews.take([(PREVIEWS, self._hidden(b"preview " + sender))])
+
+    def _hidden(self, what: bytes) -> bytes:
+        return hmac.digest(self._key, what, hashlib.sha256)[:16]
+
+
+class _Windows:
+    """When each key was counted last; at most `tracked` keys."""
+
+    def __init__(self, clock: Clock, tracked: int) -> None:
+        self._clock = clock
+        self._tracked = tracked
+        self.times: OrderedDict[bytes, tuple[float, ...]] = OrderedDict()
+
+    def take(self, keys: Sequence[tuple[Limit, bytes]]) -> timedelta | None:
+        """Count one under all `keys`, or under none and say how long to wait."""
+        now = self._clock.monotonic()
         waits = [self._wait(limit, key, now) for limit, key in keys]
         if any(wait > 0 for wait in waits):
             return timedelta(seconds=math.ceil(max(waits)))
@@ -59,11 +81,11 @@ class LetterLimits:
         return recent[-limit.count] + limit.span.total_seconds() - now if len(recent) >= limit.count else 0.0
 
     def _count(self, limit: Limit, key: bytes, now: float) -> None:
-        self._times[key] = (*self._recent(limit, key, now), now)
-        self._times.move_to_end(key)
-        if len(self._times) > self._tracked:
-            self._times.popitem(last=False)
+        self.times[key] = (*self._recent(limit, key, now), now)
+        self.times.move_to_end(key)
+        if len(self.times) > self._tracked:
+            self.times.popitem(last=False)
 
     def _recent(self, limit: Limit, key: bytes, now: float) -> tuple[float, ...]:
         since = now - limit.span.total_seconds()
-        return tuple(at for at in self._times.get(key, ()) if at > since)
+        return tuple(at for at in self.times.get(key, ()) if at > since)

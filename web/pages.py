@@ -33,10 +33,11 @@ from web.requests import language_of, read_fields
 from web.signature import Signature
 from web.timeline import Stage, Standing, standing_at_relay, standing_before_relay
 
-_CHECK_TIMEOUT: Final = 10.0
+_CHECK_TIMEOUT: Final = 3.0
 _STATE_TIMEOUT: Final = 5.0
 _PATIENCE: Final = timedelta(seconds=3)
 _RETRY_AFTER: Final = 60
+_TOO_OFTEN: Final = "to-often"
 _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": f"signature-{Signature.FRIEND.value}"}
 
 _log = Log("front")
@@ -86,7 +87,7 @@ class Pages:
                 return self._render.notice("refused", language, HTTPStatus.FORBIDDEN)
             nonce = self._parts.tokens.nonce(fields.get("token", ""))
             form = Form.read({**fields, "to": fields.get("use") or fields.get("to", "")})
-            return await self._judge(language, form, nonce)
+            return await self._judge(request, form, nonce)
         shown, age = opened
         match fields.get("action"):
             case "send":
@@ -95,7 +96,7 @@ class Pages:
                 return self._form(language, shown.draft.form(), shown.nonce)
             case _ if fields.get("use"):
                 form = replace(shown.draft.form(), to=Form.read({"to": fields["use"]}).to)
-                return await self._judge(language, form, shown.nonce)
+                return await self._judge(request, form, shown.nonce)
             case _:
                 return self._preview(shown.in_language(language))
 
@@ -135,9 +136,17 @@ class Pages:
     def _form(self, language: Language, form: Form, nonce: str, problems: tuple[Problem, ...] = ()) -> web.Response:
         values = _form_values(form, problems, self._parts.tokens.new_form(nonce))
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problems else HTTPStatus.OK
+        if any(problem.reason == _TOO_OFTEN for problem in problems):
+            status = HTTPStatus.TOO_MANY_REQUESTS
         return self._render.page("compose.html", language, values, status=status)
 
-    async def _judge(self, language: Language, form: Form, nonce: str) -> web.Response:
+    async def _judge(self, request: web.Request, form: Form, nonce: str) -> web.Response:
+        language = language_of(request)
+        wait = self._parts.limits.take_preview(self._network(request)) if self._parts.limits and form.to else None
+        if wait is not None:
+            response = self._form(language, form, nonce, (Problem(Field.TO, _TOO_OFTEN),))
+            response.headers["Retry-After"] = str(int(wait.total_seconds()))
+            return response
         check = await self._check(form.to) if form.to else None
         match judge(form, check):
             case Draft() as draft if check is not None:
@@ -208,8 +217,10 @@ class Pages:
     def _limit(self, request: web.Request, draft: Draft) -> timedelta | None:
         if self._parts.limits is None:
             return None
-        client = self._parts.addresses.read(_peer(request), request.headers)
-        return self._parts.limits.take(client.network, draft.recipient)
+        return self._parts.limits.take(self._network(request), draft.recipient)
+
+    def _network(self, request: web.Request) -> bytes:
+        return self._parts.addresses.read(_peer(request), request.headers).network
 
     async def _standing_at_relay(self, record: LetterRecord) -> Standing:
         state: LetterState | None

@@ -23,11 +23,28 @@ from relay.mail.envelope import Envelope, Recipient
 from relay.mail.header import HeaderError, parse_fields, split_content
 from relay.policy.state import State
 from relay.resolver.check import DomainCheck, check_domain, suggest
-from relay.resolver.contract import Resolver
+from relay.resolver.contract import DnsAnswer, Resolver
 from relay.spool.contract import Door, Idempotency, MessageView, Spool
 
+MAX_QUESTIONS: Final = 20
+"""DNS questions the front may have open, and checks: a small part of the resolver's, the rest is delivery's."""
+CHECK_TIMEOUT: Final = 2.5
+"""Seconds a writer waits for DNS: less than the front waits for us, so that the answer is still ours."""
 _SHOWN: Final = ("From", "To", "Subject")
 _FAILED: Final = frozenset({State.BOUNCED, State.EXPIRED, State.RETURNED})
+
+
+class _FewQuestions:
+    """A resolver with few questions open at once."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._room = asyncio.Semaphore(MAX_QUESTIONS)
+
+    async def ask(self, name: str, kind: str) -> DnsAnswer:
+        """See `Resolver.ask`."""
+        async with self._room:
+            return await self._resolver.ask(name, kind)
 
 
 class LocalRelayClient:
@@ -36,20 +53,21 @@ class LocalRelayClient:
     def __init__(self, intake: Intake, spool: Spool, resolver: Resolver, identity: Identity, entropy: Entropy) -> None:
         self._intake = intake
         self._spool = spool
-        self._resolver = resolver
+        self._resolver = _FewQuestions(resolver)
+        self._checking: set[asyncio.Task[DomainCheck]] = set()
         self._identity = identity
         self._entropy = entropy
         self._submitting: set[asyncio.Task[Accepted | Refusal]] = set()
 
     async def check(self, address: str) -> AddressCheck:
-        """See `RelayClient.check`."""
+        """See `RelayClient.check`. Unknown too if DNS is slow or too many checks are open."""
         address = address.strip()
         try:
             parsed = parse_address(address)
         except AddressError:
             return AddressCheck(address, ok=False, reason="syntax")
         text = str(parsed)
-        found = await check_domain(self._resolver, parsed.domain)
+        found = await self._check_domain(parsed.domain)
         match found:
             case DomainCheck.OK:
                 return AddressCheck(text, ok=True, suggestion=suggest(text))
@@ -59,6 +77,16 @@ class LocalRelayClient:
                 return AddressCheck(text, ok=False, reason=found.value, suggestion=suggest(text))
             case _:
                 assert_never(found)
+
+    async def _check_domain(self, domain: str) -> DomainCheck:
+        if len(self._checking) >= MAX_QUESTIONS:
+            return DomainCheck.UNKNOWN
+        # The resolver's look-up outlives a writer who gives up, so the check keeps its place until that ends.
+        task = asyncio.create_task(check_domain(self._resolver, domain), name="check of an address")
+        self._checking.add(task)
+        task.add_done_callback(self._checking.discard)
+        done, _ = await asyncio.wait({task}, timeout=CHECK_TIMEOUT)
+        return task.result() if done else DomainCheck.UNKNOWN
 
     async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
         """See `RelayClient.submit`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import pytest
 from relay.account.book import AccountBook
 from relay.account.identity import Identity
 from relay.client.contract import Letter, LetterAccepted, LetterRefused
-from relay.client.local import LocalRelayClient
+from relay.client.local import MAX_QUESTIONS, LocalRelayClient
 from relay.clock import SystemClock
 from relay.database.sqlite import SqliteDatabase
 from relay.engine.submission import Refusal
@@ -97,6 +98,32 @@ async def test_addresses_are_checked(front: Front, address: str, ok: bool, reaso
 async def test_a_silent_dns_refuses_nobody(front: Front) -> None:
     found = await front.client.check("bob@slow.example")
     assert (found.ok, found.unknown, found.address) == (True, True, "bob@slow.example")
+
+
+async def test_checks_leave_the_resolver_to_delivery(tmp_path: Path) -> None:  # S50
+    zone = ZONE | {
+        "many.example": {"MX": [f"{n} mx{n}.many.example" for n in range(10)]},
+        **{f"mx{n}.many.example": {"A": ["127.0.0.2"]} for n in range(10)},
+    }
+    silent = {(f"s{n}.example", "MX"): Fault.TIMEOUT for n in range(100)}
+    silent |= {(f"mx{n}.many.example", "*"): Fault.TIMEOUT for n in range(10)}
+    async with DnsServer(zone, faults=silent) as dns:
+        resolver = DnsResolver([dns.address], timeout=20.0, trust_ad=False, clock=SystemClock())
+        entropy = SystemEntropy()
+        database = await SqliteDatabase.open(tmp_path / "spool.db")
+        spool = SqliteSpool(database, SystemClock())
+        client = LocalRelayClient(SpoolingIntake(spool, HandClock(), entropy), spool, resolver, FRONT, entropy)
+        first = asyncio.create_task(client.check("a@many.example"))
+        checks = [first, *(asyncio.create_task(client.check(f"a@s{n}.example")) for n in range(100))]
+        async with asyncio.timeout(15):
+            found = await asyncio.gather(*checks)
+        assert all(answer.ok and answer.unknown for answer in found)
+        # Nobody waits any more, but the look-ups go on; a new check must not add to them.
+        assert (await client.check("bob@example.net")).unknown
+        assert len(resolver._in_flight) <= MAX_QUESTIONS
+        assert (await resolver.ask("example.net", "MX")).records
+        await resolver.close()
+        await spool.close()
 
 
 async def test_a_letter_is_submitted_without_an_origin(front: Front) -> None:

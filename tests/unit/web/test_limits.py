@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
-from web.limits import PER_RECIPIENT, PER_SENDER, LetterLimits
+from web.limits import PER_RECIPIENT, PER_SENDER, PREVIEWS, LetterLimits
 
 
 def test_a_sender_may_send_so_many_letters_within_the_span() -> None:  # S17
@@ -31,6 +31,19 @@ def test_memory_is_bounded_and_holds_no_address() -> None:  # S53
     limits = LetterLimits(HandClock(), SeededEntropy(1), tracked=10)
     for n in range(100):
         limits.take(f"198.51.100.{n}".encode(), f"r{n}@example.org")
-    kept = list(limits._times)
+    kept = list(limits._letters.times)
     assert len(kept) == 10
     assert all(len(key) == 16 and b"198" not in key for key in kept)
+
+
+def test_previews_have_a_limit_of_their_own() -> None:  # S50
+    clock = HandClock()
+    limits = LetterLimits(clock, SeededEntropy(1), tracked=10)
+    assert limits.take(b"me", "ann@example.org") is None
+    assert sum(limits.take_preview(b"me") is None for _ in range(1000)) == PREVIEWS.count
+    for n in range(100):
+        assert limits.take_preview(str(n).encode()) is None
+    assert len(limits._previews.times) == 10
+    assert len(limits._letters.times) == 2
+    clock.move(PREVIEWS.span.total_seconds())
+    assert limits.take_preview(b"me") is None

@@ -16,6 +16,7 @@ from tests.support.form import PageReader
 from tests.support.front import OPTIONS, Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
 from web.letters import hash_secret
+from web.limits import PREVIEWS
 
 LETTER = {
     "to": "ann@example.org",
@@ -375,6 +376,19 @@ async def test_limits_know_the_visitor_by_the_trusted_proxy_only(tmp_path: Path)
             answers.append(await visitor.send(token, X_Forwarded_For=f"203.0.113.{n}"))
         assert [answer.status for answer in answers] == [303] * 5 + [429] * 2
         assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+async def test_nobody_searches_for_addresses_with_the_form(tmp_path: Path) -> None:  # S50
+    async with running_front(tmp_path, options=with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        for n in range(PREVIEWS.count):
+            response, _ = await visitor.post("/en/preview", {"to": f"a@s{n}.test"}, X_Forwarded_For=f"203.0.113.{n}")
+            assert response.status == 422
+        response, page = await visitor.post("/en/preview", LETTER)
+        assert response.status == 429
+        assert int(response.headers["Retry-After"]) > 0
+        assert "Wait a few minutes" in page.text
+        assert page.fields["message"] == "Thank you.\nFor all of it."
 
 
 async def test_secure_addresses_ask_for_https(tmp_path: Path) -> None:
