@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from relay.report.answer_phrases import CHALLENGE_SUBJECTS, CHALLENGE_WORDS, PLAIN_SUBJECTS, REPLY_SUBJECTS, REPLY_WORDS
 from relay.report.mime import Part
 from relay.report.result import Kind
 from relay.report.signs import Signs
@@ -20,212 +21,6 @@ _REPLY_FIELDS: Final = (
     *("x-vacation", "x-mail-autoreply", "x-auto-reply-from", "x-autoresponse", "auto-reply", "x-amazon-auto-reply"),
 )
 _REPLY_PRECEDENCE: Final = frozenset({"auto_reply", "auto-reply", "autoreply", "vacation"})
-_REPLY_SUBJECTS: Final = (
-    *(
-        "out of office",
-        "out of the office",
-        "out-of-office",
-        "automatic reply",
-        "auto reply",
-        "auto-reply",
-        "autoreply",
-    ),
-    *(
-        "automatic response",
-        "auto response",
-        "auto-response",
-        "autoresponse",
-        "autoresponder",
-        "autoresponder:",
-        "auto: ",
-    ),
-    *(
-        "away from my mail",
-        "away from the office",
-        "away from office",
-        "on vacation",
-        "vacation reply",
-        "vacation response",
-    ),
-    *(
-        "on leave",
-        "annual leave",
-        "maternity leave",
-        "parental leave",
-        "i am away",
-        "i'm away",
-        "away message",
-        "on holiday",
-    ),
-    *("automated reply", "automated response", "auto-répon", "auto respon", "ooo:", "[auto]", "not in the office"),
-    *("no longer with", "no longer work", "has left the company", "change of address", "new email address"),
-    *("we have received your", "we received your", "thank you for contacting", "thank you for your message"),
-    *("thank you for your email", "thanks for contacting", "your request has been received", "ticket received"),
-    *("réponse automatique", "reponse automatique", "réponse d'absence", "message d'absence", "absence du bureau"),
-    *("absent du bureau", "absence", "absent jusqu", "en congé", "en vacances", "accusé de réception", "répondeur"),
-    *(
-        "automatische antwort",
-        "abwesenheit",
-        "abwesend",
-        "nicht im büro",
-        "nicht im haus",
-        "im urlaub",
-        "autom. antwort",
-    ),
-    *("automatische rückantwort", "empfangsbestätigung", "eingangsbestätigung", "außer haus", "ausser haus"),
-    *(
-        "respuesta automática",
-        "respuesta automatica",
-        "fuera de la oficina",
-        "fuera de oficina",
-        "ausente",
-        "vacaciones",
-    ),
-    *("contestación automática", "autorespuesta", "risposta automatica", "fuori sede", "fuori ufficio", "assenza"),
-    *("risponditore", "resposta automática", "resposta automatica", "ausência", "fora do escritório", "em férias"),
-    *("automatisch antwoord", "automatische beantwoord", "afwezig", "niet aanwezig", "autosvar", "automatisk svar"),
-    *("automatiskt svar", "frånvar", "fravær", "ikke på kontoret", "automaattinen", "poissa", "odpowiedź automatyczna"),
-    *("autoodpowiedź", "nieobecn", "automatická odpov", "nepřítomn", "automatikus válasz", "otomatik yanıt"),
-    *(
-        "автоответ",
-        "автоматический ответ",
-        "автоматична відпов",
-        "нет на месте",
-        "в отпуске",
-        "自動応答",
-        "自動返信",
-        "不在",
-    ),
-    *("自动回复", "自動回覆", "自动答复", "休假", "부재중", "자동 회신", "자동응답", "αυτόματη απάντηση"),
-)
-_PLAIN_SUBJECTS: Final = (
-    *(
-        "out of office",
-        "out of the office",
-        "automatic reply",
-        "auto reply",
-        "auto-reply",
-        "autoreply",
-        "auto response",
-    ),
-    *("autoresponse", "automatic response", "automated response", "vacation re", "away from my mail", "ooo:", "[auto]"),
-    *("réponse automatique", "reponse automatique", "message d'absence", "absent du bureau", "absence du bureau"),
-    *("automatische antwort", "abwesenheitsnotiz", "abwesenheitsnachricht", "abwesenheits", "autom. antwort"),
-    *("respuesta automática", "respuesta automatica", "fuera de la oficina", "fuera de oficina", "risposta automatica"),
-    *("fuori sede", "fuori ufficio", "resposta automática", "resposta automatica", "automatisch antwoord", "autosvar"),
-    *("automatisk svar", "automatiskt svar", "automaattinen vastaus", "odpowiedź automatyczna", "automatikus válasz"),
-    *("автоответ", "автоматический ответ", "自動応答", "自動返信", "自动回复", "自動回覆", "자동 회신", "부재중"),
-)
-"""Subjects that nobody gives to a letter of their own: enough by themselves."""
-
-_REPLY_WORDS: Final = (
-    *("i am out of the office", "i'm out of the office", "i am currently out", "i'm currently out", "i will be out of"),
-    *("i am away", "i'm away", "i will be away", "out of the office until", "i am on vacation", "i'm on vacation"),
-    *(
-        "i am on holiday",
-        "i am on annual leave",
-        "i am on leave",
-        "this is an automatic reply",
-        "this is an automated reply",
-    ),
-    *(
-        "this is an automated response",
-        "this is an automatic response",
-        "this is an autoreply",
-        "this is an auto-reply",
-    ),
-    *(
-        "this is an auto reply",
-        "this is an automatically generated reply",
-        "will respond to your",
-        "will reply to your",
-    ),
-    *(
-        "will answer your mail",
-        "upon my return",
-        "when i return",
-        "when i get back",
-        "limited access to",
-        "je suis absent",
-    ),
-    *("je serai absent", "je suis actuellement absent", "actuellement en congé", "en mon absence", "de retour le"),
-    *("ceci est une réponse automatique", "ich bin nicht im", "ich bin derzeit nicht", "ich bin bis", "ich bin ab"),
-    *(
-        "in meiner abwesenheit",
-        "nicht im büro",
-        "im urlaub",
-        "dies ist eine automatische",
-        "estoy fuera de",
-        "estaré fuera",
-    ),
-    *("estaré ausente", "estoy de vacaciones", "sono fuori", "sarò assente", "sono assente", "sono in ferie"),
-    *("estou fora", "estarei ausente", "estou de férias", "ik ben niet", "ik ben afwezig", "ik ben met vakantie"),
-    *("jag är inte", "jag är borta", "jeg er ikke", "olen poissa", "jestem nieobecn", "меня не будет", "я в отпуске"),
-)
-_CHALLENGE_SUBJECTS: Final = (
-    *("please confirm your message", "confirm your message", "confirm your e-mail to", "confirm your email to"),
-    *("verification required", "verify your message", "sender verification", "sender confirmation", "message awaiting"),
-    *("your message is awaiting", "your email requires verification", "requires verification", "email verification re"),
-    *("challenge", "action required to deliver", "please verify yourself", "authorization request", "spamarrest"),
-    *("spam arrest", "approval required", "needs your confirmation", "confirmation required", "validation required"),
-    *(
-        "confirm unknown sender",
-        "are you a human",
-        "message held",
-        "boxbe",
-        "spamblocker",
-        "demande d'authentification",
-    ),
-    *("authentification requise", "authentifiez", "authentification de votre", "confirmez votre message"),
-    *("validation de votre message", "bestätigen sie ihre nachricht", "absenderbestätigung", "confirme su mensaje"),
-    *("conferma il tuo messaggio", "подтвердите отправку"),
-)
-_CHALLENGE_WORDS: Final = (
-    *(
-        "to prove you are",
-        "to prove that you are",
-        "prove you're a human",
-        "confirm that you are a human",
-        "not a spammer",
-    ),
-    *(
-        "click the link below to deliver",
-        "will be delivered once you",
-        "release your message",
-        "to have your message delivered",
-    ),
-    *(
-        "before your message can be delivered",
-        "message will be held until",
-        "has been held because",
-        "is being held because",
-    ),
-    *(
-        "just reply to this",
-        "simply reply to this",
-        "reply to this message to confirm",
-        "added to my approved",
-        "approved sender",
-    ),
-    *("add you to my list of", "approved senders list", "allowed senders list", "whitelist", "white list", "challenge"),
-    *("verify that you are the sender", "i now use", "uses a spam", "junk mail filter", "protect itself from junk"),
-    *("confirm your request by", "to confirm that you sent", "verify your email address by clicking", "mailinblack"),
-    *(
-        "en attente d'authentification",
-        "vous authentifier",
-        "saisir le code",
-        "pour que votre message soit",
-        "lutter contre le spam",
-    ),
-    *(
-        "um ihre nachricht zuzustellen",
-        "als absender bestätigen",
-        "unknown to this",
-        "spam arrest",
-        "vanquish",
-        "bluebottle",
-    ),
-)
 _CHALLENGE_FIELDS: Final = (
     "x-tmda-fingerprint",
     "x-tmda-confirm-did",
@@ -265,7 +60,7 @@ def read_automatic(message: Part, signs: Signs) -> Automatic | None:
 
 
 def _by_words(message: Part, signs: Signs) -> Automatic | None:
-    subject = next((phrase for phrase in _REPLY_SUBJECTS if phrase in signs.subject), "")
+    subject = next((phrase for phrase in REPLY_SUBJECTS if phrase in signs.subject), "")
     if signs.listed:
         return None
     automatic = (
@@ -275,10 +70,10 @@ def _by_words(message: Part, signs: Signs) -> Automatic | None:
         or bool(message.first("x-auto-response-suppress"))
     )
     opening = _opening(message)
-    words = next((phrase for phrase in _REPLY_WORDS if phrase in opening), "")
+    words = next((phrase for phrase in REPLY_WORDS if phrase in opening), "")
     if (subject and words) or (automatic and (subject or words)):
         return Automatic(Kind.AUTO_REPLY, True, f"words: {subject or words}")
-    if subject and any(phrase in signs.subject for phrase in _PLAIN_SUBJECTS) and not signs.subject.startswith("fw"):
+    if subject and any(phrase in signs.subject for phrase in PLAIN_SUBJECTS) and not signs.subject.startswith("fw"):
         return Automatic(Kind.AUTO_REPLY, False, f"subject: {subject}")
     return None
 
@@ -289,11 +84,11 @@ def _challenge(message: Part, signs: Signs) -> Automatic | None:
             return Automatic(Kind.CHALLENGE, True, name)
     if signs.daemon and not signs.auto_submitted:
         return None
-    subject = next((phrase for phrase in _CHALLENGE_SUBJECTS if phrase in signs.subject), "")
+    subject = next((phrase for phrase in CHALLENGE_SUBJECTS if phrase in signs.subject), "")
     if not subject and signs.auto_submitted in ("", "no") and not signs.null_path:
         return None
     text = _opening(message)
-    words = [phrase for phrase in _CHALLENGE_WORDS if phrase in text]
+    words = [phrase for phrase in CHALLENGE_WORDS if phrase in text]
     if (subject and words) or len(words) >= 2:
         return Automatic(Kind.CHALLENGE, True, f"words: {subject or words[0]}")
     return None

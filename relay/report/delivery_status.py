@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.report.mime import Part, decode_words
+from relay.report.decoding import decode_words
+from relay.report.mime import Part
 from relay.report.result import Said
 from relay.report.words import ADDRESS, find_code, find_enhanced
 

@@ -8,64 +8,26 @@ programs write: bare LF, a missing or wrong boundary, types in any case, an enco
 from __future__ import annotations
 
 import binascii
-import codecs
 import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from email.errors import MessageError
-from email.header import decode_header
 from functools import lru_cache
-from html import unescape
 from typing import Final
+
+from relay.report.decoding import MAX_TEXT, as_text, decode_words, plain_text
 
 MAX_DEPTH: Final = 12
 MAX_PARTS: Final = 300
 MAX_FIELDS: Final = 1000
 MAX_HEADER: Final = 256 * 1024
 MAX_VALUE: Final = 16 * 1024
-MAX_WORDS: Final = 4096
-MAX_TEXT: Final = 256 * 1024
-"""Octets of one part that are read as text; what follows tells a reader nothing new."""
 
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*+:(.*)", re.DOTALL)
 _PARAMETER = re.compile(r";\s*+([\w!#$%&'*+.^`{|}~-]++)\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^\s;]*+))", re.DOTALL)
 _FIRST_DELIMITER = re.compile(rb"(?:\A|\n)--([^\s-][^\n]{2,100}?)[ \t]*\n")
 _ENVELOPE_LINE = re.compile(rb"\A(?:[ \t]*+\n|>?From [^\n]*+\n)++")
-_TAG_NAME = re.compile(r"/?[a-z][a-z0-9]*+")
-_BLOCKS = frozenset(
-    [
-        "br",
-        "p",
-        "/p",
-        "div",
-        "/div",
-        "tr",
-        "/tr",
-        "li",
-        "/li",
-        "ul",
-        "/ul",
-        "table",
-        "/table",
-        "pre",
-        "/pre",
-        "hr",
-        "h1",
-        "/h1",
-        "h2",
-        "/h2",
-        "h3",
-        "/h3",
-        "h4",
-        "/h4",
-    ]
-)
-_UNSEEN = frozenset({"script", "style", "title"})
-_NOT_CHARSETS = frozenset({"punycode", "idna", "undefined", "unicode-escape", "raw-unicode-escape"})
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-_ANGLED_ADDRESS = re.compile(r"<([^<>\s@]{1,100}@[^<>\s]{1,255})>")
-_ENCODED: Final = "=?"
 _ENCODED_BODIES: Final = frozenset({"base64", "quoted-printable"})
 
 
@@ -275,66 +237,3 @@ def _tail(clean: bytes) -> bytes:
     """The last incomplete group of base64, padded; one lone character says nothing."""
     rest = clean[len(clean) // 4 * 4 :]
     return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
-
-
-def as_text(data: bytes, charset: str = "") -> str:
-    """`data` as text with LF line ends: in its charset, else UTF-8, else Latin-1; never raises."""
-    known = _codec(charset)
-    text = ""
-    for codec, errors in ((known or "utf-8", "strict"), ("utf-8", "strict"), (known or "latin-1", "replace")):
-        try:
-            text = data.decode(codec, errors)
-        except (ValueError, LookupError, TypeError):
-            continue
-        break
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
-
-
-@lru_cache(maxsize=128)
-def _codec(charset: str) -> str:
-    """The codec of a charset, "" for none; those that are not for text or cost more than their input are none."""
-    try:
-        name = codecs.lookup(charset.strip().strip("\"'")).name if charset else ""
-        "".encode(name or "ascii")
-    except (LookupError, ValueError, TypeError):
-        return ""
-    return "" if name in _NOT_CHARSETS else name
-
-
-def decode_words(value: str) -> str:
-    """A field's value with its encoded words decoded (RFC 2047); as it came where they are broken."""
-    if _ENCODED not in value:
-        return value
-    try:
-        pieces = decode_header(value[:MAX_WORDS])
-        return "".join(
-            piece if isinstance(piece, str) else as_text(piece, charset or "latin-1") for piece, charset in pieces
-        )
-    except (MessageError, ValueError, LookupError, TypeError, IndexError):
-        return value
-
-
-def plain_text(page: str) -> str:
-    """The words of an HTML page, a line for each block; one pass, whatever does not close."""
-    page = _ANGLED_ADDRESS.sub(r"&lt;\1&gt;", page[:MAX_TEXT])
-    folded = page.lower()
-    words: list[str] = []
-    position = 0
-    while True:
-        start = page.find("<", position)
-        if start < 0:
-            words.append(page[position:])
-            break
-        words.append(page[position:start])
-        name = _TAG_NAME.match(folded, start + 1)
-        tag = name[0] if name else ""
-        if tag in _BLOCKS:
-            words.append("\n")
-        closing = f"</{tag}" if tag in _UNSEEN else "-->" if page.startswith("<!--", start) else ">"
-        end = folded.find(closing, start)
-        if end >= 0 and tag in _UNSEEN:
-            end = folded.find(">", end)
-        if end < 0:
-            break
-        position = end + (3 if closing == "-->" else 1)
-    return unescape("".join(words)).replace("\xa0", " ")

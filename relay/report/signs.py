@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from relay.report.mime import Part, decode_words
+from relay.report.decoding import decode_words
+from relay.report.mime import Part
 from relay.report.phrasebook import BOUNCE_SUBJECTS, DAEMON_NAMES
 from relay.report.words import find_addresses
 

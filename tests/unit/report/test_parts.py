@@ -10,7 +10,8 @@ import zipfile
 import pytest
 
 from relay.report.aggregate import MAX_UNPACKED, unpack
-from relay.report.mime import MAX_DEPTH, MAX_PARTS, parse, plain_text
+from relay.report.decoding import plain_text
+from relay.report.mime import MAX_DEPTH, MAX_PARTS, parse
 from relay.report.reading import read_report
 from relay.report.result import Kind
 from relay.report.second import second_opinion
