@@ -66,6 +66,12 @@ CREATE TABLE IF NOT EXISTS commit_mark (
 ) WITH (fillfactor = 20)
 """
 
+_LOOK: Final = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on;"
+    " SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = auto"
+)
+"""What people look at may read a table as a whole."""
+
 _MIGRATION_LOCK: Final = 0x6C65616B
 """The advisory lock of those that change the schema."""
 
@@ -214,7 +220,7 @@ class PostgresDatabase:
     async def look(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in a read-only transaction: all its statements see the same moment."""
         async with self._reading, self._link() as link:
-            await link.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await link.connection.execute(_LOOK)
             try:
                 return await work(Transaction(link.connection))
             finally:

@@ -40,6 +40,13 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
     # A node that stands still in the middle of a transaction must not hold its locks for ever.
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
+    # The path of a message touches few rows by their keys, whatever the statistics of a table that just grew say:
+    # a plan that reads all of it, made when it was small or guessed from arrays of unknown length, costs seconds.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 
 
