@@ -73,13 +73,13 @@ class Pages:
 
     async def compose_again(self, request: web.Request) -> web.StreamResponse:
         """POST /: the form in this language, with what was typed in the other."""
-        fields = await read_fields(request)
+        fields = await read_fields(request, self._parts.options.base_url)
         nonce = self._parts.tokens.nonce(fields.get("token", ""))
         return self._form(language_of(request), Form.read(fields), nonce)
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
         """POST /preview: judge a form, or act on a preview that was shown."""
-        fields = await read_fields(request)
+        fields = await read_fields(request, self._parts.options.base_url)
         language = language_of(request)
         opened = self._parts.tokens.open(fields.get("token", ""))
         if opened is None:

@@ -309,6 +309,44 @@ async def test_a_foreign_site_sends_nothing(visitor: Visitor) -> None:  # S41
     assert (await visitor.send(token, Sec_Fetch_Site="same-origin", Origin="null")).status == 303
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://leak.lab.test.evil.example",
+        "http://leak.lab.test:81",
+        "http://evil.example@leak.lab.test.evil",
+        "file://",
+        "nonsense",
+        "http://[",
+        "",
+    ],
+)
+async def test_a_foreign_origin_sends_nothing(visitor: Visitor, origin: str) -> None:  # S41
+    token = await visitor.preview()
+    for path in ("/en/preview", "/fr/"):
+        response, page = await visitor.post(path, LETTER | {"token": token, "action": "send"}, Origin=origin)
+        assert response.status == 403, page.text
+    assert not visitor.front.relay.arrivals
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "null"},
+        {"Origin": "http://leak.lab.test"},
+        {"Origin": "http://leak.lab.test:80"},
+        {"Origin": "https://other.lab.test", "Host": "other.lab.test"},
+        {"Origin": "http://other.lab.test:8080", "Host": "OTHER.lab.test:8080"},
+        {"Origin": "http://[::1]:8025", "Host": "[::1]:8025"},
+    ],
+)
+async def test_our_own_origins_send(visitor: Visitor, headers: dict[str, str]) -> None:  # S41
+    token = await visitor.preview()
+    assert (await visitor.send(token, **headers)).status == 303
+
+
 async def test_bodies_that_are_no_form(visitor: Visitor) -> None:
     kind = "application/x-www-form-urlencoded"
     bodies = [
