@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from relay.clock import Clock
 from relay.ids import Entropy
 
 _KEY: Final = 32
+_QUOTED_PAIR: Final = re.compile(r"\\(.)")
+_GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
 MAX_TRACKED: Final = 50_000
 
 
@@ -36,6 +40,20 @@ PREVIEWS: Final = Limit(60, timedelta(minutes=10))
 """Checks of an address by one sender: enough for somebody who cannot type, too few to search with."""
 
 
+def mailbox_of(recipient: str) -> str:
+    """One name for every address that leads to the same mailbox, as far as strangers can know.
+
+    Case, quotes and what follows a + make no other person; nor do dots at Gmail.
+    """
+    local, _, domain = unicodedata.normalize("NFC", recipient).casefold().rpartition("@")
+    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    local = local.partition("+")[0] or local
+    if domain in _GMAIL:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
+
+
 class LetterLimits:
     """Counts letters by sender and by recipient, and previews by sender, each within a sliding window."""
 
@@ -47,7 +65,7 @@ class LetterLimits:
 
     def take(self, sender: bytes, recipient: str) -> timedelta | None:
         """Count one letter; None if it may go, else how long to wait. A refused letter is not counted."""
-        pairs = ((PER_SENDER, b"sender " + sender), (PER_RECIPIENT, b"recipient " + recipient.casefold().encode()))
+        pairs = ((PER_SENDER, b"sender " + sender), (PER_RECIPIENT, b"recipient " + mailbox_of(recipient).encode()))
         return self._letters.take([(limit, self._hidden(what)) for limit, what in pairs])
 
     def take_preview(self, sender: bytes) -> timedelta | None:

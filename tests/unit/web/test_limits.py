@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
-from web.limits import PER_RECIPIENT, PER_SENDER, PREVIEWS, LetterLimits
+from web.limits import PER_RECIPIENT, PER_SENDER, PREVIEWS, LetterLimits, mailbox_of
 
 
 def test_a_sender_may_send_so_many_letters_within_the_span() -> None:  # S17
@@ -25,6 +27,31 @@ def test_a_thousand_forms_to_one_victim() -> None:  # S17
     taken = [limits.take(str(n).encode(), "Victim@example.org") is None for n in range(1000)]
     assert sum(taken) == PER_RECIPIENT.count
     assert limits.take(b"new", "victim@EXAMPLE.org") is not None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [
+            "victim@example.org",
+            "victim+1@example.org",
+            '"victim"@example.org',
+            '"vic\\tim"@Example.org',
+            "VICTIM+@example.org",
+        ],
+        ["j.doe@gmail.com", "jdoe@gmail.com", "J.D.o.e+x.y@googlemail.com", '"j.doe"@gmail.com', "jd.oe@GMail.com"],
+        ["+x@example.org", '"+x"@example.org', "+X@example.org", "+x@EXAMPLE.org"],
+    ],
+)
+def test_one_mailbox_is_counted_once_however_it_is_written(written: list[str]) -> None:  # S17
+    limits = LetterLimits(HandClock(), SeededEntropy(1))
+    taken = [limits.take(str(n).encode(), recipient) is None for n, recipient in enumerate(written)]
+    assert taken == [n < PER_RECIPIENT.count for n in range(len(written))]
+
+
+def test_other_mailboxes_are_counted_apart() -> None:  # S17
+    others = ["j.doe@example.org", "jdoe@example.org", "j.doe@gmail.com", "j.doe@gmail.example", '""@example.org']
+    assert len({mailbox_of(other) for other in others}) == len(others)
 
 
 def test_memory_is_bounded_and_holds_no_address() -> None:  # S53
