@@ -18,6 +18,9 @@ from web.plain_text import hides_something
 MAX_PSEUDONYM: Final = 40
 
 _SITE: Final = re.compile(r"://|\bwww\.|[^\s.]{2,}\.[^\W\d_]{2,}(?![^\W\d_])", re.IGNORECASE)
+_HOST: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w])|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*", re.IGNORECASE)
+_LOOKS: Final = str.maketrans("01l345", "oiieas")
+"""Digits and letters that are read as another letter; l, 1 and i count as one."""
 _ADDRESS: Final = re.compile(r"[@<>]")
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 """Scripts whose letters are mistaken for one another (Unicode TR 39)."""
@@ -46,11 +49,11 @@ def screen_pseudonym(name: str, recipient_domain: str) -> PseudonymFault | None:
         return PseudonymFault.HIDDEN
     if _ADDRESS.search(folded):
         return PseudonymFault.ADDRESS
-    if _SITE.search(folded):
+    if _SITE.search(folded) or _HOST.search(folded):
         return PseudonymFault.SITE
     if _mixes_scripts(folded):
         return PseudonymFault.MIXED
-    words = _words(folded)
+    words = {word.translate(_LOOKS) for word in _words(folded)}
     if words & _reserved():
         return PseudonymFault.RESERVED
     if words & _labels(recipient_domain):
@@ -73,10 +76,10 @@ def _words(text: str) -> set[str]:
 @cache
 def _reserved() -> frozenset[str]:
     lines = _RESERVED_FILE.read_text(encoding="utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+    return frozenset(word.translate(_LOOKS) for line in lines if not line.startswith("#") for word in line.split())
 
 
 def _labels(domain: str) -> set[str]:
     """The label of `domain` that names its owner; short ones are too common to object to."""
     labels = domain.casefold().split(".")[:-1]
-    return {label for label in labels if len(label) > 3}
+    return {label.translate(_LOOKS) for label in labels if len(label) > 3}
