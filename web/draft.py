@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from relay.client.contract import AddressCheck
+from relay.mail.address import MAX_LOCAL, MAX_PATH
 from web.plain_text import MOST_COMPOSED, clean_line, clean_message
 from web.pseudonym import screen_pseudonym
 from web.signature import Signature
@@ -17,6 +19,7 @@ _LONGEST_ADDRESS: Final = 320
 _LONGEST_SIGNATURE: Final = 40
 _LONGEST_PSEUDONYM: Final = 200
 _LONGEST_TYPED: Final = MAX_MESSAGE * MOST_COMPOSED
+_BETWEEN_ADDRESSES: Final = re.compile(r"[\s,;]+")
 _SIGNATURES: Final = frozenset(signature.value for signature in Signature)
 _REASONS: Final = frozenset({"syntax", "no-domain", "null-mx", "no-host"})
 
@@ -82,6 +85,16 @@ class Problem:
     """A whole address that may have been meant."""
 
 
+def _what_is_wrong(address: str) -> str:
+    """What a person would say of an `address` that is none."""
+    if len([part for part in _BETWEEN_ADDRESSES.split(address) if "@" in part]) > 1:
+        return "several"
+    local, at, _ = address.rpartition("@")
+    if at and (len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL or len(address) > MAX_PATH):
+        return "long"
+    return "syntax"
+
+
 def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]:
     """The draft, or all that is wrong in the order of the form. `check` is None if no address was typed."""
     problems: list[Problem] = []
@@ -89,6 +102,8 @@ def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]
         problems.append(Problem(Field.TO, "to-missing"))
     elif not check.ok and not check.unknown:
         reason = check.reason if check.reason in _REASONS else "syntax"
+        if reason == "syntax":
+            reason = _what_is_wrong(form.to)
         problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
     if not form.message.strip() and not form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-missing"))
