@@ -83,6 +83,9 @@ class Settler:
                 await self._spool.settle(self._lease.incarnation, batch)
             except SpoolUnavailableError as error:
                 _log.warning("settle-failed", deliveries=len(batch), error=error)
+                batch = self._to_repeat(batch)
+                if not batch:
+                    return
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:  # noqa: BLE001 - one bad settlement must not stop all others
                 _log.exception("settle-broken", deliveries=len(batch))
@@ -91,6 +94,17 @@ class Settler:
             else:
                 self._settled(batch)
                 return
+
+    def _to_repeat(self, batch: list[Settlement]) -> list[Settlement]:
+        """All but the leases that were to go back unused.
+
+        Their COMMIT may have been kept, and the delivery claimed again: a repetition would end that lease. If it
+        was not kept, the scheduler finds them as strays.
+        """
+        unused = [one for one in batch if one.attempt is None and one.state is State.WAITING]
+        if unused:
+            self._settled(unused)
+        return [one for one in batch if one.attempt is not None or one.state is not State.WAITING]
 
     async def _commit_singly(self, batch: list[Settlement]) -> None:
         """Find the broken settlement. What cannot be written as it is holds its delivery, for a person to look at."""

@@ -23,9 +23,10 @@ from relay.spool.settling import settlement_detail
 
 _CHANGE: Final = """
 UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, attempts = d.attempts + s.tried
-FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[])
-  AS s(message, n, state, due, tried, lease)
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[], $7::int[])
+  AS s(message, n, state, due, tried, lease, earlier)
 WHERE d.message = s.message AND d.n = s.n AND d.state = 2 AND d.lease = s.lease
+  AND d.attempts = coalesce(s.earlier, d.attempts)
 RETURNING d.message, d.n, d.lane, d.asked
 """
 
@@ -67,7 +68,7 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
     if not first:
         return Settled([[] for _ in requests], [])
     rows = [_change_row(settlement, incarnation) for settlement, incarnation in first.values()]
-    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 6))}
+    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 7))}
     obeying: list[tuple[int, int, int]] = []
     for request in requests:
         applied: list[bool] = []
@@ -92,8 +93,8 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
 
 def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, ...]:
     due = to_millis(settlement.due) if settlement.due is not None else None
-    tried = 0 if settlement.attempt is None else 1
-    return (settlement.seq, settlement.n, int(settlement.state), due, tried, incarnation)
+    tried, earlier = (0, None) if settlement.attempt is None else (1, settlement.attempt.number - 1)
+    return (settlement.seq, settlement.n, int(settlement.state), due, tried, incarnation, earlier)
 
 
 def _tell(settlement: Settlement, lane: int, effects: Effects) -> None:

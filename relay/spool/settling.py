@@ -1,7 +1,8 @@
 """Settle: what becomes of leased deliveries, in one transaction of SQLite.
 
-A settlement applies only while the lease is the caller's. What comes later is written down as an `attempted`
-event and changes nothing, so a delivery never gets a second final state.
+A settlement applies only while the lease is the caller's, and an attempt only if it is the delivery's next one: a
+settlement repeated after its COMMIT was kept and reported failed must not end the lease of a later claim. What comes
+later is written down as an `attempted` event and changes nothing, so a delivery never gets a second final state.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ def _change_state(
 ) -> tuple[int, int | None] | None:
     """Move the delivery if its lease is still ours; its lane and the request that concerns it, or None."""
     due = to_millis(settlement.due) if settlement.due is not None else None
+    earlier = None if settlement.attempt is None else settlement.attempt.number - 1
     rows = connection.execute(
         "UPDATE delivery SET state = ?, due = ?, lease = NULL, attempts = attempts + ?"
-        " WHERE message = ? AND n = ? AND state = 2 AND lease = ? RETURNING lane, asked",
+        " WHERE message = ? AND n = ? AND state = 2 AND lease = ? AND attempts = coalesce(?, attempts)"
+        " RETURNING lane, asked",
         (
             int(settlement.state),
             due,
@@ -54,6 +57,7 @@ def _change_state(
             settlement.seq,
             settlement.n,
             incarnation,
+            earlier,
         ),
     )
     # The statement must run to its end, or SQLite keeps it open across the commit.

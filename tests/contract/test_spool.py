@@ -181,6 +181,21 @@ async def test_content_of_any_size_comes_back_whole(bench: Bench, size: int) -> 
     assert await bench.spool.content(receipt.seq) == content
 
 
+async def test_a_repeated_settlement_does_not_end_the_lease_of_a_later_claim(bench: Bench) -> None:
+    # R24: a COMMIT that was reported failed and kept is repeated by whoever waits for it
+    await bench.accept("a@b.example")
+    (parcel,) = await bench.claim()
+    due = parcel.duties[0].due
+    assert await bench.spool.leased(bench.me) == [(parcel.seq, 0, due)]
+    refused = attempt(Result.TEMPORARY, 451, "4.7.1 later")
+    deferred = Settlement(parcel.seq, 0, State.WAITING, due, EventKind.DEFERRED, attempt=refused)
+    assert await bench.spool.settle(bench.me, [deferred]) == 1
+    assert await bench.spool.leased(bench.me) == []
+    (parcel,) = await bench.claim()
+    assert await bench.spool.settle(bench.me, [deferred]) == 0
+    assert await bench.spool.leased(bench.me) == [(parcel.seq, 0, due)]
+
+
 @pytest.mark.parametrize("damage", ["UPDATE content SET data = substr(data, 1, 5)", "DELETE FROM content"])
 async def test_torn_content_is_noticed(bench: Bench, damage: str) -> None:
     # R06
@@ -202,7 +217,8 @@ async def test_settled_deliveries_tell_their_story_once(bench: Bench) -> None:
     bench.clock.forward(minutes=5)
     (parcel,) = await bench.claim()
     assert parcel.duties[0].attempts == 1
-    done = Settlement(parcel.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
+    taken = attempt(Result.DELIVERED, number=2)
+    done = Settlement(parcel.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=taken)
     assert await bench.spool.settle(bench.me, [done]) == 1
     # R16: a second final state is impossible, and the late result is told as an event
     assert await bench.spool.settle(bench.me, [done]) == 0
