@@ -9,10 +9,13 @@ from enum import StrEnum
 from typing import Final
 
 from relay.client.contract import AddressCheck
-from relay.mail.address import MAX_LOCAL, MAX_PATH
 from web.plain_text import MOST_COMPOSED, clean_line, clean_message
 from web.pseudonym import screen_pseudonym
 from web.signature import Signature
+
+MAX_LOCAL: Final = 64
+MAX_PATH: Final = 254
+"""Octets of a local part and of an address (RFC 5321 §4.5.3.1); the relay has the last word on both."""
 
 MAX_MESSAGE: Final = 2000
 _LONGEST_ADDRESS: Final = 320
