@@ -3,7 +3,7 @@
 The unit runs in one of a few threads; each of its statements is handed to the event loop, where the
 connection lives, and waited for. That costs a thread switch a statement: right for accounts, letters and
 what people look at, never for the path of a message. `?` becomes `$n`; everything else in the statement must
-be SQL that both databases know (docs/decisions/0006-bridge.md).
+be SQL that both databases know (docs/decisions/0004-bridge.md).
 """
 
 from __future__ import annotations
