@@ -27,10 +27,10 @@ from tests.support.relay_process import free_port
 NOBODY: Final = 65534
 _PR_SET_PDEATHSIG: Final = 1
 SETTINGS: Final = {
-    "listen_addresses": "'127.0.0.1'",
-    "unix_socket_directories": "''",
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "'32MB'",
+    "shared_buffers": "32MB",
     "log_min_messages": "warning",
     "wal_level": "replica",
 }
@@ -114,7 +114,7 @@ class PostgresServer:
             # The order of writing the first files is all that --no-sync leaves out; the server itself syncs.
             self.run("initdb", "-D", str(self.data), "-U", "leak", "-A", "trust", "-E", "UTF8", "--no-sync",
                      "--locale", "C")  # fmt: skip
-        options = [f"-c{name}={value.strip(chr(39))}" for name, value in {**SETTINGS, **self.settings}.items()]
+        options = [f"-c{name}={value}" for name, value in {**SETTINGS, **self.settings}.items()]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port), *options],
