@@ -1,0 +1,127 @@
+"""`python -m tests.simulation`: seeds, providers and scenarios from the command line; see docs/simulation.md.
+
+Exit status 0: every invariant held; 1: one did not; 2: the command cannot be understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.simulation import chart
+from tests.simulation.measure import Measurement, MeasureOptions, measure
+from tests.simulation.provider import ProviderFileError, random_providers, read_providers
+from tests.simulation.scenarios import SCENARIOS, Story, play
+from tests.simulation.world import Result, run_seed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.seeds is not None:
+        return _many(options)
+    if options.scenario is not None:
+        return _scenario(options)
+    if options.faults:
+        result = run_seed(options.seed)
+        _print(result.shown(), options.json)
+        return 0 if result.ok else 1
+    return _providers(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="The engine in simulated time.")
+    parser.add_argument("--seed", type=int, default=1, help="the seed that decides everything (default 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON on one line")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw a chart of the run")
+    parser.add_argument("--workers", type=int, default=1, help="workers of the node (default 1)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--faults", action="store_true", help="run one seed with all kinds of faults")
+    what.add_argument("--seeds", type=int, metavar="N", help="run N seeds with faults, from --seed on")
+    what.add_argument("--scenario", choices=sorted(SCENARIOS), help="run a scenario")
+    what.add_argument("--providers", type=Path, metavar="FILE.toml", help="measure against these providers")
+    parser.add_argument("--minutes", type=float, default=120.0, help="simulated minutes of a measurement (default 120)")
+    parser.add_argument("--learning", type=float, metavar="MINUTES", help="minutes that do not count (default a third)")
+    parser.add_argument(
+        "--messages", type=int, metavar="N", help="letters of a scenario (backlog: 1000000 is tried too)"
+    )
+    return parser
+
+
+def _providers(options: argparse.Namespace) -> int:
+    try:
+        rules = read_providers(options.providers) if options.providers else None
+    except ProviderFileError as error:
+        print(error, file=sys.stderr)
+        return 2
+    learning = options.minutes / 3 if options.learning is None else options.learning
+    if not 0 <= learning < options.minutes:
+        print("--learning is at least 0 and less than --minutes", file=sys.stderr)
+        return 2
+    rules = rules or random_providers(Random(f"providers/{options.seed}"), 20)
+    measured = measure(MeasureOptions(options.seed, rules, options.minutes, learning, options.workers))
+    _draw(options.plot, f"seed {options.seed}: {len(rules)} providers", measured)
+    _print(measured.shown, options.json)
+    return 0 if measured.ok else 1
+
+
+def _scenario(options: argparse.Namespace) -> int:
+    story = play(options.scenario, options.seed, options.messages, options.workers)
+    _draw(options.plot, f"{story.name}, seed {options.seed}", story)
+    _print(story.figures, options.json)
+    return 0 if story.ok else 1
+
+
+def _many(options: argparse.Namespace) -> int:
+    """Run seeds on every core; each failing one is printed with all its options, and the sums at the end."""
+    sums: Counter[str] = Counter()
+    failed: list[int] = []
+    for result in run_seeds(range(options.seed, options.seed + options.seeds)):
+        sums.update({"seeds": 1, "accepted": result.accepted, "attempts": result.attempts, "lost": result.lost})
+        sums.update({f"duplicates_{reason}": count for reason, count in result.duplicates.items()})
+        sums.update({"late_results": result.late, "simulated_seconds": round(result.simulated_seconds)})
+        sums.update(result.states)
+        if not result.ok:
+            failed.append(result.options.seed)
+            _print(result.shown(), options.json)
+    _print({**sums, "failed": failed}, options.json)
+    return 1 if failed else 0
+
+
+def run_seeds(seeds: Iterable[int]) -> Iterable[Result]:
+    """The results of seeds, in order, worked out on all cores."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(run_seed, seeds, chunksize=4)
+
+
+def _draw(path: Path | None, title: str, shown: Measurement | Story) -> None:
+    if path is not None:
+        chart.write(path, title, shown.panels)
+
+
+def _print(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(shown, ensure_ascii=False), flush=True)
+        return
+    for name, value in shown.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            print(f"{name}:")
+            for one in value:
+                print("  " + "  ".join(f"{key}={each}" for key, each in one.items()))
+        elif name == "last_lines":
+            print("last_lines:", *value, sep="\n  ")
+        else:
+            print(f"{name}: {value}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
