@@ -152,7 +152,10 @@ class PostgresServer:
         """End the server at once (its data would be recovered by the next start) and remove its folder."""
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
-            self.process.wait()
+            try:
+                self.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.kill()
             self.process = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
