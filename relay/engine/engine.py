@@ -109,14 +109,18 @@ class Engine:
             self._scheduler.start()
             self._parts.spool.on_wake(self._scheduler.wake)
 
-    async def drain(self, seconds: float) -> None:
-        """Stop taking work, finish what is under way within `seconds`, give the rest back, stop."""
+    async def drain(self, seconds: float) -> bool:
+        """Stop taking work, finish what is under way within `seconds`, give the rest back, stop.
+
+        False if the spool could not be told of all that was sent.
+        """
         await self._scheduler.stop()
         await self._janitor.stop()
         await self._dispatcher.drain(seconds)
-        await self._settler.flush(FLUSH_SECONDS)
+        settled = await self._settler.flush(FLUSH_SECONDS)
         await self._settler.stop()
         await self._lease.stop()
+        return settled
 
     def _fast_lease(self, message: NewMessage) -> Incarnation | None:
         if self._options.delivers and self._dispatcher.accepts(message) and self._lease.holds():

@@ -47,8 +47,8 @@ class Settler:
         self._idle.clear()
         self._wake.set()
 
-    async def flush(self, seconds: float) -> None:
-        """Wait up to `seconds` until everything added so far is committed.
+    async def flush(self, seconds: float) -> bool:
+        """Wait up to `seconds` until everything added so far is committed; whether it was.
 
         What is not by then is lost with this life, as by a crash (docs/spool.md, step 9): a spool that cannot be
         written must not keep the worker from ending.
@@ -58,6 +58,8 @@ class Settler:
                 await self._idle.wait()
         except TimeoutError:
             _log.error("not-settled", deliveries=len(self._waiting) + self._committing)
+            return False
+        return True
 
     async def stop(self) -> None:
         """End the task; call `flush` first."""

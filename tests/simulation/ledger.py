@@ -30,7 +30,7 @@ class Take:
         """Which of the documented reasons excuses another take; "" is none."""
         if not self.heard:
             return "b" if not self.cut_off else "c"
-        if self.life is not None and self.life.killed:
+        if self.life is not None and (self.life.killed or self.life.left_unsettled):
             return "a"
         if self.life is not None and any(pause >= self.begun for pause in self.life.pauses):
             return "c"

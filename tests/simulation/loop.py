@@ -36,6 +36,8 @@ class Life:
         self.name = name
         self.alive = True
         self.killed = False
+        self.left_unsettled = False
+        """It stopped while the spool could not be written: what it knew is lost, as by a crash."""
         self.pauses: list[float] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.context = contextvars.copy_context()

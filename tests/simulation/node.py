@@ -126,7 +126,7 @@ class SimulatedNode:
         if engine is None or database is None:
             return
         self._machine.trace(f"drain {life.name}")
-        await engine.drain(DRAIN_SECONDS)
+        life.left_unsettled = not await engine.drain(DRAIN_SECONDS)
         await database.close()
         life.alive = False
         self._ended(life, seconds)

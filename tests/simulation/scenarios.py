@@ -160,12 +160,12 @@ async def cold_pool(stage: Stage) -> dict[str, Any]:
     stage.flow.lines["allowed"] = []
     feeder = asyncio.create_task(_never_empty(stage, "cold.example"))
     earlier = cold.tally.copy()
-    while stage.world.loop.time() < 48 * HOUR:
+    while stage.world.loop.time() < 24 * HOUR:
         await stage.watch(stage.world.loop.time() + 2 * HOUR, 120)
         now = cold.tally.copy()
         seen, earlier = now.since(earlier), now
         good = seen.refused_by_rate <= 0.05 * max(1, seen.attempts) and seen.delivered > 0
-        rate = min(500.0, rules.per_minute * 2) if good else max(10.0, rules.per_minute / 2)
+        rate = min(160.0, rules.per_minute * 2) if good else max(10.0, rules.per_minute / 2)
         rules = cold.rules = replace(rules, per_minute=rate)
         stage.flow.add("allowed", stage.world.loop.time(), rate)
     feeder.cancel()
