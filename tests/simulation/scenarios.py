@@ -234,8 +234,8 @@ class Plot:
 
 
 SCENARIOS: Final = {
-    "outage": Plot(outage, 3000),
-    "storm": Plot(storm, 3000),
+    "outage": Plot(outage, 1500),
+    "storm": Plot(storm, 600),
     "cold-pool": Plot(cold_pool, 2000),
     "backlog": Plot(backlog, 100_000),
 }
