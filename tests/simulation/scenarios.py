@@ -49,7 +49,7 @@ class Stage:
         self.providers: list[Provider] = []
         self.queue = Panel("deliveries waiting and under way")
         self.flow = Panel("a minute")
-        self.sessions = Panel("sessions")
+        self.sessions = Panel("sessions opened a minute")
         self.failures: list[str] = []
         self._before = Tally()
 
@@ -82,7 +82,7 @@ class Stage:
         self.flow.add("delivered", at, passed.delivered * 60 / seconds)
         self.flow.add("attempts", at, passed.attempts * 60 / seconds)
         self.flow.add("refused", at, (passed.refused_by_rate + passed.refused_by_connections) * 60 / seconds)
-        self.sessions.add("open", at, sum(provider.open_sessions for provider in self.providers))
+        self.sessions.add("opened", at, passed.sessions * 60 / seconds)
 
     async def watch(self, until: float, every: float) -> None:
         """Sample until a moment."""
@@ -118,6 +118,7 @@ async def outage(stage: Stage) -> dict[str, Any]:
     waiting = stage.world.spoolcheck.open_deliveries()
     others = one.tally.delivered + two.tally.delivered
     gone.habits.down = ""
+    await stage.watch(30 * HOUR, 300)
     await sender
     hours = await stage.drained(12, 300)
     states = stage.world.spoolcheck.states()
