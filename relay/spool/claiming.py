@@ -31,7 +31,10 @@ def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: fr
     """Lease up to `limit` due deliveries; `skip` are domains that have enough in hand."""
     if not is_living(connection, incarnation):
         return []
-    tenants = [tenant for tenant, due in tenants_waiting(connection) if due <= now]
+    # The longest waiting first: with more tenants than the window has room for, nobody is always the last.
+    tenants = [
+        tenant for due, tenant in sorted((due, tenant) for tenant, due in tenants_waiting(connection)) if due <= now
+    ]
     parcels: list[Parcel] = []
     left = limit
     for position, tenant in enumerate(tenants):

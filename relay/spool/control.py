@@ -106,13 +106,11 @@ def undo(connection: Connection, request: int, now: int) -> int:
     verb = Verb(found[0][0])
     left_in = State.WAITING if verb in (Verb.RELEASE, Verb.RETRY) else State.HELD
     restored = 0
-    for seq, n, lane, state, old, due in list(_touched(connection, request)):
-        if state is State.LEASED:
-            connection.execute(
-                "UPDATE delivery SET asked = NULL WHERE message = ? AND n = ? AND asked = ?", (seq, n, request)
-            )
+    for (seq, n, lane, state, asked), (old, due) in list(_touched(connection, request)):
+        if state is State.LEASED and asked == request:
+            connection.execute("UPDATE delivery SET asked = NULL WHERE message = ? AND n = ?", (seq, n))
             restored += 1
-        elif state is left_in:
+        elif state is left_in and asked == (request if verb in _ENDS else None):
             _restore(connection, (seq, n, lane), old, due if due is not None else now, now)
             restored += 1
     connection.execute("UPDATE request SET undone = ?, final_at = NULL WHERE id = ?", (now, request))
@@ -132,22 +130,29 @@ def _restore(connection: Connection, row: tuple[int, int, int], old: State, due:
     write_event(connection, now, seq, n, EventKind.RELEASED, dump({"reason": "the request was undone"}))
 
 
-def _touched(connection: Connection, request: int) -> Iterator[tuple[int, int, int, State, State, int | None]]:
-    """(message, n, lane, state now, state before, due before) of a request's deliveries."""
-    for seq, n, lane, state, old, due in connection.execute(
-        "SELECT d.message, d.n, d.lane, d.state, r.state, r.due FROM request_delivery r"
+_Now = tuple[int, int, int, State, int | None]
+"""(message, n, lane, state, asked) of a delivery as it is; `asked` is the request that concerns it, if one does."""
+
+_Before = tuple[State, int | None]
+"""(state, due) of a delivery as a request found it."""
+
+
+def _touched(connection: Connection, request: int) -> Iterator[tuple[_Now, _Before]]:
+    """A request's deliveries: as they are, and as it found them. A later request may concern them by now."""
+    for seq, n, lane, state, asked, old, due in connection.execute(
+        "SELECT d.message, d.n, d.lane, d.state, d.asked, r.state, r.due FROM request_delivery r"
         " JOIN delivery d ON d.message = r.message AND d.n = r.n WHERE r.request = ?",
         (request,),
     ):
-        yield seq, n, lane, State(state), State(old), due
+        yield (seq, n, lane, State(state), asked), (State(old), due)
 
 
 def finish(connection: Connection, now: int) -> int:
     """End the windows that are over; the number of requests finished."""
     due = list(connection.execute("SELECT id, verb, reason FROM request WHERE final_at <= ?", (now,)))
     for request, verb, reason in due:
-        for seq, n, lane, state, _, _ in list(_touched(connection, request)):
-            if state is not State.HELD:
+        for (seq, n, lane, state, asked), _ in list(_touched(connection, request)):
+            if state is not State.HELD or asked != request:
                 continue
             if Verb(verb) is Verb.CANCEL:
                 cancel(connection, seq, n, reason, now)

@@ -95,18 +95,23 @@ async def undo(transaction: Transaction, request: int, now: int) -> int:
     found = await transaction.fetch("SELECT verb, undone FROM request WHERE id = $1 FOR UPDATE", request)
     if not found or found[0][1] is not None:
         return 0
-    left_in = State.WAITING if Verb(found[0][0]) in (Verb.RELEASE, Verb.RETRY) else State.HELD
+    verb = Verb(found[0][0])
+    left_in = State.WAITING if verb in (Verb.RELEASE, Verb.RETRY) else State.HELD
+    # A delivery that a later request concerns by now is that one's.
+    mine = request if verb in (Verb.CANCEL, Verb.BOUNCE) else None
     effects = Effects(now)
     placed: list[_Placed] = []
     under_way: list[tuple[int, int]] = []
     reason = dump({"reason": "the request was undone"})
-    for seq, n, lane, state, _, old, due in await transaction.fetch(_TOUCHED, request):
-        if state == State.LEASED:
+    for seq, n, lane, state, asked, old, due in await transaction.fetch(_TOUCHED, request):
+        if state == State.LEASED and asked == request:
             under_way.append((seq, n))
-        elif state == left_in and old == State.HELD:
+        elif state != left_in or asked != mine:
+            continue
+        elif old == State.HELD:
             placed.append((seq, n, int(State.HELD), None, None))
             effects.tell(seq, n, EventKind.HELD, reason)
-        elif state == left_in:
+        else:
             again = due if due is not None else now
             placed.append((seq, n, int(State.WAITING), again, None))
             effects.advance(lane, again)

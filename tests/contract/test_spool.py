@@ -584,3 +584,32 @@ async def test_the_preview_counts_what_a_request_means(bench: Bench) -> None:
     where = QueueFilter(domain="b.example", limit=3)
     assert await bench.spool.count(where) == 7
     assert (await bench.spool.ask(Verb.HOLD, where, "all of them", WINDOW)).changed == 7
+
+
+async def test_a_later_request_is_not_overridden_by_an_earlier_one(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example")
+    cancelled = await bench.spool.ask(Verb.CANCEL, QueueFilter(), "mistake", WINDOW)
+    await bench.spool.ask(Verb.RELEASE, QueueFilter(), "no mistake", WINDOW)
+    await bench.spool.ask(Verb.HOLD, QueueFilter(), "look first", WINDOW)
+    assert await bench.spool.undo(cancelled.id or 0) == 0
+    bench.clock.forward(seconds=61)
+    await bench.spool.finish_requests()
+    assert await bench.states(receipt.id) == [State.HELD]
+
+
+async def test_undoing_a_hold_takes_back_no_cancel(bench: Bench) -> None:
+    receipt = await bench.accept("a@b.example")
+    held = await bench.spool.ask(Verb.HOLD, QueueFilter(), "look first", WINDOW)
+    await bench.spool.ask(Verb.CANCEL, QueueFilter(), "looked", WINDOW)
+    assert await bench.spool.undo(held.id or 0) == 0
+    bench.clock.forward(seconds=61)
+    await bench.spool.finish_requests()
+    assert await bench.states(receipt.id) == [State.CANCELLED]
+
+
+async def test_with_more_tenants_than_room_the_longest_waiting_come_first(bench: Bench) -> None:
+    for tenant in range(9, 0, -1):
+        await bench.accept("a@b.example", tenant=tenant)
+        bench.clock.forward(seconds=1)
+    claimed = [parcel.tenant for _ in range(3) for parcel in await bench.claim(3)]
+    assert claimed == list(range(9, 0, -1))
