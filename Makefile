@@ -20,7 +20,7 @@ run: .venv/lab.stamp
 	@exec $(BIN)/leak lab --config $(CONFIG)
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .

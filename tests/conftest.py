@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,16 @@ from tests.support.postgres_server import PostgresServer, find_binaries
 def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop of production."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _log_levels_as_they_were() -> Iterator[None]:
+    """A test that configures the logs must not make others deaf: which one came before is chance."""
+    loggers = [logging.getLogger(name) for name in (None, "leak", "mail.log")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

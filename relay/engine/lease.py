@@ -20,7 +20,7 @@ _log = Log("lease")
 
 HEARTBEAT_SECONDS: Final = 10.0
 HOLDS_SECONDS: Final = 45.0
-"""Less than the silence after which others take over (`relay.spool.sqlite.VANISHED_SECONDS`, 60 s)."""
+"""Less than the silence after which others take over (`relay.spool.portable.VANISHED_SECONDS`, 60 s)."""
 
 RETIRE_SECONDS: Final = 2.0
 """How long a stopping worker tries to give back what it holds; its successor takes it anyway."""

@@ -91,6 +91,7 @@ def _unzip(data: bytes) -> bytes:
             fit = next((one for one in entries if one.filename.lower().endswith((".xml", ".json"))), entries[0])
             with archive.open(fit) as entry:
                 content = entry.read(MAX_UNPACKED + 1)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
+        # RuntimeError: it is encrypted, or (as NotImplementedError) packed in a way Python does not know.
         return b""
     return content if len(content) <= MAX_UNPACKED else b""

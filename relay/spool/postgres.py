@@ -12,39 +12,30 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-from relay import metrics
 from relay.clock import Clock, from_millis, to_millis
 from relay.crash_points import reach
 from relay.database.grouping import CommitGroup
 from relay.database.postgres import LONG_SECONDS, PostgresDatabase, Transaction
 from relay.database.postgres_wakeups import Wakeups
-from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.spool.accepting import IDEMPOTENCY_MILLIS
 from relay.spool.contract import (
-    Alarm,
-    DeliveryView,
     Incarnation,
-    LaneFigures,
-    MessageView,
     NewMessage,
     Parcel,
     QueueFilter,
     Receipt,
     RequestReceipt,
     Settlement,
-    Suspension,
     Verb,
 )
-from relay.spool.control import suspend, suspensions
+from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.postgres_accepting import accept_all
 from relay.spool.postgres_claiming import NEXT_DUE, claim
 from relay.spool.postgres_control import ask, finish, undo
 from relay.spool.postgres_effects import Effects
 from relay.spool.postgres_lives import end, living, register, say_alive
 from relay.spool.postgres_settling import SettleRequest, settle_all
-from relay.spool.sqlite import PATIENCE_SECONDS, VANISHED_SECONDS
-from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "postgres"
 
@@ -68,18 +59,14 @@ _Answer = Receipt | list[bool]
 _T = TypeVar("_T")
 
 
-class PostgresSpool:
+class PostgresSpool(PortableSpool):
     """Implements `relay.spool.contract.Spool`; the database is shared with other services and closed by us."""
 
     def __init__(self, database: PostgresDatabase, clock: Clock) -> None:
+        super().__init__(database, clock)
         self._database = database
-        self._clock = clock
         self._group: CommitGroup[Request, _Answer] = CommitGroup(self._commit)
         self._wakeups = Wakeups(database.connector, CHANNEL)
-        self._seen: dict[int, tuple[int, float]] = {}
-
-    def _now(self) -> int:
-        return to_millis(self._clock.now())
 
     async def migrate(self) -> list[str]:
         """Bring the schema up to this program's; the migrations applied."""
@@ -129,16 +116,6 @@ class PostgresSpool:
             return alive
 
         return await self._database.transact(work)
-
-    def _vanished(self, beats: Sequence[tuple[int, int]]) -> list[int]:
-        """Those whose heartbeat stood still for too long by our monotonic clock: no wall clock is compared (R27)."""
-        at = self._clock.monotonic()
-        seen: dict[int, tuple[int, float]] = {}
-        for one, beat in beats:
-            earlier = self._seen.get(one)
-            seen[one] = earlier if earlier is not None and earlier[0] == beat else (beat, at)
-        self._seen = seen
-        return [one for one, (_, since) in seen.items() if at - since > VANISHED_SECONDS]
 
     async def retire(self, incarnation: Incarnation) -> None:
         await self._database.transact(lambda transaction: end(transaction, incarnation, self._now()))
@@ -191,24 +168,7 @@ class PostgresSpool:
             _SETTLEMENT_WEIGHT if one.notice is None else len(one.notice.content) for one in request.settlements
         )
         applied = cast("list[bool]", await self._group.run(request, weight))
-        for settlement, in_time in zip(settlements, applied, strict=True):
-            if in_time:
-                metrics.settled.labels(settlement.state.label).inc()
-            else:
-                metrics.late_results.inc()
-        return sum(applied)
-
-    async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
-        return await self._database.read(lambda connection: message_view(connection, message, tenant))
-
-    async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
-        return await self._database.read(lambda connection: deliveries_view(connection, where))
-
-    async def lanes(self) -> list[LaneFigures]:
-        return await self._database.read(lanes_view)
-
-    async def count(self, where: QueueFilter) -> int:
-        return await self._database.read(lambda connection: count_matching(connection, where))
+        return count_settled(settlements, applied)
 
     async def ask(self, verb: Verb, where: QueueFilter, reason: str, window: timedelta) -> RequestReceipt:
         milliseconds = window // timedelta(milliseconds=1)
@@ -233,18 +193,11 @@ class PostgresSpool:
             return 0
         return await self._database.transact(lambda transaction: finish(transaction, now), LONG_SECONDS)
 
-    async def suspend(self, suspension: Suspension) -> int:
-        until = to_millis(suspension.until)
-        return await self._database.write(lambda connection: suspend(connection, suspension, until, self._now()))
-
     async def resume(self, suspension: int) -> bool:
         sql = "UPDATE suspension SET until = $2 WHERE id = $1 AND until > $2"
         ended = await self._changed(sql, suspension, self._now())
         self._wakeups.announce()
         return ended == 1
-
-    async def suspensions(self) -> list[Suspension]:
-        return await self._database.read(lambda connection: suspensions(connection, self._now()))
 
     async def note_site(self, tenant: int, domain: str, site: str) -> None:
         sql = "UPDATE lane SET site = $3 WHERE tenant = $1 AND domain = $2 AND site IS DISTINCT FROM $3"
@@ -256,12 +209,6 @@ class PostgresSpool:
 
     async def clear_alarm(self, kind: str, subject: str) -> bool:
         return await self._changed("DELETE FROM alarm WHERE kind = $1 AND subject = $2", kind, subject) == 1
-
-    async def alarms(self) -> list[Alarm]:
-        rows = await self._database.fetch(
-            "SELECT kind, subject, since, detail FROM alarm ORDER BY since, kind, subject"
-        )
-        return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
 
     async def forget(self, before: datetime, limit: int) -> int:
         async def work(transaction: Transaction) -> int:

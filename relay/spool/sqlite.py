@@ -7,59 +7,42 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from relay import metrics
 from relay.clock import Clock, from_millis, to_millis
 from relay.crash_points import reach
 from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError
-from relay.ids import SpoolId
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
 from relay.spool.claiming import claim, tenants_waiting, void_leases
 from relay.spool.contract import (
-    Alarm,
-    DeliveryView,
     Incarnation,
-    LaneFigures,
-    MessageView,
     NewMessage,
     Parcel,
     QueueFilter,
     Receipt,
     RequestReceipt,
     Settlement,
-    Suspension,
     Verb,
 )
-from relay.spool.control import ask, finish, suspend, suspensions, undo
+from relay.spool.control import ask, finish, undo
+from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.settling import settle
-from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
 
 _T = TypeVar("_T")
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 
-VANISHED_SECONDS: Final = 60.0
-"""Silence after which an incarnation counts as vanished; a dead worker's successor voids its leases at once."""
-
-PATIENCE_SECONDS: Final = 30.0
-"""How long an accept waits for its transaction to begin before the client is told to come back."""
-
 _FREE_SPACE_SECONDS: Final = 0.5
 
 
-class SqliteSpool:
+class SqliteSpool(PortableSpool):
     """Implements `relay.spool.contract.Spool`; the database is shared with other services and closed by us."""
 
     def __init__(self, database: SqliteDatabase, clock: Clock, minimum_free: int = 0) -> None:
+        super().__init__(database, clock)
         self._database = database
-        self._clock = clock
         self._minimum_free = minimum_free
         self._room_checked = float("-inf")
-        self._seen: dict[int, tuple[int, float]] = {}
-
-    def _now(self) -> int:
-        return to_millis(self._clock.now())
 
     async def migrate(self) -> list[str]:
         """Bring the schema up to this program's; the migrations applied."""
@@ -92,24 +75,11 @@ class SqliteSpool:
                 "UPDATE incarnation SET heartbeat = ? WHERE id = ? AND ended IS NULL", (now, incarnation)
             )
             alive = connection.changes() == 1
-            for old in self._vanished(connection):
+            for old in self._vanished(connection.execute("SELECT id, heartbeat FROM incarnation WHERE ended IS NULL")):
                 _end(connection, old, now)
             return alive
 
         return await self._database.write(work)
-
-    def _vanished(self, connection: Connection) -> list[int]:
-        """The living whose heartbeat stood still for too long by our monotonic clock.
-
-        Comparing wall times would end every other worker when the clock jumps (R27), while they still send.
-        """
-        at = self._clock.monotonic()
-        seen: dict[int, tuple[int, float]] = {}
-        for one, beat in connection.execute("SELECT id, heartbeat FROM incarnation WHERE ended IS NULL"):
-            earlier = self._seen.get(one)
-            seen[one] = earlier if earlier is not None and earlier[0] == beat else (beat, at)
-        self._seen = seen
-        return [one for one, (_, since) in seen.items() if at - since > VANISHED_SECONDS]
 
     async def retire(self, incarnation: Incarnation) -> None:
         await self._database.write(lambda connection: _end(connection, incarnation, self._now()))
@@ -166,24 +136,7 @@ class SqliteSpool:
             return [settle(connection, incarnation, settlement, now) for settlement in settlements]
 
         applied = await self._step("settle", work)
-        for settlement, in_time in zip(settlements, applied, strict=True):
-            if in_time:
-                metrics.settled.labels(settlement.state.label).inc()
-            else:
-                metrics.late_results.inc()
-        return sum(applied)
-
-    async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
-        return await self._database.read(lambda connection: message_view(connection, message, tenant))
-
-    async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
-        return await self._database.read(lambda connection: deliveries_view(connection, where))
-
-    async def lanes(self) -> list[LaneFigures]:
-        return await self._database.read(lanes_view)
-
-    async def count(self, where: QueueFilter) -> int:
-        return await self._database.read(lambda connection: count_matching(connection, where))
+        return count_settled(settlements, applied)
 
     async def ask(self, verb: Verb, where: QueueFilter, reason: str, window: timedelta) -> RequestReceipt:
         milliseconds = window // timedelta(milliseconds=1)
@@ -203,10 +156,6 @@ class SqliteSpool:
             return 0
         return await self._database.write(lambda connection: finish(connection, now))
 
-    async def suspend(self, suspension: Suspension) -> int:
-        until = to_millis(suspension.until)
-        return await self._database.write(lambda connection: suspend(connection, suspension, until, self._now()))
-
     async def resume(self, suspension: int) -> bool:
         def work(connection: Connection) -> bool:
             now = self._now()
@@ -214,9 +163,6 @@ class SqliteSpool:
             return connection.changes() == 1
 
         return await self._database.write(work)
-
-    async def suspensions(self) -> list[Suspension]:
-        return await self._database.read(lambda connection: suspensions(connection, self._now()))
 
     async def note_site(self, tenant: int, domain: str, site: str) -> None:
         def work(connection: Connection) -> None:
@@ -243,14 +189,6 @@ class SqliteSpool:
             return connection.changes() == 1
 
         return await self._database.write(work)
-
-    async def alarms(self) -> list[Alarm]:
-        rows = await self._database.read(
-            lambda connection: list(
-                connection.execute("SELECT kind, subject, since, detail FROM alarm ORDER BY since, kind, subject")
-            )
-        )
-        return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
 
     async def forget(self, before: datetime, limit: int) -> int:
         def work(connection: Connection) -> int:

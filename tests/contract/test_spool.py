@@ -38,8 +38,9 @@ from relay.spool.contract import (
     Suspension,
     Verb,
 )
+from relay.spool.portable import VANISHED_SECONDS
 from relay.spool.postgres import PostgresSpool
-from relay.spool.sqlite import VANISHED_SECONDS, SqliteSpool
+from relay.spool.sqlite import SqliteSpool
 from tests.support.postgres_server import PostgresServer
 
 TABLES = {

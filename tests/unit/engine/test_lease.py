@@ -10,7 +10,7 @@ import pytest
 
 from relay.database.contract import Connection
 from relay.engine.lease import HOLDS_SECONDS, Lease
-from relay.spool.sqlite import VANISHED_SECONDS
+from relay.spool.portable import VANISHED_SECONDS
 from tests.support.engine_bench import spool_of
 from tests.support.hand_clock import HandClock
 
