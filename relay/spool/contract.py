@@ -292,6 +292,16 @@ class Alarm:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of one worker that was not ended; `started` is told by the worker's own clock."""
+
+    incarnation: Incarnation
+    node: str
+    worker: int
+    started: datetime
+
+
 class Spool(Protocol):
     """The durable queue. One implementation a database; tests/contract runs every one."""
 
@@ -312,6 +322,13 @@ class Spool(Protocol):
 
     async def heartbeat(self, incarnation: Incarnation) -> bool:
         """Say that we live; False if a newer incarnation replaced us. Also voids leases of the vanished."""
+        ...
+
+    async def living(self) -> list[Life]:
+        """Every life that was not ended, oldest first: alike for all who ask between two changes of it.
+
+        One that vanished with its machine is in it until the others have missed it for long enough to end it.
+        """
         ...
 
     async def retire(self, incarnation: Incarnation) -> None:

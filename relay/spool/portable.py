@@ -15,7 +15,9 @@ from relay.ids import SpoolId
 from relay.spool.contract import (
     Alarm,
     DeliveryView,
+    Incarnation,
     LaneFigures,
+    Life,
     MessageView,
     QueueFilter,
     Settlement,
@@ -68,6 +70,14 @@ class PortableSpool:
             )
         )
         return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
+
+    async def living(self) -> list[Life]:
+        rows = await self._shown.read(
+            lambda connection: list(
+                connection.execute("SELECT id, node, worker, started FROM incarnation WHERE ended IS NULL ORDER BY id")
+            )
+        )
+        return [Life(Incarnation(one), node, worker, from_millis(started)) for one, node, worker, started in rows]
 
     def _vanished(self, beats: Iterable[tuple[int, int]]) -> list[int]:
         """Of the living (incarnation, heartbeat), those whose heartbeat stood still too long by our monotonic clock.

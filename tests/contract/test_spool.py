@@ -280,6 +280,18 @@ async def test_other_workers_keep_their_leases_and_vanished_ones_lose_them(bench
     assert await bench.spool.heartbeat(bench.me) is False
 
 
+async def test_the_living_are_told_in_the_order_they_came(bench: Bench) -> None:
+    second = await bench.spool.register("node", 1)
+    third = await bench.spool.register("another", 0)
+    living = await bench.spool.living()
+    assert [one.incarnation for one in living] == [bench.me, second, third]
+    assert [(one.node, one.worker) for one in living] == [("node", 0), ("node", 1), ("another", 0)]
+    assert {one.started for one in living} == {START}
+    newer = await bench.spool.register("node", 0)
+    await bench.spool.retire(second)
+    assert [one.incarnation for one in await bench.spool.living()] == [third, newer]
+
+
 async def test_a_clock_that_jumps_ends_no_worker(bench: Bench) -> None:
     # R27: wall times an hour apart say nothing about silence
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
