@@ -18,6 +18,7 @@ DeliveryId = NewType("DeliveryId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_DIGITS = {digit: value for value, digit in enumerate(_ALPHABET)}
 
 
 class Entropy(Protocol):
@@ -70,6 +71,21 @@ def base32(data: bytes) -> str:
         digits.append(_PAIRS[number & 1023])
         number >>= 10
     return "".join(reversed(digits))
+
+
+def from_base32(text: str, count: int) -> bytes:
+    """The `count` bytes that `base32` wrote as `text`; ValueError for every other text, so that none has two forms."""
+    if len(text) != -(-count * 8 // 5):
+        raise ValueError("wrong length")
+    number = 0
+    for digit in text:
+        value = _DIGITS.get(digit)
+        if value is None:
+            raise ValueError("not a digit of base32")
+        number = number << 5 | value
+    if number >> 8 * count:
+        raise ValueError("more than the bytes hold")
+    return number.to_bytes(count)
 
 
 def new_spool_id(now_millis: int, entropy: Entropy) -> SpoolId:

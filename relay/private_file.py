@@ -1,7 +1,7 @@
 """Private files: keys and secrets that only their owner may read.
 
-Guarantees: a file is there whole or not at all, has mode 0600 whatever the umask, is never overwritten, and is
-not read when others could read it too.
+Guarantees: a file is there whole or not at all, has mode 0600 whatever the umask, is never overwritten
+unless its replacement is asked for, and is not read when others could read it too.
 """
 
 from __future__ import annotations
@@ -29,6 +29,28 @@ def make_private_folder(folder: Path) -> None:
 
 def write_private_file(path: Path, data: bytes) -> None:
     """Write a new file at once and durably; FileExistsError if something bears the name."""
+    draft = _write_draft(path, data)
+    try:
+        # A link, unlike a rename, fails when the name is taken.
+        os.link(draft, path)
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+
+
+def replace_private_file(path: Path, data: bytes) -> None:
+    """Put `data` in the place of an existing file, at once and durably: a reader sees the old or the new one whole."""
+    draft = _write_draft(path, data)
+    try:
+        draft.replace(path)
+    except OSError:
+        draft.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _write_draft(path: Path, data: bytes) -> Path:
+    """A new private file beside `path`."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -37,15 +59,18 @@ def write_private_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # A link, unlike a rename, fails when the name is taken.
-        os.link(draft, path)
-    finally:
+    except BaseException:
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
+        raise
+    return draft
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def read_private_file(path: Path) -> bytes:

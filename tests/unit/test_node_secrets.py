@@ -6,14 +6,16 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from relay.errors import ConfigurationError
 from relay.ids import SeededEntropy, SystemEntropy
-from relay.node_secrets import SECRET_NAMES, ensure_secrets
+from relay.node_secrets import SECRET_NAMES, ensure_secrets, rotate_token_key, token_keys
 from relay.private_file import write_private_file
+from relay.tokens import TokenKey
 
 
 def test_they_are_made_once_and_read_ever_after(tmp_path: Path) -> None:  # L10
@@ -74,3 +76,36 @@ def test_a_private_file_is_never_overwritten_and_leaves_no_draft(tmp_path: Path)
         write_private_file(tmp_path / "a", b"two")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"one"
+
+
+def test_a_rotated_token_key_goes_on_verifying_for_a_year(tmp_path: Path) -> None:
+    today = date(2026, 11, 22)
+    first = ensure_secrets(tmp_path, SystemEntropy()).return_token
+    assert token_keys(tmp_path) == (TokenKey(first),)
+    rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=False)
+    second = ensure_secrets(tmp_path, SystemEntropy()).return_token
+    assert token_keys(tmp_path) == (TokenKey(second), TokenKey(first, date(2027, 11, 23)))
+    assert stat.S_IMODE((tmp_path / "return-token").stat().st_mode) == 0o600
+    rotate_token_key(tmp_path, SystemEntropy(), date(2027, 12, 1), only_prepare=False)
+    assert [key.good_until for key in token_keys(tmp_path)] == [None, date(2028, 12, 1)], "the first one's time is over"
+
+
+def test_a_cluster_prepares_a_key_before_it_signs(tmp_path: Path) -> None:
+    today = date(2026, 11, 22)
+    first = ensure_secrets(tmp_path, SystemEntropy()).return_token
+    rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=True)
+    signing, prepared = token_keys(tmp_path)
+    assert signing == TokenKey(first)
+    rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=True)
+    assert token_keys(tmp_path) == (signing, prepared), "one is prepared already"
+    rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=False)
+    assert token_keys(tmp_path) == (prepared, TokenKey(first, date(2027, 11, 23)))
+
+
+@pytest.mark.parametrize("line", ["ab" * 31, "ab" * 32 + " soon"])
+def test_a_damaged_token_key_is_refused(tmp_path: Path, line: str) -> None:
+    ensure_secrets(tmp_path, SystemEntropy())
+    with (tmp_path / "return-token").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ConfigurationError, match="return-token"):
+        token_keys(tmp_path)
