@@ -15,6 +15,7 @@ from aiohttp import web
 
 from relay.api.control import Control
 from relay.api.dependencies import ApiDependencies, ApiOptions
+from relay.api.events import Events
 from relay.api.guard import Guard
 from relay.api.messages import Messages
 from relay.api.openapi import describe
@@ -43,6 +44,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
     guard = Guard(dependencies.accounts, dependencies.clock)
     operations = (
         *Messages(dependencies).operations(),
+        *Events(dependencies).operations(),
         *Queue(dependencies).operations(),
         *Control(dependencies).operations(),
         *Probes(dependencies, guard).operations(),
@@ -60,7 +62,9 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
             application.router.add_get(operation.path, handler)
         else:
             application.router.add_route(operation.method, operation.path, handler)
-        methods.setdefault(operation.path, []).extend(["GET", "HEAD"] if operation.method == "GET" else ["POST"])
+        methods.setdefault(operation.path, []).extend(
+            ["GET", "HEAD"] if operation.method == "GET" else [operation.method]
+        )
     for path, allowed in methods.items():
         application.router.add_route("*", path, _other_method(allowed))
     application.router.add_route("*", "/api/{rest:.*}", _nothing)

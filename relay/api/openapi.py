@@ -62,6 +62,8 @@ def _entry(operation: Operation, schemas: dict[type[BaseModel], dict[str, Any]])
 
 def _success(operation: Operation, schemas: dict[type[BaseModel], dict[str, Any]]) -> dict[str, Any]:
     phrase = HTTPStatus(operation.success).phrase
+    if operation.answer == "":
+        return {"description": phrase}
     if isinstance(operation.answer, str):
         return {"description": phrase, "content": {operation.answer: {"schema": {"type": "string"}}}}
     return {"description": phrase, "content": {"application/json": {"schema": schemas[operation.answer]}}}
@@ -91,4 +93,30 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
             }
         )
+    if operation.query is not None:
+        found += _query(operation.query)
     return found
+
+
+def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """The parameters of a query string; a list is written with commas."""
+    found = []
+    for name, schema in model.model_json_schema()["properties"].items():
+        plain = _without_null(schema)
+        entry = {
+            "name": name,
+            "in": "query",
+            "description": plain.pop("description", ""),
+            "schema": {key: value for key, value in plain.items() if key != "title"},
+        }
+        if plain.get("type") == "array":
+            entry |= {"style": "form", "explode": False}
+        found.append(entry)
+    return found
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is there or not; it is never null."""
+    kinds = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    rest = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
+    return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})

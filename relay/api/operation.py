@@ -21,16 +21,18 @@ class Operation:
     """`path` as aiohttp and OpenAPI both write it; exactly one of `open` and `keyed` handles it."""
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     answer: type[BaseModel] | str
-    """The model of a success, or the media type of an answer that is no JSON."""
+    """The model of a success, or the media type of an answer that is no JSON; "" for an answer without a body."""
     problems: tuple[int, ...]
     keyed: KeyedHandler | None = None
     open: Handler | None = None
     success: int = 200
     request: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    """The model of the query string."""
     idempotent: bool = False
     """Whether it takes an Idempotency-Key."""
 

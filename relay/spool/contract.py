@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from relay.event import EventKind
+from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import SpoolId
 from relay.mail.address import ReversePath
 from relay.mail.envelope import Envelope, Recipient
@@ -368,6 +369,18 @@ class Spool(Protocol):
 
     async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
         """The life of a message, None if unknown (or another tenant's)."""
+        ...
+
+    async def events(self, where: EventFilter) -> EventPage:
+        """The events after a position, in the order of their commits: who follows the cursors sees each once."""
+        ...
+
+    async def last_event(self) -> Position:
+        """The newest position of the stream of events."""
+        ...
+
+    async def events_named(self, seqs: Sequence[int], tenant: int) -> list[FeedEvent]:
+        """A tenant's events by their numbers, in order; unknown ones are left out."""
         ...
 
     async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:

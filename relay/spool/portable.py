@@ -11,6 +11,7 @@ from typing import Final
 from relay import metrics
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Database
+from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import SpoolId
 from relay.spool.contract import (
     Alarm,
@@ -24,6 +25,7 @@ from relay.spool.contract import (
     Suspension,
 )
 from relay.spool.control import suspend, suspensions
+from relay.spool.feed import events_named, events_page, last_event
 from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
 
 VANISHED_SECONDS: Final = 60.0
@@ -46,6 +48,15 @@ class PortableSpool:
 
     async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
         return await self._shown.read(lambda connection: message_view(connection, message, tenant))
+
+    async def events(self, where: EventFilter) -> EventPage:
+        return await self._shown.read(lambda connection: events_page(connection, self._shown.dialect, where))
+
+    async def last_event(self) -> Position:
+        return await self._shown.read(lambda connection: last_event(connection, self._shown.dialect))
+
+    async def events_named(self, seqs: Sequence[int], tenant: int) -> list[FeedEvent]:
+        return await self._shown.read(lambda connection: events_named(connection, self._shown.dialect, seqs, tenant))
 
     async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
         return await self._shown.read(lambda connection: deliveries_view(connection, where))

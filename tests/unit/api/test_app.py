@@ -261,6 +261,7 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
     assert {(path, method) for path, item in document["paths"].items() for method in item} == {
         ("/api/v1/messages", "post"),
         ("/api/v1/messages/{id}", "get"),
+        ("/api/v1/events", "get"),
         ("/api/v1/queue", "get"),
         *((f"/api/v1/messages/{{id}}/{verb}", "post") for verb in ("cancel", "retry", "hold", "release")),
         *((f"/api/v1/queue/{verb}", "post") for verb in ("cancel", "retry", "hold", "release", "suspend", "resume")),
