@@ -32,11 +32,12 @@ from relay.egress.timeouts import Timeouts
 from relay.engine.dispatcher import DispatcherOptions
 from relay.engine.engine import Engine, EngineOptions, EngineParts
 from relay.engine.intake import IntakeOptions
+from relay.engine.return_path import ReturnPaths
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
 from relay.listeners import Listener
 from relay.log import Log
-from relay.node_secrets import NodeSecrets, ensure_secrets
+from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
 from relay.opening import Stores, open_stores
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
@@ -50,6 +51,7 @@ from relay.signing.signer import DkimSigner, DomainKeys
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
 from relay.tls_files import server_context
+from relay.tokens import Tokens
 
 _log = Log("node")
 
@@ -113,6 +115,7 @@ class Node:
         """Build and start everything. Raises ConfigurationError, SchemaError, SpoolUnavailableError."""
         settings, parts = self._settings, self._parts
         secrets = ensure_secrets(settings.path(settings.node.secrets), parts.entropy)
+        tokens = Tokens(token_keys(settings.path(settings.node.secrets)), parts.clock)
         stores = self._stores = await open_stores(settings, parts.clock, parts.entropy)
         if parts.lab:
             await stores.accounts.ensure_lab_user()
@@ -122,7 +125,8 @@ class Node:
         reach = ReachMemory(parts.clock)
         router = make_router(settings, resolver, parts.entropy, policies.demands, reach)
         dialer = make_dialer(settings, parts.clock, reach)
-        engine_parts = EngineParts(stores.spool, self._signer, router, dialer, parts.clock, parts.entropy)
+        returns = ReturnPaths(tokens, return_domains(settings))
+        engine_parts = EngineParts(stores.spool, self._signer, router, dialer, parts.clock, parts.entropy, returns)
         options = engine_options(settings, parts.worker, parts.workers)
         engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
         await engine.start()
@@ -235,6 +239,15 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         for key, value in values.items()
         if before[section].get(key) != value
     )
+
+
+def return_domains(settings: Settings) -> dict[str, str]:
+    """The return domain of each signing domain whose mail gets return paths of ours."""
+    return {
+        entry.domain: domain
+        for entry in settings.signing.domain
+        if entry.return_path == "ours" and (domain := entry.return_domain or settings.inbound.domain)
+    }
 
 
 def make_signer(settings: Settings) -> DkimSigner:

@@ -239,7 +239,8 @@ class ApiSettings(Section):
 class InboundSettings(Section):
     listen: ListenAddresses = Field((), description="Where bounces and complaints arrive; not in effect yet.")
     domain: HostName | None = Field(
-        None, description="Return tokens live here unless a signing domain names its own; not in effect yet."
+        None,
+        description="The domain of return tokens, unless a signing domain names its own; none: return paths are kept.",
     )
     tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS; not in effect yet.")
 
@@ -358,10 +359,14 @@ class SigningDomain(Section):
     domain: HostName = Field(description="The From domain these keys sign for.")
     selectors: tuple[str, ...] = Field(min_length=1, description="All of them sign; RSA stands topmost.")
     return_domain: HostName | None = Field(
-        None, description="Where return tokens of this domain live; not in effect yet."
+        None,
+        description="Where return tokens of this domain live, within its organisational domain so that SPF aligns; "
+        "default inbound.domain.",
     )
     return_path: Literal["ours", "keep"] = Field(
-        "ours", description="Replace a submitted MAIL FROM, or keep it; `ours` is not in effect yet and acts as `keep`."
+        "ours",
+        description="`ours`: each delivery leaves with a signed return path of its own, `keep`: with the submitted "
+        "one. Without a return domain `ours` acts as `keep`.",
     )
 
     @field_validator("selectors")

@@ -16,7 +16,6 @@ from relay.settings import Section, Settings
 _FLAT: Final = (
     "alarm.command",
     "api.admin_listen",
-    "inbound.domain",
     "inbound.tls",
     "web.admission_per_day",
     "web.first_contact",
@@ -58,11 +57,6 @@ def _inbound(settings: Settings) -> Iterator[str]:
         yield "inbound.listen: has no effect yet: nothing listens there, and no bounce or complaint is read"
     if "inbound" in settings.node.roles and "roles" in settings.node.model_fields_set:
         yield "node.roles: inbound has no effect yet"
-    for entry in settings.signing.domain:
-        if entry.return_domain is not None:
-            yield f"signing.domain.return_domain: has no effect yet ({entry.domain})"
-        if entry.return_path == "ours" and "return_path" in entry.model_fields_set:
-            yield f'signing.domain.return_path: "ours" has no effect yet and acts as "keep" ({entry.domain})'
 
 
 def _http(settings: Settings) -> Iterator[str]:

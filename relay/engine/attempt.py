@@ -15,6 +15,7 @@ from relay import metrics
 from relay.clock import Clock
 from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
 from relay.egress.needs import waives_policies
+from relay.engine.return_path import ReturnPaths
 from relay.policy.outcome import DecidedBy, Outcome, Passed, Phase, Result, Scope
 from relay.policy.route import Candidate, Plan, Source
 from relay.policy.tls import PolicyType
@@ -42,11 +43,14 @@ class AttemptResult:
 class Attempter:
     """Makes attempts from one egress source."""
 
-    def __init__(self, dialer: Dialer, source: Source, clock: Clock, holds: Callable[[], bool]) -> None:
+    def __init__(
+        self, dialer: Dialer, source: Source, clock: Clock, holds: Callable[[], bool], returns: ReturnPaths
+    ) -> None:
         self._dialer = dialer
         self._clock = clock
         self._holds = holds
         self.source = source
+        self.returns = returns
 
     async def attempt(
         self, parcel: Parcel, content: Sequence[bytes], plan: Plan, session: Session | None
@@ -55,7 +59,7 @@ class Attempter:
         begun = self._clock.monotonic()
         transcript = Transcript(begun, [])
         transaction = Transaction(
-            reverse_path=parcel.reverse_path,
+            reverse_path=self.returns.mail_from(parcel),
             recipients=parcel.envelope.recipients,
             content=content,
             size=sum(map(len, content)),

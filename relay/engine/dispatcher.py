@@ -101,6 +101,10 @@ class Dispatcher:
 
     def take(self, parcel: Parcel) -> None:
         """Take a leased parcel: it stays in the window until its settlements are committed."""
+        for part in self._attempter.returns.split(parcel):
+            self._take(part)
+
+    def _take(self, parcel: Parcel) -> None:
         self._window.take(parcel)
         if self._draining:
             self._give_back(parcel)

@@ -19,6 +19,7 @@ from relay.engine.janitor import Janitor
 from relay.engine.lease import Lease
 from relay.engine.notice import Notices
 from relay.engine.prelude import PreludeWriter
+from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
 from relay.ids import Entropy
@@ -55,6 +56,7 @@ class EngineParts:
     dialer: Dialer
     clock: Clock
     entropy: Entropy
+    returns: ReturnPaths = KEPT
 
 
 class Engine:
@@ -83,7 +85,7 @@ class Engine:
         self._dispatcher = Dispatcher(
             options.dispatcher,
             parts.router,
-            Attempter(parts.dialer, options.source, clock, self._lease.holds),
+            Attempter(parts.dialer, options.source, clock, self._lease.holds, parts.returns),
             ContentReader(spool, prelude, self._settler, self.alarms, name),
             Assessor(
                 self._settler,

@@ -113,6 +113,8 @@ async def check(play: Play, expected: dict[str, Any]) -> None:
         assert len(copies) == expected["copies"]
     if "min_copies" in expected:
         assert len(copies) >= expected["min_copies"]
+    if "return_domain" in expected:
+        check_return_path(expected, play, copies)
     if "authentication" in expected:
         await check_authentication(expected["authentication"], copies[0])
     if "tls" in expected:
@@ -125,6 +127,16 @@ async def check(play: Play, expected: dict[str, Any]) -> None:
         assert dsn["Auto-Submitted"] == "auto-replied"
     if "alarm" in expected:
         assert expected["alarm"] in {alarm.kind for alarm in await play.relay.stores.spool.alarms()}
+
+
+def check_return_path(expected: dict[str, Any], play: Play, copies: list[Arrival]) -> None:
+    """Every copy of one delivery has one return path, and no other delivery has it where it is ours (G14)."""
+    (mine,) = {one.posting.reverse_path for one in copies}
+    assert mine.rpartition("@")[2] == expected["return_domain"]
+    if expected["return_domain"] == play.relay.settings.inbound.domain:
+        others = {one.posting.reverse_path for one in play.relay.lab.inbox.newest_first() if one not in copies}
+        assert mine not in others
+        assert all(len(one.posting.recipients) == 1 for one in copies)
 
 
 def check_history(expected: dict[str, Any], view: MessageView, delivery: DeliveryView) -> None:

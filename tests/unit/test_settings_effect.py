@@ -55,15 +55,12 @@ def test_every_setting_without_effect_is_told(tmp_path: Path) -> None:
     assert [text.partition(": ")[0] for text in told] == [
         "alarm.command",
         "api.admin_listen",
-        "inbound.domain",
         "inbound.tls",
         "web.admission_per_day",
         "web.first_contact",
         "web.sealed_keys",
         "inbound.listen",
         "node.roles",
-        "signing.domain.return_domain",
-        "signing.domain.return_path",
         "api.listen",
         "egress.source.warm_up",
         "egress.source",
@@ -102,5 +99,5 @@ def test_the_node_tells_each_in_a_line(tmp_path: Path) -> None:
     finally:
         logging.getLogger().handlers[:] = before
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert len(lines) == 14
+    assert len(lines) == 11
     assert (lines[0]["action"], lines[0]["setting"]) == ("setting-without-effect", "alarm.command")

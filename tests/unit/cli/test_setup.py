@@ -163,7 +163,6 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
         "mail of leak.example is held",
         "does not align",
         "is wide",
-        "signing.domain.return_domain: has no effect yet",
         "MX hosts listen on 25",
         "for tests only",
     )

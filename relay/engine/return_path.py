@@ -1,0 +1,55 @@
+"""Return paths: what a delivery says in MAIL FROM, so that whatever comes back names it (step 7 of a message's path).
+
+With `return_path = "ours"` that is a return token at the signing domain's return domain: one for each delivery,
+the same at every attempt, and in the From's organisational domain, so that SPF aligns for DMARC. The path that was
+submitted stays in the spool: reports about the message go there. Notices keep the null path (RFC 5321 §4.5.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from relay.mail.address import Address, ReversePath
+from relay.spool.contract import Parcel
+from relay.tokens import TokenKind, Tokens, delivery_subject
+
+RETURN_LIFE: Final = timedelta(days=366)
+"""How long after its message a return token is good: a complaint may come after many months."""
+
+
+class ReturnPaths:
+    """Knows the return domain of each signing domain; one that is not in `domains` keeps what was submitted."""
+
+    def __init__(self, tokens: Tokens | None = None, domains: Mapping[str, str] | None = None) -> None:
+        self._tokens = tokens
+        self._domains = dict(domains or {}) if tokens is not None else {}
+
+    def split(self, parcel: Parcel) -> list[Parcel]:
+        """The parcel, or one a delivery where each has a return path of its own."""
+        if len(parcel.duties) == 1 or self._domain(parcel) is None:
+            return [parcel]
+        return [
+            replace(parcel, duties=(duty,), envelope=replace(parcel.envelope, recipients=(duty.recipient,)))
+            for duty in parcel.duties
+        ]
+
+    def mail_from(self, parcel: Parcel) -> ReversePath:
+        """The reverse-path of the parcel's transaction; a parcel with a path of ours has one delivery."""
+        domain = self._domain(parcel)
+        if domain is None or self._tokens is None:
+            return parcel.reverse_path
+        (duty,) = parcel.duties
+        subject = delivery_subject(parcel.id, duty.n)
+        return Address(self._tokens.mint(TokenKind.RETURN, subject, parcel.accepted_at + RETURN_LIFE), domain)
+
+    def _domain(self, parcel: Parcel) -> str | None:
+        if parcel.sign_as is None or not isinstance(parcel.reverse_path, Address):
+            return None
+        return self._domains.get(parcel.sign_as)
+
+
+KEPT: Final = ReturnPaths()
+"""Every submitted path stays as it is."""
