@@ -39,6 +39,7 @@ from relay.listeners import Listener
 from relay.log import Log
 from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
 from relay.opening import Stores, open_stores
+from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
 from relay.resolver.contract import Resolver
@@ -126,7 +127,10 @@ class Node:
         router = make_router(settings, resolver, parts.entropy, policies.demands, reach)
         dialer = make_dialer(settings, parts.clock, reach)
         returns = ReturnPaths(tokens, return_domains(settings))
-        engine_parts = EngineParts(stores.spool, self._signer, router, dialer, parts.clock, parts.entropy, returns)
+        diagnoser = load_diagnoser(settings.folder)
+        engine_parts = EngineParts(
+            stores.spool, self._signer, router, dialer, parts.clock, parts.entropy, returns, diagnoser
+        )
         options = engine_options(settings, parts.worker, parts.workers)
         engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
         await engine.start()
@@ -189,14 +193,17 @@ class Node:
         return "the node is stopping" if self._draining else ""
 
     async def reload(self, settings: Settings) -> None:
-        """Take over keys and certificates; ConfigurationError leaves everything as it was."""
+        """Take over keys, certificates and rules; ConfigurationError leaves everything as it was."""
+        diagnoser = load_diagnoser(settings.folder)
         if self._submission is not None and settings.submission.tls is not None:
             self._submission.replace_tls(server_context(settings, settings.submission.tls, "submission.tls"))
+        if self._engine is not None:
+            self._engine.use(diagnoser)
         await self._watch_keys()
         waiting = needs_restart(self._settings, settings)
         if waiting:
             _log.warning("needs-restart", settings=", ".join(waiting))
-        _log.info("reloaded", applied="keys and certificates")
+        _log.info("reloaded", applied="keys, certificates and rules")
 
     async def _watch_keys(self) -> None:
         """Load the keys, and let the alarms say which domains have none that can be used."""

@@ -85,9 +85,10 @@ _DECIDED = {"remote": "the far side", "relay": "this relay", "network": "the net
 def _outcome(detail: Mapping[str, Any]) -> str:
     who = _DECIDED.get(str(detail.get("decided_by")), str(detail.get("decided_by")))
     scope = detail.get("scope")
-    return (
-        f"{detail.get('result')}, decided by {who} at {detail.get('phase')}, about the {scope}: {detail.get('reply')}"
-    )
+    found = detail.get("diagnosis")
+    meaning = f" [{found.get('meaning')}, rule {found.get('rule')}]" if isinstance(found, dict) else ""
+    said = f"{detail.get('result')}, decided by {who} at {detail.get('phase')}, about the {scope}{meaning}"
+    return f"{said}: {detail.get('reply')}"
 
 
 def _settled(event: EventView) -> Iterator[str]:

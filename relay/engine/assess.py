@@ -71,7 +71,9 @@ class Assessor:
             self._settler.add(settlement)
 
     def _verdict(self, parcel: Parcel, duty: Duty, outcome: Outcome, now: datetime) -> Verdict:
-        situation = Situation(duty.attempts + 1, now, parcel.expires_at, self._entropy.uniform())
+        situation = Situation(
+            duty.attempts + 1, now, parcel.expires_at, self._entropy.uniform(), now - parcel.accepted_at
+        )
         return decide(outcome, situation, self._schedule)
 
     def _record(
@@ -110,6 +112,8 @@ class Assessor:
             scope=outcome.scope.value,
             decided_by=outcome.decided_by.value,
             reply=outcome.reply,
+            meaning=outcome.diagnosis.meaning if outcome.diagnosis else "",
+            rule=outcome.diagnosis.rule if outcome.diagnosis else "",
             next_due=settlement.due.isoformat(timespec="seconds") if settlement.due else "",
         )
 

@@ -16,7 +16,8 @@ from relay.clock import Clock
 from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
 from relay.egress.needs import waives_policies
 from relay.engine.return_path import ReturnPaths
-from relay.policy.outcome import DecidedBy, Outcome, Passed, Phase, Result, Scope
+from relay.policy.diagnosis import Diagnoser
+from relay.policy.outcome import Course, DecidedBy, Outcome, Passed, Phase, Result, Scope
 from relay.policy.route import Candidate, Plan, Source
 from relay.policy.tls import PolicyType
 from relay.smtp.reply import reply
@@ -39,18 +40,34 @@ class AttemptResult:
     transcript: tuple[Exchange, ...]
     duration_ms: int
 
+    @property
+    def refusal_of_path(self) -> Outcome | None:
+        """The outcome whose diagnosis says that the whole path should rest, if there is one."""
+        for outcome in self.outcomes:
+            diagnosis = outcome.diagnosis
+            if diagnosis is not None and diagnosis.verdict is Course.REST and diagnosis.scope in _SESSION_SCOPES:
+                return outcome
+        return None
+
 
 class Attempter:
     """Makes attempts from one egress source."""
 
     def __init__(
-        self, dialer: Dialer, source: Source, clock: Clock, holds: Callable[[], bool], returns: ReturnPaths
+        self,
+        dialer: Dialer,
+        source: Source,
+        diagnoser: Diagnoser,
+        clock: Clock,
+        holds: Callable[[], bool],
+        returns: ReturnPaths,
     ) -> None:
         self._dialer = dialer
         self._clock = clock
         self._holds = holds
         self.source = source
         self.returns = returns
+        self.diagnoser = diagnoser
 
     async def attempt(
         self, parcel: Parcel, content: Sequence[bytes], plan: Plan, session: Session | None
@@ -73,8 +90,9 @@ class Attempter:
         metrics.attempt_seconds.observe(duration)
         for outcome in outcomes:
             metrics.attempts.labels(outcome.result.value, outcome.phase.value).inc()
+        domain = parcel.envelope.recipients[0].address.domain
         return AttemptResult(
-            outcomes,
+            tuple(self.diagnoser.explain(outcome, domain) for outcome in outcomes),
             session,
             reached=not all(_unreached(outcome) for outcome in outcomes),
             transcript=tuple(transcript.exchanges),

@@ -26,6 +26,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.route import Plan
+from relay.policy.verdict import ends
 from relay.resolver.routing import Router
 from relay.smtp.reply import reply
 from relay.spool.contract import NewMessage, Parcel, Settlement, Spool
@@ -169,7 +170,7 @@ class Dispatcher:
         rest = line.resting(now)
         if rest is None:
             return False
-        if parcel.expires_at <= now:
+        if parcel.expires_at <= now or ends(rest.failure, now - parcel.accepted_at):
             self._tasks.start(self._settle_unsent(parcel, rest.failure), f"settle-{parcel.id}")
         else:
             self._window.drop_content(parcel)
@@ -247,7 +248,13 @@ class Dispatcher:
         The last session to be refused puts the site to rest, and its parcel's attempt counts.
         """
         others = line.sessions - 1
-        if result.reached or others <= 0 or standing.turned_away >= _MAX_TURNED_AWAY or self._draining:
+        if (
+            result.reached
+            or result.refusal_of_path
+            or others <= 0
+            or standing.turned_away >= _MAX_TURNED_AWAY
+            or self._draining
+        ):
             return False
         line.pace = line.pace.refused_beyond(others)
         _log.info("session-refused", site=line.site, window=line.pace.window, reply=result.outcomes[0].reply)
@@ -270,18 +277,20 @@ class Dispatcher:
         if result.outcomes[0].scope is Scope.SOURCE:
             return  # our own trouble, such as no descriptors left, says nothing about the site
         now = self._clock.now()
-        if result.reached:
+        refusal = result.refusal_of_path
+        if result.reached and refusal is None:
             line.rest = None
             line.pace = line.pace.succeeded()
             self._fill_sessions(line)
         elif line.resting(now) is None:
-            self._lines.put_to_rest(line, result.outcomes[0], now)
+            self._lines.put_to_rest(line, refusal or result.outcomes[0], now)
             _log.warning("site-rests", site=line.site, rest=line.rest)
             for standing in line.drain():
                 self._rests(line, standing.parcel)
 
     async def _settle_unsent(self, parcel: Parcel, outcome: Outcome) -> None:
         self._window.drop_content(parcel)
+        outcome = self._attempter.diagnoser.explain(outcome, parcel.duties[0].recipient.address.domain)
         result = AttemptResult((outcome,) * len(parcel.duties), None, reached=False, transcript=(), duration_ms=0)
         await self._assessor.assess(parcel, result)
 

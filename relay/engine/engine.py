@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -23,6 +23,8 @@ from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
 from relay.ids import Entropy
+from relay.policy.diagnosis import Diagnoser
+from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
 from relay.resolver.routing import Router
@@ -57,6 +59,7 @@ class EngineParts:
     clock: Clock
     entropy: Entropy
     returns: ReturnPaths = KEPT
+    diagnoser: Diagnoser = field(default_factory=load_diagnoser)
 
 
 class Engine:
@@ -82,10 +85,13 @@ class Engine:
             lease=self._fast_lease,
             hand_over=self._hand_over,
         )
+        self._attempter = Attempter(
+            parts.dialer, options.source, parts.diagnoser, clock, self._lease.holds, parts.returns
+        )
         self._dispatcher = Dispatcher(
             options.dispatcher,
             parts.router,
-            Attempter(parts.dialer, options.source, clock, self._lease.holds, parts.returns),
+            self._attempter,
             ContentReader(spool, prelude, self._settler, self.alarms, name),
             Assessor(
                 self._settler,
@@ -123,6 +129,10 @@ class Engine:
         await self._settler.stop()
         await self._lease.stop()
         return settled
+
+    def use(self, diagnoser: Diagnoser) -> None:
+        """From now on, understand replies by these rules."""
+        self._attempter.diagnoser = diagnoser
 
     def _fast_lease(self, message: NewMessage) -> Incarnation | None:
         if self._options.delivers and self._dispatcher.accepts(message) and self._lease.holds():

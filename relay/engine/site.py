@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 
 from relay.policy.outcome import Outcome
 from relay.policy.pace import Pace, starting_pace
@@ -29,7 +30,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """No host of the site could be reached; until then it is not tried."""
+    """No host of the site could be reached, or it refused us for what we are; until then it is not tried."""
 
     until: datetime
     failure: Outcome
@@ -148,7 +149,8 @@ class SiteLines:
         self._sessions_per_site = sessions_per_site
         self._rest = rest
         self._lines: dict[str, SiteLine] = {}
-        self._rests: deque[tuple[SiteLine, Rest]] = deque()
+        self._rests: list[tuple[datetime, int, SiteLine, Rest]] = []
+        self._put = 0
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -169,10 +171,12 @@ class SiteLines:
         return line
 
     def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime) -> None:
-        """No host of the site could be reached."""
+        """No host of the site could be reached, or it wants nothing from us for now."""
         line.pace = line.pace.failed()
-        line.rest = Rest(now + self._rest, failure)
-        self._rests.append((line, line.rest))
+        asked = failure.diagnosis.rest if failure.diagnosis is not None else None
+        line.rest = Rest(now + (asked or self._rest), failure)
+        self._put += 1
+        heappush(self._rests, (line.rest.until + self._rest, self._put, line, line.rest))
 
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""
@@ -180,9 +184,9 @@ class SiteLines:
             del self._lines[line.site]
 
     def _drop_rested(self, now: datetime) -> None:
-        """Forget the empty lines whose rest was over as long ago as it lasted: dead sites do not pile up."""
-        while self._rests and self._rests[0][1].until + self._rest <= now:
-            line, rest = self._rests.popleft()
+        """Forget the empty lines whose rest has been over for as long as one lasts: dead sites do not pile up."""
+        while self._rests and self._rests[0][0] <= now:
+            _, _, line, rest = heappop(self._rests)
             if line.rest is rest:
                 line.rest = None
                 self.drop_if_empty(line)

@@ -7,6 +7,7 @@ scope, its phase and its author, and only this value travels from the session to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from relay.smtp.reply import Reply
@@ -103,6 +104,35 @@ class Passed:
     tls: TlsFacts
 
 
+class Course(StrEnum):
+    """What a diagnosis says to do next."""
+
+    AS_SAID = "as-said"
+    """As the reply's code says: 4xx waits, 5xx bounces."""
+    WAIT = "wait"
+    """The delivery waits, also after a 5xx."""
+    BOUNCE = "bounce"
+    """The delivery ends, also after a 4xx."""
+    REST = "rest"
+    """It waits, and so does all mail of its path (source and site): the refusal is about us, not about a letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a reply means, how far that reaches, what we do next, and the rule that says so."""
+
+    meaning: str
+    """A `[meaning.…]` of `config/diagnosis.toml`: "rate-limit", "unknown-user", …"""
+    scope: Scope
+    verdict: Course
+    rule: str
+    """The id of a rule of `diagnosis.toml`, else of `bounces.toml`; "unmatched" when none fits."""
+    rest: timedelta | None = None
+    """How long the path rests; None = as long as a site rests whose hosts cannot be reached."""
+    patience: timedelta | None = None
+    """How long after its acceptance a letter waits out a 5xx; None = until it expires."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One attempt's result for one recipient; `reply` is the far side's or, where it said nothing, our own words."""
@@ -116,3 +146,5 @@ class Outcome:
     tls: TlsFacts | None = None
     passed: tuple[Passed, ...] = ()
     """Hosts tried before `host` in the same attempt whose TLS failed their policy: TLS reports count them too."""
+    diagnosis: Diagnosis | None = None
+    """What a failure means; None for a delivery, and where nobody asked."""

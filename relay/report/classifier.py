@@ -21,6 +21,9 @@ UNMATCHED: Final = "unmatched"
 
 UNCLASSIFIED: Final = "unclassified"
 
+LONG: Final = 500
+"""Longer texts are not remembered: a far side that writes novels does not fill our memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -65,7 +68,13 @@ class Classifier:
 
     def classify(self, refusal: Refusal) -> Meaning:
         """What `refusal` means; always an answer, with rule `unmatched` when no rule fits."""
-        return self._meaning(refusal.code, refusal.enhanced, f" {fold(refusal.text)} ", refusal.provider)
+        return self.classify_folded(refusal.code, refusal.enhanced, f" {fold(refusal.text)} ", refusal.provider)
+
+    def classify_folded(self, code: int | None, enhanced: str, text: str, provider: str) -> Meaning:
+        """The same for a text that is folded and has a space at both ends."""
+        if len(text) > LONG:
+            return self._search(code, enhanced, text, provider)
+        return self._meaning(code, enhanced, text, provider)
 
     def provider_of(self, *names: str) -> str:
         """The provider of the first of these hosts or domains that belongs to one, or ""."""

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+from relay.data_files import TableLines, data_file, read_data_file
 from relay.errors import ConfigurationError
 from relay.report.phrases import LEAST_PIECE, Phrase
 
@@ -88,7 +89,7 @@ class Rule:
             return False
         if self.codes and code not in self.codes:
             return False
-        if self.enhanced and not any(_fits_code(wanted, enhanced) for wanted in self.enhanced):
+        if self.enhanced and not any(fits_enhanced(wanted, enhanced) for wanted in self.enhanced):
             return False
         return self.regex is None or self.regex.search(text) is not None
 
@@ -112,7 +113,8 @@ class RuleBook:
         return ""
 
 
-def _fits_code(wanted: str, enhanced: str) -> bool:
+def fits_enhanced(wanted: str, enhanced: str) -> bool:
+    """Whether the code "4.7.28" is one that `wanted` ("x.7.28", "4.7.*") names."""
     if not enhanced:
         return False
     tail = enhanced[1:]
@@ -134,8 +136,9 @@ def parse_rules(text: str, source: str = FILE) -> RuleBook:
     providers = {suffix.lower(): name for name, suffixes in given.get("providers", {}).items() for suffix in suffixes}
     rules: list[Rule] = []
     seen: set[str] = set()
+    lines = TableLines(text)
     for number, entry in enumerate(given.get("rule", []), 1):
-        rule = _rule(entry, reasons, frozenset(providers.values()), f"{source}: rule {entry.get('id', number)!r}")
+        rule = _rule(entry, reasons, frozenset(providers.values()), _where(source, lines, number, entry))
         if rule.id in seen:
             raise ConfigurationError(f"{source}: rule {rule.id!r} occurs twice; ids are unique")
         seen.add(rule.id)
@@ -143,14 +146,19 @@ def parse_rules(text: str, source: str = FILE) -> RuleBook:
     return RuleBook(tuple(rules), reasons, providers)
 
 
+def _where(source: str, lines: TableLines, number: int, entry: Mapping[str, Any]) -> str:
+    return f"{source}:{lines.line('rule', number)}: rule {entry.get('id', number)!r}"
+
+
 def _reason(name: str, entry: Any, source: str) -> Reason:
     where = f"{source}: reason {name!r}"
     if not isinstance(entry, dict) or set(entry) != {"about", "scope", "permanent"}:
         raise ConfigurationError(f"{where}: needs exactly about, scope and permanent")
-    return Reason(name, str(entry["about"]), _scope(entry["scope"], where), _permanence(entry["permanent"], where))
+    return Reason(name, str(entry["about"]), read_scope(entry["scope"], where), _permanence(entry["permanent"], where))
 
 
-def _scope(given: Any, where: str) -> str:
+def read_scope(given: Any, where: str) -> str:
+    """A scope of outcomes. Raises ConfigurationError."""
     if given not in SCOPES:
         raise ConfigurationError(f"{where}: scope is one of {', '.join(sorted(SCOPES))}")
     return str(given)
@@ -180,14 +188,14 @@ def _rule(entry: dict[str, Any], reasons: Mapping[str, Reason], providers: froze
     rule = Rule(
         id=entry["id"],
         reason=reason.name,
-        scope=_scope(entry["scope"], where) if "scope" in entry else reason.scope,
+        scope=read_scope(entry["scope"], where) if "scope" in entry else reason.scope,
         permanent=_permanence(entry["permanent"], where) if "permanent" in entry else reason.permanent,
         example=entry["example"],
         provider=provider,
-        codes=_codes(entry.get("code", []), where),
-        enhanced=_enhanced(entry.get("enhanced", []), where),
-        phrases=_phrases(entry.get("phrases", []), where),
-        regex=_regex(entry.get("regex", ""), where),
+        codes=read_codes(entry.get("code", []), where),
+        enhanced=read_enhanced(entry.get("enhanced", []), where),
+        phrases=read_phrases(entry.get("phrases", []), where),
+        regex=read_regex(entry.get("regex", ""), where),
         weak=entry.get("weak", False) is True,
     )
     if not (rule.codes or rule.enhanced or rule.phrases or rule.regex):
@@ -195,19 +203,22 @@ def _rule(entry: dict[str, Any], reasons: Mapping[str, Reason], providers: froze
     return rule
 
 
-def _codes(given: Any, where: str) -> frozenset[int]:
+def read_codes(given: Any, where: str) -> frozenset[int]:
+    """Reply codes. Raises ConfigurationError."""
     if not isinstance(given, list) or not all(isinstance(code, int) and 400 <= code <= 599 for code in given):
         raise ConfigurationError(f"{where}: code is a list of numbers from 400 to 599")
     return frozenset(given)
 
 
-def _enhanced(given: Any, where: str) -> tuple[str, ...]:
+def read_enhanced(given: Any, where: str) -> tuple[str, ...]:
+    """Enhanced codes, for `fits_enhanced`. Raises ConfigurationError."""
     if not isinstance(given, list) or not all(isinstance(one, str) and _ENHANCED.fullmatch(one) for one in given):
         raise ConfigurationError(f'{where}: enhanced is a list of codes such as "5.1.1", "x.1.1" or "x.7.*"')
     return tuple(given)
 
 
-def _phrases(given: Any, where: str) -> tuple[Phrase, ...]:
+def read_phrases(given: Any, where: str) -> tuple[Phrase, ...]:
+    """Phrases, cut at their gaps. Raises ConfigurationError."""
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         raise ConfigurationError(f"{where}: phrases is a list of texts")
     found = [tuple(phrase.split("...")) for phrase in given]
@@ -218,7 +229,8 @@ def _phrases(given: Any, where: str) -> tuple[Phrase, ...]:
     return tuple(found)
 
 
-def _regex(given: Any, where: str) -> re.Pattern[str] | None:
+def read_regex(given: Any, where: str) -> re.Pattern[str] | None:
+    """A regular expression that is linear in what it searches (S29); "" is none. Raises ConfigurationError."""
     if given == "":
         return None
     if not isinstance(given, str) or len(given) > 500 or _NESTED.search(given) or _BACKWARD.search(given):
@@ -233,22 +245,13 @@ def _regex(given: Any, where: str) -> re.Pattern[str] | None:
 
 def rules_file(path: Path | None = None) -> Path:
     """The file to read: `path` if it exists, else the one in the wheel, else the repository's."""
-    package = Path(__file__).resolve().parents[1]
-    places = (path, package / "defaults" / FILE, package.parent / "config" / FILE)
-    for place in places:
-        if place is not None and place.is_file():
-            return place
-    raise ConfigurationError(f"{FILE} was not found; the package is incomplete")
+    return data_file(FILE, path)
 
 
 @lru_cache(maxsize=8)
 def _load(place: Path, changed: int) -> RuleBook:
     del changed  # part of the key: a file that was edited is read again
-    try:
-        text = place.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{place}: {error}") from None
-    return parse_rules(text, str(place))
+    return parse_rules(read_data_file(place), str(place))
 
 
 def load_rules(path: Path | None = None) -> RuleBook:

@@ -62,6 +62,13 @@ def attempt_detail(attempt: AttemptRecord) -> dict[str, Any]:
     if outcome.host is not None:
         detail["host"] = outcome.host.exchanger
         detail["address"] = outcome.host.address
+    if outcome.diagnosis is not None:
+        detail["diagnosis"] = {
+            "meaning": outcome.diagnosis.meaning,
+            "scope": outcome.diagnosis.scope.value,
+            "verdict": outcome.diagnosis.verdict.value,
+            "rule": outcome.diagnosis.rule,
+        }
     if outcome.tls is not None:
         detail["tls"] = _tls_detail(outcome.tls)
     if outcome.passed:

@@ -143,6 +143,24 @@ async def test_mail_waits_for_a_resting_site_no_longer_than_until_its_expiry(tmp
         assert view.deliveries[0].due == view.expires_at
 
 
+async def test_a_refusal_of_our_address_rests_the_path_and_bounces_only_when_patience_ends(tmp_path: Path) -> None:
+    blocked = remote_reply(550, ("5.7.1 part of their network is on our block list (S3140)",))
+    clock = HandClock()
+    async with engine_bench(tmp_path, clock, expire_after=timedelta(days=5)) as bench:
+        host = bench.far.host("mx.b.example")
+        host.reply_to = lambda _: blocked
+        first = await bench.until(await bench.send("a@b.example"), State.WAITING)
+        assert first.attempts[0].detail["diagnosis"]["rule"] == "microsoft-address-blocked"
+        for n in range(20):
+            view = await bench.until(await bench.send(f"b{n}@b.example"), State.WAITING)
+            due = view.deliveries[0].due
+            assert due is not None
+            assert due >= clock.now() + timedelta(minutes=59)
+        assert host.dials == 1
+        clock.move(25 * 3600)
+        await bench.until(first.id, State.BOUNCED)
+
+
 async def test_trouble_of_our_own_puts_no_site_to_rest(tmp_path: Path) -> None:
     # R28: without descriptors nothing can be dialled; that says nothing about the site
     async with engine_bench(tmp_path) as bench:
