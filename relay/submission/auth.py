@@ -6,12 +6,12 @@ from relay.account.identity import Identity
 from relay.errors import SpoolUnavailableError
 from relay.smtp.reply import Reply
 from relay.submission import replies, sasl
-from relay.submission.context import log
+from relay.submission.context import SubmissionContext, log
 from relay.submission.options import MAX_AUTH_LINE
 from relay.submission.wire import AUTH_LINE_TOO_LONG, BAD_LINE, WireSession
 
 
-async def authenticate(session: WireSession, argument: str) -> Identity | Reply:
+async def authenticate(session: WireSession, context: SubmissionContext, argument: str) -> Identity | Reply:
     """Who the client proves to be, or the reply that refuses it; `argument` is what followed AUTH.
 
     Secrets are neither logged nor kept. Raises what the session's reading raises.
@@ -24,7 +24,7 @@ async def authenticate(session: WireSession, argument: str) -> Identity | Reply:
             credentials = await _login(session, initial.encode())
         case _:
             return replies.UNKNOWN_MECHANISM
-    return credentials if isinstance(credentials, Reply) else await _prove(session, credentials)
+    return credentials if isinstance(credentials, Reply) else await _prove(session, context, credentials)
 
 
 async def _plain(session: WireSession, initial: bytes) -> sasl.Credentials | Reply:
@@ -48,8 +48,8 @@ async def _ask(session: WireSession, challenge: bytes) -> bytes | Reply:
     return sasl.decode_answer(line[:-2]) if line.endswith(b"\r\n") else BAD_LINE
 
 
-async def _prove(session: WireSession, credentials: sasl.Credentials) -> Identity | Reply:
-    context, peer = session.context, session.peer
+async def _prove(session: WireSession, context: SubmissionContext, credentials: sasl.Credentials) -> Identity | Reply:
+    peer = session.peer
     taken = context.guesses.take(peer, credentials.name)
     if taken is None:
         log.warning("auth-throttled", peer=peer)

@@ -1,11 +1,12 @@
-"""What all sessions of one submission door share: its options, its services and its bounded counters."""
+"""What all sessions of one SMTP door share: its options, its services and its bounded counters."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from relay.account.identity import Accounts, Identity
 from relay.clock import Clock
@@ -31,61 +32,51 @@ log = Log("submission")
 LOCAL_ERROR = reply(451, "4.3.0", "local error, try again later")
 
 
-class SubmissionContext:
-    """One for each `SubmissionServer`; used on its loop only."""
+class DoorContext:
+    """One for each SMTP server; used on its loop only."""
 
-    def __init__(
-        self,
-        options: SubmissionOptions,
-        intake: Intake,
-        accounts: Accounts,
-        clock: Clock,
-        trusted_identity: Identity,
-    ) -> None:
+    def __init__(self, options: SubmissionOptions, clock: Clock) -> None:
         self.options = options
-        self.intake = intake
-        self.accounts = accounts
         self.clock = clock
-        self.trusted_identity = trusted_identity
         self.tls: ssl.SSLContext | None = options.tls
         self.connections = Connections(options)
-        self.guesses = GuessThrottle(clock)
         self.sessions: set[WireSession] = set()
         self.commits: set[asyncio.Task[Reply]] = set()
         self._handshakes: Counter[str] = Counter()
         self.draining = False
         self.quiet = asyncio.Event()
         self._room = self._free = max(MAX_CONTENT_IN_MEMORY, 2 * options.max_message_size)
-        # One login's unfinished messages must not take the room of all others; one message always fits.
+        # One sender's unfinished messages must not take the room of all others; one message always fits.
         self._share = max(self._room // CONTENT_SHARES, options.max_message_size + LINE_END)
-        self._held: Counter[int] = Counter()
+        self._held: Counter[int | str] = Counter()
 
     def tell_quiet(self) -> None:
         """Set `quiet` once the door drains and nothing is left to wait for."""
         if self.draining and not self.sessions and not self.commits:
             self.quiet.set()
 
-    def reserve(self, identity: Identity, octets: int) -> bool:
-        """Take memory for `octets` of content; False when all sessions, or those of one credential, hold too much.
+    def reserve(self, holder: int | str | None, octets: int) -> bool:
+        """Take memory for `octets` of content; False when all sessions, or those of one holder, hold too much.
 
-        A trusted network has no credential: one identity stands for all its hosts, so no share binds them.
+        A holder is a credential or a stranger's address. A trusted network has none (None): one identity stands for
+        all its hosts, so no share binds them.
         """
         if octets > self._free:
             return False
-        if identity.id is not None:
-            if self._held[identity.id] + octets > self._share:
+        if holder is not None:
+            if self._held[holder] + octets > self._share:
                 return False
-            self._held[identity.id] += octets
+            self._held[holder] += octets
         self._free -= octets
         return True
 
-    def release(self, identity: Identity, octets: int) -> None:
+    def release(self, holder: int | str | None, octets: int) -> None:
         """Give back what `reserve` granted."""
         self._free += octets
-        if identity.id is not None:
-            self._held[identity.id] -= octets
-            if not self._held[identity.id]:
-                del self._held[identity.id]
+        if holder is not None:
+            self._held[holder] -= octets
+            if not self._held[holder]:
+                del self._held[holder]
 
     def pressure(self) -> float:
         """How much faster the time of unfinished content runs: 1 while half of the room is free, more below."""
@@ -109,21 +100,43 @@ class SubmissionContext:
         if not self._handshakes[peer]:
             del self._handshakes[peer]
 
-    def commit(self, submission: Submission, reserved: int) -> asyncio.Task[Reply]:
-        """Submit in a task of its own: a client that leaves after the dot cancels its session, not the commit.
+    def keep(self, work: Coroutine[Any, Any, Reply], holder: int | str | None, reserved: int) -> asyncio.Task[Reply]:
+        """Do `work` in a task of its own: a client that leaves after the dot cancels its session, not the commit.
 
-        The task answers the reply to send, never raises, and gives `reserved` octets back at its end.
+        `work` answers the reply to send and never raises; `reserved` octets are given back at its end.
         """
-        task = asyncio.get_running_loop().create_task(self._commit(submission), name="submission commit")
+        task = asyncio.get_running_loop().create_task(work, name="commit")
         self.commits.add(task)
 
         def done(_: object) -> None:
             self.commits.discard(task)
-            self.release(submission.identity, reserved)
+            self.release(holder, reserved)
             self.tell_quiet()
 
         task.add_done_callback(done)
         return task
+
+
+class SubmissionContext(DoorContext):
+    """What a submission door has beside."""
+
+    def __init__(
+        self,
+        options: SubmissionOptions,
+        intake: Intake,
+        accounts: Accounts,
+        clock: Clock,
+        trusted_identity: Identity,
+    ) -> None:
+        super().__init__(options, clock)
+        self.intake = intake
+        self.accounts = accounts
+        self.trusted_identity = trusted_identity
+        self.guesses = GuessThrottle(clock)
+
+    def commit(self, submission: Submission, reserved: int) -> asyncio.Task[Reply]:
+        """Hand `submission` to intake; the task answers the reply to send."""
+        return self.keep(self._commit(submission), submission.identity.id, reserved)
 
     async def _commit(self, submission: Submission) -> Reply:
         try:

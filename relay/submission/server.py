@@ -1,4 +1,4 @@
-"""The submission server: listens on sockets it is given, and drains them without cutting a transaction.
+"""The SMTP server: listens on sockets it is given, and drains them without cutting a transaction.
 
 The node binds the sockets, so that privileged ports, `SO_REUSEPORT` and socket activation are its matter.
 """
@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from relay.account.identity import Accounts, Identity
@@ -17,28 +18,22 @@ from relay.clock import Clock
 from relay.descriptors import accept_each
 from relay.engine.submission import Intake
 from relay.submission.connections import peer_address
-from relay.submission.context import SubmissionContext, log
+from relay.submission.context import DoorContext, SubmissionContext, log
 from relay.submission.options import CLOSE_SECONDS, HANDSHAKE_SECONDS, SubmissionOptions
 from relay.submission.session import SubmissionSession
-from relay.submission.wire import SHUTTING_DOWN
+from relay.submission.wire import SHUTTING_DOWN, WireSession
 
 _BACKLOG = 1024
 _LAST_WORDS = 1.0
 """Seconds for the last replies, and for TLS to say goodbye, before connections are dropped."""
 
 
-class SubmissionServer:
-    """One submission door of one worker; `start` and `drain` are called once each, on the same loop."""
+class DoorServer:
+    """One SMTP door of one worker; `start` and `drain` are called once each, on the same loop."""
 
-    def __init__(
-        self,
-        options: SubmissionOptions,
-        intake: Intake,
-        accounts: Accounts,
-        clock: Clock,
-        trusted_identity: Identity,
-    ) -> None:
-        self._context = SubmissionContext(options, intake, accounts, clock, trusted_identity)
+    def __init__(self, context: DoorContext, new_session: Callable[[asyncio.AbstractEventLoop], WireSession]) -> None:
+        self._context = context
+        self._new_session = new_session
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -58,11 +53,11 @@ class SubmissionServer:
             listener.setblocking(False)
             listener.listen(_BACKLOG)
             self._listeners.append(listener)
-            self._spawn(self._accept_tls(listener) if implicit else self._accept(listener), "submission accept")
+            self._spawn(self._accept_tls(listener) if implicit else self._accept(listener), "smtp accept")
             log.info("listening", address=listener.getsockname(), tls=implicit)
 
-    def _session(self) -> SubmissionSession:
-        return SubmissionSession(self._context, asyncio.get_running_loop())
+    def _session(self) -> WireSession:
+        return self._new_session(asyncio.get_running_loop())
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -83,7 +78,7 @@ class SubmissionServer:
         async for client, address in accept_each(listener, log):
             peer = peer_address(address)
             if self._context.begin_handshake(peer):
-                self._spawn(self._handshake(client, peer), "submission handshake")
+                self._spawn(self._handshake(client, peer), "smtp handshake")
             else:
                 client.close()
 
@@ -137,3 +132,18 @@ class SubmissionServer:
         for session in list(context.sessions):
             session.abort()
         log.info("drained", cut=len(commits))
+
+
+class SubmissionServer(DoorServer):
+    """The door for those who hand in mail."""
+
+    def __init__(
+        self,
+        options: SubmissionOptions,
+        intake: Intake,
+        accounts: Accounts,
+        clock: Clock,
+        trusted_identity: Identity,
+    ) -> None:
+        context = SubmissionContext(options, intake, accounts, clock, trusted_identity)
+        super().__init__(context, partial(SubmissionSession, context))

@@ -23,7 +23,7 @@ from aiosmtpd.smtp import SMTP
 from relay import metrics
 from relay.smtp.reply import Reply, reply
 from relay.submission.connections import peer_address
-from relay.submission.context import LOCAL_ERROR, SubmissionContext, log
+from relay.submission.context import LOCAL_ERROR, DoorContext, log
 from relay.submission.options import (
     BUFFER,
     CLOSE_SECONDS,
@@ -54,7 +54,7 @@ class WireSession(SMTP, ABC):
 
     timer: ClientTimer
 
-    def __init__(self, context: SubmissionContext, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, context: DoorContext, loop: asyncio.AbstractEventLoop) -> None:
         # SMTP.__init__ is left out on purpose: 150-220 µs and a DNS look-up a connection.
         self.loop = loop
         asyncio.StreamReaderProtocol.__init__(

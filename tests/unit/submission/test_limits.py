@@ -199,33 +199,33 @@ def open_context(**changes: Any) -> SubmissionContext:
 
 def test_memory_for_content_is_bounded() -> None:  # S31
     context = open_context()
-    assert context.reserve(TRUSTED, 100 * 1024 * 1024)
-    assert not context.reserve(TRUSTED, 100 * 1024 * 1024)
-    context.release(TRUSTED, 100 * 1024 * 1024)
-    assert context.reserve(TRUSTED, 100 * 1024 * 1024)
+    assert context.reserve(TRUSTED.id, 100 * 1024 * 1024)
+    assert not context.reserve(TRUSTED.id, 100 * 1024 * 1024)
+    context.release(TRUSTED.id, 100 * 1024 * 1024)
+    assert context.reserve(TRUSTED.id, 100 * 1024 * 1024)
 
 
 def test_one_login_cannot_take_all_memory_for_content() -> None:  # S31
     context = open_context()
     greedy, other = (Identity(1, "acme", number, f"user{number}", ("*",)) for number in (7, 8))
     share = MAX_CONTENT_IN_MEMORY // CONTENT_SHARES
-    assert context.reserve(greedy, share)
-    assert not context.reserve(greedy, 1)
-    assert context.reserve(other, share)
-    context.release(greedy, share)
-    assert context.reserve(greedy, share)
+    assert context.reserve(greedy.id, share)
+    assert not context.reserve(greedy.id, 1)
+    assert context.reserve(other.id, share)
+    context.release(greedy.id, share)
+    assert context.reserve(greedy.id, share)
 
 
 def test_a_share_holds_the_largest_message() -> None:
     context = open_context(max_message_size=100_000_000)
-    assert context.reserve(Identity(1, "acme", 7, "ann", ("*",)), 100_000_000 + LINE_END)
+    assert context.reserve(7, 100_000_000 + LINE_END)
 
 
 def test_time_runs_faster_as_memory_runs_short() -> None:  # S25
     context = open_context()
     pressures = [context.pressure()]
     for _ in range(CONTENT_SHARES):
-        assert context.reserve(TRUSTED, MAX_CONTENT_IN_MEMORY // CONTENT_SHARES)
+        assert context.reserve(TRUSTED.id, MAX_CONTENT_IN_MEMORY // CONTENT_SHARES)
         pressures.append(context.pressure())
     assert pressures == [1.0, 1.0, 1.0, 2.0, 20.0]
     silent, busy = Patience(300, 0), Patience(300, 0)
@@ -236,7 +236,7 @@ def test_time_runs_faster_as_memory_runs_short() -> None:  # S25
 
 async def test_content_that_stalls_is_cut_sooner_when_memory_is_short() -> None:  # S25
     async with open_door(idle_timeout=100.0, max_message_size=1_000_000) as door, connected(door.port) as client:
-        assert door.server._context.reserve(TRUSTED, MAX_CONTENT_IN_MEMORY - 1_000_000)
+        assert door.server._context.reserve(TRUSTED.id, MAX_CONTENT_IN_MEMORY - 1_000_000)
         await begin_data(client)
         await client.send(b"x" * 300_000)
         async with asyncio.timeout(50):
