@@ -363,6 +363,7 @@ class Spool(Protocol):
     async def settle(self, incarnation: Incarnation, settlements: Sequence[Settlement]) -> int:
         """Apply settlements whose lease is still ours; the number applied.
 
+        One that is repeated, because its commit had been reported failed and was kept, counts and changes nothing.
         A result that comes too late is recorded as an `attempted` event and changes no state.
         """
         ...

@@ -19,7 +19,7 @@ from relay.policy.state import State
 from relay.spool.contract import AttemptRecord, Incarnation, NewMessage, Settlement, Verb
 from relay.spool.postgres_effects import Attempt, Effects, columns
 from relay.spool.rows import attempt_detail, dump, transcript_column
-from relay.spool.settling import settlement_detail
+from relay.spool.settling import late_detail, settlement_detail
 
 _CHANGE: Final = """
 UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, attempts = d.attempts + s.tried
@@ -28,6 +28,12 @@ FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6
 WHERE d.message = s.message AND d.n = s.n AND d.state = 2 AND d.lease = s.lease
   AND d.attempts = coalesce(s.earlier, d.attempts)
 RETURNING d.message, d.n, d.lane, d.asked
+"""
+
+_TOLD: Final = """
+SELECT t.position, e.kind
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::int[]) AS t(message, n, applied, late, position)
+  JOIN event e ON e.message = t.message AND e.n = t.n AND e.detail IN (t.applied, t.late)
 """
 
 # Locked, for `finish` changes it: either it sees what we hold, or we see that its time is over.
@@ -70,7 +76,8 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
     rows = [_change_row(settlement, incarnation) for settlement, incarnation in first.values()]
     changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 7))}
     obeying: list[tuple[int, int, int]] = []
-    for request in requests:
+    belated: list[_Belated] = []
+    for number, request in enumerate(requests):
         applied: list[bool] = []
         for settlement in request.settlements:
             key = (settlement.seq, settlement.n)
@@ -78,17 +85,53 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
             in_time = key in changed and first[key][0] is settlement
             applied.append(in_time)
             if not in_time:
-                _tell_late(settlement, effects)
+                belated.append(_Belated(number, len(applied) - 1, settlement, request.incarnation))
                 continue
             lane, asked = changed[key]
-            _tell(settlement, lane, effects)
+            _tell(settlement, request.incarnation, lane, effects)
             if settlement.notice is not None:
                 settled.notices.append(settlement.notice)
             if asked is not None and settlement.state is State.WAITING:
                 obeying.append((*key, asked))
         settled.applied.append(applied)
+    for one in await _told_before(transaction, belated, effects):
+        settled.applied[one.request][one.place] = True
     await _obey(transaction, obeying, effects)
     return settled
+
+
+@dataclass(frozen=True, slots=True)
+class _Belated:
+    """A settlement that found no lease, and where its answer stands."""
+
+    request: int
+    place: int
+    settlement: Settlement
+    incarnation: Incarnation
+
+
+async def _told_before(transaction: Transaction, belated: Sequence[_Belated], effects: Effects) -> list[_Belated]:
+    """Those that an earlier call had applied; of the others, an attempt is told as late, once."""
+    rows = [
+        (
+            one.settlement.seq,
+            one.settlement.n,
+            settlement_detail(one.settlement, one.incarnation),
+            late_detail(one.settlement.attempt, one.incarnation),
+            position,
+        )
+        for position, one in enumerate(belated)
+        if one.settlement.attempt is not None
+    ]
+    if not rows:
+        return []
+    told: dict[int, set[int]] = {position: set() for *_, position in rows}
+    for position, kind in await transaction.fetch(_TOLD, *columns(rows, 5)):
+        told[position].add(kind)
+    for seq, n, _, late, position in rows:
+        if not told[position]:
+            effects.tell(seq, n, EventKind.ATTEMPTED, late)
+    return [belated[position] for position, kinds in told.items() if kinds - {int(EventKind.ATTEMPTED)}]
 
 
 def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, ...]:
@@ -97,7 +140,7 @@ def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, 
     return (settlement.seq, settlement.n, int(settlement.state), due, tried, incarnation, earlier)
 
 
-def _tell(settlement: Settlement, lane: int, effects: Effects) -> None:
+def _tell(settlement: Settlement, incarnation: Incarnation, lane: int, effects: Effects) -> None:
     """The traces of a settlement that applied."""
     seq, n = settlement.seq, settlement.n
     if settlement.state is State.WAITING and settlement.due is not None:
@@ -107,18 +150,12 @@ def _tell(settlement: Settlement, lane: int, effects: Effects) -> None:
     if settlement.attempt is not None and settlement.attempt.outcome.result is not Result.DELIVERED:
         effects.attempts.append(_attempt_row(seq, n, settlement.attempt))
     if settlement.event is not None:
-        effects.tell(seq, n, settlement.event, settlement_detail(settlement))
+        effects.tell(seq, n, settlement.event, settlement_detail(settlement, incarnation))
 
 
 def _attempt_row(seq: int, n: int, attempt: AttemptRecord) -> Attempt:
     detail, transcript = dump(attempt_detail(attempt)), transcript_column(attempt.transcript)
     return (seq, n, attempt.number, to_millis(attempt.at), detail, transcript)
-
-
-def _tell_late(settlement: Settlement, effects: Effects) -> None:
-    if settlement.attempt is not None:
-        detail = dump({**attempt_detail(settlement.attempt), "late": True})
-        effects.tell(settlement.seq, settlement.n, EventKind.ATTEMPTED, detail)
 
 
 async def _obey(transaction: Transaction, asked: Sequence[tuple[int, int, int]], effects: Effects) -> None:

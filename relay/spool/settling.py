@@ -1,8 +1,9 @@
 """Settle: what becomes of leased deliveries, in one transaction of SQLite.
 
 A settlement applies only while the lease is the caller's, and an attempt only if it is the delivery's next one: a
-settlement repeated after its COMMIT was kept and reported failed must not end the lease of a later claim. What comes
-later is written down as an `attempted` event and changes nothing, so a delivery never gets a second final state.
+settlement repeated after its COMMIT was kept and reported failed must not end the lease of a later claim. Such a
+repetition is known by the event it left, and is told no second time. What comes too late is written down as an
+`attempted` event and changes nothing, so a delivery never gets a second final state.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from relay.spool.rows import attempt_detail, dump, transcript_column
 
 
 def settle(connection: Connection, incarnation: Incarnation, settlement: Settlement, now: int) -> bool:
-    """Apply one settlement; False when the lease was lost."""
+    """Apply one settlement; False when the lease was lost, True also when an earlier call had applied it."""
     found = _change_state(connection, incarnation, settlement)
     if found is None:
-        _record_late(connection, settlement, now)
-        return False
+        return _told_before(connection, incarnation, settlement, now)
     lane, asked = found
     if settlement.state is State.WAITING and settlement.due is not None:
         advance_lane(connection, lane, to_millis(settlement.due))
@@ -32,7 +32,8 @@ def settle(connection: Connection, incarnation: Incarnation, settlement: Settlem
     if settlement.attempt is not None:
         _write_attempt(connection, settlement.seq, settlement.n, settlement.attempt)
     if settlement.event is not None:
-        write_event(connection, now, settlement.seq, settlement.n, settlement.event, settlement_detail(settlement))
+        detail = settlement_detail(settlement, incarnation)
+        write_event(connection, now, settlement.seq, settlement.n, settlement.event, detail)
     if settlement.notice is not None:
         accept(connection, settlement.notice)
     if asked is not None and settlement.state is State.WAITING:
@@ -82,18 +83,33 @@ def _write_attempt(connection: Connection, seq: int, n: int, attempt: AttemptRec
     )
 
 
-def settlement_detail(settlement: Settlement) -> str | None:
+def settlement_detail(settlement: Settlement, incarnation: Incarnation) -> str | None:
     """What the event of a settlement tells, as JSON; None when there is nothing to add."""
     detail = dict(settlement.detail)
     if settlement.attempt is not None:
-        detail.update(attempt_detail(settlement.attempt))
+        # Whose attempt it was makes the event one of its kind: see `_told_before`.
+        detail.update({**attempt_detail(settlement.attempt), "incarnation": incarnation})
     if settlement.state is State.WAITING and settlement.due is not None:
         detail["next_due"] = settlement.due.isoformat(timespec="seconds")
     return dump(detail) if detail else None
 
 
-def _record_late(connection: Connection, settlement: Settlement, now: int) -> None:
+def late_detail(attempt: AttemptRecord, incarnation: Incarnation) -> str:
+    """What the event of a result that came too late tells, as JSON."""
+    return dump({**attempt_detail(attempt), "incarnation": incarnation, "late": True})
+
+
+def _told_before(connection: Connection, incarnation: Incarnation, settlement: Settlement, now: int) -> bool:
+    """A settlement found no lease: whether an earlier call had applied it. If not, its attempt is told as late."""
     if settlement.attempt is None:
-        return
-    detail = {**attempt_detail(settlement.attempt), "late": True}
-    write_event(connection, now, settlement.seq, settlement.n, EventKind.ATTEMPTED, dump(detail))
+        return False
+    seq, n = settlement.seq, settlement.n
+    late = late_detail(settlement.attempt, incarnation)
+    rows = connection.execute(
+        "SELECT kind FROM event WHERE message = ? AND n = ? AND detail IN (?, ?)",
+        (seq, n, settlement_detail(settlement, incarnation), late),
+    )
+    told = {EventKind(kind) for (kind,) in list(rows)}
+    if not told:
+        write_event(connection, now, seq, n, EventKind.ATTEMPTED, late)
+    return bool(told - {EventKind.ATTEMPTED})

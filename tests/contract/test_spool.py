@@ -193,8 +193,30 @@ async def test_a_repeated_settlement_does_not_end_the_lease_of_a_later_claim(ben
     assert await bench.spool.settle(bench.me, [deferred]) == 1
     assert await bench.spool.leased(bench.me) == []
     (parcel,) = await bench.claim()
-    assert await bench.spool.settle(bench.me, [deferred]) == 0
+    assert await bench.spool.settle(bench.me, [deferred, deferred]) == 2, "an earlier call applied it"
     assert await bench.spool.leased(bench.me) == [(parcel.seq, 0, due)]
+    assert await bench.kinds(parcel.id) == [EventKind.ACCEPTED, EventKind.DEFERRED]
+
+
+async def test_a_late_result_is_told_once_and_never_of_a_settlement_that_was_kept(bench: Bench) -> None:
+    # R24: whoever repeats does not know whether the first COMMIT was kept
+    kept, lost = await bench.accept("a@b.example"), await bench.accept("c@b.example")
+    done = [
+        Settlement(one.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
+        for one in (kept, lost)
+    ]
+    await bench.claim()
+    assert await bench.spool.settle(bench.me, done[:1]) == 1
+    other = await bench.spool.register("node", 0)
+    await bench.spool.claim(other, 10)
+    assert await bench.spool.settle(bench.me, done) == 1
+    assert await bench.spool.settle(bench.me, done) == 1
+    assert await bench.kinds(kept.id) == [EventKind.ACCEPTED, EventKind.DELIVERED]
+    assert await bench.kinds(lost.id) == [EventKind.ACCEPTED, EventKind.ATTEMPTED]
+    # What the other makes of it is another attempt, however alike.
+    assert await bench.spool.settle(other, done) == 1
+    assert await bench.kinds(kept.id) == [EventKind.ACCEPTED, EventKind.DELIVERED, EventKind.ATTEMPTED]
+    assert await bench.kinds(lost.id) == [EventKind.ACCEPTED, EventKind.ATTEMPTED, EventKind.DELIVERED]
 
 
 @pytest.mark.parametrize("damage", ["UPDATE content SET data = substr(data, 1, 5)", "DELETE FROM content"])
@@ -210,9 +232,9 @@ async def test_settled_deliveries_tell_their_story_once(bench: Bench) -> None:
     receipt = await bench.accept("a@b.example")
     (parcel,) = await bench.claim()
     later = bench.clock.now() + timedelta(minutes=5)
-    refused = attempt(Result.TEMPORARY, 451, "4.7.1 later, <recipient>")
+    deferred = attempt(Result.TEMPORARY, 451, "4.7.1 later, <recipient>")
     await bench.spool.settle(
-        bench.me, [Settlement(parcel.seq, 0, State.WAITING, later, EventKind.DEFERRED, attempt=refused)]
+        bench.me, [Settlement(parcel.seq, 0, State.WAITING, later, EventKind.DEFERRED, attempt=deferred)]
     )
     assert await bench.claim() == []
     bench.clock.forward(minutes=5)
@@ -222,7 +244,9 @@ async def test_settled_deliveries_tell_their_story_once(bench: Bench) -> None:
     done = Settlement(parcel.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=taken)
     assert await bench.spool.settle(bench.me, [done]) == 1
     # R16: a second final state is impossible, and the late result is told as an event
-    assert await bench.spool.settle(bench.me, [done]) == 0
+    refused = attempt(Result.PERMANENT, number=2)
+    late = Settlement(parcel.seq, 0, State.BOUNCED, event=EventKind.BOUNCED, attempt=refused)
+    assert await bench.spool.settle(bench.me, [late]) == 0
     view = await bench.spool.message(receipt.id)
     assert view is not None
     assert [event.kind for event in view.events] == [

@@ -42,6 +42,13 @@ class Ledger:
     uncertain: set[str] = field(default_factory=set)
     next_serial: int = 0
     returned: list[str] = field(default_factory=list)
+    pause: float = 0.0
+    """Seconds a client rests between two submissions."""
+
+    def end(self) -> None:
+        """No more are to be sent."""
+        self.messages = self.next_serial
+        self.returned.clear()
 
     def take(self) -> str | None:
         """The next serial number, None when all are used."""
@@ -77,6 +84,7 @@ async def smtp_client(port: int, ledger: Ledger) -> None:
             await asyncio.sleep(0.05)
         else:
             ledger.acknowledged.add(serial)
+        await asyncio.sleep(ledger.pause)
 
 
 class RefusedError(Exception):
@@ -129,6 +137,7 @@ async def http_client(port: int, key: str, ledger: Ledger) -> None:
             except (aiohttp.ClientError, TimeoutError):
                 ledger.uncertain.add(serial)
                 await asyncio.sleep(0.05)
+            await asyncio.sleep(ledger.pause)
 
 
 @dataclass(frozen=True)

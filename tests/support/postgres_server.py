@@ -148,6 +148,16 @@ class PostgresServer:
             self.process.wait()
             self.process = None
 
+    def shut_down(self) -> None:
+        """Stop it in good order: connections are ended, and a standby gets everything before it goes."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self.process = None
+
     def stop(self) -> None:
         """End the server at once (its data would be recovered by the next start) and remove its folder."""
         if self.process is not None:
@@ -170,11 +180,13 @@ class PostgresServer:
             await connection.close()
         return self.url(name)
 
+    def copy(self, source: PostgresServer, name: str) -> None:
+        """Fill the data folder from a running server, which this one then follows under `name`."""
+        connection = f"host=127.0.0.1 port={source.port} user=leak application_name={name}"
+        self.run("pg_basebackup", "-D", str(self.data), "-d", connection, "-R", "-X", "stream", "-c", "fast")
+
     async def standby(self, name: str) -> PostgresServer:
         """A second server that follows this one; not yet started."""
         second = PostgresServer.make(**self.settings)
-        source = f"host=127.0.0.1 port={self.port} user=leak application_name={name}"
-        await asyncio.to_thread(
-            second.run, "pg_basebackup", "-D", str(second.data), "-d", source, "-R", "-X", "stream", "-c", "fast"
-        )
+        await asyncio.to_thread(second.copy, self, name)
         return second

@@ -113,7 +113,8 @@ class RelayProcess:
         """kill -9 of the supervisor; returns the workers it leaves behind."""
         assert self.process is not None
         orphans = self.workers
-        self.process.kill()
+        if self.process.returncode is None:
+            self.process.kill()
         await self.process.wait()
         return orphans
 
