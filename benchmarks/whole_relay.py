@@ -126,7 +126,7 @@ async def load(relay: RelayProcess, port: int, messages: int) -> Figures:
     pids = processes(relay)
     before, begun = cpu_seconds(pids), time.monotonic()
     source = await asyncio.create_subprocess_exec(
-        "smtp-source", "-s", str(SESSIONS), "-m", str(messages), "-l", str(OCTETS),
+        "smtp-source", "-d", "-s", str(SESSIONS), "-m", str(messages), "-l", str(OCTETS),
         "-f", "ann@leak.lab.test", "-t", "ok@bench.lab.test", f"127.0.0.1:{port}",
     )  # fmt: skip
     async with asyncio.timeout(SECONDS):

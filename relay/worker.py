@@ -7,6 +7,7 @@ supervisor is gone; alone, the worker binds its own.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,9 @@ _log = Log("worker")
 ENVIRONMENT: Final = "LEAK_WORKER"
 ORPHAN_SECONDS: Final = 0.5
 """How long a worker whose supervisor vanished goes on before it ends hard."""
+
+GARBAGE_THRESHOLD: Final = 5_000
+"""New objects that can form cycles, after which young ones are looked through; Python's own is 700."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
         _watch_lifeline(loop, assignment.lifeline)
         try:
             await node.start()
+            _settle_garbage_collection()
             reloader.begin()
             await node.stop_asked.wait()
             await reloader.finish()
@@ -114,6 +119,17 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
         _log.error("start-failed", error=error)
         return 2 if isinstance(error, ConfigurationError) else 1
     return 0
+
+
+def _settle_garbage_collection() -> None:
+    """Leave what was built at the start alone, and look for cycles less often.
+
+    Nearly all of a message's objects go by their reference counts; looking through the modules and the settings
+    again and again for cycles that are not there costs some five per cent of the processor.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 class Reloader:

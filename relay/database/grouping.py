@@ -61,12 +61,13 @@ class CommitGroup(Generic[Q, R]):
         leaves the queue (SpoolUnavailableError, CancelledError); one that was taken is answered by its commit.
         """
         entry = self._enqueue(request, weight)
+        loop = asyncio.get_running_loop()
+        timer = None if patience is None else loop.call_later(patience, _lose_patience, entry, patience)
         try:
-            await asyncio.wait([entry.future], timeout=patience)
-            if not entry.future.done() and not entry.taken:
-                raise SpoolUnavailableError(f"the spool did not begin the work within {patience} s")
-            return await asyncio.shield(entry.future)
+            return await entry.future
         finally:
+            if timer is not None:
+                timer.cancel()
             if not entry.taken and entry in self._waiting:
                 self._waiting.remove(entry)
 
@@ -130,11 +131,15 @@ class CommitGroup(Generic[Q, R]):
             await self._commit([entry])
 
 
+def _lose_patience(entry: _Entry[Q, R], patience: float) -> None:
+    if not entry.taken and not entry.future.done():
+        entry.future.set_exception(SpoolUnavailableError(f"the spool did not begin the work within {patience} s"))
+
+
 def _answer(entry: _Entry[Q, R], answer: R | Exception) -> None:
     if entry.future.done():
         return
     if isinstance(answer, Exception):
         entry.future.set_exception(answer)
-        entry.future.exception()  # a waiter that was cancelled meanwhile never asks for it
     else:
         entry.future.set_result(answer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import datetime
+from functools import lru_cache
 
 from relay.ids import SpoolId
 from relay.mail.address import Address
@@ -56,6 +57,7 @@ def _from_clause(name: str, address: str) -> list[str]:
     return [f"from {name} ({literal})" if literal else f"from {name}"]
 
 
+@lru_cache(maxsize=1024)
 def _literal(address: str) -> str:
     """An IP address as `[192.0.2.1]` or `[IPv6:2001:db8::1]`, empty if it is none (RFC 5321 §4.1.3)."""
     try:

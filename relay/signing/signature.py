@@ -11,15 +11,17 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from relay.signing.canonical import relaxed_body, relaxed_field, split_header
-from relay.signing.keys import PrivateKey
+from relay.signing.keys import PrivateKey, key_bits
 
 ALWAYS_SIGNED: Final = ("From", "To", "Cc", "Subject", "Date", "Message-ID", "Reply-To", "Content-Type")
 """Listed as often as they occur and once more, present or not (RFC 6376 §5.4.2, §8.15)."""
@@ -63,17 +65,31 @@ class Covered:
     body_hash: str
 
 
-@dataclass(frozen=True, slots=True)
 class SigningKey:
     """A private key under its selector."""
 
-    selector: str
-    private: PrivateKey
+    __slots__ = ("_private", "algorithm", "selector")
+
+    def __init__(self, selector: str, private: PrivateKey) -> None:
+        self.selector = selector
+        self._private = private
+        self.algorithm = "rsa-sha256" if isinstance(private, RSAPrivateKey) else "ed25519-sha256"
 
     @property
     def is_rsa(self) -> bool:
         """Whether it signs with rsa-sha256; otherwise with ed25519-sha256."""
-        return isinstance(self.private, RSAPrivateKey)
+        return self.algorithm == "rsa-sha256"
+
+    @property
+    def bits(self) -> int:
+        """The size of the key."""
+        return key_bits(self._private)
+
+    def sign(self, digest: bytes) -> bytes:
+        """The signature of a SHA-256 digest; RFC 8463 §3 wants PureEd25519 over the digest itself."""
+        if isinstance(self._private, Ed25519PrivateKey):
+            return self._private.sign(digest)
+        return self._private.sign(digest, _PADDING, _SHA256)
 
 
 def cover(header: bytes, body: bytes) -> Covered:
@@ -108,21 +124,17 @@ def sign_all(keys: Sequence[SigningKey], domain: str, timestamp: int, covered: C
 
 
 def _sign(key: SigningKey, domain: str, timestamp: int, covered: Covered) -> bytes:
-    algorithm = "rsa-sha256" if key.is_rsa else "ed25519-sha256"
-    value = (
-        f" v=1; a={algorithm}; c=relaxed/relaxed;\r\n"
-        f"\td={domain};{_next(domain)}s={key.selector}; t={timestamp};\r\n"
-        f"\th={_fold_names(covered.names)};\r\n"
-        f"\tbh={covered.body_hash};\r\n"
-        f"\tb="
-    ).encode()
+    start, names = _frame(key.algorithm, domain, key.selector, covered.names)
+    value = f"{start}{timestamp};\r\n\th={names};\r\n\tbh={covered.body_hash};\r\n\tb=".encode()
     digest = hashlib.sha256(covered.fields + relaxed_field(b"dkim-signature", value)).digest()
-    if isinstance(key.private, RSAPrivateKey):
-        signature = key.private.sign(digest, _PADDING, _SHA256)
-    else:
-        # RFC 8463 §3: PureEd25519 over the SHA-256 hash.
-        signature = key.private.sign(digest)
-    return b"DKIM-Signature:" + value + _fold_base64(signature) + b"\r\n"
+    return b"DKIM-Signature:" + value + _fold_base64(key.sign(digest)) + b"\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _frame(algorithm: str, domain: str, selector: str, names: tuple[str, ...]) -> tuple[str, str]:
+    """The field up to its timestamp, and the folded h= list: the same for nearly all mail of a sender."""
+    start = f" v=1; a={algorithm}; c=relaxed/relaxed;\r\n\td={domain};{_next(domain)}s={selector}; t="
+    return start, _fold_names(names)
 
 
 def _next(domain: str) -> str:

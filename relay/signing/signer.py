@@ -24,7 +24,7 @@ from typing import Final
 
 from relay.log import Log
 from relay.signing.contract import KeyUnavailableError
-from relay.signing.keys import RSA_BITS, KeyFileError, key_bits, key_path, load_key
+from relay.signing.keys import RSA_BITS, KeyFileError, key_path, load_key
 from relay.signing.signature import SigningKey, cover, sign_all
 
 _OFF_LOOP_BYTES: Final = 64 * 1024
@@ -85,8 +85,8 @@ class DkimSigner:
         found: list[SigningKey] = []
         for selector in entry.selectors:
             key = SigningKey(selector, load_key(key_path(self._folder, entry.domain, selector)))
-            if key.is_rsa and key_bits(key.private) < RSA_BITS:
-                self._log.warning("key-weak", domain=entry.domain, selector=selector, bits=key_bits(key.private))
+            if key.is_rsa and key.bits < RSA_BITS:
+                self._log.warning("key-weak", domain=entry.domain, selector=selector, bits=key.bits)
             found.append(key)
         return tuple(sorted(found, key=lambda key: not key.is_rsa))
 
