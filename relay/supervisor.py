@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from relay import lifeline as lifelines
 from relay.errors import ConfigurationError, LeakError
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
@@ -29,8 +30,10 @@ _log = Log("supervisor")
 METRICS_ENVIRONMENT: Final = "PROMETHEUS_MULTIPROC_DIR"
 STOP_SECONDS: Final = 40.0
 """How long workers may drain before they are killed: more than doors, transactions and spool may take in a row."""
-ORPHANS_SECONDS: Final = 3.0
+ORPHANS_SECONDS: Final = 5.0
 """How long the workers of a supervisor that was killed may still hold the ports."""
+_WORKER: Final = "import relay.lifeline; relay.lifeline.watch(); import sys, relay.cli; sys.exit(relay.cli.main())"
+"""A worker's program: it watches its lifeline before it loads the rest."""
 CRASH_PAUSES: Final = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker is started again, by how often running it died young."""
 YOUNG_SECONDS: Final = 10.0
@@ -177,15 +180,19 @@ class Supervisor:
         listeners = self._listeners[worker]
         descriptors = [one.socket.fileno() for one in listeners]
         sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
-        assignment = Assignment(worker, len(self._listeners), lifeline, sockets)
-        environment = {**os.environ, ENVIRONMENT: assignment.dump(), METRICS_ENVIRONMENT: str(self._metrics)}
+        environment = {
+            **os.environ,
+            ENVIRONMENT: Assignment(worker, len(self._listeners), sockets).dump(),
+            lifelines.ENVIRONMENT: str(lifeline),
+            METRICS_ENVIRONMENT: str(self._metrics),
+        }
         # The child inherits the mask: it opens it when it can handle SIGHUP, which would kill it before.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
-                "import sys; from relay.cli import main; sys.exit(main())",
+                _WORKER,
                 "run",
                 "--config",
                 str(self._file),

@@ -1,6 +1,6 @@
 """A worker process: one node on one event loop, from its start to its last settlement.
 
-Under a supervisor the sockets come as inherited descriptors, and the read end of a pipe tells when the
+Under a supervisor the sockets come as inherited descriptors, and `relay.lifeline` ends the worker when the
 supervisor is gone; alone, the worker binds its own.
 """
 
@@ -30,9 +30,6 @@ from relay.settings_effect import warn_without_effect
 _log = Log("worker")
 
 ENVIRONMENT: Final = "LEAK_WORKER"
-ORPHAN_SECONDS: Final = 0.5
-"""How long a worker whose supervisor vanished goes on before it ends hard."""
-
 GARBAGE_THRESHOLD: Final = 5_000
 """New objects that can form cycles, after which young ones are looked through; Python's own is 700."""
 
@@ -43,8 +40,6 @@ class Assignment:
 
     worker: int
     workers: int
-    lifeline: int
-    """Descriptor of a pipe whose other end dies with the supervisor; -1 for none."""
     sockets: tuple[tuple[str, str, int], ...]
     """(purpose, address, descriptor) of each listener."""
 
@@ -54,7 +49,6 @@ class Assignment:
             {
                 "worker": self.worker,
                 "workers": self.workers,
-                "lifeline": self.lifeline,
                 "sockets": [list(one) for one in self.sockets],
             }
         )
@@ -64,7 +58,7 @@ class Assignment:
         """From JSON."""
         data = json.loads(text)
         sockets = tuple((purpose, address, fd) for purpose, address, fd in data["sockets"])
-        return cls(data["worker"], data["workers"], data["lifeline"], sockets)
+        return cls(data["worker"], data["workers"], sockets)
 
     def listeners(self) -> list[Listener]:
         """The inherited sockets."""
@@ -106,7 +100,6 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
         reloader = Reloader(file, node)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the supervisor had us start with it blocked
-        _watch_lifeline(loop, assignment.lifeline)
         try:
             await node.start()
             _settle_garbage_collection()
@@ -174,24 +167,9 @@ class Reloader:
                 _log.exception("reload-failed")
 
 
-def _watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int) -> None:
-    """End within a second when the supervisor is gone: its leases are voided when it starts again."""
-    if lifeline < 0:
-        return
-
-    def gone() -> None:
-        loop.remove_reader(lifeline)
-        _log.error("supervisor-vanished")
-        os.kill(os.getpid(), signal.SIGTERM)
-        loop.call_later(ORPHAN_SECONDS, os._exit, 1)
-
-    os.set_blocking(lifeline, False)
-    loop.add_reader(lifeline, gone)
-
-
 def lone_assignment() -> Assignment:
     """The assignment of a worker without a supervisor."""
-    return Assignment(0, 1, -1, ())
+    return Assignment(0, 1, ())
 
 
 def inherited() -> Assignment | None:

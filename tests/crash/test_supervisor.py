@@ -160,3 +160,14 @@ async def test_a_node_whose_supervisor_was_killed_starts_again_at_once(relay: Re
     await relay.start()
     assert not any(map(is_alive, orphans))
     assert await relay.terminate() == 0
+
+
+async def test_a_worker_that_still_loads_its_modules_ends_with_its_supervisor(relay: RelayProcess) -> None:
+    # It holds the ports from its first moment on.
+    before = set(relay.workers)
+    relay.kill_worker(0)
+    await until(lambda: set(relay.workers) - before)
+    orphans = await relay.kill_supervisor()
+    await until(lambda: not any(map(is_alive, orphans)), 15)
+    log = log_of(relay)
+    assert log.count('"action": "started"') == WORKERS
