@@ -26,6 +26,14 @@ class Alarms:
         self._standing = {(alarm.kind, alarm.subject) for alarm in await self._spool.alarms()}
         self._count()
 
+    async def refresh(self) -> None:
+        """Follow what others raised and ended: the spool's own quarantine, commands, other workers."""
+        standing = {(alarm.kind, alarm.subject): alarm.detail for alarm in await self._spool.alarms()}
+        for kind, subject in standing.keys() - self._standing:
+            _log.error("alarm-raised", kind=kind, subject=subject, detail=standing[kind, subject])
+        self._standing = set(standing)
+        self._count()
+
     async def start(self, kind: str, subject: str, detail: str) -> None:
         """Raise an alarm unless it stands already."""
         if (kind, subject) in self._standing:

@@ -12,9 +12,11 @@ from relay.crash_points import reach
 from relay.engine.attempt import AttemptResult
 from relay.engine.notice import Notices
 from relay.engine.settler import Settler
+from relay.event import EventKind
 from relay.ids import Entropy
 from relay.log import Log
 from relay.policy.outcome import Outcome, Result
+from relay.policy.quarantine import TRIES, why_held
 from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
 from relay.policy.verdict import Situation, Verdict, decide
@@ -54,7 +56,7 @@ class Assessor:
         # One session, one transcript: it is kept with the first delivery that failed on it.
         first = next((i for i, one in enumerate(result.outcomes) if one.result is not Result.DELIVERED), 0)
         settlements = [
-            self._settlement(duty, verdict, self._record(duty, outcome, result, now, kept=i == first))
+            self._settlement(duty, verdict, self._record(duty, outcome, result, now, kept=i == first), result)
             for i, (duty, outcome, verdict) in enumerate(zip(parcel.duties, result.outcomes, verdicts, strict=True))
         ]
         for outcome, settlement in zip(result.outcomes, settlements, strict=True):
@@ -89,8 +91,12 @@ class Assessor:
         )
 
     @staticmethod
-    def _settlement(duty: Duty, verdict: Verdict, attempt: AttemptRecord) -> Settlement:
-        return Settlement(duty.seq, duty.n, verdict.state, verdict.due, verdict.event, attempt=attempt)
+    def _settlement(duty: Duty, verdict: Verdict, attempt: AttemptRecord, result: AttemptResult) -> Settlement:
+        if result.broken and duty.broken + 1 >= TRIES:
+            return _quarantined(duty, why_held(duty.broken + 1), attempt)
+        return Settlement(
+            duty.seq, duty.n, verdict.state, verdict.due, verdict.event, attempt=attempt, broken=result.broken
+        )
 
     async def _with_notice(self, parcel: Parcel, settlements: list[Settlement]) -> list[Settlement]:
         """Attach the DSN about the failed recipients to the first of them: both are committed or neither."""
@@ -117,6 +123,14 @@ class Assessor:
             next_due=settlement.due.isoformat(timespec="seconds") if settlement.due else "",
         )
 
+    def hold_untold(self, parcel: Parcel, result: AttemptResult) -> None:
+        """Assessing itself broke: what was delivered stays so, and what was not is held, for nobody can say why."""
+        for duty, outcome in zip(parcel.duties, result.outcomes, strict=True):
+            if outcome.result is Result.DELIVERED:
+                self._settler.add(Settlement(duty.seq, duty.n, State.DELIVERED, event=EventKind.DELIVERED))
+            else:
+                self._settler.add(_quarantined(duty, "what became of its last attempt could not be assessed"))
+
     def give_back(self, parcel: Parcel) -> None:
         """Return leases unused: the deliveries are due as they were."""
         for duty in parcel.duties:
@@ -135,6 +149,12 @@ class Assessor:
 
 def _failed(settlement: Settlement) -> bool:
     return settlement.state in (State.BOUNCED, State.EXPIRED)
+
+
+def _quarantined(duty: Duty, reason: str, attempt: AttemptRecord | None = None) -> Settlement:
+    """The settlement that holds what breaks us, with its alarm."""
+    detail = {"reason": reason}
+    return Settlement(duty.seq, duty.n, State.HELD, event=EventKind.HELD, detail=detail, attempt=attempt, broken=True)
 
 
 def _unused(duty: Duty) -> Settlement:

@@ -39,6 +39,8 @@ class AttemptResult:
     reached: bool
     transcript: tuple[Exchange, ...]
     duration_ms: int
+    broken: bool = False
+    """It broke on our side: counted toward quarantine (`relay.policy.quarantine`)."""
 
     @property
     def refusal_of_path(self) -> Outcome | None:

@@ -7,7 +7,7 @@ share, or the far side has had enough. A slow site holds up its own line only.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, Lock
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,7 @@ from relay.engine.window import Window
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.quarantine import Care
 from relay.policy.route import Plan
 from relay.policy.verdict import ends
 from relay.resolver.routing import Router
@@ -32,6 +33,11 @@ from relay.smtp.reply import reply
 from relay.spool.contract import NewMessage, Parcel, Settlement, Spool
 
 _log = Log("dispatcher")
+
+_MAX_ALONE: Final = 50
+"""Suspects in hand that wait to be handled alone; more go back for a while, so that the window has room for others."""
+
+_ALONE_PAUSE: Final = timedelta(minutes=1)
 
 _MAX_TURNED_AWAY: Final = 5
 """Refused sessions after which a parcel's attempt counts, whatever other sessions meet."""
@@ -70,7 +76,10 @@ class Dispatcher:
         self._contents = contents
         self._assessor = assessor
         self._clock = clock
+        self._spool = spool
         self._tasks = OwnedTasks()
+        self._alone = Lock()
+        self._waiting_alone = 0
         self._window = Window(options.window, options.octets)
         self._lines = SiteLines(options.sessions_per_site, options.rest)
         self._planner = Planner(router, spool, clock, self._tasks, self._planned)
@@ -156,9 +165,34 @@ class Dispatcher:
         line = self._lines.line(plan.site, self._clock.now())
         if self._rests(line, parcel):
             return
+        if parcel.care is Care.ALONE:
+            self._handle_alone(line, parcel, plan)
+            return
         line.join(Standing(parcel, plan))
         if line.wants_session():
             self._open_session(line)
+
+    def _handle_alone(self, line: SiteLine, parcel: Parcel, plan: Plan) -> None:
+        """A suspect has its own session, and no other suspect is handled meanwhile; other mail goes on."""
+        if self._waiting_alone >= _MAX_ALONE:
+            self._assessor.wait_for_site(parcel, self._clock.now() + _ALONE_PAUSE)
+            return
+        self._waiting_alone += 1
+        standing = Standing(parcel, plan, turned_away=_MAX_TURNED_AWAY)  # it does not join the line of the others
+        self._tasks.start(self._serve_alone(line, standing), f"alone-{parcel.id}")
+
+    async def _serve_alone(self, line: SiteLine, standing: Standing) -> None:
+        try:
+            async with self._alone:
+                if self._draining:
+                    self._give_back(standing.parcel)
+                    return
+                session = await self._deliver(line, standing, None)
+                if session is not None:
+                    await session.quit()
+        finally:
+            self._waiting_alone -= 1
+            self._lines.drop_if_empty(line)
 
     def _rests(self, line: SiteLine, parcel: Parcel) -> bool:
         """Send a parcel away if its site rests: to wait, or to its end if its time is over.
@@ -226,7 +260,8 @@ class Dispatcher:
             _log.exception("attempt-failed", id=parcel.id)
             if session is not None:
                 session.abort()
-            await self._settle_unsent(parcel, internal_failure(Phase.PERMIT, "the attempt failed on our side"))
+            outcome = internal_failure(Phase.PERMIT, "the attempt failed on our side")
+            await self._settle_unsent(parcel, outcome, broken=True)
             return None
         if result is None:
             self._window.drop_content(parcel)
@@ -237,6 +272,7 @@ class Dispatcher:
 
     async def _attempt(self, standing: Standing, session: Session | None) -> AttemptResult | None:
         """What the attempt gave; None if the parcel was held instead."""
+        await self._note_begun(standing.parcel)
         content = await self._contents.read(standing.parcel)
         if content is None:
             return None
@@ -265,7 +301,7 @@ class Dispatcher:
         try:
             self._learn(line, result)
             self._window.drop_content(parcel)
-            await self._assessor.assess(parcel, result)
+            await self._assess(parcel, result)
         except BaseException:
             if result.session is not None:
                 result.session.abort()
@@ -288,11 +324,29 @@ class Dispatcher:
             for standing in line.drain():
                 self._rests(line, standing.parcel)
 
-    async def _settle_unsent(self, parcel: Parcel, outcome: Outcome) -> None:
+    async def _settle_unsent(self, parcel: Parcel, outcome: Outcome, *, broken: bool = False) -> None:
         self._window.drop_content(parcel)
         outcome = self._attempter.diagnoser.explain(outcome, parcel.duties[0].recipient.address.domain)
-        result = AttemptResult((outcome,) * len(parcel.duties), None, reached=False, transcript=(), duration_ms=0)
-        await self._assessor.assess(parcel, result)
+        outcomes = (outcome,) * len(parcel.duties)
+        result = AttemptResult(outcomes, None, reached=False, transcript=(), duration_ms=0, broken=broken)
+        try:
+            await self._note_begun(parcel)
+        except SpoolUnavailableError:
+            self._give_back(parcel)
+            return
+        await self._assess(parcel, result)
+
+    async def _assess(self, parcel: Parcel, result: AttemptResult) -> None:
+        try:
+            await self._assessor.assess(parcel, result)
+        except Exception:  # noqa: BLE001 - a lease that nobody settles would be held until we end
+            _log.exception("assess-failed", id=parcel.id)
+            self._assessor.hold_untold(parcel, result)
+
+    async def _note_begun(self, parcel: Parcel) -> None:
+        """Let the spool know that a suspect is being handled: if we die now, it was this one (R33)."""
+        if parcel.care is not Care.USUAL:
+            await self._spool.note_begun(parcel.seq, [duty.n for duty in parcel.duties])
 
     def _give_back(self, parcel: Parcel) -> None:
         self._window.drop_content(parcel)

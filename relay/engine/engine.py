@@ -105,7 +105,7 @@ class Engine:
             clock,
         )
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock)
-        self._janitor = Janitor(spool, clock, options.keep_content, self._scheduler.wake)
+        self._janitor = Janitor(spool, clock, options.keep_content, self.alarms, self._scheduler.wake)
 
     async def start(self) -> None:
         """Register this life and begin to work. Raises SpoolUnavailableError."""

@@ -1,7 +1,7 @@
 """The janitor: what time alone brings about.
 
-It forgets content whose time is over, in small batches, so that no transaction grows long, and ends the windows
-in which requests of the queue could be undone.
+It forgets content whose time is over, in small batches, so that no transaction grows long, ends the windows in
+which requests of the queue could be undone, and follows the alarms that the spool or others raised and ended.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from relay.clock import Clock
+from relay.engine.alarms import Alarms
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.spool.contract import Spool
@@ -26,8 +27,11 @@ BATCH: Final = 200
 class Janitor:
     """Owns one task."""
 
-    def __init__(self, spool: Spool, clock: Clock, keep_content: timedelta, released: Callable[[], None]) -> None:
+    def __init__(
+        self, spool: Spool, clock: Clock, keep_content: timedelta, alarms: Alarms, released: Callable[[], None]
+    ) -> None:
         self._spool = spool
+        self._alarms = alarms
         self._clock = clock
         self._keep_content = keep_content
         self._released = released
@@ -50,6 +54,7 @@ class Janitor:
                 if await self._spool.finish_requests():
                     self._released()
                 if self._clock.monotonic() >= next_round and await self.round() < BATCH:
+                    await self._alarms.refresh()
                     next_round = self._clock.monotonic() + ROUND_SECONDS
             except SpoolUnavailableError as error:
                 _log.warning("round-failed", error=error)

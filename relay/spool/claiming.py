@@ -14,17 +14,22 @@ from relay.clock import from_millis
 from relay.database.contract import Connection
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
-from relay.policy.state import State
-from relay.spool.accepting import SUSPENDED, advance_lane, is_living
+from relay.spool.accepting import SUSPENDED, is_living
 from relay.spool.contract import Door, Duty, Incarnation, Parcel
 from relay.spool.control import bounce_reason, cancel
+from relay.spool.quarantine import quarantine
 from relay.spool.rows import column_address, column_path
 
 MAX_LANES: Final = 64
 """Lanes looked at for one tenant in one claim."""
 
 
-_Leased = tuple[int, int, int, int, int | None, int | None]
+_Leased = tuple[int, int, int, int, int | None, int | None, int]
+
+UNREADABLE: Final = (ValueError, OverflowError, TypeError, LookupError)
+"""What making values of rows raises when the rows are not what we wrote."""
+
+WHY_UNREADABLE: Final = "its rows in the spool cannot be read"
 
 
 def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: frozenset[str], now: int) -> list[Parcel]:
@@ -81,10 +86,10 @@ def _lanes(connection: Connection, tenant: int, share: int, skip: frozenset[str]
 
 
 def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int) -> list[_Leased]:
-    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify, asked) each."""
+    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify, asked, broken) each."""
     rows = list(
         connection.execute(
-            "SELECT message, n, attempts, due, notify, asked FROM delivery INDEXED BY delivery_waiting"
+            "SELECT message, n, attempts, due, notify, asked, broken FROM delivery INDEXED BY delivery_waiting"
             " WHERE lane = ? AND state = 1 AND due <= ? ORDER BY due LIMIT ?",
             (lane, now, quota),
         )
@@ -101,13 +106,21 @@ def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quo
 
 
 def _parcels(connection: Connection, taken: list[_Leased], now: int) -> Iterator[Parcel]:
-    """One parcel a message; what an operator asked to bounce travels apart from what is to be tried."""
+    """One parcel a message; what an operator asked to bounce travels apart from what is to be tried.
+
+    What cannot be read is held with an alarm: one torn row must not keep all other mail from being claimed (R06).
+    """
     by_message: dict[tuple[int, str], list[_Leased]] = {}
     for row in taken:
         bounce = bounce_reason(connection, row[5]) if row[5] is not None else ""
         by_message.setdefault((row[0], bounce), []).append(row)
     for (seq, bounce), rows in by_message.items():
-        parcel = _parcel(connection, seq, rows, bounce)
+        try:
+            parcel = _parcel(connection, seq, rows, bounce)
+        except UNREADABLE:
+            for row in rows:
+                quarantine(connection, seq, row[1], WHY_UNREADABLE, now)
+            continue
         for n in {row[1] for row in rows} - {duty.n for duty in parcel.duties}:
             cancel(connection, seq, n, "the recipient's address was erased", now)
         if parcel.duties:
@@ -122,14 +135,17 @@ def _parcel(connection: Connection, seq: int, rows: list[_Leased], bounce: str) 
                 " received, sign_as, prelude FROM message WHERE seq = ?",
                 (seq,),
             )
-        )
+        ),
+        None,
     )
+    if message is None:
+        raise LookupError(seq)
     spool_id = SpoolId(message[0])
     duties: list[Duty] = []
-    for _, n, attempts, due, notify, _ in rows:
+    for _, n, attempts, due, notify, _, broken in rows:
         recipient = _recipient(connection, seq, n, notify)
         if recipient is not None:
-            duties.append(Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce))
+            duties.append(Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce, broken))
     envelope = Envelope(
         column_path(message[4]),
         tuple(duty.recipient for duty in duties),
@@ -161,20 +177,3 @@ def _recipient(connection: Connection, seq: int, n: int, notify: int | None) -> 
     ):
         return Recipient(column_address(address), None if notify is None else Notify(notify), orcpt)
     return None
-
-
-def void_leases(connection: Connection, incarnation: int) -> int:
-    """Give every lease of an incarnation back to its lane; the number given back."""
-    lanes = list(
-        connection.execute(
-            "SELECT lane, min(due), count(*) FROM delivery INDEXED BY delivery_leased"
-            " WHERE state = 2 AND lease = ? GROUP BY lane",
-            (incarnation,),
-        )
-    )
-    connection.execute(
-        "UPDATE delivery SET state = ?, lease = NULL WHERE state = 2 AND lease = ?", (int(State.WAITING), incarnation)
-    )
-    for lane, due, _ in lanes:
-        advance_lane(connection, lane, due)
-    return sum(count for _, _, count in lanes)

@@ -19,6 +19,7 @@ from relay.ids import SpoolId
 from relay.mail.address import ReversePath
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import Outcome
+from relay.policy.quarantine import Care, care
 from relay.policy.state import State
 from relay.smtp.transcript import Exchange
 
@@ -104,6 +105,8 @@ class Duty:
     due: datetime
     bounce: str = ""
     """Not empty: an operator asked for a bounce with this reason; no attempt is made."""
+    broken: int = 0
+    """Tries in a row that broke on our side (`relay.policy.quarantine`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,11 @@ class Parcel:
     stream: str
     content: bytes | None = None
     """Present on the fast path; otherwise read with `Spool.content` when a session is ready for it."""
+
+    @property
+    def care(self) -> Care:
+        """How carefully it is handled, by the worst of its duties."""
+        return care(max(duty.broken for duty in self.duties))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,8 @@ class Settlement:
     attempt: AttemptRecord | None = None
     notice: NewMessage | None = None
     """A DSN accepted in the same transaction."""
+    broken: bool = False
+    """The try broke on our side: it is counted, and with HELD the alarm `quarantine` is raised with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +328,11 @@ class Spool(Protocol):
         ...
 
     async def register(self, node: str, worker: int) -> Incarnation:
-        """Begin a life: void the leases of the earlier incarnation of the same node and worker, return ours."""
+        """Begin a life: void the leases of the earlier incarnation of the same node and worker, return ours.
+
+        An earlier life that did not retire has died: that counts as a broken try for what it held
+        (`relay.policy.quarantine`), and holds what has been counted `TRIES` times.
+        """
         ...
 
     async def heartbeat(self, incarnation: Incarnation) -> bool:
@@ -354,6 +368,10 @@ class Spool(Protocol):
 
     async def content(self, seq: int) -> bytes:
         """The content of a message; KeyError when it was forgotten or is torn."""
+        ...
+
+    async def note_begun(self, seq: int, numbers: Sequence[int]) -> None:
+        """Note that the handling of these leased deliveries, which are suspects, begins now."""
         ...
 
     async def set_prelude(self, seq: int, prelude: bytes) -> bytes:

@@ -17,6 +17,7 @@ from relay.event import EventKind
 from relay.policy.state import State
 from relay.spool.accepting import advance_lane, write_event
 from relay.spool.contract import QueueFilter, RequestReceipt, Suspension, Verb
+from relay.spool.quarantine import end_alarms
 from relay.spool.rows import dump
 from relay.spool.views import matching
 
@@ -74,6 +75,8 @@ def _apply(
 ) -> None:
     """A request to a delivery that nobody holds."""
     seq, n, lane, state = row
+    if state is State.HELD and verb is not Verb.HOLD:
+        end_alarms(connection, seq)
     if verb in (Verb.RELEASE, Verb.RETRY):
         _wait(connection, seq, n, lane, now)
         if state is State.HELD:
@@ -92,7 +95,7 @@ def _write_held(connection: Connection, now: int, seq: int, n: int, verb: Verb, 
 
 def _wait(connection: Connection, seq: int, n: int, lane: int, due: int) -> None:
     connection.execute(
-        "UPDATE delivery SET state = ?, due = ?, asked = NULL WHERE message = ? AND n = ?",
+        "UPDATE delivery SET state = ?, due = ?, asked = NULL, broken = 0 WHERE message = ? AND n = ?",
         (int(State.WAITING), due, seq, n),
     )
     advance_lane(connection, lane, due)

@@ -112,13 +112,13 @@ class PostgresSpool(PortableSpool):
         async def work(transaction: Transaction) -> bool:
             alive = await say_alive(transaction, incarnation)
             for old in self._vanished(await living(transaction)):
-                await end(transaction, old, self._now())
+                await end(transaction, old, self._now(), died=True)
             return alive
 
         return await self._database.transact(work)
 
     async def retire(self, incarnation: Incarnation) -> None:
-        await self._database.transact(lambda transaction: end(transaction, incarnation, self._now()))
+        await self._database.transact(lambda transaction: end(transaction, incarnation, self._now(), died=False))
         self._wakeups.announce()
 
     async def accept(self, message: NewMessage) -> Receipt:
@@ -152,6 +152,10 @@ class PostgresSpool(PortableSpool):
             return cast("bytes", content)
 
         return await self._database.look(work)
+
+    async def note_begun(self, seq: int, numbers: Sequence[int]) -> None:
+        sql = "UPDATE delivery SET begun = 1 WHERE message = $1 AND n = ANY($2::int[]) AND state = 2"
+        await self._changed(sql, seq, list(numbers))
 
     async def set_prelude(self, seq: int, prelude: bytes) -> bytes:
         async def work(transaction: Transaction) -> bytes:

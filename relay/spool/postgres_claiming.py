@@ -13,10 +13,11 @@ from relay.clock import from_millis
 from relay.database.postgres import Transaction
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
-from relay.spool.claiming import MAX_LANES
+from relay.spool.claiming import MAX_LANES, UNREADABLE, WHY_UNREADABLE
 from relay.spool.contract import Door, Duty, Incarnation, Parcel
 from relay.spool.postgres_accepting import LIVING, SUSPENDED_UNTIL
-from relay.spool.postgres_effects import Effects, advance_lanes
+from relay.spool.postgres_effects import Effects
+from relay.spool.postgres_quarantine import Quarantined, quarantine
 from relay.spool.rows import column_address, column_path
 
 _TENANTS: Final = """
@@ -51,11 +52,11 @@ WITH picked AS MATERIALIZED (
   ) AS d
 ), leased AS (
   UPDATE delivery d SET state = 2, lease = $4 FROM picked WHERE d.message = picked.message AND d.n = picked.n
-  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked
+  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked, d.broken
 )
 SELECT leased.message, leased.n, leased.attempts, leased.due, leased.notify, recipient.address, recipient.orcpt,
   CASE WHEN request.id IS NULL THEN '' WHEN request.reason = '' THEN 'bounced by the operator'
-    ELSE request.reason END, leased.lane
+    ELSE request.reason END, leased.lane, leased.broken
 FROM leased LEFT JOIN recipient ON recipient.message = leased.message AND recipient.n = leased.n
   LEFT JOIN request ON request.id = leased.asked AND request.verb = 'bounce' AND request.final_at IS NULL
     AND request.undone IS NULL
@@ -76,13 +77,6 @@ UPDATE lane SET due = fresh.due FROM (
   FROM unnest($1::bigint[]) AS l(id)
 ) AS fresh
 WHERE lane.id = fresh.id AND lane.due IS DISTINCT FROM fresh.due
-"""
-
-_VOID: Final = """
-WITH given_back AS (
-  UPDATE delivery SET state = 1, lease = NULL WHERE state = 2 AND lease = $1 RETURNING lane, due
-)
-SELECT lane, min(due) FROM given_back GROUP BY lane
 """
 
 _Row = tuple[Any, ...]
@@ -132,7 +126,15 @@ async def _parcels(transaction: Transaction, rows: Sequence[_Row], now: int) -> 
             by_parcel.setdefault((row[0], row[7], row[8]), []).append(row)
     await effects.write(transaction)
     messages = {row[0]: row for row in await transaction.fetch(_MESSAGES, list({seq for seq, _, _ in by_parcel}))}
-    return [_parcel(messages[seq], duties, bounce) for (seq, bounce, _), duties in by_parcel.items()]
+    parcels: list[Parcel] = []
+    unreadable: list[Quarantined] = []
+    for (seq, bounce, _), duties in by_parcel.items():
+        try:
+            parcels.append(_parcel(messages[seq], duties, bounce))
+        except UNREADABLE:
+            unreadable += [(seq, row[1], WHY_UNREADABLE) for row in duties]
+    await quarantine(transaction, unreadable, now)
+    return parcels
 
 
 def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
@@ -147,8 +149,9 @@ def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
             attempts,
             from_millis(due),
             bounce,
+            broken,
         )
-        for _, n, attempts, due, notify, address, orcpt, *_ in rows
+        for _, n, attempts, due, notify, address, orcpt, _, _, broken in rows
     )
     envelope = Envelope(
         column_path(path),
@@ -184,8 +187,3 @@ async def _refresh(transaction: Transaction, lanes: list[int]) -> None:
     locked = [row[0] for row in await transaction.fetch(_LOCK_LANES, lanes)]
     if locked:
         await transaction.execute(_REFRESH, locked)
-
-
-async def void_leases(transaction: Transaction, incarnation: int) -> None:
-    """Give every lease of an incarnation back to its lane."""
-    await advance_lanes(transaction, dict(await transaction.fetch(_VOID, incarnation)))

@@ -17,6 +17,7 @@ from relay.policy.state import State
 from relay.spool.contract import QueueFilter, RequestReceipt, Verb
 from relay.spool.control import concerned
 from relay.spool.postgres_effects import Effects, columns
+from relay.spool.postgres_quarantine import end_alarms
 from relay.spool.rows import dump
 from relay.spool.views import condition
 
@@ -42,7 +43,7 @@ _TAKE_BACK: Final = "UPDATE delivery d SET asked = NULL FROM unnest($1::bigint[]
  WHERE d.message = a.message AND d.n = a.n AND d.asked = $3"
 
 _PLACE: Final = """
-UPDATE delivery d SET state = p.state, due = p.due, asked = p.asked
+UPDATE delivery d SET state = p.state, due = p.due, asked = p.asked, broken = 0
 FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::bigint[]) AS p(message, n, state, due, asked)
 WHERE d.message = p.message AND d.n = p.n
 """
@@ -73,6 +74,8 @@ async def ask(
     under_way = [(seq, n) for seq, n, _, state in rows if state == State.LEASED]
     if under_way:
         await transaction.execute(_ASK, *columns(under_way, 2), request)
+    if verb is not Verb.HOLD:
+        await end_alarms(transaction, list({seq for seq, _, _, state in rows if state == State.HELD}))
     effects = Effects(now)
     placed: list[_Placed] = []
     for seq, n, lane, state in rows:

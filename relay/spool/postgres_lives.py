@@ -10,7 +10,7 @@ from typing import Final
 
 from relay.database.postgres import Transaction
 from relay.spool.contract import Incarnation
-from relay.spool.postgres_claiming import void_leases
+from relay.spool.postgres_quarantine import void_leases
 
 # On the database's clock, and never the same twice, however coarse or unsteady that clock is.
 _BEAT: Final = """
@@ -30,7 +30,7 @@ async def register(transaction: Transaction, node: str, worker: int, now: int) -
     await transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, $2))", node, worker)
     older = "SELECT id FROM incarnation WHERE node = $1 AND worker = $2 AND ended IS NULL ORDER BY id"
     for (old,) in await transaction.fetch(older, node, worker):
-        await end(transaction, old, now)
+        await end(transaction, old, now, died=True)
     return Incarnation((await transaction.fetch(_BEGIN, node, worker, now))[0][0])
 
 
@@ -45,8 +45,8 @@ async def living(transaction: Transaction) -> list[tuple[int, int]]:
     return [(one, beat) for one, beat in rows]
 
 
-async def end(transaction: Transaction, incarnation: int, now: int) -> None:
-    """End a life, if nobody did, and give back what it holds."""
+async def end(transaction: Transaction, incarnation: int, now: int, *, died: bool) -> None:
+    """End a life, if nobody did, and give back what it holds; `died`: it did not retire."""
     await transaction.execute("SELECT FROM incarnation WHERE id = $1 FOR UPDATE", incarnation)
     await transaction.execute("UPDATE incarnation SET ended = $2 WHERE id = $1 AND ended IS NULL", incarnation, now)
-    await void_leases(transaction, incarnation)
+    await void_leases(transaction, incarnation, now, died=died)

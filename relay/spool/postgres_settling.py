@@ -18,13 +18,15 @@ from relay.policy.outcome import Result
 from relay.policy.state import State
 from relay.spool.contract import AttemptRecord, Incarnation, NewMessage, Settlement, Verb
 from relay.spool.postgres_effects import Attempt, Effects, columns
+from relay.spool.postgres_quarantine import raise_alarms
 from relay.spool.rows import attempt_detail, dump, transcript_column
 from relay.spool.settling import late_detail, settlement_detail
 
 _CHANGE: Final = """
-UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, attempts = d.attempts + s.tried
-FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[], $7::int[])
-  AS s(message, n, state, due, tried, lease, earlier)
+UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, begun = 0, attempts = d.attempts + s.tried,
+  broken = CASE WHEN s.broken THEN d.broken + 1 WHEN s.tried > 0 THEN 0 ELSE d.broken END
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[], $7::int[], $8::boolean[])
+  AS s(message, n, state, due, tried, lease, earlier, broken)
 WHERE d.message = s.message AND d.n = s.n AND d.state = 2 AND d.lease = s.lease
   AND d.attempts = coalesce(s.earlier, d.attempts)
 RETURNING d.message, d.n, d.lane, d.asked
@@ -74,8 +76,9 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
     if not first:
         return Settled([[] for _ in requests], [])
     rows = [_change_row(settlement, incarnation) for settlement, incarnation in first.values()]
-    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 7))}
+    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 8))}
     obeying: list[tuple[int, int, int]] = []
+    alarms: dict[int, str] = {}
     belated: list[_Belated] = []
     for number, request in enumerate(requests):
         applied: list[bool] = []
@@ -89,6 +92,8 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
                 continue
             lane, asked = changed[key]
             _tell(settlement, request.incarnation, lane, effects)
+            if settlement.broken and settlement.state is State.HELD:
+                alarms[settlement.seq] = str(settlement.detail.get("reason", ""))
             if settlement.notice is not None:
                 settled.notices.append(settlement.notice)
             if asked is not None and settlement.state is State.WAITING:
@@ -97,6 +102,7 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
     for one in await _told_before(transaction, belated, effects):
         settled.applied[one.request][one.place] = True
     await _obey(transaction, obeying, effects)
+    await raise_alarms(transaction, alarms, effects.now)
     return settled
 
 
@@ -137,7 +143,16 @@ async def _told_before(transaction: Transaction, belated: Sequence[_Belated], ef
 def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, ...]:
     due = to_millis(settlement.due) if settlement.due is not None else None
     tried, earlier = (0, None) if settlement.attempt is None else (1, settlement.attempt.number - 1)
-    return (settlement.seq, settlement.n, int(settlement.state), due, tried, incarnation, earlier)
+    return (
+        settlement.seq,
+        settlement.n,
+        int(settlement.state),
+        due,
+        tried,
+        incarnation,
+        earlier,
+        settlement.broken,
+    )
 
 
 def _tell(settlement: Settlement, incarnation: Incarnation, lane: int, effects: Effects) -> None:

@@ -16,6 +16,7 @@ from relay.policy.state import State
 from relay.spool.accepting import accept, advance_lane, write_event
 from relay.spool.contract import AttemptRecord, Incarnation, Settlement
 from relay.spool.control import close_delivery, obey
+from relay.spool.quarantine import raise_alarm
 from relay.spool.rows import attempt_detail, dump, transcript_column
 
 
@@ -34,6 +35,8 @@ def settle(connection: Connection, incarnation: Incarnation, settlement: Settlem
     if settlement.event is not None:
         detail = settlement_detail(settlement, incarnation)
         write_event(connection, now, settlement.seq, settlement.n, settlement.event, detail)
+    if settlement.broken and settlement.state is State.HELD:
+        raise_alarm(connection, settlement.seq, str(settlement.detail.get("reason", "")), now)
     if settlement.notice is not None:
         accept(connection, settlement.notice)
     if asked is not None and settlement.state is State.WAITING:
@@ -48,13 +51,16 @@ def _change_state(
     due = to_millis(settlement.due) if settlement.due is not None else None
     earlier = None if settlement.attempt is None else settlement.attempt.number - 1
     rows = connection.execute(
-        "UPDATE delivery SET state = ?, due = ?, lease = NULL, attempts = attempts + ?"
+        "UPDATE delivery SET state = ?, due = ?, lease = NULL, begun = 0, attempts = attempts + ?,"
+        " broken = CASE WHEN ? THEN broken + 1 WHEN ? THEN 0 ELSE broken END"
         " WHERE message = ? AND n = ? AND state = 2 AND lease = ? AND attempts = coalesce(?, attempts)"
         " RETURNING lane, asked",
         (
             int(settlement.state),
             due,
             0 if settlement.attempt is None else 1,
+            int(settlement.broken),
+            int(settlement.attempt is not None),
             settlement.seq,
             settlement.n,
             incarnation,

@@ -13,7 +13,7 @@ from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
-from relay.spool.claiming import claim, tenants_waiting, void_leases
+from relay.spool.claiming import claim, tenants_waiting
 from relay.spool.contract import (
     Incarnation,
     NewMessage,
@@ -26,6 +26,7 @@ from relay.spool.contract import (
 )
 from relay.spool.control import ask, finish, undo
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
+from relay.spool.quarantine import void_leases
 from relay.spool.settling import settle
 
 _T = TypeVar("_T")
@@ -59,7 +60,7 @@ class SqliteSpool(PortableSpool):
                     "SELECT id FROM incarnation WHERE node = ? AND worker = ? AND ended IS NULL", (node, worker)
                 )
             ):
-                _end(connection, old, now)
+                _end(connection, old, now, died=True)
             connection.execute(
                 "INSERT INTO incarnation (node, worker, started, heartbeat) VALUES (?, ?, ?, ?)",
                 (node, worker, now, now),
@@ -76,13 +77,13 @@ class SqliteSpool(PortableSpool):
             )
             alive = connection.changes() == 1
             for old in self._vanished(connection.execute("SELECT id, heartbeat FROM incarnation WHERE ended IS NULL")):
-                _end(connection, old, now)
+                _end(connection, old, now, died=True)
             return alive
 
         return await self._database.write(work)
 
     async def retire(self, incarnation: Incarnation) -> None:
-        await self._database.write(lambda connection: _end(connection, incarnation, self._now()))
+        await self._database.write(lambda connection: _end(connection, incarnation, self._now(), died=False))
 
     async def accept(self, message: NewMessage) -> Receipt:
         self._check_room()
@@ -120,6 +121,13 @@ class SqliteSpool(PortableSpool):
             return content
 
         return await self._database.read(work)
+
+    async def note_begun(self, seq: int, numbers: Sequence[int]) -> None:
+        await self._database.write(
+            lambda connection: connection.executemany(
+                "UPDATE delivery SET begun = 1 WHERE message = ? AND n = ? AND state = 2", [(seq, n) for n in numbers]
+            )
+        )
 
     async def set_prelude(self, seq: int, prelude: bytes) -> bytes:
         def work(connection: Connection) -> bytes:
@@ -240,6 +248,6 @@ class SqliteSpool(PortableSpool):
         self._room_checked = now
 
 
-def _end(connection: Connection, incarnation: int, now: int) -> None:
+def _end(connection: Connection, incarnation: int, now: int, *, died: bool) -> None:
     connection.execute("UPDATE incarnation SET ended = ? WHERE id = ? AND ended IS NULL", (now, incarnation))
-    void_leases(connection, incarnation)
+    void_leases(connection, incarnation, now, died=died)

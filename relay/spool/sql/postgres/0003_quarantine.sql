@@ -1,0 +1,3 @@
+-- See ../sqlite/0004_quarantine.sql.
+ALTER TABLE delivery ADD COLUMN broken SMALLINT NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN begun SMALLINT NOT NULL DEFAULT 0;

@@ -1,0 +1,21 @@
+"""For the R33 test alone: with this folder on PYTHONPATH, a message that says `X-Poison: kill` ends the process.
+
+It stands for a fault in a library's machine code, which Python cannot catch.
+"""
+
+import os
+import signal
+from typing import Any
+
+if os.environ.get("LEAK_TEST_POISON"):
+    from relay.engine.attempt import Attempter
+
+    whole = Attempter.attempt
+
+    async def deadly(self: Attempter, parcel: Any, content: Any, *more: Any) -> Any:
+        """As `Attempter.attempt`, but for the poison."""
+        if any(b"X-Poison: kill" in piece for piece in content):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return await whole(self, parcel, content, *more)
+
+    Attempter.attempt = deadly  # type: ignore[method-assign, assignment]
