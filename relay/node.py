@@ -129,7 +129,15 @@ class Node:
         returns = ReturnPaths(tokens, return_domains(settings))
         diagnoser = load_diagnoser(settings.folder)
         engine_parts = EngineParts(
-            stores.spool, self._signer, router, dialer, parts.clock, parts.entropy, returns, diagnoser
+            stores.spool,
+            self._signer,
+            router,
+            dialer,
+            parts.clock,
+            parts.entropy,
+            returns,
+            diagnoser,
+            stores.suppressions,
         )
         options = engine_options(settings, parts.worker, parts.workers)
         engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
@@ -176,7 +184,14 @@ class Node:
         )
         clock, entropy = self._parts.clock, self._parts.entropy
         return ApiDependencies(
-            engine.intake, stores.spool, stores.accounts, clock, entropy, options, (self._not_ready,)
+            engine.intake,
+            stores.spool,
+            stores.accounts,
+            clock,
+            entropy,
+            options,
+            (self._not_ready,),
+            stores.suppressions,
         )
 
     async def _front_parts(
@@ -186,7 +201,7 @@ class Node:
         domain = sender_domain(settings)
         tenant = await stores.accounts.ensure_tenant(FRONT_TENANT)
         identity = Identity(tenant, FRONT_TENANT, None, "front", (domain,))
-        relay = LocalRelayClient(engine.intake, stores.spool, resolver, identity, entropy)
+        relay = LocalRelayClient(engine.intake, stores.spool, resolver, identity, entropy, stores.suppressions)
         return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain)
 
     def _not_ready(self) -> str:

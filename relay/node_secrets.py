@@ -57,6 +57,18 @@ def ensure_secrets(folder: Path, entropy: Entropy) -> NodeSecrets:
         raise ConfigurationError(f"the folder of secrets cannot be used: {reason}") from None
 
 
+def old_block_hashes(folder: Path) -> tuple[bytes, ...]:
+    """Earlier keys of hashed addresses, `block-hash.1` and on: what was erased stands under them.
+
+    Raises ConfigurationError.
+    """
+    try:
+        files = sorted(folder.glob("block-hash.[0-9]*"))
+        return tuple(_secret(file, read_private_file(file).strip().decode("ascii", "replace")) for file in files)
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename or folder}: {error.strerror or error}") from None
+
+
 def token_keys(folder: Path) -> tuple[TokenKey, ...]:
     """The keys of return tokens, the signing one first; made before by `ensure_secrets`. Raises ConfigurationError."""
     path = folder / _RING

@@ -14,9 +14,13 @@ from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
+from relay.node_secrets import ensure_secrets, old_block_hashes
+from relay.policy.suppress import SuppressionRules
 from relay.settings import Settings
 from relay.spool.contract import Spool
 from relay.spool.sqlite import SqliteSpool
+from relay.suppression.book import SuppressionBook
+from relay.suppression.hashing import AddressHasher
 
 POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
 
@@ -28,6 +32,7 @@ class Stores:
     database: Database
     spool: Spool
     accounts: AccountBook
+    suppressions: SuppressionBook
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
@@ -40,12 +45,29 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
     database, spool = await _open(settings, clock)
     accounts = AccountBook(database, clock, entropy)
     try:
+        suppressions = _suppressions(settings, database, clock, entropy)
         await accounts.migrate()
         await spool.migrate()
+        await suppressions.migrate()
     except BaseException:
         await database.close()
         raise
-    return Stores(database, spool, accounts)
+    return Stores(database, spool, accounts, suppressions)
+
+
+def _suppressions(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> SuppressionBook:
+    folder = settings.path(settings.node.secrets)
+    keys = (ensure_secrets(folder, entropy).block_hash, *old_block_hashes(folder))
+    wanted = settings.suppression
+    rules = SuppressionRules(
+        hard_bounce=wanted.hard_bounce,
+        soft_bounce=wanted.soft_bounce,
+        soft_bounces=wanted.soft_bounces,
+        soft_span=wanted.soft_span,
+        soft_memory=wanted.soft_memory,
+        longest=wanted.longest,
+    )
+    return SuppressionBook(database, clock, AddressHasher(keys), rules)
 
 
 async def _open(settings: Settings, clock: Clock) -> tuple[Database, Spool]:

@@ -396,6 +396,23 @@ class SigningSettings(Section):
         return value
 
 
+class SuppressionSettings(Section):
+    """How long a host's word about an address holds; what people say holds for good."""
+
+    hard_bounce: Duration = Field(
+        timedelta(days=90), description="How long an address that nobody has is suppressed; doubled each time."
+    )
+    soft_bounce: Duration = Field(
+        timedelta(days=14), description="How long one that failed again and again is; doubled each time."
+    )
+    soft_bounces: Whole = Field(5, ge=1, description="Messages that fail in a row before it is.")
+    soft_span: Duration = Field(timedelta(days=3), description="The least time over which they must be spread.")
+    soft_memory: Duration = Field(
+        timedelta(days=30), description="After so long without a failure counting starts again."
+    )
+    longest: Duration = Field(timedelta(days=730), description="The longest that either holds.")
+
+
 class WebSettings(Section):
     listen: ListenAddress | None = Field(None, description="Where the Leak front answers.")
     base_url: str = Field(
@@ -490,6 +507,7 @@ class Settings(Section):
     resolver: ResolverSettings = ResolverSettings()
     delivery: DeliverySettings = DeliverySettings()
     signing: SigningSettings = SigningSettings()
+    suppression: SuppressionSettings = SuppressionSettings()
     web: WebSettings = WebSettings()
     alarm: AlarmSettings = AlarmSettings()
     egress: EgressSettings = EgressSettings()

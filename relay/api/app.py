@@ -23,6 +23,7 @@ from relay.api.operation import Operation
 from relay.api.probes import Probes
 from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
 from relay.api.queue import Queue
+from relay.api.suppressions import Suppressions
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 
@@ -47,6 +48,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *Events(dependencies).operations(),
         *Queue(dependencies).operations(),
         *Control(dependencies).operations(),
+        *(Suppressions(dependencies, dependencies.suppressions).operations() if dependencies.suppressions else ()),
         *Probes(dependencies, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()

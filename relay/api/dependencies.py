@@ -10,6 +10,7 @@ from relay.clock import Clock
 from relay.engine.submission import Intake
 from relay.ids import Entropy
 from relay.spool.contract import Spool
+from relay.suppression.book import SuppressionBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,4 @@ class ApiDependencies:
     entropy: Entropy
     options: ApiOptions
     health: tuple[Callable[[], str], ...] = ()
+    suppressions: SuppressionBook | None = None

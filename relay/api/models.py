@@ -83,11 +83,13 @@ HeaderValue = Annotated[str, StringConstraints(max_length=MAX_HEADER_VALUE)]
 Headers = Annotated[dict[str, HeaderValue], Field(max_length=100), AfterValidator(_bounded)]
 
 
-class _Request(BaseModel):
+class StrictRequest(BaseModel):
+    """What a caller posts: an unknown field or a value of another type is refused."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class AttachmentRequest(_Request):
+class AttachmentRequest(StrictRequest):
     """A file to send along."""
 
     filename: str = Field(min_length=1, max_length=255, description="The name shown to the recipient.")
@@ -95,7 +97,7 @@ class AttachmentRequest(_Request):
     content: Octets = Field(description="The file's octets in base64.")
 
 
-class MessageRequest(_Request):
+class MessageRequest(StrictRequest):
     """A message to send: composed from its fields, or `raw` as it is."""
 
     from_: MailboxText = Field(alias="from", description="Author and reverse-path.")
@@ -206,7 +208,7 @@ class QueueSummary(BaseModel):
     lanes: list[LaneSummary]
 
 
-class QueueRequest(_Request):
+class QueueRequest(StrictRequest):
     """Which of the caller's deliveries are meant; every field given must fit."""
 
     domain: str = Field("", max_length=255, description="The recipients' domain.")
@@ -231,7 +233,7 @@ class QueueAnswer(BaseModel):
     final_at: datetime | None = Field(description="When a cancel becomes final.")
 
 
-class SuspendRequest(_Request):
+class SuspendRequest(StrictRequest):
     """A path to stop."""
 
     domain: str = Field("", max_length=255)
@@ -250,7 +252,7 @@ class SuspensionLife(BaseModel):
     reason: str
 
 
-class ResumeRequest(_Request):
+class ResumeRequest(StrictRequest):
     """A suspension to end."""
 
     id: int

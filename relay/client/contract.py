@@ -85,6 +85,17 @@ class RelayClient(Protocol):
         """Where a letter stands, None if the relay does not know it."""
         ...
 
+    async def suppress(self, address: str, *, complaint: bool = False) -> bool:
+        """The recipient wants no more of this customer's mail, not even what waits: it holds for good.
+
+        The address itself is not kept, a keyed hash of the mailbox is. False for what is no address.
+        """
+        ...
+
+    async def suppressed(self, address: str) -> bool:
+        """Whether mail to this address would not be sent."""
+        ...
+
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The header fields a recipient will see ("From", "To", "Subject"), exactly as they will be written."""
         ...

@@ -22,9 +22,12 @@ from relay.mail.compose import Draft, compose
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.header import HeaderError, parse_fields, split_content
 from relay.policy.state import State
+from relay.policy.suppress import Reason
 from relay.resolver.check import DomainCheck, check_domain, suggest
 from relay.resolver.contract import DnsAnswer, Resolver
 from relay.spool.contract import Door, Idempotency, MessageView, Spool
+from relay.suppression.book import SuppressionBook
+from relay.suppression.contract import NewSuppression
 
 MAX_QUESTIONS: Final = 20
 """DNS questions the front may have open, and checks: a small part of the resolver's, the rest is delivery's."""
@@ -50,9 +53,18 @@ class _FewQuestions:
 class LocalRelayClient:
     """Implements `relay.client.contract.RelayClient`. `identity` is whom the front submits as."""
 
-    def __init__(self, intake: Intake, spool: Spool, resolver: Resolver, identity: Identity, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        spool: Spool,
+        resolver: Resolver,
+        identity: Identity,
+        entropy: Entropy,
+        book: SuppressionBook,
+    ) -> None:
         self._intake = intake
         self._spool = spool
+        self._book = book
         self._resolver = _FewQuestions(resolver)
         self._checking: set[asyncio.Task[DomainCheck]] = set()
         self._identity = identity
@@ -134,6 +146,24 @@ class LocalRelayClient:
             next_due=delivery.due,
             meaning=_meaning(view) if delivery.state in _FAILED else "",
         )
+
+    async def suppress(self, address: str, *, complaint: bool = False) -> bool:
+        """See `RelayClient.suppress`. Raises SpoolUnavailableError."""
+        try:
+            parsed = parse_address(address.strip())
+        except AddressError:
+            return False
+        reason = Reason.COMPLAINT if complaint else Reason.OPT_OUT
+        await self._book.add([NewSuppression(self._identity.tenant, parsed, reason, address_kept=False)])
+        return True
+
+    async def suppressed(self, address: str) -> bool:
+        """See `RelayClient.suppressed`. Raises SpoolUnavailableError."""
+        try:
+            parsed = parse_address(address.strip())
+        except AddressError:
+            return False
+        return bool(await self._book.find(self._identity.tenant, "", [parsed]))
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

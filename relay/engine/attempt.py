@@ -72,9 +72,17 @@ class Attempter:
         self.diagnoser = diagnoser
 
     async def attempt(
-        self, parcel: Parcel, content: Sequence[bytes], plan: Plan, session: Session | None
+        self,
+        parcel: Parcel,
+        content: Sequence[bytes],
+        plan: Plan,
+        session: Session | None,
+        may_finish: Callable[[], bool] = lambda: True,
     ) -> AttemptResult:
-        """Try the parcel on `session` if one is open, else on the plan's candidates in order."""
+        """Try the parcel on `session` if one is open, else on the plan's candidates in order.
+
+        `may_finish` is asked with the lease, right before content and final dot.
+        """
         begun = self._clock.monotonic()
         transcript = Transcript(begun, [])
         transaction = Transaction(
@@ -82,7 +90,7 @@ class Attempter:
             recipients=parcel.envelope.recipients,
             content=content,
             size=sum(map(len, content)),
-            may_finish=self._holds,
+            may_finish=lambda: self._holds() and may_finish(),
             smtputf8=parcel.envelope.smtputf8,
             ret=parcel.envelope.ret,
             envid=parcel.envelope.envid,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Lock
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -20,6 +20,7 @@ from relay.engine.attempt import Attempter, AttemptResult, internal_failure
 from relay.engine.content import ContentReader
 from relay.engine.owned import OwnedTasks
 from relay.engine.planner import Planner
+from relay.engine.refusals import Departure, Refusals
 from relay.engine.site import SiteLine, SiteLines, Standing
 from relay.engine.window import Window
 from relay.errors import SpoolUnavailableError
@@ -67,6 +68,7 @@ class Dispatcher:
         router: Router,
         attempter: Attempter,
         contents: ContentReader,
+        refusals: Refusals,
         assessor: Assessor,
         spool: Spool,
         clock: Clock,
@@ -74,6 +76,7 @@ class Dispatcher:
         self._options = options
         self._attempter = attempter
         self._contents = contents
+        self._refusals = refusals
         self._assessor = assessor
         self._clock = clock
         self._spool = spool
@@ -247,7 +250,12 @@ class Dispatcher:
         if session is None and self._rests(line, parcel):
             return None
         try:
-            result = await self._attempt(standing, session)
+            departure = await self._refusals.depart(parcel)
+            left = departure.parcel
+            if left is not None and left is not parcel:
+                self._window.shrank(parcel, left)
+                parcel = left
+            result = None if left is None else await self._attempt(parcel, standing.plan, session, departure)
         except CancelledError:
             # What was sent without an answer is unknown to us, and the next attempt may repeat it (promise (c)).
             self._give_back(parcel)
@@ -266,17 +274,22 @@ class Dispatcher:
         if result is None:
             self._window.drop_content(parcel)
             return session if session is not None and session.usable else None
-        if self._turned_away(line, standing, result):
+        if departure.stopped:
+            self._give_back(parcel)
+            return result.session
+        if self._turned_away(line, replace(standing, parcel=parcel), result):
             return None
         return await self._conclude(line, parcel, result)
 
-    async def _attempt(self, standing: Standing, session: Session | None) -> AttemptResult | None:
+    async def _attempt(
+        self, parcel: Parcel, plan: Plan, session: Session | None, departure: Departure
+    ) -> AttemptResult | None:
         """What the attempt gave; None if the parcel was held instead."""
-        await self._note_begun(standing.parcel)
-        content = await self._contents.read(standing.parcel)
+        await self._note_begun(parcel)
+        content = await self._contents.read(parcel)
         if content is None:
             return None
-        return await self._attempter.attempt(standing.parcel, content, standing.plan, session)
+        return await self._attempter.attempt(parcel, content, plan, session, departure.may_finish)
 
     def _turned_away(self, line: SiteLine, standing: Standing, result: AttemptResult) -> bool:
         """Whether one session was refused while others are open: the mail was not, and waits for those.

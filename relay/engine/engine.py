@@ -19,6 +19,7 @@ from relay.engine.janitor import Janitor
 from relay.engine.lease import Lease
 from relay.engine.notice import Notices
 from relay.engine.prelude import PreludeWriter
+from relay.engine.refusals import Refusals
 from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
@@ -30,6 +31,7 @@ from relay.policy.route import Source
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
 from relay.spool.contract import Incarnation, NewMessage, Parcel, Settlement, Spool
+from relay.suppression.book import SuppressionBook
 
 FLUSH_SECONDS: Final = 3.0
 """How long the last settlements may take when the engine stops."""
@@ -60,6 +62,8 @@ class EngineParts:
     entropy: Entropy
     returns: ReturnPaths = KEPT
     diagnoser: Diagnoser = field(default_factory=load_diagnoser)
+    suppressions: SuppressionBook | None = None
+    """None: nobody is under a standing refusal."""
 
 
 class Engine:
@@ -84,6 +88,7 @@ class Engine:
             entropy=parts.entropy,
             lease=self._fast_lease,
             hand_over=self._hand_over,
+            book=parts.suppressions,
         )
         self._attempter = Attempter(
             parts.dialer, options.source, parts.diagnoser, clock, self._lease.holds, parts.returns
@@ -93,6 +98,7 @@ class Engine:
             parts.router,
             self._attempter,
             ContentReader(spool, prelude, self._settler, self.alarms, name),
+            Refusals(parts.suppressions, self._settler),
             Assessor(
                 self._settler,
                 Notices(name, spool, self.intake.prepare),
@@ -111,6 +117,8 @@ class Engine:
         """Register this life and begin to work. Raises SpoolUnavailableError."""
         await self._lease.start(self._options.intake.node_name, self._options.worker)
         await self.alarms.load()
+        if self._parts.suppressions is not None:
+            await self._parts.suppressions.start()
         self._settler.start()
         self._janitor.start()
         if self._options.delivers:
@@ -125,6 +133,8 @@ class Engine:
         await self._scheduler.stop()
         await self._janitor.stop()
         await self._dispatcher.drain(seconds)
+        if self._parts.suppressions is not None:
+            await self._parts.suppressions.stop()
         settled = await self._settler.flush(FLUSH_SECONDS)
         await self._settler.stop()
         await self._lease.stop()

@@ -18,6 +18,7 @@ from relay.account.identity import Identity
 from relay.clock import Clock, to_millis
 from relay.engine.alarms import Alarms
 from relay.engine.prelude import PreludeWriter
+from relay.engine.refusals import stops_for, told
 from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submission
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.ids import Entropy, SpoolId, new_spool_id
@@ -39,6 +40,7 @@ from relay.spool.contract import (
     Receipt,
     Spool,
 )
+from relay.suppression.book import SuppressionBook
 
 _log = Log("intake")
 
@@ -88,6 +90,7 @@ class MailIntake:
         entropy: Entropy,
         lease: Callable[[NewMessage], Incarnation | None],
         hand_over: Callable[[Parcel], None],
+        book: SuppressionBook | None = None,
     ) -> None:
         self._options = options
         self._spool = spool
@@ -98,6 +101,7 @@ class MailIntake:
         self._entropy = entropy
         self._lease = lease
         self._hand_over = hand_over
+        self._book = book
         self._in_flight = 0
         self._unsigned_domains: set[str] = set()
 
@@ -147,7 +151,26 @@ class MailIntake:
         named = (*checked.authors, *((checked.sender,) if checked.sender is not None else ()))
         if not all(submission.identity.may_use(str(address)) for address in named):
             return Refusal(reply(550, "5.7.1", "the From or Sender address is not yours to use"), "from")
-        return await self._sign(submission, self._draft(submission, checked, content), checked.author.domain)
+        draft = self._draft(submission, checked, content)
+        try:
+            draft = await self._suppress(draft)
+        except SpoolUnavailableError as error:
+            _log.error("accept-failed", error=repr(error))
+            return Refusal(UNAVAILABLE)
+        if len(draft.initial) == len(draft.envelope.recipients):
+            return draft  # nobody will get it: there is nothing to sign
+        return await self._sign(submission, draft, checked.author.domain)
+
+    async def _suppress(self, message: NewMessage) -> NewMessage:
+        """The message with the deliveries SUPPRESSED that are under a standing refusal; our own reports never are."""
+        if self._book is None or message.door is Door.NOTICE:
+            return message
+        addresses = [recipient.address for recipient in message.envelope.recipients]
+        stops = await stops_for(self._book, message.tenant, message.stream, addresses)
+        if not stops:
+            return message
+        details = {n: told(mark) for n, mark in stops.items()}
+        return replace(message, initial=dict.fromkeys(stops, State.SUPPRESSED), details=details)
 
     def _check_envelope(self, submission: Submission) -> Refusal | None:
         recipients = submission.envelope.recipients
@@ -213,7 +236,9 @@ class MailIntake:
         except KeyUnavailableError as error:
             await self._alarms.start("dkim-key", error.domain, error.reason)
             held = dict.fromkeys(range(len(message.envelope.recipients)), State.HELD)
-            return replace(message, initial=held, hold_reason=f"the DKIM key cannot be used: {error.reason}")
+            return replace(
+                message, initial={**held, **message.initial}, hold_reason=f"the DKIM key cannot be used: {error.reason}"
+            )
         return replace(message, prelude=prelude, lease_to=self._lease(message))
 
     def _tell_unsigned(self, domain: str) -> None:

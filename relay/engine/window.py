@@ -60,6 +60,13 @@ class Window:
             del self._contents[parcel.seq]
             self._octets_held -= len(parcel.content)
 
+    def shrank(self, parcel: Parcel, left: Parcel) -> None:
+        """Of a parcel's duties only those of `left` are still to be carried: it holds the content from now on."""
+        holders = self._contents.get(parcel.seq)
+        if holders is not None and parcel.duties[0].n in holders:
+            holders.discard(parcel.duties[0].n)
+            holders.add(left.duties[0].n)
+
     def settled(self, settlements: Sequence[Settlement]) -> None:
         """These settlements are committed."""
         self._held -= len(settlements)

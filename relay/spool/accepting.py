@@ -167,9 +167,15 @@ def _write_events(connection: Connection, seq: int, message: NewMessage, at: int
     write_event(connection, at, seq, None, EventKind.ACCEPTED, None)
     for n, state in sorted(message.initial.items()):
         if state is State.SUPPRESSED:
-            write_event(connection, at, seq, n, EventKind.SUPPRESSED, None)
+            write_event(connection, at, seq, n, EventKind.SUPPRESSED, suppressed_detail(message, n))
         elif state is State.HELD:
             write_event(connection, at, seq, n, EventKind.HELD, dump({"reason": message.hold_reason}))
+
+
+def suppressed_detail(message: NewMessage, n: int) -> str | None:
+    """What the event of a delivery accepted SUPPRESSED tells."""
+    detail = message.details.get(n)
+    return dump(dict(detail)) if detail else None
 
 
 def write_event(connection: Connection, at: int, seq: int, n: int | None, kind: EventKind, detail: str | None) -> None:

@@ -71,6 +71,8 @@ class NewMessage:
     sign_as: str | None = None
     """The signing domain, None to leave unsigned."""
     initial: Mapping[int, State] = field(default_factory=dict)
+    details: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Why a delivery is accepted SUPPRESSED, for its event."""
     hold_reason: str = ""
     idempotency: Idempotency | None = None
     lease_to: Incarnation | None = None

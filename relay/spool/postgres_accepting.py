@@ -15,7 +15,7 @@ from relay.database.postgres import Transaction
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
-from relay.spool.accepting import PIECE
+from relay.spool.accepting import PIECE, suppressed_detail
 from relay.spool.contract import NewMessage, Receipt
 from relay.spool.postgres_effects import Effects, columns
 from relay.spool.postgres_idempotency import Answer, Keys
@@ -201,7 +201,8 @@ class _Rows:
         self._events.append((message.id, at, None, int(EventKind.ACCEPTED), None))
         for n, state in enumerate(states):
             if state is State.SUPPRESSED:
-                self._events.append((message.id, at, n, int(EventKind.SUPPRESSED), None))
+                detail = suppressed_detail(message, n)
+                self._events.append((message.id, at, n, int(EventKind.SUPPRESSED), detail))
             elif state is State.HELD:
                 held = dump({"reason": message.hold_reason})
                 self._events.append((message.id, at, n, int(EventKind.HELD), held))

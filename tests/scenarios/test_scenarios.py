@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from relay.lab.mailbox import Arrival
+from relay.mail.address import parse_address
 from relay.policy.state import State
+from relay.policy.suppress import Reason
 from relay.spool.contract import DeliveryView, MessageView
+from relay.suppression.contract import NewSuppression
 from tests.support.postgres_server import PostgresServer
 from tests.support.whole_relay import WholeRelay, whole_relay
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/scenario.toml"))
-ON_POSTGRES = [folder for folder in FOLDERS if folder.name[:2] in ("01", "03", "04", "07", "14", "17")]
+ON_POSTGRES = [folder for folder in FOLDERS if folder.name[:2] in ("01", "03", "04", "07", "14", "17", "30")]
 """A handful on the other database, where it could make a difference: retries, DSNs, duplicates, holds."""
 SECONDS = 45
 
@@ -50,6 +53,12 @@ class Play:
         content = (header + mime + "\r\n" + text + "\r\n").encode()
         message = await self.relay.send(sender, order["to"], content, mail=["BODY=8BITMIME"])
         self.sent.append(Sent(sender, order["to"], message))
+
+    async def suppress(self, order: dict[str, Any]) -> None:
+        stores = self.relay.stores
+        tenant = 0 if order.get("everywhere") else await stores.accounts.ensure_tenant("lab")
+        address, reason = parse_address(order["address"]), Reason(order["reason"])
+        await stores.suppressions.add([NewSuppression(tenant, address, reason, order.get("stream", ""))])
 
     async def settled(self, expected: dict[str, Any]) -> tuple[Sent, MessageView, DeliveryView]:
         """Wait until the recipient's delivery is where it should be."""
@@ -99,6 +108,8 @@ async def perform(folder: Path, home: Path, **sections: dict[str, Any]) -> None:
         asyncio.timeout(SECONDS),
     ):
         play = Play(relay)
+        for order in scenario.get("suppress", ()):
+            await play.suppress(order)
         for order in scenario["send"]:
             await play.send(order)
         for expected in scenario["expect"]:

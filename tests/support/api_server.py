@@ -20,6 +20,7 @@ from relay.ids import SystemEntropy
 from relay.spool.sqlite import SqliteSpool
 from tests.support.hand_clock import HandClock
 from tests.support.spooling_intake import SpoolingIntake
+from tests.support.suppressions import book_on
 
 OPTIONS = ApiOptions(node_name="mail.example.org", max_body=1_000_000, max_recipients=50)
 
@@ -67,9 +68,11 @@ async def running_api(
     spool = SqliteSpool(database, clock, minimum_free)
     await accounts.migrate()
     await spool.migrate()
+    book = book_on(database, clock)
+    await book.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
     created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
-    application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health))
+    application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book))
     server = HttpServer(application, limits or HttpLimits(), clock, shutdown=1.0)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -28,7 +28,9 @@ from relay.resolver.routing import Router
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.spool.contract import Door, MessageView
 from relay.spool.sqlite import SqliteSpool
+from relay.suppression.book import SuppressionBook
 from tests.support.far_side import FarSide
+from tests.support.suppressions import book_on
 from tests.support.switched_database import SwitchedDatabase
 
 ANN = Identity(1, "one", 7, "ann", ("sender.example",))
@@ -43,6 +45,7 @@ class EngineBench:
     spool: SqliteSpool
     database: SwitchedDatabase
     far: FarSide
+    book: SuppressionBook
     replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, *recipients: str, **changes: Any) -> SpoolId:
@@ -130,11 +133,14 @@ async def engine_bench(
     )
     async with spool_of(folder, clock) as (spool, database):
         replaced = asyncio.Event()
-        engine = Engine(options, EngineParts(spool, signer, router, far, clock, entropy), replaced.set)
+        book = book_on(database, clock)
+        await book.migrate()
+        parts = EngineParts(spool, signer, router, far, clock, entropy, suppressions=book)
+        engine = Engine(options, parts, replaced.set)
         if start:
             await engine.start()
         try:
-            yield EngineBench(engine, spool, database, far, replaced)
+            yield EngineBench(engine, spool, database, far, book, replaced)
         finally:
             await engine.drain(5)
             signer.close()

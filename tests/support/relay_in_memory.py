@@ -17,6 +17,7 @@ class RelayInMemory:
         self.letters: dict[str, Letter] = {}
         self.states: dict[str, LetterState] = {}
         self.arrivals = 0
+        self.refused: dict[str, bool] = {}
         self.refusal: LetterRefused | None = None
         self.unavailable = False
         self.domains: dict[str, str] = {"gone.test": "no-domain", "null.test": "null-mx", "bare.test": "no-host"}
@@ -54,6 +55,15 @@ class RelayInMemory:
         if self.unavailable:
             raise SpoolUnavailableError("set by a test")
         return self.states.get(message_id)
+
+    async def suppress(self, address: str, *, complaint: bool = False) -> bool:
+        """Remembered in `refused`, with whether it was a complaint."""
+        self.refused[address] = complaint
+        return True
+
+    async def suppressed(self, address: str) -> bool:
+        """Whether `suppress` was called for it."""
+        return address in self.refused
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The fields a reader sees."""

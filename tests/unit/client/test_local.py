@@ -22,13 +22,17 @@ from relay.event import EventKind
 from relay.ids import SpoolId, SystemEntropy
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.state import State
+from relay.policy.suppress import Reason
 from relay.resolver.resolver import DnsResolver
 from relay.smtp.reply import reply
 from relay.spool.contract import AttemptRecord, Door, Settlement
 from relay.spool.sqlite import SqliteSpool
+from relay.suppression.book import SuppressionBook
+from relay.suppression.contract import Which
 from tests.support.dns_server import DnsServer, Fault, Zone
 from tests.support.hand_clock import HandClock
 from tests.support.spooling_intake import SpoolingIntake
+from tests.support.suppressions import book_on
 
 FRONT = Identity(tenant=1, tenant_name="front", id=None, name="front", senders=("leak.example",))
 ZONE: Zone = {
@@ -58,6 +62,7 @@ class Front:
     intake: SpoolingIntake
     spool: SqliteSpool
     clock: HandClock
+    book: SuppressionBook
 
 
 @pytest.fixture
@@ -70,9 +75,11 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
     spool = SqliteSpool(database, clock)
     await spool.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
+    book = book_on(database, clock)
+    await book.migrate()
     async with DnsServer(ZONE, faults={("slow.example", "MX"): Fault.SERVFAIL}) as dns:
         resolver = DnsResolver([dns.address], timeout=1.0, trust_ad=False, clock=SystemClock())
-        yield Front(LocalRelayClient(intake, spool, resolver, FRONT, entropy), intake, spool, clock)
+        yield Front(LocalRelayClient(intake, spool, resolver, FRONT, entropy, book), intake, spool, clock, book)
     await accounts.close()
     await spool.close()
 
@@ -112,7 +119,8 @@ async def test_checks_leave_the_resolver_to_delivery(tmp_path: Path) -> None:  #
         entropy = SystemEntropy()
         database = await SqliteDatabase.open(tmp_path / "spool.db")
         spool = SqliteSpool(database, SystemClock())
-        client = LocalRelayClient(SpoolingIntake(spool, HandClock(), entropy), spool, resolver, FRONT, entropy)
+        intake, book = SpoolingIntake(spool, HandClock(), entropy), book_on(database, HandClock())
+        client = LocalRelayClient(intake, spool, resolver, FRONT, entropy, book)
         first = asyncio.create_task(client.check("a@many.example"))
         checks = [first, *(asyncio.create_task(client.check(f"a@s{n}.example")) for n in range(100))]
         async with asyncio.timeout(15):
@@ -197,5 +205,16 @@ async def test_unknown_letters(front: Front) -> None:  # S49
         DnsResolver([("127.0.0.1", 9)], timeout=1.0, trust_ad=False, clock=SystemClock()),
         replace(FRONT, tenant=2),
         SystemEntropy(),
+        front.book,
     )
     assert await other.state(SpoolId(answer.id)) is None
+
+
+async def test_a_recipient_s_no_is_heard_and_the_address_forgotten(front: Front) -> None:
+    assert not await front.client.suppressed("ann@b.example")
+    assert await front.client.suppress("Ann+letters@b.example")
+    assert await front.client.suppressed("ann@b.example")
+    assert not await front.client.suppressed("bob@b.example")
+    assert not await front.client.suppress("no address")
+    (row,) = await front.book.show(Which())
+    assert (row.address, row.reason, row.tenant_id, row.until) == (None, Reason.OPT_OUT, FRONT.tenant, None)
