@@ -36,6 +36,7 @@ window = Gauge("leak_window_deliveries", "Deliveries held in memory.", multiproc
 sessions = Gauge("leak_sessions", "Open outbound SMTP sessions.", multiprocess_mode="livesum")
 smtp_clients = Gauge("leak_smtp_clients", "Open inbound SMTP sessions.", multiprocess_mode="livesum")
 dns_queries = Counter("leak_dns_queries_total", "DNS questions asked, by result.", ["result"])
+webhook_posts = Counter("leak_webhook_posts_total", "Posts to webhooks, by what became of them.", ["result"])
 alarms = Gauge("leak_alarms", "Standing alarms, by kind.", ["kind"], multiprocess_mode="livemax")
 
 

@@ -51,6 +51,7 @@ from relay.settings import Settings, parse_listen
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
+from relay.telling import Telling, TellingParts
 from relay.tls_files import server_context
 from relay.tokens import Tokens
 
@@ -110,6 +111,7 @@ class Node:
         self._http: HttpServer | None = None
         self._resolver: DnsResolver | None = None
         self._policies: TlsPolicies | None = None
+        self._telling: Telling | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -143,6 +145,9 @@ class Node:
         engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
         await engine.start()
         await self._watch_keys()
+        telling = TellingParts(stores, engine, resolver, secrets, parts.clock, parts.entropy)
+        self._telling = Telling(settings, telling)
+        self._telling.start()
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
         _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
@@ -192,6 +197,7 @@ class Node:
             options,
             (self._not_ready,),
             stores.suppressions,
+            self._telling.door if self._telling is not None else None,
         )
 
     async def _front_parts(
@@ -240,6 +246,8 @@ class Node:
             await self._http.stop()
         for listener in self._parts.listeners:
             listener.socket.close()
+        if self._telling is not None:
+            await self._telling.stop()
         if self._engine is not None:
             await self._engine.drain(DRAIN_SECONDS / 2)
         if self._policies is not None:

@@ -15,6 +15,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
 from relay.node_secrets import ensure_secrets, old_block_hashes
+from relay.notify.book import migrate_webhooks
 from relay.policy.suppress import SuppressionRules
 from relay.settings import Settings
 from relay.spool.contract import Spool
@@ -49,6 +50,7 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         await accounts.migrate()
         await spool.migrate()
         await suppressions.migrate()
+        await migrate_webhooks(database)
     except BaseException:
         await database.close()
         raise

@@ -453,6 +453,20 @@ class AlarmSettings(Section):
     command: str = Field("", description="Run with the alarm as JSON on standard input; not in effect yet.")
 
 
+class WebhookSettings(Section):
+    """Where events are posted to, which tenants ask for over the HTTP API: docs/events.md."""
+
+    allow_private_addresses: Flag = Field(
+        False, description="Post to loopback and private addresses too: only where every tenant is trusted."
+    )
+    allow_http: Flag = Field(False, description="Post to http:// URLs too: what is told can be read on the way.")
+    timeout: Duration = Field(timedelta(seconds=15), description="Time for one post as a whole.")
+    give_up_after: Duration = Field(
+        timedelta(days=5), description="A webhook that took nothing for so long is disabled, with an alarm."
+    )
+    max_per_tenant: Whole = Field(20, ge=0, le=1000, description="Webhooks a tenant may have.")
+
+
 class EgressSource(Section):
     name: str = Field(description="A short name of this source.")
     address: str | None = Field(
@@ -510,6 +524,7 @@ class Settings(Section):
     suppression: SuppressionSettings = SuppressionSettings()
     web: WebSettings = WebSettings()
     alarm: AlarmSettings = AlarmSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     egress: EgressSettings = EgressSettings()
     log: LogSettings = LogSettings()
     lab: LabSettings = LabSettings()

@@ -24,6 +24,7 @@ from relay.api.probes import Probes
 from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
 from relay.api.queue import Queue
 from relay.api.suppressions import Suppressions
+from relay.api.webhooks import Webhooks
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 
@@ -49,6 +50,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *Queue(dependencies).operations(),
         *Control(dependencies).operations(),
         *(Suppressions(dependencies, dependencies.suppressions).operations() if dependencies.suppressions else ()),
+        *(Webhooks(dependencies, dependencies.webhooks).operations() if dependencies.webhooks else ()),
         *Probes(dependencies, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()

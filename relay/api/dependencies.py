@@ -9,6 +9,8 @@ from relay.account.identity import Accounts
 from relay.clock import Clock
 from relay.engine.submission import Intake
 from relay.ids import Entropy
+from relay.notify.book import WebhookBook
+from relay.notify.poster import Poster
 from relay.spool.contract import Spool
 from relay.suppression.book import SuppressionBook
 
@@ -30,6 +32,16 @@ class ApiOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookDoor:
+    """What the operations on webhooks work with."""
+
+    book: WebhookBook
+    poster: Poster
+    most: int
+    """Webhooks a tenant may have."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiDependencies:
     """Built once by the node. `health` tells why the node is not ready, "" when all is well."""
 
@@ -41,3 +53,5 @@ class ApiDependencies:
     options: ApiOptions
     health: tuple[Callable[[], str], ...] = ()
     suppressions: SuppressionBook | None = None
+    webhooks: WebhookDoor | None = None
+    """None: nobody is told over webhooks here."""

@@ -75,7 +75,7 @@ class Engine:
         spool, clock = parts.spool, parts.clock
         name = options.intake.node_name
         self.alarms = Alarms(spool)
-        self._lease = Lease(spool, clock, replaced)
+        self.lease = self._lease = Lease(spool, clock, replaced)
         self._settler = Settler(spool, self._lease, self._settled)
         prelude = PreludeWriter(parts.signer, clock, parts.entropy)
         self.intake = MailIntake(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ import aiohttp
 from relay.account.book import AccountBook
 from relay.api.app import ApiDependencies, ApiOptions, make_api
 from relay.api.connections import HttpLimits
+from relay.api.dependencies import WebhookDoor
 from relay.api.server import HttpServer
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SystemEntropy
+from relay.notify.book import WebhookBook, migrate_webhooks
+from relay.notify.poster import Poster
 from relay.spool.sqlite import SqliteSpool
 from tests.support.hand_clock import HandClock
 from tests.support.spooling_intake import SpoolingIntake
@@ -38,6 +42,13 @@ class ApiServer:
     key: str
     other_key: str
 
+    async def ask(self, method: str, path: str, document: Any = None, key: str | None = None) -> tuple[int, Any]:
+        """Any request with acme's key or another: status and parsed answer, None for an empty one."""
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
+        body = {} if document is None else {"json": document}
+        async with self.http.request(method, path, headers=headers, **body) as answer:
+            return answer.status, await answer.json(content_type=None) if await answer.read() else None
+
     async def post(self, document: Any, **headers: str) -> tuple[int, Any]:
         """POST /api/v1/messages with acme's key: status and parsed answer."""
         headers = {"Authorization": f"Bearer {self.key}", **{k.replace("_", "-"): v for k, v in headers.items()}}
@@ -51,6 +62,10 @@ class ApiServer:
             headers["Authorization"] = f"Bearer {key}"
         async with self.http.get(path, headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
+
+
+async def _localhost(_host: str) -> list[str]:
+    return ["127.0.0.1"]
 
 
 @asynccontextmanager
@@ -72,7 +87,11 @@ async def running_api(
     await book.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
     created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
-    application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book))
+    webhooks = WebhookBook(database, clock, entropy, b"k" * 32)
+    await migrate_webhooks(database)
+    poster = Poster(_localhost, ssl.create_default_context(), clock, 10.0, private=True, clear=True)
+    door = WebhookDoor(webhooks, poster, most=3)
+    application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book, door))
     server = HttpServer(application, limits or HttpLimits(), clock, shutdown=1.0)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -84,5 +103,6 @@ async def running_api(
     finally:
         await http.close()
         await server.stop()
+        await poster.close()
         await accounts.close()
         await spool.close()

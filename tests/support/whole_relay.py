@@ -123,6 +123,7 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
             "domain": [{"domain": "leak.lab.test", "selectors": ["lab-rsa", "lab-ed25519"]}],
         },
         "web": {"listen": "127.0.0.1:0", "limits": False},
+        "webhooks": {"allow_private_addresses": True, "allow_http": True},
         "log": {"level": "error", "format": "text"},
     }
     for name, values in sections.items():

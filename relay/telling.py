@@ -1,0 +1,76 @@
+"""Telling the world what happened, built from the settings: webhooks and their outbox.
+
+Stands between the settings and the engine's outbox. Whether this worker tells is decided here; what a webhook is may
+be asked on every worker with an API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.api.dependencies import WebhookDoor
+from relay.clock import Clock
+from relay.engine.courier import CourierParts
+from relay.engine.engine import Engine
+from relay.engine.outbox import Outbox
+from relay.ids import Entropy
+from relay.node_secrets import NodeSecrets
+from relay.notify.book import WebhookBook
+from relay.notify.poster import Poster
+from relay.opening import Stores
+from relay.resolver.contract import Resolver
+from relay.resolver.policy_host import https_context
+from relay.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TellingParts:
+    """What telling needs of the node."""
+
+    stores: Stores
+    engine: Engine
+    resolver: Resolver
+    secrets: NodeSecrets
+    clock: Clock
+    entropy: Entropy
+
+
+class Telling:
+    """Webhooks of one worker; `start` begins to tell, `stop` ends it before the engine ends."""
+
+    def __init__(self, settings: Settings, parts: TellingParts) -> None:
+        webhooks, delivery = settings.webhooks, settings.delivery
+        self._resolver = parts.resolver
+        self._book = WebhookBook(parts.stores.database, parts.clock, parts.entropy, parts.secrets.webhook)
+        self._poster = Poster(
+            self._addresses,
+            https_context(settings.path(delivery.ca_file) if delivery.ca_file else None),
+            parts.clock,
+            webhooks.timeout.total_seconds(),
+            private=webhooks.allow_private_addresses,
+            clear=webhooks.allow_http,
+        )
+        self.door = WebhookDoor(self._book, self._poster, webhooks.max_per_tenant)
+        couriers = CourierParts(parts.stores.spool, self._book, parts.clock, parts.entropy, webhooks.give_up_after)
+        tells = "delivery" in settings.node.roles
+        self._outbox = Outbox(couriers, self._poster, parts.engine.lease, parts.engine.alarms) if tells else None
+
+    def start(self) -> None:
+        """Begin to tell."""
+        if self._outbox is not None:
+            self._outbox.start()
+
+    async def stop(self) -> None:
+        """Let posts under way end."""
+        if self._outbox is not None:
+            await self._outbox.stop()
+        await self._poster.close()
+
+    async def _addresses(self, host: str) -> Sequence[str]:
+        """Both kinds of addresses; a resolver knows no "localhost", which only the lab may name."""
+        if host == "localhost":
+            return ("127.0.0.1",)
+        v4, v6 = await asyncio.gather(self._resolver.ask(host, "A"), self._resolver.ask(host, "AAAA"))
+        return (*v4.records, *v6.records)
