@@ -128,6 +128,7 @@ def _submission(posted: Posted, identity: Identity, request: web.Request, key: s
         tags=posted.tags,
         metadata=posted.metadata,
         send_at=posted.send_at,
+        expires_at=posted.expires_at,
         idempotency=None if key is None else Idempotency(key, posted.digest),
     )
 
@@ -144,6 +145,7 @@ def _life(view: MessageView) -> MessageLife:
     return MessageLife(
         id=view.id,
         created_at=view.accepted_at,
+        send_at=view.send_at,
         expires_at=view.expires_at,
         stream=view.stream,
         tags=list(view.tags),

@@ -118,6 +118,9 @@ class MessageRequest(StrictRequest):
     send_at: AwareDatetime | None = Field(
         None, description="Not before this time, with its zone; at most a year ahead."
     )
+    expires_at: AwareDatetime | None = Field(
+        None, description="Given up after this time, with its zone, unless the relay's own end comes first."
+    )
 
 
 class RecipientAccepted(BaseModel):
@@ -178,6 +181,7 @@ class MessageLife(BaseModel):
 
     id: str
     created_at: datetime
+    send_at: datetime | None
     expires_at: datetime
     stream: str
     tags: list[str]

@@ -24,7 +24,7 @@ from relay.mail.header import HeaderError
 
 _BAD_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _COMPOSING = ("cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments")
-_COMPOSED = frozenset({"from", "to", *_COMPOSING, "tags", "metadata", "send_at"})
+_COMPOSED = frozenset({"from", "to", *_COMPOSING, "tags", "metadata", "send_at", "expires_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Posted:
     tags: tuple[str, ...]
     metadata: Mapping[str, str]
     send_at: datetime | None
+    expires_at: datetime | None
     digest: bytes
     is_raw: bool
     own_headers: frozenset[str]
@@ -71,6 +72,7 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
         tuple(request.tags),
         request.metadata,
         request.send_at,
+        request.expires_at,
         hashlib.sha256(request.model_dump_json(by_alias=True, exclude_defaults=True).encode()).digest(),
         request.raw is not None,
         frozenset(request.headers),
@@ -138,7 +140,7 @@ def _field_of(complaint: str, own_headers: Collection[str], *, is_raw: bool) -> 
     if complaint == "Idempotency-Key" or not complaint:
         return complaint
     if is_raw:
-        return complaint if complaint in {"from", "to", "send_at"} else "raw"
+        return complaint if complaint in {"from", "to", "send_at", "expires_at"} else "raw"
     if complaint in own_headers:
         return f"headers.{complaint}"
     if re.split(r"[.\[]", complaint)[0] in _COMPOSED:

@@ -31,7 +31,8 @@ def describe(view: MessageView, now: datetime, *, transcripts: bool = True) -> I
     yield f"  intake     from {sender}, {format_size(view.size)}, {_count(len(view.deliveries), 'recipient')}"
     if view.tags:
         yield f"             tags {', '.join(view.tags)}"
-    yield f"  accept     {_time(view.accepted_at)}; given up after {_time(view.expires_at)}"
+    scheduled = f"not sent before {_time(view.send_at)}; " if view.send_at is not None else ""
+    yield f"  accept     {_time(view.accepted_at)}; {scheduled}given up after {_time(view.expires_at)}"
     for event in view.events:
         if event.n is None and event.kind is not EventKind.ACCEPTED:
             yield f"  {event.kind.label:<10} {_time(event.at)} {_detail(event.detail)}".rstrip()

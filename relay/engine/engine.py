@@ -110,7 +110,7 @@ class Engine:
             spool,
             clock,
         )
-        self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock)
+        self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
         self._janitor = Janitor(spool, clock, options.keep_content, self.alarms, self._scheduler.wake)
 
     async def start(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from relay import metrics
@@ -51,6 +51,8 @@ _MAX_UNSIGNED: Final = 1000
 
 MAX_DELAY: Final = timedelta(days=366)
 """How far ahead a message may be handed in; an end of time has no room for the delivery's own end after it."""
+
+LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 FULL: Final = reply(452, "4.3.1", "no room for new mail just now; try again later")
 UNAVAILABLE: Final = reply(451, "4.3.0", "the spool cannot be written just now; try again later")
@@ -180,6 +182,9 @@ class MailIntake:
             return Refusal(reply(550, "5.5.3", f"more than {self._options.max_recipients} recipients"), "to")
         if submission.send_at is not None and submission.send_at > self._clock.now() + MAX_DELAY:
             return Refusal(reply(554, "5.6.0", "the time to send at is more than a year ahead"), "send_at")
+        begins = max(self._clock.now(), submission.send_at or self._clock.now())
+        if submission.expires_at is not None and submission.expires_at <= begins:
+            return Refusal(reply(554, "5.6.0", "the message would be given up before it may be sent"), "expires_at")
         reverse_path = submission.envelope.reverse_path
         if isinstance(reverse_path, Address):
             return self.may_send_from(submission.identity, str(reverse_path))
@@ -198,8 +203,9 @@ class MailIntake:
             content=content,
             prelude=None,
             accepted_at=now,
-            expires_at=due + self._options.expire_after,
+            expires_at=min(due + self._options.expire_after, submission.expires_at or LAST),
             due=due,
+            scheduled=due > now,
             stream=submission.stream,
             tags=submission.tags,
             metadata=submission.metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +23,9 @@ POLL: Final = timedelta(seconds=1)
 CLAIM_AT_ONCE: Final = 200
 """Deliveries leased in one transaction."""
 
+STEP_BACK_SECONDS: Final = 5.0
+"""The wall clock counts as set back when it lost more than this against the monotonic one between two looks."""
+
 STRAYS_SECONDS: Final = 30.0
 """How often the spool is asked for leases of ours that we know nothing of."""
 
@@ -29,11 +33,16 @@ STRAYS_SECONDS: Final = 30.0
 class Scheduler:
     """Owns one task; `wake` makes it look now."""
 
-    def __init__(self, spool: Spool, lease: Lease, dispatcher: Dispatcher, clock: Clock) -> None:
+    def __init__(
+        self, spool: Spool, lease: Lease, dispatcher: Dispatcher, clock: Clock, waits: Sequence[timedelta]
+    ) -> None:
         self._spool = spool
         self._lease = lease
         self._dispatcher = dispatcher
         self._clock = clock
+        self._waits = waits
+        self._lead: float | None = None
+        self._mend = False
         self._wake = asyncio.Event()
         self._starved = False
         self._skipped: frozenset[str] = frozenset()
@@ -83,6 +92,7 @@ class Scheduler:
 
     async def _look(self) -> timedelta:
         """Claim what is due; returns how long nothing needs to be done."""
+        await self._follow_clock()
         await self._give_strays_back()
         room = self._dispatcher.room
         self._starved = room <= 0
@@ -97,6 +107,21 @@ class Scheduler:
         for parcel in parcels:
             self._dispatcher.take(parcel)
         return timedelta() if parcels else POLL
+
+    async def _follow_clock(self) -> None:
+        """Bring due times back if the wall clock was set back, while we run or while nobody did (R27)."""
+        now = self._clock.now()
+        lead = now.timestamp() - self._clock.monotonic()
+        if self._lead is None:
+            written = await self._spool.last_written()
+            self._mend = written is not None and (written - now).total_seconds() > STEP_BACK_SECONDS
+        elif self._lead - lead > STEP_BACK_SECONDS:
+            self._mend = True
+        self._lead = lead
+        if self._mend:
+            mended = await self._spool.mend_dues(self._waits)
+            _log.warning("clock-went-back", mended=mended)
+            self._mend = False
 
     async def _give_strays_back(self) -> None:
         """Return leases that the spool granted and nobody here got: a COMMIT that was reported failed was kept.

@@ -32,6 +32,7 @@ class Standing:
 class Rest:
     """No host of the site could be reached, or it refused us for what we are; until then it is not tried."""
 
+    since: datetime
     until: datetime
     failure: Outcome
 
@@ -74,7 +75,9 @@ class SiteLine:
 
     def resting(self, now: datetime) -> Rest | None:
         """The rest the site is in, if it is."""
-        return self.rest if self.rest is not None and self.rest.until > now else None
+        rest = self.rest
+        # One that begins later than now is of a clock that was set back since (R27).
+        return rest if rest is not None and rest.since <= now < rest.until else None
 
     def join(self, standing: Standing) -> None:
         """Stand in line; ask `wants_session` afterwards."""
@@ -174,7 +177,7 @@ class SiteLines:
         """No host of the site could be reached, or it wants nothing from us for now."""
         line.pace = line.pace.failed()
         asked = failure.diagnosis.rest if failure.diagnosis is not None else None
-        line.rest = Rest(now + (asked or self._rest), failure)
+        line.rest = Rest(now, now + (asked or self._rest), failure)
         self._put += 1
         heappush(self._rests, (line.rest.until + self._rest, self._put, line, line.rest))
 

@@ -44,6 +44,8 @@ class Submission:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     send_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When it is given up, if that is before the relay's own end."""
     idempotency: Idempotency | None = None
 
 

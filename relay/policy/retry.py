@@ -17,6 +17,11 @@ class RetrySchedule:
     waits: Sequence[timedelta]
     jitter: float
 
+    @property
+    def longest(self) -> tuple[timedelta, ...]:
+        """The longest wait after each attempt, jitter and all; the last one repeats."""
+        return tuple(base * (1 + self.jitter) for base in self.waits)
+
     def wait(self, attempts: int, chance: float) -> timedelta:
         """How long to wait after the `attempts`-th attempt (from 1); `chance` is uniform in [0, 1)."""
         base = self.waits[min(max(attempts, 1), len(self.waits)) - 1]

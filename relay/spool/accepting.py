@@ -34,8 +34,8 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
     owed = sum(1 for n in range(len(message.envelope.recipients)) if not message.initial.get(n, State.WAITING).final)
     connection.execute(
         "INSERT INTO message (id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,"
-        " accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels, send_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             message.id,
             message.tenant,
@@ -55,6 +55,7 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
             owed,
             None if owed else at,
             labels_column(message.tags, message.metadata),
+            to_millis(message.due) if message.scheduled else None,
         ),
     )
     seq = connection.last_insert_rowid()

@@ -75,6 +75,8 @@ class NewMessage:
     """Why a delivery is accepted SUPPRESSED, for its event."""
     hold_reason: str = ""
     idempotency: Idempotency | None = None
+    scheduled: bool = False
+    """Whether `due` is the sender's wish, which no mending of the clock may bring forward."""
     lease_to: Incarnation | None = None
     """Whom to lease the WAITING deliveries to in the same commit (the fast path); granted lane by lane."""
 
@@ -243,6 +245,8 @@ class MessageView:
     deliveries: tuple[DeliveryView, ...]
     attempts: tuple[AttemptView, ...]
     events: tuple[EventView, ...]
+    send_at: datetime | None = None
+    """Not sent before this time, by its sender's wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +366,17 @@ class Spool(Protocol):
 
     async def next_due(self) -> datetime | None:
         """The earliest due time of any WAITING delivery (a lower bound), None when nothing waits."""
+        ...
+
+    async def last_written(self) -> datetime | None:
+        """When the newest event was written, by the clock of then; None before the first."""
+        ...
+
+    async def mend_dues(self, waits: Sequence[timedelta]) -> int:
+        """After the clock went back: no due time lies further ahead than its wait; the number mended.
+
+        `waits` are the longest after the first attempt, the second and so on, the last one repeating. Safe to repeat.
+        """
         ...
 
     async def leased(self, incarnation: Incarnation) -> list[tuple[int, int, datetime]]:

@@ -6,6 +6,7 @@ The SQL here is what all of them understand; each spool adds what its database d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from relay import metrics
@@ -25,6 +26,7 @@ from relay.spool.contract import (
     Suspension,
 )
 from relay.spool.control import suspend, suspensions
+from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
 from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
 
@@ -81,6 +83,14 @@ class PortableSpool:
             )
         )
         return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
+
+    async def last_written(self) -> datetime | None:
+        at = await self._shown.read(last_written)
+        return None if at is None else from_millis(at)
+
+    async def mend_dues(self, waits: Sequence[timedelta]) -> int:
+        milliseconds = [wait // timedelta(milliseconds=1) for wait in waits]
+        return await self._shown.write(lambda connection: mend(connection, milliseconds, self._now()))
 
     async def living(self) -> list[Life]:
         rows = await self._shown.read(

@@ -52,10 +52,10 @@ SELECT lane.id, lane.tenant, lane.domain, lane.due, {SUSPENDED_UNTIL} FROM made 
 _ACCEPT: Final = """
 WITH new AS (
   INSERT INTO message (id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size, accepted_at,
-    expires_at, received, sign_as, prelude, open, final_at, labels)
+    expires_at, received, sign_as, prelude, open, final_at, labels, send_at)
   SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::smallint[],
     $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bytea[], $14::text[], $15::bytea[],
-    $16::int[], $17::bigint[], $18::text[])
+    $16::int[], $17::bigint[], $18::text[], $36::bigint[])
   RETURNING seq, id
 ), filled AS (
   INSERT INTO content (message, piece, data)
@@ -145,6 +145,7 @@ class _Rows:
         self._effects = effects
         self.leased: dict[SpoolId, frozenset[int]] = {}
         self._messages: list[tuple[Any, ...]] = []
+        self._send_at: list[int | None] = []
         self._contents: list[tuple[str, bytes]] = []
         self._deliveries: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
@@ -156,6 +157,7 @@ class _Rows:
             *columns(self._contents, 2),
             *columns(self._deliveries, 10),
             *columns(self._events, 5),
+            self._send_at,
         ]
 
     def add(self, message: NewMessage) -> None:
@@ -164,6 +166,7 @@ class _Rows:
         states = [message.initial.get(n, State.WAITING) for n in range(len(message.envelope.recipients))]
         owed = sum(1 for state in states if not state.final)
         self._messages.append(_message_row(message, at, owed))
+        self._send_at.append(to_millis(message.due) if message.scheduled else None)
         if len(message.content) <= PIECE:
             self._contents.append((message.id, message.content))
         self._add_deliveries(message, at, states)

@@ -39,7 +39,7 @@ def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) 
         iter(
             connection.execute(
                 "SELECT m.seq, m.tenant, coalesce(t.name, CAST(m.tenant AS TEXT)), m.door, m.stream, m.reverse_path,"
-                " m.size, m.accepted_at, m.expires_at, m.labels"
+                " m.size, m.accepted_at, m.expires_at, m.labels, m.send_at"
                 " FROM message m LEFT JOIN tenant t ON t.id = m.tenant WHERE m.id = ?",
                 (spool_id,),
             )
@@ -65,6 +65,7 @@ def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) 
         deliveries=tuple(map(_delivery, connection.execute(f"{_DELIVERY} WHERE d.message = ? ORDER BY d.n", (seq,)))),
         attempts=tuple(_attempts(connection, seq)),
         events=tuple(_events(connection, seq, spool_id)),
+        send_at=None if row[10] is None else from_millis(row[10]),
     )
 
 

@@ -22,3 +22,7 @@ class HandClock:
         """Let `seconds` pass on both clocks."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Let the wall clock alone say another time."""
+        self._now += timedelta(seconds=seconds)

@@ -279,7 +279,7 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
     for reference in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)):
         assert reference in document["components"]["schemas"]
     request = document["components"]["schemas"]["MessageRequest"]
-    names = "from to cc bcc reply_to subject text html headers attachments raw tags metadata send_at"
+    names = "from to cc bcc reply_to subject text html headers attachments raw tags metadata send_at expires_at"
     assert " ".join(request["properties"]) == names
     assert (request["required"], request["additionalProperties"]) == (["from"], False)
 
