@@ -32,13 +32,16 @@ from relay.egress.timeouts import Timeouts
 from relay.engine.dispatcher import DispatcherOptions
 from relay.engine.engine import Engine, EngineOptions, EngineParts
 from relay.engine.intake import IntakeOptions
+from relay.engine.lease import place
 from relay.engine.return_path import ReturnPaths
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
 from relay.listeners import Listener
 from relay.log import Log
+from relay.namesake import ALARM as NAME_ALARM
+from relay.namesake import is_contested, tell_replaced
 from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
-from relay.opening import Stores, open_stores
+from relay.opening import Stores, open_patiently
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
@@ -49,6 +52,7 @@ from relay.resolver.routing import Router
 from relay.sending import TlsPolicies, static_routes
 from relay.settings import Settings, parse_listen
 from relay.signing.signer import DkimSigner, DomainKeys
+from relay.spool.contract import Ending, Pulse, Terms
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
 from relay.telling import Telling, TellingParts
@@ -98,13 +102,16 @@ class NodeParts:
 
 
 class Node:
-    """One worker. `stop_asked` is set when it should end: a newer incarnation took its place."""
+    """One worker. `stop_asked` is set when it should end: it was told to, or others ended its life, as `ended` says."""
 
     def __init__(self, settings: Settings, parts: NodeParts) -> None:
         self._settings = settings
         self._parts = parts
         self._draining = False
         self.stop_asked = asyncio.Event()
+        self.ended: Pulse | None = None
+        # Workers of one supervisor are one place: only another node of the same name is a rival.
+        self._place = place(os.getppid() if parts.workers > 1 else 0)
         self._stores: Stores | None = None
         self._engine: Engine | None = None
         self._submission: SubmissionServer | None = None
@@ -119,7 +126,7 @@ class Node:
         settings, parts = self._settings, self._parts
         secrets = ensure_secrets(settings.path(settings.node.secrets), parts.entropy)
         tokens = Tokens(token_keys(settings.path(settings.node.secrets)), parts.clock)
-        stores = self._stores = await open_stores(settings, parts.clock, parts.entropy)
+        stores = self._stores = await open_patiently(settings, parts.clock, parts.entropy, self.stop_asked)
         if parts.lab:
             await stores.accounts.ensure_lab_user()
         resolver = self._resolver = make_resolver(settings, parts.clock)
@@ -141,9 +148,14 @@ class Node:
             diagnoser,
             stores.suppressions,
         )
-        options = engine_options(settings, parts.worker, parts.workers)
-        engine = self._engine = Engine(options, engine_parts, self.stop_asked.set)
+        contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
+        options = replace(
+            engine_options(settings, parts.worker, parts.workers), terms=Terms(settings.spool.lease, self._place)
+        )
+        engine = self._engine = Engine(options, engine_parts, self._end)
         await engine.start()
+        if not contested:
+            await engine.alarms.end(NAME_ALARM, settings.node.name)
         await self._watch_keys()
         telling = TellingParts(stores, engine, resolver, secrets, parts.clock, parts.entropy)
         self._telling = Telling(settings, telling)
@@ -151,6 +163,11 @@ class Node:
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
         _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
+
+    def _end(self, pulse: Pulse) -> None:
+        """Others ended our life."""
+        self.ended = pulse
+        self.stop_asked.set()
 
     async def _start_submission(self, stores: Stores, engine: Engine) -> None:
         listeners = [(one.socket, one.listen.tls) for one in self._parts.listeners if one.purpose == "submission"]
@@ -240,6 +257,8 @@ class Node:
     async def stop(self) -> None:
         """Drain the doors, then the engine, then close the spool."""
         self._draining = True
+        if self._engine is not None and self.ended is not None and self.ended.ending is Ending.REPLACED:
+            await tell_replaced(self._engine.alarms, self._settings.node.name, self._place, self.ended.by)
         if self._submission is not None:
             await self._submission.drain(DRAIN_SECONDS / 2)
         if self._http is not None:

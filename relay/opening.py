@@ -5,6 +5,7 @@ The node, the commands and the lab all open them here, so that a table is never 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +13,9 @@ from relay.account.book import AccountBook
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
-from relay.errors import ConfigurationError
+from relay.errors import ConfigurationError, SpoolUnavailableError
 from relay.ids import Entropy
+from relay.log import Log
 from relay.node_secrets import ensure_secrets, old_block_hashes
 from relay.notify.book import migrate_webhooks
 from relay.policy.suppress import SuppressionRules
@@ -23,7 +25,14 @@ from relay.spool.sqlite import SqliteSpool
 from relay.suppression.book import SuppressionBook
 from relay.suppression.hashing import AddressHasher
 
+_log = Log("node")
+
 POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long a node that starts waits for its database server."""
+
+AGAIN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,23 @@ class Stores:
         """Finish what was handed in, then let go of the file."""
         await self.accounts.close()
         await self.spool.close()
+
+
+async def open_patiently(settings: Settings, clock: Clock, entropy: Entropy, stop_asked: asyncio.Event) -> Stores:
+    """As `open_stores`, but a server that is away is waited for: a node started in a fail-over is there after it."""
+    give_up = clock.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await open_stores(settings, clock, entropy)
+        except SpoolUnavailableError as error:
+            if settings.sqlite_path is not None or clock.monotonic() > give_up or stop_asked.is_set():
+                raise
+            _log.warning("waiting-for-spool", error=error)
+        try:
+            async with asyncio.timeout(AGAIN_SECONDS):
+                await stop_asked.wait()
+        except TimeoutError:
+            pass
 
 
 async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Stores:

@@ -180,6 +180,12 @@ class SpoolSettings(Section):
         100_000_000,
         description="Free bytes on the spool's disk below which new mail is refused with 452 or 507.",
     )
+    lease: Duration = Field(
+        timedelta(seconds=60),
+        ge=timedelta(seconds=3),
+        description="For how long a worker may be silent before the others take over what it holds, at most 5 s later: "
+        "where a machine vanished, its mail goes on after that. A worker that died is replaced at once.",
+    )
     keep_content: Duration = Field(
         timedelta(days=7), description="How long a message's content is kept after its last delivery ended."
     )

@@ -23,7 +23,15 @@ from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.node import Front
 from relay.settings import Settings, load_settings
-from relay.worker import ENVIRONMENT, Assignment, inherited, lone_assignment, run_worker
+from relay.worker import (
+    ANEW_STATUS,
+    ENVIRONMENT,
+    REPLACED_STATUS,
+    Assignment,
+    inherited,
+    lone_assignment,
+    run_worker,
+)
 
 _log = Log("supervisor")
 
@@ -51,9 +59,13 @@ def run(file: Path, front: Front) -> int:
     count = settings.node.workers or os.cpu_count() or 1
     with NodeLock(settings) as lock:
         listeners = bind_all(wanted_listeners(settings), count, ORPHANS_SECONDS if lock.unclean else 0.0)
-        if count == 1:
-            return run_worker(file, settings, lone_assignment(), listeners[0], front)
-        return asyncio.run(Supervisor(file, listeners).run())
+        if count > 1:
+            return asyncio.run(Supervisor(file, listeners).run())
+        status = run_worker(file, settings, lone_assignment(), listeners[0], front)
+    if status == ANEW_STATUS:
+        # Nobody else starts us again, and the same process cannot be as new as this makes it.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own words
+    return status
 
 
 class NodeLock:
@@ -138,7 +150,8 @@ class Supervisor:
         return max(task.result() for task in done)
 
     async def _keep(self, worker: int, lifeline: int) -> int:
-        """Run one worker again and again; returns when we stop, or with 2 when its first life refuses the settings.
+        """Run one worker again and again; returns when we stop, with 3 when another node took our name, or with 2 when
+        its first life refuses the settings.
 
         A later life may find a file that somebody is just editing: that must not end a service that works.
         """
@@ -148,11 +161,15 @@ class Supervisor:
         while True:
             begun = loop.time()
             status = await self._live(worker, lifeline)
+            if status == REPLACED_STATUS:
+                return REPLACED_STATUS
             if self._stopping.is_set():
                 return 0 if status in (0, -signal.SIGTERM) else 1
             if status == CONFIGURATION_STATUS and first:
                 return CONFIGURATION_STATUS
             first = False
+            if status == ANEW_STATUS:
+                continue
             deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
             pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]
             _log.error("worker-died", worker=worker, status=status, restart_in=pause)

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, assert_never, cast
 
 from relay.clock import SystemClock
 from relay.descriptors import raise_limit
@@ -26,10 +26,17 @@ from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
 from relay.settings import Settings, load_settings, parse_listen
 from relay.settings_effect import warn_without_effect
+from relay.spool.contract import Ending
 
 _log = Log("worker")
 
 ENVIRONMENT: Final = "LEAK_WORKER"
+REPLACED_STATUS: Final = 3
+"""With which a worker ends, and then its node, when another took its name: to start it again is to start a fight."""
+
+ANEW_STATUS: Final = 4
+"""With which a worker ends that others had given up: it was paused, or cut off. It is to be started again at once."""
+
 GARBAGE_THRESHOLD: Final = 5_000
 """New objects that can form cycles, after which young ones are looked through; Python's own is 700."""
 
@@ -111,7 +118,20 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
     except LeakError as error:
         _log.error("start-failed", error=error)
         return 2 if isinstance(error, ConfigurationError) else 1
-    return 0
+    return _status(node)
+
+
+def _status(node: Node) -> int:
+    """The exit status of a node that ran."""
+    match node.ended.ending if node.ended is not None else None:
+        case None:
+            return 0
+        case Ending.REPLACED:
+            return REPLACED_STATUS
+        case Ending.MISSED:
+            return ANEW_STATUS
+        case _ as never:
+            assert_never(never)
 
 
 def _settle_garbage_collection() -> None:

@@ -41,9 +41,9 @@ _CLI_HEAD: Final = """\
 
 Written by `python -m relay.cli.reference` from the commands themselves; change the code, not this page.
 
-`--config FILE` may stand before or after the command. Exit status: 0 done, 1 failed, 2 wrong usage or configuration
-(`leak send` has those of sendmail: 0, 64, 69, 75). What is asked for goes to standard output, everything else to
-standard error.
+`--config FILE` may stand before or after the command. Exit status: 0 done, 1 failed, 2 wrong usage or configuration,
+3 stopped because another node took this one's name (`leak send` has those of sendmail: 0, 64, 69, 75). What is asked
+for goes to standard output, everything else to standard error.
 """
 
 

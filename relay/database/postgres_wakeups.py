@@ -26,18 +26,18 @@ RECONNECT_SECONDS: Final = 2.0
 
 
 class Wakeups:
-    """Owns one connection and one task. `wake` is called on the event loop for every notice, our own too."""
+    """Owns one connection and one task. What listens is called on the event loop for every notice, our own too."""
 
     def __init__(self, connector: Connector, channel: str) -> None:
         self._connector = connector
         self._channel = channel
-        self._wake: Callable[[], None] | None = None
+        self._listening: dict[str, Callable[[], None]] = {}
         self._pending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, wake: Callable[[], None]) -> None:
-        """Begin to listen."""
-        self._wake = wake
+    def listen(self, word: str, heard: Callable[[], None]) -> None:
+        """Have `heard` called for notices with this word, and whenever some may have been missed."""
+        self._listening[word] = heard
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="wakeups")
 
@@ -59,7 +59,6 @@ class Wakeups:
                 await self._listen()
             except (LeakError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("wakeups-failed", error=repr(error))
-            self._heard()
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
@@ -67,7 +66,8 @@ class Wakeups:
         gone = asyncio.Event()
         connection.add_termination_listener(lambda _: gone.set())
         try:
-            await connection.add_listener(self._channel, lambda *_: self._heard())
+            await connection.add_listener(self._channel, lambda _connection, _pid, _channel, word: self._heard(word))
+            self._heard()
             await self._send(connection, gone)
         finally:
             connection.terminate()
@@ -88,6 +88,8 @@ class Wakeups:
         finally:
             ended.cancel()
 
-    def _heard(self) -> None:
-        if self._wake is not None:
-            self._wake()
+    def _heard(self, word: str | None = None) -> None:
+        """Call what listens for the word, or everything where notices may have been missed."""
+        for listened, heard in list(self._listening.items()):
+            if word in (None, listened):
+                heard()

@@ -30,7 +30,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
-from relay.spool.contract import Incarnation, NewMessage, Parcel, Settlement, Spool
+from relay.spool.contract import Incarnation, NewMessage, Parcel, Pulse, Settlement, Spool, Terms
 from relay.suppression.book import SuppressionBook
 
 FLUSH_SECONDS: Final = 3.0
@@ -48,6 +48,7 @@ class EngineOptions:
     source: Source
     keep_content: timedelta
     delivers: bool = True
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +68,15 @@ class EngineParts:
 
 
 class Engine:
-    """Intake and delivery of one worker. `replaced` is called when a newer incarnation took our place."""
+    """Intake and delivery of one worker. `ended` is called when others ended this life of it."""
 
-    def __init__(self, options: EngineOptions, parts: EngineParts, replaced: Callable[[], None]) -> None:
+    def __init__(self, options: EngineOptions, parts: EngineParts, ended: Callable[[Pulse], None]) -> None:
         self._options = options
         self._parts = parts
         spool, clock = parts.spool, parts.clock
         name = options.intake.node_name
         self.alarms = Alarms(spool)
-        self.lease = self._lease = Lease(spool, clock, replaced)
+        self.lease = self._lease = Lease(spool, clock, ended, options.terms)
         self._settler = Settler(spool, self._lease, self._settled)
         prelude = PreludeWriter(parts.signer, clock, parts.entropy)
         self.intake = MailIntake(

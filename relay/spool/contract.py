@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any, NewType, Protocol
+from enum import Enum, StrEnum
+from typing import Any, Final, NewType, Protocol
 
 from relay.event import EventKind
 from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
@@ -25,6 +25,10 @@ from relay.smtp.transcript import Exchange
 
 Incarnation = NewType("Incarnation", int)
 """One life of one worker; leases name it, so a worker that was replaced can no longer settle."""
+
+
+LEASE: Final = timedelta(seconds=60)
+"""For how long a life may be silent before others take over what it holds, unless it said otherwise."""
 
 
 class Door(StrEnum):
@@ -317,6 +321,36 @@ class Life:
     node: str
     worker: int
     started: datetime
+    place: str
+    """Machine and process, for people; empty if it did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a life says of itself when it begins: for how long it may be silent, and where it runs."""
+
+    lease: timedelta = LEASE
+    place: str = ""
+
+
+class Ending(Enum):
+    """Why a life was ended that thought it lived."""
+
+    REPLACED = "replaced"
+    """A newer one of the same node and worker has begun, and lives."""
+    MISSED = "missed"
+    """Others had not heard of it for the time of its lease; nobody took its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The answer to a heartbeat: why our life was ended, None if it goes on."""
+
+    ending: Ending | None = None
+    by: str = ""
+    """The place of the one that replaced us."""
+    look_in: float | None = None
+    """Seconds until some other life will have been silent for too long, if nothing is heard of it."""
 
 
 class Spool(Protocol):
@@ -333,7 +367,11 @@ class Spool(Protocol):
         """
         ...
 
-    async def register(self, node: str, worker: int) -> Incarnation:
+    def on_ended(self, ended: Callable[[], None]) -> None:
+        """Have `ended` called when lives were ended by others: ours may be one. A call may be lost."""
+        ...
+
+    async def register(self, node: str, worker: int, terms: Terms = Terms()) -> Incarnation:
         """Begin a life: void the leases of the earlier incarnation of the same node and worker, return ours.
 
         An earlier life that did not retire has died: that counts as a broken try for what it held
@@ -341,8 +379,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def heartbeat(self, incarnation: Incarnation) -> bool:
-        """Say that we live; False if a newer incarnation replaced us. Also voids leases of the vanished."""
+    async def heartbeat(self, incarnation: Incarnation) -> Pulse:
+        """Say that we live. A life that goes on also ends those that were silent for the time of their lease."""
         ...
 
     async def living(self) -> list[Life]:

@@ -5,7 +5,7 @@ The SQL here is what all of them understand; each spool adds what its database d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,10 +17,12 @@ from relay.ids import SpoolId
 from relay.spool.contract import (
     Alarm,
     DeliveryView,
+    Ending,
     Incarnation,
     LaneFigures,
     Life,
     MessageView,
+    Pulse,
     QueueFilter,
     Settlement,
     Suspension,
@@ -28,10 +30,18 @@ from relay.spool.contract import (
 from relay.spool.control import suspend, suspensions
 from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
+from relay.spool.silence import Silence
 from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
 
-VANISHED_SECONDS: Final = 60.0
-"""Silence after which an incarnation counts as vanished; a dead worker's successor voids its leases at once."""
+_LIVING: Final = (
+    "SELECT id, node, worker, started, coalesce(place, '') FROM incarnation WHERE ended IS NULL ORDER BY id"
+)
+
+SUCCESSOR: Final = (
+    "SELECT newer.place FROM incarnation AS older JOIN incarnation AS newer ON newer.node = older.node"
+    " AND newer.worker = older.worker AND newer.id > older.id AND newer.ended IS NULL WHERE older.id = "
+)
+"""Of a life that was ended (its number follows): where the one runs that took its place."""
 
 PATIENCE_SECONDS: Final = 30.0
 """How long an accept waits for its transaction to begin before the client is told to come back."""
@@ -43,7 +53,7 @@ class PortableSpool:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._shown = database
         self._clock = clock
-        self._beats: dict[int, tuple[int, float]] = {}
+        self._silence = Silence(clock)
 
     def _now(self) -> int:
         return to_millis(self._clock.now())
@@ -93,25 +103,16 @@ class PortableSpool:
         return await self._shown.write(lambda connection: mend(connection, milliseconds, self._now()))
 
     async def living(self) -> list[Life]:
-        rows = await self._shown.read(
-            lambda connection: list(
-                connection.execute("SELECT id, node, worker, started FROM incarnation WHERE ended IS NULL ORDER BY id")
-            )
-        )
-        return [Life(Incarnation(one), node, worker, from_millis(started)) for one, node, worker, started in rows]
+        rows = await self._shown.read(lambda connection: list(connection.execute(_LIVING)))
+        return [
+            Life(Incarnation(one), node, worker, from_millis(started), place)
+            for one, node, worker, started, place in rows
+        ]
 
-    def _vanished(self, beats: Iterable[tuple[int, int]]) -> list[int]:
-        """Of the living (incarnation, heartbeat), those whose heartbeat stood still too long by our monotonic clock.
 
-        Comparing wall times would end every other worker when the clock jumps (R27), while they still send.
-        """
-        at = self._clock.monotonic()
-        seen: dict[int, tuple[int, float]] = {}
-        for one, beat in beats:
-            earlier = self._beats.get(one)
-            seen[one] = earlier if earlier is not None and earlier[0] == beat else (beat, at)
-        self._beats = seen
-        return [one for one, (_, since) in seen.items() if at - since > VANISHED_SECONDS]
+def ended_pulse(successor: list[tuple[str | None]]) -> Pulse:
+    """The answer to a life that was ended, from the rows of `SUCCESSOR`."""
+    return Pulse(Ending.REPLACED, successor[0][0] or "") if successor else Pulse(Ending.MISSED)
 
 
 def count_settled(settlements: Sequence[Settlement], applied: Sequence[bool]) -> int:

@@ -23,10 +23,12 @@ from relay.spool.contract import (
     Incarnation,
     NewMessage,
     Parcel,
+    Pulse,
     QueueFilter,
     Receipt,
     RequestReceipt,
     Settlement,
+    Terms,
     Verb,
 )
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
@@ -34,13 +36,10 @@ from relay.spool.postgres_accepting import accept_all
 from relay.spool.postgres_claiming import NEXT_DUE, claim
 from relay.spool.postgres_control import ask, finish, undo
 from relay.spool.postgres_effects import Effects
-from relay.spool.postgres_lives import end, living, register, say_alive
+from relay.spool.postgres_lives import CHANNEL, ENDED, end, register, say_alive
 from relay.spool.postgres_settling import SettleRequest, settle_all
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "postgres"
-
-CHANNEL: Final = "leak_spool"
-"""Where nodes tell each other that there may be due work."""
 
 _SETTLEMENT_WEIGHT: Final = 1000
 """Octets a settlement counts for, about."""
@@ -74,7 +73,7 @@ class PostgresSpool(PortableSpool):
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Have `wake` called when any node may have left due work waiting."""
-        self._wakeups.start(wake)
+        self._wakeups.listen("", wake)
 
     async def _commit(self, requests: Sequence[Request]) -> Sequence[_Answer | Exception]:
         """Everything that came together, in one transaction."""
@@ -105,17 +104,19 @@ class PostgresSpool(PortableSpool):
         _reach(names, "committed")
         return result
 
-    async def register(self, node: str, worker: int) -> Incarnation:
-        return await self._step(["register"], lambda transaction: register(transaction, node, worker, self._now()))
+    def on_ended(self, ended: Callable[[], None]) -> None:
+        """Have `ended` called when any life was ended by another."""
+        self._wakeups.listen(ENDED, ended)
 
-    async def heartbeat(self, incarnation: Incarnation) -> bool:
-        async def work(transaction: Transaction) -> bool:
-            alive = await say_alive(transaction, incarnation)
-            for old in self._vanished(await living(transaction)):
-                await end(transaction, old, self._now(), died=True)
-            return alive
+    async def register(self, node: str, worker: int, terms: Terms = Terms()) -> Incarnation:  # noqa: B008 - a value
+        return await self._step(
+            ["register"], lambda transaction: register(transaction, node, worker, terms, self._now())
+        )
 
-        return await self._database.transact(work)
+    async def heartbeat(self, incarnation: Incarnation) -> Pulse:
+        return await self._database.transact(
+            lambda transaction: say_alive(transaction, incarnation, self._silence, self._now())
+        )
 
     async def retire(self, incarnation: Incarnation) -> None:
         await self._database.transact(lambda transaction: end(transaction, incarnation, self._now(), died=False))

@@ -18,16 +18,19 @@ from relay.spool.contract import (
     Incarnation,
     NewMessage,
     Parcel,
+    Pulse,
     QueueFilter,
     Receipt,
     RequestReceipt,
     Settlement,
+    Terms,
     Verb,
 )
 from relay.spool.control import ask, finish, undo
-from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
+from relay.spool.portable import PATIENCE_SECONDS, SUCCESSOR, PortableSpool, count_settled, ended_pulse
 from relay.spool.quarantine import void_leases
 from relay.spool.settling import settle
+from relay.spool.silence import Beat
 
 _T = TypeVar("_T")
 
@@ -52,7 +55,10 @@ class SqliteSpool(PortableSpool):
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Other processes on the file are not heard of: their work is found by looking."""
 
-    async def register(self, node: str, worker: int) -> Incarnation:
+    def on_ended(self, ended: Callable[[], None]) -> None:
+        """Nor of these: the next heartbeat tells."""
+
+    async def register(self, node: str, worker: int, terms: Terms = Terms()) -> Incarnation:  # noqa: B008 - a value
         def work(connection: Connection) -> Incarnation:
             now = self._now()
             for (old,) in list(
@@ -62,23 +68,26 @@ class SqliteSpool(PortableSpool):
             ):
                 _end(connection, old, now, died=True)
             connection.execute(
-                "INSERT INTO incarnation (node, worker, started, heartbeat) VALUES (?, ?, ?, ?)",
-                (node, worker, now, now),
+                "INSERT INTO incarnation (node, worker, started, heartbeat, lease, place) VALUES (?, ?, ?, ?, ?, ?)",
+                (node, worker, now, now, terms.lease // timedelta(milliseconds=1), terms.place),
             )
             return Incarnation(connection.last_insert_rowid())
 
         return await self._step("register", work)
 
-    async def heartbeat(self, incarnation: Incarnation) -> bool:
-        def work(connection: Connection) -> bool:
+    async def heartbeat(self, incarnation: Incarnation) -> Pulse:
+        def work(connection: Connection) -> Pulse:
             now = self._now()
             connection.execute(
                 "UPDATE incarnation SET heartbeat = ? WHERE id = ? AND ended IS NULL", (now, incarnation)
             )
-            alive = connection.changes() == 1
-            for old in self._vanished(connection.execute("SELECT id, heartbeat FROM incarnation WHERE ended IS NULL")):
+            if connection.changes() == 0:
+                return ended_pulse(list(connection.execute(f"{SUCCESSOR}?", (incarnation,))))
+            rows = connection.execute("SELECT id, heartbeat, lease FROM incarnation WHERE ended IS NULL")
+            judgement = self._silence.look([Beat(*row) for row in rows], now)
+            for old in judgement.vanished:
                 _end(connection, old, now, died=True)
-            return alive
+            return Pulse(look_in=judgement.look_in)
 
         return await self._database.write(work)
 

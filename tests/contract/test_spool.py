@@ -24,21 +24,24 @@ from relay.policy.state import State
 from relay.smtp.reply import remote_reply
 from relay.smtp.transcript import Exchange
 from relay.spool.contract import (
+    LEASE,
     AttemptRecord,
     Door,
+    Ending,
     Idempotency,
     IdempotencyConflictError,
     Incarnation,
     NewMessage,
     Parcel,
+    Pulse,
     QueueFilter,
     Receipt,
     Settlement,
     Spool,
     Suspension,
+    Terms,
     Verb,
 )
-from relay.spool.portable import VANISHED_SECONDS
 from relay.spool.postgres import PostgresSpool
 from relay.spool.sqlite import SqliteSpool
 from tests.support.postgres_server import PostgresServer
@@ -106,6 +109,15 @@ class Bench:
 
     async def claim(self, limit: int = 100, **options: Any) -> list[Parcel]:
         return await self.spool.claim(self.me, limit, **options)
+
+    async def silence(self, other: Incarnation, seconds: float) -> Pulse:
+        """Let time pass in which only `other` is heard of, as often as a node is; what it heard last."""
+        pulse = await self.spool.heartbeat(other)
+        while seconds > 0:
+            self.clock.forward(seconds=min(seconds, 4))
+            seconds -= 4
+            pulse = await self.spool.heartbeat(other)
+        return pulse
 
     async def states(self, message: SpoolId) -> list[State]:
         view = await self.spool.message(message)
@@ -285,23 +297,45 @@ async def test_mail_for_later_waits_for_its_time(bench: Bench) -> None:
 async def test_a_new_life_takes_over_at_once_and_the_old_one_settles_nothing(bench: Bench) -> None:
     # R18: the successor of the same node and worker voids the leases of its predecessor
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
-    newer = await bench.spool.register("node", 0)
+    newer = await bench.spool.register("node", 0, Terms(place="mx7, process 8"))
     late = Settlement(receipt.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))
     assert await bench.spool.settle(bench.me, [late]) == 0
-    assert await bench.spool.heartbeat(bench.me) is False
-    assert await bench.spool.heartbeat(newer) is True
+    assert await bench.spool.heartbeat(bench.me) == Pulse(Ending.REPLACED, "mx7, process 8")
+    assert (await bench.spool.heartbeat(newer)).ending is None
     assert len(await bench.spool.claim(newer, 10)) == 1
 
 
 async def test_other_workers_keep_their_leases_and_vanished_ones_lose_them(bench: Bench) -> None:
+    # R18: taken over when its lease is over, and no sooner
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
     other = await bench.spool.register("node", 1)
     assert await bench.spool.claim(other, 10) == []
-    assert await bench.spool.heartbeat(other) is True
-    bench.clock.forward(seconds=VANISHED_SECONDS + 1)
-    assert await bench.spool.heartbeat(other) is True
+    assert await bench.silence(other, LEASE.total_seconds()) == Pulse(look_in=0)
+    assert await bench.spool.claim(other, 10) == []
+    bench.clock.forward(seconds=0.25)
+    assert (await bench.spool.heartbeat(other)).look_in == pytest.approx(60, abs=5)
     assert [parcel.seq for parcel in await bench.spool.claim(other, 10)] == [receipt.seq]
-    assert await bench.spool.heartbeat(bench.me) is False
+    assert await bench.spool.heartbeat(bench.me) == Pulse(Ending.MISSED)
+
+
+async def test_each_life_says_how_long_it_may_be_silent(bench: Bench) -> None:
+    patient = await bench.spool.register("node", 1, Terms(timedelta(minutes=5)))
+    hasty = await bench.spool.register("node", 2, Terms(timedelta(seconds=12)))
+    await bench.silence(patient, 13)
+    assert [one.incarnation for one in await bench.spool.living()] == [bench.me, patient]
+    await bench.spool.heartbeat(bench.me)
+    await bench.silence(bench.me, 299)
+    assert [one.incarnation for one in await bench.spool.living()] == [bench.me, patient]
+    assert await bench.spool.heartbeat(hasty) == Pulse(Ending.MISSED)
+
+
+async def test_nobody_is_called_silent_for_a_time_in_which_the_spool_was_away(bench: Bench) -> None:
+    # R24: after an outage the first heartbeat must not end all others
+    other = await bench.spool.register("node", 1)
+    await bench.spool.heartbeat(other)
+    bench.clock.forward(minutes=10)
+    assert (await bench.spool.heartbeat(other)).ending is None
+    assert (await bench.spool.heartbeat(bench.me)).ending is None
 
 
 async def test_the_living_are_told_in_the_order_they_came(bench: Bench) -> None:
@@ -310,7 +344,7 @@ async def test_the_living_are_told_in_the_order_they_came(bench: Bench) -> None:
     living = await bench.spool.living()
     assert [one.incarnation for one in living] == [bench.me, second, third]
     assert [(one.node, one.worker) for one in living] == [("node", 0), ("node", 1), ("another", 0)]
-    assert {one.started for one in living} == {START}
+    assert {(one.started, one.place) for one in living} == {(START, "")}
     newer = await bench.spool.register("node", 0)
     await bench.spool.retire(second)
     assert [one.incarnation for one in await bench.spool.living()] == [third, newer]
@@ -320,10 +354,12 @@ async def test_a_clock_that_jumps_ends_no_worker(bench: Bench) -> None:
     # R27: wall times an hour apart say nothing about silence
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
     other = await bench.spool.register("node", 1)
-    assert await bench.spool.heartbeat(other) is True
+    assert (await bench.spool.heartbeat(other)).ending is None
     bench.clock.jump(hours=1)
-    assert await bench.spool.heartbeat(other) is True
-    assert await bench.spool.heartbeat(bench.me) is True
+    assert (await bench.spool.heartbeat(other)).ending is None
+    bench.clock.jump(hours=-2)
+    await bench.silence(other, 45)
+    assert (await bench.spool.heartbeat(bench.me)).ending is None
     assert await bench.states(receipt.id) == [State.LEASED]
 
 
@@ -340,7 +376,7 @@ async def test_a_retired_life_gives_everything_back(bench: Bench) -> None:
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
     await bench.spool.retire(bench.me)
     assert await bench.states(receipt.id) == [State.WAITING]
-    assert await bench.spool.heartbeat(bench.me) is False
+    assert await bench.spool.heartbeat(bench.me) == Pulse(Ending.MISSED)
 
 
 async def test_a_delivery_whose_recipient_was_erased_ends(bench: Bench) -> None:

@@ -95,7 +95,7 @@ class SimulatedNode:
         router = make_router(machine.settings, machine.zone, entropy)
         parts = EngineParts(spool, machine.signer, router, machine.network, machine.clock, entropy)
         options = engine_options(machine.settings, self._worker, self._workers)
-        engine = Engine(options, parts, lambda: self._replaced(life))
+        engine = Engine(options, parts, lambda _: self._replaced(life))
         await engine.start()
         self.spool, self.engine = spool, engine
 

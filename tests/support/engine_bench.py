@@ -136,7 +136,7 @@ async def engine_bench(
         book = book_on(database, clock)
         await book.migrate()
         parts = EngineParts(spool, signer, router, far, clock, entropy, suppressions=book)
-        engine = Engine(options, parts, replaced.set)
+        engine = Engine(options, parts, lambda _: replaced.set())
         if start:
             await engine.start()
         try:

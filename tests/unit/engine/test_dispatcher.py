@@ -22,7 +22,7 @@ from tests.support.hand_clock import HandClock
 @pytest.fixture(autouse=True)
 def quick_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand clock moves by minutes at once; the lease must not wait ten seconds to hold again."""
-    monkeypatch.setattr("relay.engine.lease.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("relay.engine.lease.BEATS", 1200)  # 50 ms
 
 
 async def leased(bench: EngineBench) -> int:

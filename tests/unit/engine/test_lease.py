@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from relay.database.contract import Connection
-from relay.engine.lease import HOLDS_SECONDS, Lease
-from relay.spool.portable import VANISHED_SECONDS
+from relay.engine.lease import BEATS, HOLDS, Lease
+from relay.spool.contract import LEASE, Ending, Pulse
 from tests.support.engine_bench import spool_of
 from tests.support.hand_clock import HandClock
+
+HOLDS_SECONDS = LEASE.total_seconds() * HOLDS
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -23,10 +25,10 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_it_holds_for_less_than_others_wait(tmp_path: Path) -> None:
     # R18: the margin is on the monotonic clock
-    assert HOLDS_SECONDS < VANISHED_SECONDS
+    assert HOLDS < 1 - 1 / BEATS
     clock = HandClock()
     async with spool_of(tmp_path, clock) as (spool, _):
-        lease = Lease(spool, clock, lambda: None)
+        lease = Lease(spool, clock, lambda _: None)
         assert not lease.holds()
         with pytest.raises(RuntimeError):
             _ = lease.incarnation
@@ -42,10 +44,10 @@ async def test_it_holds_for_less_than_others_wait(tmp_path: Path) -> None:
 async def test_a_heartbeat_makes_it_hold_again_and_none_while_the_spool_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.engine.lease.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("relay.engine.lease.BEATS", 3000)
     clock = HandClock()
     async with spool_of(tmp_path, clock) as (spool, database):
-        lease = Lease(spool, clock, lambda: None)
+        lease = Lease(spool, clock, lambda _: None)
         await lease.start("node", 0)
         database.away = True
         await asyncio.sleep(0.1)
@@ -58,7 +60,7 @@ async def test_a_heartbeat_makes_it_hold_again_and_none_while_the_spool_is_away(
 
 
 async def test_a_heartbeat_outlives_a_surprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.engine.lease.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("relay.engine.lease.BEATS", 3000)
     clock = HandClock()
 
     def rename(old: str, new: str) -> Callable[[Connection], None]:
@@ -68,7 +70,7 @@ async def test_a_heartbeat_outlives_a_surprise(tmp_path: Path, monkeypatch: pyte
         return work
 
     async with spool_of(tmp_path, clock) as (spool, database):
-        lease = Lease(spool, clock, lambda: None)
+        lease = Lease(spool, clock, lambda _: None)
         await lease.start("node", 0)
         await database.write(rename("incarnation", "elsewhere"))
         await asyncio.sleep(0.1)
@@ -79,16 +81,16 @@ async def test_a_heartbeat_outlives_a_surprise(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_the_older_life_is_told_once_and_holds_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.engine.lease.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("relay.engine.lease.BEATS", 3000)
     clock = HandClock()
-    told: list[bool] = []
+    told: list[Pulse] = []
     async with spool_of(tmp_path, clock) as (spool, _):
-        older, newer = Lease(spool, clock, lambda: told.append(True)), Lease(spool, clock, lambda: told.append(False))
+        older, newer = Lease(spool, clock, told.append), Lease(spool, clock, told.append)
         await older.start("node", 0)
         await newer.start("node", 0)
         await until(lambda: told)
         await asyncio.sleep(0.1)
-        assert told == [True]
+        assert [pulse.ending for pulse in told] == [Ending.REPLACED]
         assert not older.holds()
         assert newer.holds()
         await older.stop()

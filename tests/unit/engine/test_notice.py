@@ -99,7 +99,7 @@ async def test_what_was_delivered_stays_so_when_a_notice_is_cut_short(tmp_path: 
     """Stopping while a DSN is being signed: the delivered is settled, the failed goes back to be told of later."""
     clock = HandClock()
     async with engine_bench(tmp_path, clock, start=False) as bench:
-        lease = Lease(bench.spool, clock, lambda: None)
+        lease = Lease(bench.spool, clock, lambda _: None)
         await lease.start("relay.example", 9)
         message = await bench.send("ok@b.example", "gone@b.example")
         (parcel,) = await bench.spool.claim(lease.incarnation, 10)

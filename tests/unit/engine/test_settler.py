@@ -40,7 +40,7 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr("relay.engine.settler.RETRY_SECONDS", 0.02)
     clock = SystemClock()
     async with engine_bench(tmp_path, clock, start=False) as bench:
-        lease = Lease(bench.spool, clock, lambda: None)
+        lease = Lease(bench.spool, clock, lambda _: None)
         await lease.start("relay.example", 1)
         messages = [await bench.send(f"u{n}@d{n}.example") for n in range(3)]
         parcels = {parcel.id: parcel for parcel in await bench.spool.claim(lease.incarnation, 10)}

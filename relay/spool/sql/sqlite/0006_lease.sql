@@ -1,0 +1,5 @@
+-- Each life says for how long (milliseconds) it may be silent, and where it runs. NULL, from a program that knew
+-- neither: a minute.
+
+ALTER TABLE incarnation ADD COLUMN lease INTEGER;
+ALTER TABLE incarnation ADD COLUMN place TEXT;
