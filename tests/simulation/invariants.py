@@ -129,10 +129,13 @@ class Spoolcheck:
             self._broken(f"{message}.{n}: deferred into the past")
 
     def _tried_at(self, message: int, n: int, at: int) -> int:
-        """When the last attempt ended: its settlement may have had to wait for the disk, so `at` is later."""
-        rows = self._rows("SELECT max(at) FROM attempt WHERE message = ? AND n = ?", message, n)
-        tried: int | None = next(rows)[0]
-        return at if tried is None else min(at, tried)
+        """When the last attempt ended: its settlement may have had to wait for the disk, so `at` is later.
+
+        The last by its number: the clock may have been put back since the one before.
+        """
+        query = "SELECT at FROM attempt WHERE message = ? AND n = ? ORDER BY number DESC LIMIT 1"
+        tried: list[int] = [row[0] for row in self._rows(query, message, n)]
+        return min([at, *tried])
 
     def _final(self, message: int, n: int, state: State, facts: dict[str, Any]) -> None:
         self.finals[message, n] = state

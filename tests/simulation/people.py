@@ -1,7 +1,8 @@
 """The users of the simulated relay: they hand in letters, and send again when no answer comes.
 
 Some give an idempotency key and repeat the same letter under it; the others can only send a new one, which is
-duplicate (d) when the first was kept after all.
+duplicate (d) when the first was kept after all. Where the clock is put ahead by more than a key lives, nobody uses one:
+whether a letter under way meets an old key depends on the moment.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from relay.account.identity import Identity
 from relay.engine.submission import Accepted, Submission
 from relay.mail.address import Address
 from relay.mail.envelope import Envelope, Recipient
+from relay.spool.accepting import IDEMPOTENCY_MILLIS
 from relay.spool.contract import Door, Idempotency
 from tests.simulation.clock import BEGIN
 from tests.simulation.ledger import Ledger
@@ -62,9 +64,14 @@ class People:
                 random = Random(f"user/{self.options.seed}/{serial}")
                 group.create_task(self._send(serial, moments[0] if burst else moment, random))
 
+    @property
+    def _keys_last(self) -> bool:
+        ahead = (fault.seconds for fault in self.options.faults if fault.kind == "clock")
+        return max(ahead, default=0.0) * 1000 < IDEMPOTENCY_MILLIS
+
     async def _send(self, serial: int, moment: float, random: Random) -> None:
         await asyncio.sleep(moment)
-        key = f"key-{serial}" if random.random() < self.options.idempotent else ""
+        key = f"key-{serial}" if random.random() < self.options.idempotent and self._keys_last else ""
         door = random.choice((Door.SMTP, Door.HTTP, Door.HTTP))
         places = [self._place(random) for _ in range(random.choice((1, 1, 1, 2, 4)))]
         later = random.choice((0.0, 0.0, 0.0, 0.0, 30.0, 150.0))
