@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection
@@ -132,18 +132,32 @@ def count_matching(connection: Connection, where: QueueFilter) -> int:
     return int(next(iter(connection.execute(counting, values)))[0])
 
 
+_LANES: Final = """
+SELECT coalesce(t.name, CAST(l.tenant AS TEXT)), l.domain, q.waiting, q.leased, q.held, m.accepted_at, q.due,
+  coalesce(l.site, '')
+FROM (
+  SELECT lane, CAST(sum(waiting) AS BIGINT) AS waiting, CAST(sum(leased) AS BIGINT) AS leased,
+    CAST(sum(held) AS BIGINT) AS held, min(first) AS first, min(due) AS due
+  FROM (
+    SELECT lane, count(*) AS waiting, 0 AS leased, 0 AS held, min(message) AS first, min(due) AS due
+    FROM delivery WHERE state = 1 GROUP BY lane
+    UNION ALL
+    SELECT lane, 0, count(*), 0, min(message), CAST(NULL AS BIGINT) FROM delivery WHERE state = 2 GROUP BY lane
+    UNION ALL
+    SELECT lane, 0, 0, count(*), min(message), CAST(NULL AS BIGINT) FROM delivery WHERE state = 3 GROUP BY lane
+  ) AS by_state GROUP BY lane
+) AS q JOIN lane l ON l.id = q.lane JOIN message m ON m.seq = q.first LEFT JOIN tenant t ON t.id = l.tenant
+ORDER BY q.waiting + q.leased + q.held DESC, l.domain
+"""
+
+
 def lanes_view(connection: Connection) -> list[LaneFigures]:
-    """Unfinished deliveries by tenant and domain, the longest lanes first."""
-    rows = connection.execute(
-        "SELECT coalesce(t.name, CAST(l.tenant AS TEXT)), l.domain, count(CASE WHEN q.state = 1 THEN 1 END),"
-        " count(CASE WHEN q.state = 2 THEN 1 END), count(CASE WHEN q.state = 3 THEN 1 END),"
-        " min(m.accepted_at), min(CASE WHEN q.state = 1 THEN q.due END), coalesce(l.site, '')"
-        " FROM (SELECT lane, state, due, message FROM delivery WHERE state = 1"
-        " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 2"
-        " UNION ALL SELECT lane, state, due, message FROM delivery WHERE state = 3) q"
-        " JOIN lane l ON l.id = q.lane JOIN message m ON m.seq = q.message LEFT JOIN tenant t ON t.id = l.tenant"
-        " GROUP BY l.id, t.name ORDER BY count(*) DESC, l.domain"
-    )
+    """Unfinished deliveries by tenant and domain, the longest lanes first.
+
+    Counted where they are indexed by lane; of the messages only each lane's first is looked at, for its time. A million
+    rows joined one by one would take seconds.
+    """
+    rows = connection.execute(_LANES)
     return [
         LaneFigures(
             str(tenant),
