@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from relay.errors import ConfigurationError
 from relay.ids import Entropy, SystemEntropy
 from relay.lab.hosts import RELAY_NAME
 from relay.lab.lab import Lab, LabPlan
-from relay.listeners import bind_all, wanted_listeners
+from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
 from relay.settings import Listen, Settings, load_settings
@@ -46,6 +46,7 @@ def run_lab(file: Path, front: Front, say: Callable[[str], None]) -> int:
 def check_loopback(settings: Settings) -> None:
     """Refuse a lab that others could reach: its user `lab` has a password that everybody knows."""
     doors: list[tuple[str, Listen | None]] = [("submission.listen", one) for one in settings.submission.listen]
+    doors += [("inbound.listen", one) for one in settings.inbound.listen]
     doors += [
         ("api.listen", settings.api.listen),
         ("web.listen", settings.web.listen),
@@ -91,12 +92,21 @@ def equip(lab: Lab, settings: Settings) -> None:
     lab.issue("relay", RELAY_NAME, "localhost", "127.0.0.1")
 
 
+def point_returns(lab: Lab, listeners: Sequence[Listener]) -> None:
+    """Tell the lab's world where the relay takes bounces, if it does."""
+    for listener in listeners:
+        if listener.purpose == "inbound" and not listener.listen.tls:
+            lab.point_returns(int(listener.socket.getsockname()[1]))
+            return
+
+
 async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str], None]) -> int:
     clock: Clock = SystemClock()
     entropy: Entropy = SystemEntropy()
     lab = Lab(lab_folder(settings), clock, entropy, lab_plan(settings))
     equip(lab, settings)
     listeners = bind_all(wanted_listeners(settings), 1)[0]
+    point_returns(lab, listeners)
     node = Node(settings, NodeParts(0, 1, listeners, clock, entropy, front, lab=True))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,6 +140,7 @@ def greeting(settings: Settings, lab: Lab, file: Path) -> str:
         ("HTTP API (key: lab)", f"http://{settings.api.listen}/api/v1/messages"),
         ("SMTP submission (STARTTLS)", f"{clear}   user lab, password lab" if clear else ""),
         ("SMTP submission (TLS)", str(implicit).removesuffix("/tls") if implicit else ""),
+        ("Bounces come in at", str(settings.inbound.listen[0]) if settings.inbound.listen else ""),
         ("The lab's CA file", str(lab.ca_file.resolve())),
         ("The lab's DNS", lab.nameserver),
         ("Commands", f"{program} --config {file} queue"),

@@ -17,7 +17,7 @@ from typing import Literal
 from relay.errors import ConfigurationError
 from relay.settings import Listen, Settings
 
-Purpose = Literal["submission", "http"]
+Purpose = Literal["submission", "inbound", "http"]
 
 BACKLOG = 1024
 
@@ -46,6 +46,8 @@ def wanted_listeners(settings: Settings) -> tuple[Wanted, ...]:
     roles = settings.node.roles
     if "submission" in roles:
         wanted += [Wanted("submission", listen, "submission.listen") for listen in settings.submission.listen]
+    if "inbound" in roles:
+        wanted += [Wanted("inbound", listen, "inbound.listen") for listen in settings.inbound.listen]
     http: dict[str, Wanted] = {}
     for role, listen in (("web", settings.web.listen), ("api", settings.api.listen)):
         if role in roles and listen is not None:

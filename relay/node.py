@@ -34,6 +34,7 @@ from relay.engine.engine import Engine, EngineOptions, EngineParts
 from relay.engine.intake import IntakeOptions
 from relay.engine.lease import place
 from relay.engine.return_path import ReturnPaths
+from relay.engine.senders import Senders
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
 from relay.listeners import Listener
@@ -45,6 +46,7 @@ from relay.opening import Stores, open_patiently
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
+from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
 from relay.resolver.resolver import DnsResolver
@@ -115,6 +117,8 @@ class Node:
         self._stores: Stores | None = None
         self._engine: Engine | None = None
         self._submission: SubmissionServer | None = None
+        self._receiving: Receiving | None = None
+        self._senders: Senders | None = None
         self._http: HttpServer | None = None
         self._resolver: DnsResolver | None = None
         self._policies: TlsPolicies | None = None
@@ -137,6 +141,7 @@ class Node:
         dialer = make_dialer(settings, parts.clock, reach)
         returns = ReturnPaths(tokens, return_domains(settings))
         diagnoser = load_diagnoser(settings.folder)
+        senders = self._senders = Senders(stores.inbound.note_sender, signing_domains(settings))
         engine_parts = EngineParts(
             stores.spool,
             self._signer,
@@ -147,6 +152,7 @@ class Node:
             returns,
             diagnoser,
             stores.suppressions,
+            senders.wrote,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(
@@ -162,6 +168,7 @@ class Node:
         self._telling.start()
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
+        await self._start_receiving(stores, engine, tokens)
         _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
 
     def _end(self, pulse: Pulse) -> None:
@@ -180,6 +187,12 @@ class Node:
             submission_options(settings), engine.intake, stores.accounts, self._parts.clock, trusted
         )
         await self._submission.start(listeners)
+
+    async def _start_receiving(self, stores: Stores, engine: Engine, tokens: Tokens) -> None:
+        listeners = [one for one in self._parts.listeners if one.purpose == "inbound"]
+        if listeners:
+            self._receiving = Receiving(self._settings, ReceivingParts(stores, engine, tokens, self._parts.clock))
+            await self._receiving.start(listeners)
 
     async def _start_http(self, stores: Stores, engine: Engine, resolver: DnsResolver, secrets: NodeSecrets) -> None:
         listeners = [one for one in self._parts.listeners if one.purpose == "http"]
@@ -237,6 +250,8 @@ class Node:
             self._submission.replace_tls(server_context(settings, settings.submission.tls, "submission.tls"))
         if self._engine is not None:
             self._engine.use(diagnoser)
+        if self._receiving is not None:
+            self._receiving.reload(settings)
         await self._watch_keys()
         waiting = needs_restart(self._settings, settings)
         if waiting:
@@ -261,6 +276,8 @@ class Node:
             await tell_replaced(self._engine.alarms, self._settings.node.name, self._place, self.ended.by)
         if self._submission is not None:
             await self._submission.drain(DRAIN_SECONDS / 2)
+        if self._receiving is not None:
+            await self._receiving.drain(DRAIN_SECONDS / 4)
         if self._http is not None:
             await self._http.stop()
         for listener in self._parts.listeners:
@@ -269,6 +286,8 @@ class Node:
             await self._telling.stop()
         if self._engine is not None:
             await self._engine.drain(DRAIN_SECONDS / 2)
+        if self._senders is not None:
+            await self._senders.stop()
         if self._policies is not None:
             await self._policies.close()
         if self._resolver is not None:
@@ -288,15 +307,6 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         for key, value in values.items()
         if before[section].get(key) != value
     )
-
-
-def return_domains(settings: Settings) -> dict[str, str]:
-    """The return domain of each signing domain whose mail gets return paths of ours."""
-    return {
-        entry.domain: domain
-        for entry in settings.signing.domain
-        if entry.return_path == "ours" and (domain := entry.return_domain or settings.inbound.domain)
-    }
 
 
 def make_signer(settings: Settings) -> DkimSigner:

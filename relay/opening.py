@@ -21,6 +21,7 @@ from relay.notify.book import migrate_webhooks
 from relay.policy.suppress import SuppressionRules
 from relay.settings import Settings
 from relay.spool.contract import Spool
+from relay.spool.inbound import InboundStore
 from relay.spool.sqlite import SqliteSpool
 from relay.suppression.book import SuppressionBook
 from relay.suppression.hashing import AddressHasher
@@ -43,6 +44,7 @@ class Stores:
     spool: Spool
     accounts: AccountBook
     suppressions: SuppressionBook
+    inbound: InboundStore
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
@@ -80,7 +82,7 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
     except BaseException:
         await database.close()
         raise
-    return Stores(database, spool, accounts, suppressions)
+    return Stores(database, spool, accounts, suppressions, InboundStore(database, clock))
 
 
 def _suppressions(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> SuppressionBook:

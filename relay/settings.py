@@ -161,7 +161,7 @@ class NodeSettings(Section):
     workers: Whole = Field(0, ge=0, le=256, description="Worker processes; 0 = one a core, 1 = no supervisor.")
     roles: tuple[Role, ...] = Field(
         ("web", "api", "submission", "inbound", "delivery"),
-        description="What this node does; `inbound` is not in effect yet.",
+        description="What this node does.",
     )
     secrets: Path = Field(
         Path("secrets"),
@@ -243,12 +243,32 @@ class ApiSettings(Section):
 
 
 class InboundSettings(Section):
-    listen: ListenAddresses = Field((), description="Where bounces and complaints arrive; not in effect yet.")
+    listen: ListenAddresses = Field(
+        (), description="Where bounces, complaints and reports arrive; needs the domain.", examples=[["0.0.0.0:25"]]
+    )
     domain: HostName | None = Field(
         None,
         description="The domain of return tokens, unless a signing domain names its own; none: return paths are kept.",
+        examples=["bounces.leak.example"],
     )
-    tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS; not in effect yet.")
+    tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS; none: it is not offered.")
+    max_message_size: Size = Field(
+        25_000_000, description="Largest mail taken; some hosts return the whole of what they bounce."
+    )
+    max_connections: Whole = Field(200, ge=1, description="Open sessions a worker; more get 421.")
+    max_connections_per_address: Whole = Field(20, ge=1, description="Open sessions a client address and worker.")
+    max_per_minute: Whole = Field(
+        200, ge=1, description="Mails a minute, client address and worker; more get 451 and come later."
+    )
+    keep: Duration = Field(
+        timedelta(days=30), description="How long mail that came in is kept; events and stored reports stay."
+    )
+
+    @model_validator(mode="after")
+    def _tls_needs_certificate(self) -> InboundSettings:
+        if self.tls is None and any(address.tls for address in self.listen):
+            raise ValueError("a /tls address needs tls = { certificate, key }")
+        return self
 
 
 class ResolverSettings(Section):

@@ -11,12 +11,12 @@ from typing import Final
 
 from relay.listeners import wanted_listeners
 from relay.log import Log
+from relay.receiving import return_domains
 from relay.settings import Section, Settings
 
 _FLAT: Final = (
     "alarm.command",
     "api.admin_listen",
-    "inbound.tls",
     "web.admission_per_day",
     "web.first_contact",
     "web.sealed_keys",
@@ -51,12 +51,10 @@ def _is_changed(section: Section, name: str) -> bool:
 
 
 def _inbound(settings: Settings) -> Iterator[str]:
-    if inbound_listens(settings):
-        return
-    if settings.inbound.listen:
-        yield "inbound.listen: has no effect yet: nothing listens there, and no bounce or complaint is read"
-    if "inbound" in settings.node.roles and "roles" in settings.node.model_fields_set:
-        yield "node.roles: inbound has no effect yet"
+    if settings.inbound.listen and not inbound_listens(settings):
+        yield "inbound.listen: has no effect here: the role inbound is not in node.roles"
+    if inbound_listens(settings) and not return_domains(settings):
+        yield "inbound.listen: has no effect on bounces: no signing domain has a return domain, so none comes here"
 
 
 def _http(settings: Settings) -> Iterator[str]:

@@ -24,6 +24,7 @@ from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
 from relay.ids import Entropy
+from relay.mail.address import Address
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.retry import RetrySchedule
@@ -65,6 +66,8 @@ class EngineParts:
     diagnoser: Diagnoser = field(default_factory=load_diagnoser)
     suppressions: SuppressionBook | None = None
     """None: nobody is under a standing refusal."""
+    wrote: Callable[[Address], None] = lambda _: None
+    """Hears of the From of mail that is being accepted."""
 
 
 class Engine:
@@ -90,6 +93,7 @@ class Engine:
             lease=self._fast_lease,
             hand_over=self._hand_over,
             book=parts.suppressions,
+            wrote=parts.wrote,
         )
         self._attempter = Attempter(
             parts.dialer, options.source, parts.diagnoser, clock, self._lease.holds, parts.returns

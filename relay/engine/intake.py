@@ -77,7 +77,7 @@ class MailIntake:
 
     `submit` belongs in a task that a vanished client cannot cancel: after the commit it hands leased deliveries
     over. `lease` tells to whom the fast path may lease a message now (None: it waits in the spool); `hand_over` takes
-    the parcels that were leased.
+    the parcels that were leased; `wrote` hears whose From is being accepted.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class MailIntake:
         lease: Callable[[NewMessage], Incarnation | None],
         hand_over: Callable[[Parcel], None],
         book: SuppressionBook | None = None,
+        wrote: Callable[[Address], None] = lambda _: None,
     ) -> None:
         self._options = options
         self._spool = spool
@@ -104,6 +105,7 @@ class MailIntake:
         self._lease = lease
         self._hand_over = hand_over
         self._book = book
+        self._wrote = wrote
         self._in_flight = 0
         self._unsigned_domains: set[str] = set()
 
@@ -153,6 +155,7 @@ class MailIntake:
         named = (*checked.authors, *((checked.sender,) if checked.sender is not None else ()))
         if not all(submission.identity.may_use(str(address)) for address in named):
             return Refusal(reply(550, "5.7.1", "the From or Sender address is not yours to use"), "from")
+        self._wrote(checked.author)
         draft = self._draft(submission, checked, content)
         try:
             draft = await self._suppress(draft)

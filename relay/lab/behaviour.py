@@ -118,6 +118,9 @@ MAGIC: Final[tuple[tuple[str, str], ...]] = (
     ("defer+421x3", "answers 421 three times, then takes the mail (any 4xx or 5xx, any count)"),
     ("slow+20", "answers every step 20 seconds late (up to 600)"),
     ("drop-after-dot", "stores the mail and closes without an answer, the first time"),
+    ("bounce-later+30", "takes the mail and reports after 30 seconds that it cannot be delivered (any number)"),
+    ("complain", "takes the mail and sends a complaint about it"),
+    ("vacation", "takes the mail and answers that its reader is away"),
 )
 """The local parts that work at every host, and what they do."""
 

@@ -16,15 +16,17 @@ from relay.clock import Clock
 from relay.ids import Entropy
 from relay.lab.authority import Authority, CertificateFiles
 from relay.lab.behaviour import Tls
+from relay.lab.correspondents import Correspondents
 from relay.lab.directory import HostEntry, entries
 from relay.lab.dns import NameServer
 from relay.lab.examiner import Examiner
 from relay.lab.guard import guard
-from relay.lab.hosts import DOMAINS, HOSTS, LabDomain, LabHost, lay_out
+from relay.lab.hosts import DOMAINS, HOSTS, RELAY_NAME, RETURN_DOMAIN, LabDomain, LabHost, lay_out
 from relay.lab.inbox import MAX_MAILS, MAX_OCTETS, Inbox
 from relay.lab.inbox_api import InboxApi
 from relay.lab.inbox_pages import Facts, InboxPages
 from relay.lab.listening import taken
+from relay.lab.mailbox import Posting
 from relay.lab.mailhost import MailHosts
 from relay.lab.policies import PolicyHost, policy_names, publish_sts, publish_tlsa
 from relay.lab.zone import Zone, ZoneResolver
@@ -74,7 +76,9 @@ class Lab:
         publish_sts(self.zone, self.plan.domains, HOME)
         self._certificates: dict[Tls, CertificateFiles] = self._issue_for_hosts()
         contexts = {kind: files.context() for kind, files in self._certificates.items()}
-        self._mail = MailHosts(self.plan.hosts, contexts, clock, self.inbox.add)
+        self._returns_port = 0
+        self._correspondents = Correspondents(ZoneResolver(self.zone), clock, self._port_of)
+        self._mail = MailHosts(self.plan.hosts, contexts, clock, self._take)
         self._policies = self._policy_host()
         self._web: web.AppRunner | None = None
 
@@ -102,6 +106,20 @@ class Lab:
         """A certificate of the lab's authority, for instance for the relay's own submission port."""
         return self.authority.issue(label, names)
 
+    def point_returns(self, port: int) -> None:
+        """Let the return domain's mail go to the relay's inbound door at `port` of this machine."""
+        self._returns_port = port
+        self.zone.publish(RETURN_DOMAIN, "MX", f"10 {RELAY_NAME}.")
+
+    def _port_of(self, host: str) -> int:
+        return self._returns_port if host == RELAY_NAME and self._returns_port else self.smtp_port
+
+    def _take(self, posting: Posting) -> str:
+        """Keep a mail, and let who answers such mail write back."""
+        number = self.inbox.add(posting)
+        self._correspondents.consider(posting)
+        return number
+
     async def start(self) -> None:
         """Open everything; on PortTakenError or MissingAliasError nothing stays open."""
         try:
@@ -128,6 +146,7 @@ class Lab:
             await self._web.cleanup()
             self._web = None
         await self._mail.stop()
+        await self._correspondents.stop()
         if self._policies is not None:
             await self._policies.stop()
         await self._examiner.stop()

@@ -22,7 +22,7 @@ from relay.clock import SystemClock
 from relay.ids import SpoolId, SystemEntropy
 from relay.lab.lab import Lab, LabPlan
 from relay.lab.mailbox import Arrival
-from relay.lab_node import equip
+from relay.lab_node import equip, point_returns
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.node import Node, NodeParts
 from relay.opening import Stores
@@ -43,6 +43,7 @@ class WholeRelay:
     smtp_port: int
     smtps_port: int
     http_port: int
+    inbound_port: int = 0
 
     @property
     def stores(self) -> Stores:
@@ -144,6 +145,7 @@ async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any
         if keyless:
             shutil.rmtree(folder / "dkim_keys" / keyless)
         listeners = bind_all(wanted_listeners(settings), 1)[0]
+        point_returns(lab, listeners)
         node = Node(settings, NodeParts(0, 1, listeners, clock, entropy, load_front, lab=True))
         try:
             await node.start()
@@ -154,11 +156,11 @@ async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any
         await lab.stop()
 
 
-def _ports(listeners: Sequence[Listener]) -> tuple[int, int, int]:
+def _ports(listeners: Sequence[Listener]) -> tuple[int, int, int, int]:
     def port(purpose: str, tls: bool) -> int:
         return next(
             (int(one.socket.getsockname()[1]) for one in listeners if one.purpose == purpose and one.listen.tls == tls),
             0,
         )
 
-    return port("submission", False), port("submission", True), port("http", False)
+    return port("submission", False), port("submission", True), port("http", False), port("inbound", False)

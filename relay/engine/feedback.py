@@ -1,0 +1,256 @@
+"""Feedback: sorts what came in from outside, after it was committed and answered (step 11 of a message's path).
+
+Each item is read, decided by `relay.policy.hearing` and settled in one transaction. Whoever dies in between leaves
+the item unsorted, and any worker's next sweep takes it up; sorting twice changes nothing the second time. Owns one
+task; reading runs in a thread, for a large report takes a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from relay.clock import Clock
+from relay.engine.reissue import Reissues
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.mail.header import HeaderError, parse_fields, split_content
+from relay.policy.hearing import Followed, Hearing, Purpose, concerned, hear
+from relay.report.classifier import Classifier
+from relay.report.reading import read_report
+from relay.report.result import Kind, Reading
+from relay.report.words import find_addresses
+from relay.spool.contract import Spool
+from relay.spool.inbound import InboundStore
+from relay.spool.inbound_values import Consequence, InboundItem, SentDelivery
+from relay.tokens import Token, TokenKind, Tokens, subject_delivery
+
+_log = Log("feedback")
+
+SWEEP_SECONDS: Final = 30.0
+"""How often a worker looks for items that nobody sorted."""
+ABANDONED: Final = timedelta(seconds=20)
+"""Age from which another worker's item counts as abandoned."""
+BATCH: Final = 100
+MAX_WAITING: Final = 5000
+"""Numbers of new items held in memory; the sweep finds the others."""
+
+_LOOPS: Final = {
+    "yahoo": "Yahoo",
+    "yahooinc": "Yahoo",
+    "aol": "Yahoo",
+    "hotmail": "Microsoft",
+    "outlook": "Microsoft",
+    "microsoft": "Microsoft",
+    "signal-spam": "Signal Spam",
+}
+"""Second-level labels of a complaint's From and the loop of the ledger it came by."""
+OTHER_LOOP: Final = "other"
+
+Unsubscribe = Callable[[bytes], Awaitable[bool]]
+"""Acts on the subject of an unsubscribe token; False if it names nobody. Must be harmless when repeated."""
+
+
+class Feedback:
+    """Sorts. `unsubscribe` None: what comes to such an address is shown to a person."""
+
+    def __init__(
+        self,
+        store: InboundStore,
+        spool: Spool,
+        tokens: Tokens,
+        reissues: Reissues,
+        classifier: Classifier,
+        clock: Clock,
+        keep: timedelta,
+        unsubscribe: Unsubscribe | None = None,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._tokens = tokens
+        self._reissues = reissues
+        self._classifier = classifier
+        self._clock = clock
+        self._keep = keep
+        self._unsubscribe = unsubscribe
+        self._waiting: list[int] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with what an earlier life left."""
+        self._task = asyncio.create_task(self._run(), name="feedback")
+
+    async def stop(self) -> None:
+        """End the task; what is not sorted waits in the spool."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def came(self, numbers: list[int]) -> None:
+        """These items were committed just now."""
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting += numbers
+        self._wake.set()
+
+    async def _run(self) -> None:
+        await self._sweep(timedelta())
+        swept = self._clock.monotonic()
+        while True:
+            if self._clock.monotonic() - swept >= SWEEP_SECONDS:
+                swept = self._clock.monotonic()
+                await self._sweep(ABANDONED)
+                await self._forget()
+            while self._waiting:
+                await self._sort_safely(self._waiting.pop(0))
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _sweep(self, age: timedelta) -> None:
+        try:
+            numbers = await self._store.unsorted(self._clock.now() - age, BATCH)
+        except SpoolUnavailableError as error:
+            _log.warning("sweep-failed", error=error)
+            return
+        known = set(self._waiting)
+        self._waiting += [one for one in numbers if one not in known]
+
+    async def _forget(self) -> None:
+        try:
+            forgotten = await self._store.forget(self._clock.now() - self._keep, BATCH)
+        except SpoolUnavailableError as error:
+            _log.warning("forget-failed", error=error)
+            return
+        if forgotten:
+            _log.info("forgotten", inbound=forgotten)
+
+    async def _sort_safely(self, number: int) -> None:
+        try:
+            await self.sort(number)
+        except SpoolUnavailableError as error:
+            _log.warning("sort-failed", inbound=number, error=error)
+        except Exception:  # noqa: BLE001 - one mail that breaks the reader must not stop all others
+            _log.exception("sort-broken", inbound=number)
+            await self._set_aside(number)
+
+    async def _set_aside(self, number: int) -> None:
+        detail = {"why": "it could not be read; the log says more"}
+        try:
+            await self._store.settle(number, Consequence("unread", Followed.SHOWN, detail, shown=True))
+        except SpoolUnavailableError as error:
+            _log.warning("sort-failed", inbound=number, error=error)
+
+    async def sort(self, number: int) -> None:
+        """Read one item and settle what follows. Raises SpoolUnavailableError, after which it is still unsorted."""
+        item = await self._store.item(number)
+        if item is None or item.content is None:
+            return
+        if item.address.purpose is Purpose.UNSUBSCRIBE and await self._unsubscribed(item):
+            return
+        reading = await asyncio.to_thread(read_report, item.content, self._classifier)
+        sent = await self._concerned(item, reading)
+        state, recipient = (None, None) if sent is None else (sent.state, sent.recipient)
+        hearing = hear(item.address.purpose, reading, state, recipient)
+        if hearing.followed is Followed.RETURNED and sent is not None:
+            block = concerned(reading.recipients, recipient)
+            if block is not None:
+                await self._reissues.about(sent, reading, block)
+        await self._settle(item, reading, hearing, sent)
+
+    async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, sent: SentDelivery | None) -> None:
+        consequence = Consequence(
+            kind=reading.kind.value,
+            followed=hearing.followed,
+            detail={"why": hearing.why, **_summary(item, reading), **hearing.told},
+            shown=hearing.shown,
+            delivery=None if sent is None else (sent.message, sent.n),
+            event=hearing.event,
+            told=hearing.told,
+            document=_document(reading),
+            loop=_loop(item) if reading.kind is Kind.COMPLAINT and sent is not None else "",
+        )
+        if not await self._store.settle(item.id, consequence):
+            return
+        if hearing.shown and item.address.purpose in (Purpose.POSTMASTER, Purpose.ABUSE):
+            await self._spool.raise_alarm(
+                f"{item.address.purpose.value}-mail",
+                item.address.address.rpartition("@")[2].lower(),
+                "mail waits for a person: leak inbound list",
+            )
+        _log.info(
+            "sorted",
+            inbound=item.id,
+            purpose=item.address.purpose.value,
+            kind=reading.kind.value,
+            followed=hearing.followed.value,
+            id=sent.message if sent is not None else "",
+        )
+
+    async def _unsubscribed(self, item: InboundItem) -> bool:
+        """Whether the address itself was enough: who writes to an unsubscribe address wants no more."""
+        subject = item.address.subject
+        if self._unsubscribe is None or subject is None or not await self._unsubscribe(subject):
+            return False
+        detail = {"why": "mail to an unsubscribe address"}
+        await self._store.settle(item.id, Consequence("unsubscribe", Followed.OPTED_OUT, detail))
+        return True
+
+    async def _concerned(self, item: InboundItem, reading: Reading) -> SentDelivery | None:
+        """The delivery that a token of ours names: the address itself, else one in what the report returns (G14)."""
+        if item.address.delivery is not None:
+            return await self._store.delivery(*item.address.delivery)
+        for text in _possible_tokens(reading):
+            token = self._tokens.verify(text)
+            if isinstance(token, Token) and token.kind in (TokenKind.RETURN, TokenKind.FEEDBACK):
+                try:
+                    message, n = subject_delivery(token.subject)
+                except ValueError:
+                    continue
+                sent = await self._store.delivery(message, n)
+                if sent is not None:
+                    return sent
+        return None
+
+
+def _possible_tokens(reading: Reading) -> list[str]:
+    """Local parts of the paths that a report returns, and the first word of the returned Feedback-ID."""
+    addresses = [*reading.returned_to, *reading.addressed_to]
+    addresses += find_addresses(reading.original.first("original-mail-from")[:1000])
+    found = [one.rpartition("@")[0] for one in addresses]
+    found.append(reading.original.first("feedback-id").partition(":")[0].strip())
+    return [one for one in found if one][:50]
+
+
+def _document(reading: Reading) -> tuple[str, str, bytes] | None:
+    document = reading.document
+    return None if document is None else (document.form, document.domain, document.content)
+
+
+def _field(content: bytes, name: bytes) -> str:
+    """The first field of that name in a stranger's header, "" if it cannot be found."""
+    try:
+        header, _ = split_content(content[: 64 * 1024])
+        return next((one.value.decode("utf-8", "replace") for one in parse_fields(header) if one.key == name), "")
+    except HeaderError:
+        return ""
+
+
+def _summary(item: InboundItem, reading: Reading) -> dict[str, str]:
+    """What a person sees in the list: who says it is from whom, about what; unproven, and bounded."""
+    content = item.content or b""
+    told = {"from": _field(content, b"from")[:200], "subject": _field(content, b"subject")[:200]}
+    if reading.message_id:
+        told["message_id"] = reading.message_id[:200]
+    return {key: value for key, value in told.items() if value}
+
+
+def _loop(item: InboundItem) -> str:
+    """The loop a complaint came by, for the ledger; only names we know, or a stranger could fill it."""
+    domain = _field(item.content or b"", b"from").rpartition("@")[2].lower().strip("> ")
+    return next((_LOOPS[label] for label in domain.split(".") if label in _LOOPS), OTHER_LOOP)

@@ -1,0 +1,1 @@
+"""The inbound door: bounces, complaints and reports from strangers, and nothing else."""

@@ -1,0 +1,121 @@
+"""The receiving side, built from the settings: which domains are ours, the inbound door, and who sorts what it took.
+
+Stands between the settings and the node, as `relay.sending` does for the other direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.clock import Clock
+from relay.descriptors import SMTP_SHARE, within_share
+from relay.engine.engine import Engine
+from relay.engine.feedback import Feedback, Unsubscribe
+from relay.engine.reissue import Reissues
+from relay.inbound.addresses import Addresses
+from relay.inbound.context import InboundContext
+from relay.inbound.rate import Rate
+from relay.inbound.server import InboundServer
+from relay.listeners import Listener
+from relay.opening import Stores
+from relay.report.classifier import Classifier
+from relay.report.rules import FILE, load_rules
+from relay.settings import Settings
+from relay.spool.inbound_values import NewInbound
+from relay.submission.options import SubmissionOptions
+from relay.tls_files import server_context
+from relay.tokens import Tokens
+
+
+def return_domains(settings: Settings) -> dict[str, str]:
+    """The return domain of each signing domain whose mail gets return paths of ours."""
+    return {
+        entry.domain: domain
+        for entry in settings.signing.domain
+        if entry.return_path == "ours" and (domain := entry.return_domain or settings.inbound.domain)
+    }
+
+
+def signing_domains(settings: Settings) -> frozenset[str]:
+    """The domains whose From addresses take mail."""
+    return frozenset(entry.domain for entry in settings.signing.domain)
+
+
+def our_domains(settings: Settings) -> frozenset[str]:
+    """Every domain the inbound door takes mail for."""
+    named = {settings.inbound.domain, *(entry.return_domain for entry in settings.signing.domain)}
+    return signing_domains(settings) | {domain for domain in named if domain is not None}
+
+
+def inbound_options(settings: Settings) -> SubmissionOptions:
+    """The inbound door's share of the settings: nobody is trusted, nobody can log in."""
+    inbound = settings.inbound
+    return SubmissionOptions(
+        hostname=settings.node.name,
+        require_auth=False,
+        trusted_networks=(),
+        max_message_size=inbound.max_message_size,
+        max_recipients=settings.submission.max_recipients,
+        max_connections=within_share(inbound.max_connections, SMTP_SHARE, "inbound.max_connections"),
+        max_connections_per_address=inbound.max_connections_per_address,
+        idle_timeout=settings.submission.idle_timeout.total_seconds(),
+        tls=server_context(settings, inbound.tls, "inbound.tls") if inbound.tls else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivingParts:
+    """What the receiving side works with."""
+
+    stores: Stores
+    engine: Engine
+    tokens: Tokens
+    clock: Clock
+    unsubscribe: Unsubscribe | None = None
+
+
+class Receiving:
+    """Door and sorter of one worker; `start` and `stop` are called once each."""
+
+    def __init__(self, settings: Settings, parts: ReceivingParts) -> None:
+        self._settings = settings
+        self._store = parts.stores.inbound
+        self._spool = parts.stores.spool
+        rules = settings.folder / FILE
+        self._feedback = Feedback(
+            self._store,
+            self._spool,
+            parts.tokens,
+            Reissues(settings.node.name, self._spool, parts.engine.intake.prepare),
+            Classifier(load_rules(rules)),
+            parts.clock,
+            settings.inbound.keep,
+            parts.unsubscribe,
+        )
+        addresses = Addresses(
+            settings.node.name, our_domains(settings), parts.tokens, self._store.is_sender, parts.clock
+        )
+        rate = Rate(settings.inbound.max_per_minute, parts.clock)
+        self._server = InboundServer(
+            InboundContext(inbound_options(settings), addresses, rate, parts.clock, self._take, self._feedback.came)
+        )
+
+    async def start(self, listeners: Sequence[Listener]) -> None:
+        """Sort what an earlier life left, then take mail on the sockets given."""
+        self._feedback.start()
+        await self._server.start([(one.socket, one.listen.tls) for one in listeners])
+
+    def reload(self, settings: Settings) -> None:
+        """Take over a new certificate. Raises ConfigurationError."""
+        if settings.inbound.tls is not None:
+            self._server.replace_tls(server_context(settings, settings.inbound.tls, "inbound.tls"))
+
+    async def drain(self, seconds: float) -> None:
+        """Stop taking mail, then stop sorting; what is not sorted waits in the spool."""
+        await self._server.drain(seconds)
+        await self._feedback.stop()
+
+    async def _take(self, mail: NewInbound) -> list[int]:
+        await self._spool.ping()  # below the floor of free space nothing new is taken (S32)
+        return await self._store.take(mail)

@@ -1,0 +1,272 @@
+"""The store of what came in from outside: taken before its 250, sorted afterwards, shown, and forgotten in time.
+
+In SQL that every database knows. Sorting is idempotent: an item is sorted by the transaction that first says so,
+and the change of state, the event and the report are in that transaction; whoever comes second changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from datetime import datetime
+from typing import Any, Final
+
+from relay.clock import Clock, from_millis, to_millis
+from relay.database.contract import Connection, Database
+from relay.event import EventKind
+from relay.ids import SpoolId
+from relay.policy.hearing import Followed, Purpose
+from relay.policy.state import State
+from relay.spool.accepting import write_event
+from relay.spool.inbound_rows import delivery_of, item_of, moment, view_of
+from relay.spool.inbound_values import (
+    Consequence,
+    FeedbackLoop,
+    InboundFilter,
+    InboundItem,
+    InboundView,
+    NewInbound,
+    SentDelivery,
+)
+from relay.spool.rows import dump, path_column
+
+_VIEW: Final = (
+    "SELECT i.id, i.at, m.peer, i.address, i.purpose, i.message, i.n, i.kind, i.result, i.shown, i.done_at, i.detail,"
+    " m.size FROM inbound i JOIN inbound_mail m ON m.id = i.mail"
+)
+
+
+class InboundStore:
+    """Over the spool's database, after its migrations."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def take(self, mail: NewInbound) -> list[int]:
+        """Commit a mail with an fsync; the ids of its items. Raises SpoolUnavailableError, SpoolFullError."""
+        now = to_millis(self._clock.now())
+        return await self._database.write(lambda connection: _take(connection, mail, now))
+
+    async def unsorted(self, before: datetime, limit: int) -> list[int]:
+        """Items that came before a moment and are still to be sorted, oldest first."""
+        rows = await self._database.read(
+            lambda connection: list(
+                connection.execute(
+                    "SELECT id FROM inbound WHERE sorted_at IS NULL AND at <= ? ORDER BY at LIMIT ?",
+                    (to_millis(before), limit),
+                )
+            )
+        )
+        return [row[0] for row in rows]
+
+    async def item(self, number: int) -> InboundItem | None:
+        """One item as work, None if there is none."""
+        rows = await self._database.read(
+            lambda connection: list(
+                connection.execute(
+                    "SELECT i.id, i.at, m.peer, m.reverse_path, i.address, i.purpose, i.message, i.n, m.content,"
+                    " i.detail FROM inbound i JOIN inbound_mail m ON m.id = i.mail WHERE i.id = ?",
+                    (number,),
+                )
+            )
+        )
+        return item_of(rows[0]) if rows else None
+
+    async def delivery(self, message: SpoolId, n: int) -> SentDelivery | None:
+        """The delivery a token names, None if it is not here any more."""
+        rows = await self._database.read(
+            lambda connection: list(
+                connection.execute(
+                    "SELECT m.seq, m.id, d.n, m.tenant, m.door, m.stream, m.reverse_path, m.smtputf8, m.envid, m.ret,"
+                    " m.prelude, m.accepted_at, d.state, l.domain, r.address, d.notify, r.orcpt"
+                    " FROM message m JOIN delivery d ON d.message = m.seq JOIN lane l ON l.id = d.lane"
+                    " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n WHERE m.id = ? AND d.n = ?",
+                    (message, n),
+                )
+            )
+        )
+        return delivery_of(rows[0]) if rows else None
+
+    async def settle(self, number: int, consequence: Consequence) -> bool:
+        """Write what followed from an item; False if it was sorted already."""
+        now = to_millis(self._clock.now())
+        return await self._database.write(lambda connection: _settle(connection, number, consequence, now))
+
+    async def listing(self, where: InboundFilter) -> list[InboundView]:
+        """Items that match, newest first."""
+        terms, values = ["1 = 1"], []
+        if where.waiting:
+            terms.append("(i.shown = 1 AND i.done_at IS NULL)")
+        for column, value in (("purpose", where.purpose), ("kind", where.kind)):
+            if value:
+                terms.append(f"i.{column} = ?")
+                values.append(value)
+        query = f"{_VIEW} WHERE {' AND '.join(terms)} ORDER BY i.id DESC LIMIT ?"
+        rows = await self._database.read(lambda connection: list(connection.execute(query, (*values, where.limit))))
+        return [view_of(row) for row in rows]
+
+    async def view(self, number: int) -> InboundView | None:
+        """One item as shown."""
+        rows = await self._database.read(
+            lambda connection: list(connection.execute(f"{_VIEW} WHERE i.id = ?", (number,)))
+        )
+        return view_of(rows[0]) if rows else None
+
+    async def done(self, number: int) -> bool:
+        """A person has looked at an item; False if nobody needs to."""
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> bool:
+            connection.execute(
+                "UPDATE inbound SET done_at = ? WHERE id = ? AND shown = 1 AND done_at IS NULL", (now, number)
+            )
+            return connection.changes() == 1
+
+        return await self._database.write(work)
+
+    async def waiting(self, purpose: Purpose) -> tuple[int, datetime | None]:
+        """How many items of a purpose wait for a person, and since when the oldest does."""
+        query = "SELECT count(*), min(at) FROM inbound WHERE shown = 1 AND done_at IS NULL AND purpose = ?"
+        rows = await self._database.read(lambda connection: list(connection.execute(query, (purpose.value,))))
+        count, oldest = rows[0]
+        return count, None if oldest is None else from_millis(oldest)
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        """Delete mails that were sorted and came before a moment; the number deleted."""
+
+        def work(connection: Connection) -> int:
+            old = [
+                row[0]
+                for row in connection.execute(
+                    "SELECT id FROM inbound_mail m WHERE at < ? AND NOT EXISTS"
+                    " (SELECT 1 FROM inbound i WHERE i.mail = m.id AND i.sorted_at IS NULL) ORDER BY at LIMIT ?",
+                    (to_millis(before), limit),
+                )
+            ]
+            connection.executemany("DELETE FROM inbound WHERE mail = ?", [(one,) for one in old])
+            connection.executemany("DELETE FROM inbound_mail WHERE id = ?", [(one,) for one in old])
+            return len(old)
+
+        return await self._database.write(work)
+
+    async def note_sender(self, address: str) -> None:
+        """Mail was sent with this From address: replies to it are taken."""
+        now = to_millis(self._clock.now())
+        await self._database.write(
+            lambda connection: _drain(
+                connection.execute(
+                    "INSERT INTO sender_address (address, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (address.lower(), now),
+                )
+            )
+        )
+
+    async def is_sender(self, address: str) -> bool:
+        """Whether mail was sent with this From address."""
+        query = "SELECT 1 FROM sender_address WHERE address = ?"
+        return bool(await self._database.read(lambda connection: list(connection.execute(query, (address.lower(),)))))
+
+    async def enrol(self, loop: str) -> None:
+        """Write down that a feedback loop was asked for today; a second time changes nothing."""
+        now = to_millis(self._clock.now())
+        await self._database.write(
+            lambda connection: _drain(
+                connection.execute(
+                    "INSERT INTO feedback_loop (name, enrolled_at, reports) VALUES (?, ?, 0) ON CONFLICT (name)"
+                    " DO UPDATE SET enrolled_at = coalesce(feedback_loop.enrolled_at, excluded.enrolled_at)",
+                    (loop, now),
+                )
+            )
+        )
+
+    async def loops(self) -> list[FeedbackLoop]:
+        """The ledger of feedback loops."""
+        query = "SELECT name, enrolled_at, first_at, last_at, reports FROM feedback_loop ORDER BY name"
+        rows = await self._database.read(lambda connection: list(connection.execute(query)))
+        return [
+            FeedbackLoop(name, moment(enrolled), moment(first), moment(last), reports)
+            for name, enrolled, first, last, reports in rows
+        ]
+
+
+def _take(connection: Connection, mail: NewInbound, now: int) -> list[int]:
+    rows = list(
+        connection.execute(
+            "INSERT INTO inbound_mail (at, peer, helo, tls, reverse_path, size, content) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " RETURNING id",
+            (now, mail.peer, mail.helo, int(mail.tls), path_column(mail.reverse_path), len(mail.content), mail.content),
+        )
+    )
+    numbers = []
+    for one in mail.addresses:
+        message, n = one.delivery or (None, None)
+        detail = None if one.subject is None else dump({"subject": one.subject.hex()})
+        numbers += list(
+            connection.execute(
+                "INSERT INTO inbound (mail, at, address, purpose, message, n, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " RETURNING id",
+                (rows[0][0], now, one.address, one.purpose.value, message, n, detail),
+            )
+        )
+    return [row[0] for row in numbers]
+
+
+def _settle(connection: Connection, number: int, consequence: Consequence, now: int) -> bool:
+    followed = consequence.followed
+    connection.execute(
+        "UPDATE inbound SET sorted_at = ?, kind = ?, result = ?, shown = ?, detail = ?, message = coalesce(message, ?),"
+        " n = coalesce(n, ?) WHERE id = ? AND sorted_at IS NULL",
+        (
+            now,
+            consequence.kind,
+            followed.value,
+            int(consequence.shown),
+            dump(consequence.detail),
+            *(consequence.delivery or (None, None)),
+            number,
+        ),
+    )
+    if connection.changes() != 1:
+        return False
+    if consequence.delivery is not None and consequence.event is not None:
+        _tell(connection, number, consequence, now)
+    if consequence.document is not None:
+        form, domain, content = consequence.document
+        digest = hashlib.sha256(content).hexdigest()
+        connection.execute(
+            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (form, domain, digest, now, zlib.compress(content, 9)),
+        )
+    if consequence.loop:
+        connection.execute(
+            "INSERT INTO feedback_loop (name, first_at, last_at, reports) VALUES (?, ?, ?, 1) ON CONFLICT (name)"
+            " DO UPDATE SET first_at = coalesce(feedback_loop.first_at, excluded.first_at),"
+            " last_at = excluded.last_at, reports = feedback_loop.reports + 1",
+            (consequence.loop, now, now),
+        )
+    return True
+
+
+def _tell(connection: Connection, number: int, consequence: Consequence, now: int) -> None:
+    """The event at the delivery, and its change of state; RETURNED only ever comes from DELIVERED."""
+    message, n = consequence.delivery or (None, None)
+    seq = next((row[0] for row in list(connection.execute("SELECT seq FROM message WHERE id = ?", (message,)))), None)
+    if seq is None or consequence.event is None:
+        return
+    kind = consequence.event
+    if kind is EventKind.RETURNED:
+        connection.execute(
+            "UPDATE delivery SET state = ? WHERE message = ? AND n = ? AND state = ?",
+            (int(State.RETURNED), seq, n, int(State.DELIVERED)),
+        )
+        if connection.changes() != 1:
+            kind = EventKind.ATTEMPTED
+            connection.execute("UPDATE inbound SET result = ? WHERE id = ?", (Followed.RECORDED.value, number))
+    write_event(connection, now, seq, n, kind, dump({**consequence.told, "inbound": number}))
+
+
+def _drain(rows: Any) -> None:
+    for _ in rows:
+        pass

@@ -1,0 +1,137 @@
+"""What came in from outside, as values: a mail as it is taken, one address of it as work, and what followed.
+
+Spoken by the inbound door, the engine's feedback and the commands; stored by `relay.spool.inbound`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from relay.event import EventKind
+from relay.ids import SpoolId
+from relay.mail.address import ReversePath
+from relay.mail.envelope import Notify, Return
+from relay.policy.hearing import Followed, Purpose
+from relay.policy.state import State
+from relay.spool.contract import Door
+
+
+@dataclass(frozen=True, slots=True)
+class InboundAddress:
+    """One accepted recipient: `delivery` is what its return token names, `subject` an unsubscribe token's subject."""
+
+    address: str
+    purpose: Purpose
+    delivery: tuple[SpoolId, int] | None = None
+    subject: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewInbound:
+    """A mail as the door took it: committed with all its addresses, then answered with 250."""
+
+    peer: str
+    helo: str
+    tls: bool
+    reverse_path: ReversePath
+    addresses: tuple[InboundAddress, ...]
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundItem:
+    """One address of a mail, to be sorted; `content` None when it was forgotten meanwhile."""
+
+    id: int
+    at: datetime
+    peer: str
+    null_path: bool
+    address: InboundAddress
+    content: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SentDelivery:
+    """The delivery a token names, with all that a report about it needs."""
+
+    seq: int
+    message: SpoolId
+    n: int
+    tenant: int
+    door: Door
+    stream: str
+    reverse_path: ReversePath
+    smtputf8: bool
+    envid: str | None
+    ret: Return | None
+    prelude: bytes | None
+    accepted_at: datetime
+    state: State
+    domain: str
+    recipient: str | None
+    """None once its address was erased."""
+    notify: Notify | None
+    orcpt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What is written when an item is sorted, in one transaction.
+
+    `event` is told of `delivery` (its number None: of the whole message). With RETURNED the delivery changes its
+    state, if it is still DELIVERED. `document` is an aggregate report: form, domain, content.
+    """
+
+    kind: str
+    followed: Followed
+    detail: Mapping[str, Any]
+    shown: bool = False
+    delivery: tuple[SpoolId, int | None] | None = None
+    event: EventKind | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+    document: tuple[str, str, bytes] | None = None
+    loop: str = ""
+    """The feedback loop a complaint came by."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundView:
+    """An item as shown to people and programs."""
+
+    id: int
+    at: datetime
+    peer: str
+    address: str
+    purpose: Purpose
+    delivery: str
+    kind: str
+    followed: str
+    """Empty while it is not sorted yet."""
+    shown: bool
+    done_at: datetime | None
+    detail: Mapping[str, Any]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboundFilter:
+    """Which items are meant: those that wait for a person, or all; `purpose` and `kind` restrict where not empty."""
+
+    waiting: bool = True
+    purpose: str = ""
+    kind: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackLoop:
+    """A line of the ledger: a provider's loop, when it was enrolled, its first and last report and their number."""
+
+    name: str
+    enrolled_at: datetime | None
+    first_at: datetime | None
+    last_at: datetime | None
+    reports: int
