@@ -26,6 +26,7 @@ def init(
     hostname: Annotated[str | None, typer.Option(help="This host's public name, as in mail.leak.example.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Write relay.toml, keys, secrets and spool there.")] = None,
     listen: Annotated[list[str] | None, typer.Option(help="Where mail is handed in; may be repeated.")] = None,
+    inbound: Annotated[list[str] | None, typer.Option(help="Where bounces arrive; may be repeated.")] = None,
     http: Annotated[str | None, typer.Option(help="Where front and HTTP API answer.")] = None,
     spool: Annotated[str | None, typer.Option(help="URL of the spool.")] = None,
     certificate: Annotated[str, typer.Option(help="PEM file of the TLS certificate chain.")] = "",
@@ -44,7 +45,9 @@ def init(
             domain=domain,
             hostname=hostname,
             selectors=_selectors(),
+            return_domain=f"bounces.{domain}",
             listen=tuple(listen or defaults.listen),
+            inbound=tuple(inbound or defaults.inbound),
             http=http or defaults.http,
             spool=spool or defaults.spool,
             keys=defaults.keys,
@@ -52,7 +55,7 @@ def init(
             certificate_key=_absolute(certificate_key),
         )
         _write(file, configuration_text(answers))
-    elif any((domain, hostname, listen, http, spool, certificate)):
+    elif any((domain, hostname, listen, inbound, http, spool, certificate)):
         say(f"{file} exists and is kept as it is; edit it to change what the options say")
     else:
         say(f"{file} exists and is kept")

@@ -13,14 +13,16 @@ class Answers:
     domain: str = "leak.example"
     hostname: str = "mail.leak.example"
     selectors: tuple[str, ...] = ("s2026a", "e2026a")
+    return_domain: str = "bounces.leak.example"
     listen: tuple[str, ...] = ("0.0.0.0:587",)
+    inbound: tuple[str, ...] = ("0.0.0.0:25",)
     http: str = "127.0.0.1:8080"
     spool: str = "sqlite:///var/lib/leak/spool.db"
     keys: str = "../dkim_keys"
     certificate: str = ""
     """PEM files of the node's certificate and key; without them the lines stay comments."""
     certificate_key: str = ""
-    roles: tuple[str, ...] = field(default=("web", "api", "submission", "delivery"))
+    roles: tuple[str, ...] = field(default=("web", "api", "submission", "inbound", "delivery"))
 
 
 _COMMENT_COLUMN: Final = 38
@@ -51,6 +53,12 @@ max_message_size = "25 MB"
 [api]
 listen = {http}       # the HTTP API; behind a proxy that speaks HTTPS
 
+[inbound]
+# Bounces and complaints come back here: the MX record of the domain below points to this node.
+listen = {inbound}
+domain = {return_domain}
+{inbound_tls}
+
 [resolver]
 nameservers = []                 # "host:port" each; empty = the system's
 trust_ad = false                 # true only with a validating resolver of your own: it turns DANE on
@@ -66,7 +74,8 @@ keys = {keys}           # folder of DOMAIN/SELECTOR.pem; `leak dkim new` makes o
 [[signing.domain]]
 domain = {domain}
 selectors = {selectors}  # all of them sign
-return_path = "keep"             # a submitted MAIL FROM stays as it is
+return_domain = {return_domain}  # within the organisational domain, so that SPF aligns
+return_path = "ours"             # or "keep": leave a submitted MAIL FROM as it is
 
 [web]
 listen = {http}
@@ -97,6 +106,9 @@ def configuration_text(answers: Answers) -> str:
         spool=quote(answers.spool),
         listen=_list(answers.listen),
         submission_tls=tls,
+        inbound=_list(answers.inbound),
+        inbound_tls=tls,
+        return_domain=quote(answers.return_domain),
         http=quote(answers.http),
         keys=quote(answers.keys),
         domain=quote(answers.domain),

@@ -55,12 +55,9 @@ def test_every_setting_without_effect_is_told(tmp_path: Path) -> None:
     assert [text.partition(": ")[0] for text in told] == [
         "alarm.command",
         "api.admin_listen",
-        "inbound.tls",
         "web.admission_per_day",
         "web.first_contact",
         "web.sealed_keys",
-        "inbound.listen",
-        "node.roles",
         "api.listen",
         "egress.source.warm_up",
         "egress.source",
@@ -82,11 +79,19 @@ def test_what_changes_nothing_is_not_told(tmp_path: Path, text: str) -> None:
     assert _told(tmp_path, text) == []
 
 
+def test_an_inbound_door_that_nothing_comes_to_is_told(tmp_path: Path) -> None:
+    listen = '[inbound]\nlisten = ["127.0.0.1:2526"]\n'
+    (told,) = _told(tmp_path, listen)
+    assert told.startswith("inbound.listen: has no effect on bounces: no signing domain has a return domain")
+    (told,) = _told(tmp_path, '[node]\nroles = ["submission"]\n' + listen)
+    assert told == "inbound.listen: has no effect here: the role inbound is not in node.roles"
+
+
 @pytest.mark.parametrize("name", ["relay.toml", "lab.toml"])
 def test_the_shipped_files_say_nothing_in_vain(name: str) -> None:
     settings = load_settings(_REPOSITORY / "config" / name, {})
     assert list(without_effect(settings)) == []
-    assert not inbound_listens(settings)
+    assert inbound_listens(settings)
 
 
 def test_the_node_tells_each_in_a_line(tmp_path: Path) -> None:
@@ -99,5 +104,5 @@ def test_the_node_tells_each_in_a_line(tmp_path: Path) -> None:
     finally:
         logging.getLogger().handlers[:] = before
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert len(lines) == 11
+    assert len(lines) == 8
     assert (lines[0]["action"], lines[0]["setting"]) == ("setting-without-effect", "alarm.command")

@@ -36,11 +36,11 @@ def test_init_makes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert settings.sqlite_path == tmp_path / "spool" / "spool.db"
     [domain] = settings.signing.domain
     assert domain.selectors == (f"s{_YEAR}a", f"e{_YEAR}a")
-    assert (domain.return_domain, domain.return_path) == (None, "keep")
-    assert "inbound" not in settings.node.roles
-    assert not settings.inbound.listen
-    assert " MX " not in out
-    assert "rua=" not in out
+    assert (domain.return_domain, domain.return_path) == ("bounces.leak.example", "ours")
+    assert "inbound" in settings.node.roles
+    assert [str(one) for one in settings.inbound.listen] == ["0.0.0.0:25"]
+    assert " MX " in out
+    assert "rua=mailto:dmarc-reports@bounces.leak.example" in out
     assert out.splitlines()[-1] == f"Next: leak check --config {tmp_path / 'relay.toml'}"
     for selector in domain.selectors:
         key = tmp_path / "dkim_keys" / "leak.example" / f"{selector}.pem"
@@ -151,7 +151,7 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
     _init(capsys, tmp_path)
     file = tmp_path / "relay.toml"
     (tmp_path / "dkim_keys" / "leak.example" / f"s{_YEAR}a.pem").chmod(0o644)
-    text = file.read_text().replace('return_path = "keep"', 'return_domain = "bounces.example.net"')
+    text = file.read_text().replace('return_domain = "bounces.leak.example"', 'return_domain = "bounces.example.net"')
     text = text.replace("trusted_networks = []", 'trusted_networks = ["0.0.0.0/0"]')
     text = text.replace("[delivery]\n", "[delivery]\nport = 2525\nallow_private_addresses = true\n")
     file.write_text(text)
@@ -246,7 +246,7 @@ def test_check_tells_a_bad_file_as_json_too(tmp_path: Path, capsys: pytest.Captu
 def test_check_tells_lists_as_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _init(capsys, tmp_path)
     told = json.loads(leak(capsys, "check", "--json", "--config", tmp_path / "relay.toml").out)
-    assert told["roles"] == ["web", "api", "submission", "delivery"]
+    assert told["roles"] == ["web", "api", "submission", "inbound", "delivery"]
     assert told["submission"] == ["0.0.0.0:587"]
     assert told["errors"] == []
     assert not any("no effect" in warning for warning in told["warnings"])
