@@ -153,6 +153,7 @@ class Node:
             diagnoser,
             stores.suppressions,
             senders.wrote,
+            stores.figures,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(
@@ -228,6 +229,7 @@ class Node:
             (self._not_ready,),
             stores.suppressions,
             self._telling.door if self._telling is not None else None,
+            stores.figures,
         )
 
     async def _front_parts(

@@ -14,6 +14,7 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import ConfigurationError, SpoolUnavailableError
+from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.log import Log
 from relay.node_secrets import ensure_secrets, old_block_hashes
@@ -45,6 +46,7 @@ class Stores:
     accounts: AccountBook
     suppressions: SuppressionBook
     inbound: InboundStore
+    figures: FigureBook
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
@@ -79,10 +81,12 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         await spool.migrate()
         await suppressions.migrate()
         await migrate_webhooks(database)
+        figures = FigureBook(database, clock)
+        await figures.migrate()
     except BaseException:
         await database.close()
         raise
-    return Stores(database, spool, accounts, suppressions, InboundStore(database, clock))
+    return Stores(database, spool, accounts, suppressions, InboundStore(database, clock), figures)
 
 
 def _suppressions(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> SuppressionBook:

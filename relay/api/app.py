@@ -23,6 +23,7 @@ from relay.api.operation import Operation
 from relay.api.probes import Probes
 from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
 from relay.api.queue import Queue
+from relay.api.reports import Reports
 from relay.api.suppressions import Suppressions
 from relay.api.webhooks import Webhooks
 from relay.errors import SpoolUnavailableError
@@ -51,6 +52,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *Control(dependencies).operations(),
         *(Suppressions(dependencies, dependencies.suppressions).operations() if dependencies.suppressions else ()),
         *(Webhooks(dependencies, dependencies.webhooks).operations() if dependencies.webhooks else ()),
+        *(Reports(dependencies, dependencies.figures).operations() if dependencies.figures else ()),
         *Probes(dependencies, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from relay.account.identity import Accounts
 from relay.clock import Clock
 from relay.engine.submission import Intake
+from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.notify.book import WebhookBook
 from relay.notify.poster import Poster
@@ -55,3 +56,4 @@ class ApiDependencies:
     suppressions: SuppressionBook | None = None
     webhooks: WebhookDoor | None = None
     """None: nobody is told over webhooks here."""
+    figures: FigureBook | None = None

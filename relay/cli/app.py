@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
-from relay.cli import check, database, dkim, dns, init, lab, message, node, queue, read, suppression, user
+from relay.cli import check, database, dkim, dns, init, lab, message, node, queue, read, report, suppression, user
 from relay.cli.output import CommandError, UsageError, warn
 
 DONE: Final = 0
@@ -77,6 +77,7 @@ app.command()(database.backup)
 app.command()(database.restore)
 app.add_typer(user.app, name="user")
 app.add_typer(suppression.app, name="suppression")
+app.command()(report.report)
 
 
 def run(words: Sequence[str]) -> int:

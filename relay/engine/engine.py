@@ -16,6 +16,7 @@ from relay.engine.content import ContentReader
 from relay.engine.dispatcher import Dispatcher, DispatcherOptions
 from relay.engine.intake import IntakeOptions, MailIntake
 from relay.engine.janitor import Janitor
+from relay.engine.learning import Learner
 from relay.engine.lease import Lease
 from relay.engine.notice import Notices
 from relay.engine.prelude import PreludeWriter
@@ -23,6 +24,7 @@ from relay.engine.refusals import Refusals
 from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
+from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.mail.address import Address
 from relay.policy.diagnosis import Diagnoser
@@ -68,6 +70,8 @@ class EngineParts:
     """None: nobody is under a standing refusal."""
     wrote: Callable[[Address], None] = lambda _: None
     """Hears of the From of mail that is being accepted."""
+    figures: FigureBook | None = None
+    """None: nothing is counted, and nothing learnt from what happens."""
 
 
 class Engine:
@@ -116,7 +120,16 @@ class Engine:
             clock,
         )
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
+        self._learner = self._make_learner()
         self._janitor = Janitor(spool, clock, options.keep_content, self.alarms, self._scheduler.wake)
+
+    def _make_learner(self) -> Learner | None:
+        parts, options = self._parts, self._options
+        if parts.figures is None or parts.suppressions is None:
+            return None
+        holder = f"{options.intake.node_name}/{options.worker}"
+        provider_of = parts.diagnoser.provider_of
+        return Learner(parts.spool, parts.figures, parts.suppressions, parts.clock, holder, provider_of)
 
     async def start(self) -> None:
         """Register this life and begin to work. Raises SpoolUnavailableError."""
@@ -125,6 +138,8 @@ class Engine:
         if self._parts.suppressions is not None:
             await self._parts.suppressions.start()
         self._settler.start()
+        if self._learner is not None:
+            self._learner.start()
         self._janitor.start()
         if self._options.delivers:
             self._scheduler.start()
@@ -138,6 +153,8 @@ class Engine:
         await self._scheduler.stop()
         await self._janitor.stop()
         await self._dispatcher.drain(seconds)
+        if self._learner is not None:
+            await self._learner.stop()
         if self._parts.suppressions is not None:
             await self._parts.suppressions.stop()
         settled = await self._settler.flush(FLUSH_SECONDS)

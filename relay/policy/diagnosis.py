@@ -78,6 +78,10 @@ class Diagnoser:
         asked = _Question(reply.code, refusal.enhanced, f" {fold(refusal.text)} ", phase, provider)
         return self._answer(asked) if len(asked.text) <= LONG else self._search(asked)
 
+    def provider_of(self, host: str, domain: str) -> str:
+        """The provider of a host, else of a recipients' domain, "" if neither belongs to one."""
+        return self._classifier.provider_of(host, domain)
+
     def explain(self, outcome: Outcome, domain: str) -> Outcome:
         """`outcome` with its diagnosis; `domain` is the recipients', for where the host's name tells no provider."""
         if outcome.result is Result.DELIVERED:

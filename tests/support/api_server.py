@@ -18,6 +18,7 @@ from relay.api.connections import HttpLimits
 from relay.api.dependencies import WebhookDoor
 from relay.api.server import HttpServer
 from relay.database.sqlite import SqliteDatabase
+from relay.figures.book import FigureBook
 from relay.ids import SystemEntropy
 from relay.notify.book import WebhookBook, migrate_webhooks
 from relay.notify.poster import Poster
@@ -85,13 +86,17 @@ async def running_api(
     await spool.migrate()
     book = book_on(database, clock)
     await book.migrate()
+    figures = FigureBook(database, clock)
+    await figures.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
     created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
     webhooks = WebhookBook(database, clock, entropy, b"k" * 32)
     await migrate_webhooks(database)
     poster = Poster(_localhost, ssl.create_default_context(), clock, 10.0, private=True, clear=True)
     door = WebhookDoor(webhooks, poster, most=3)
-    application = make_api(ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book, door))
+    application = make_api(
+        ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book, door, figures)
+    )
     server = HttpServer(application, limits or HttpLimits(), clock, shutdown=1.0)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -271,6 +271,7 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
         ("/api/v1/queue", "get"),
         *((f"/api/v1/messages/{{id}}/{verb}", "post") for verb in ("cancel", "retry", "hold", "release")),
         *((f"/api/v1/queue/{verb}", "post") for verb in ("cancel", "retry", "hold", "release", "suspend", "resume")),
+        ("/api/v1/reports", "get"),
         *(("/api/v1/suppressions", method) for method in ("get", "post", "delete")),
         ("/healthz", "get"),
         ("/readyz", "get"),

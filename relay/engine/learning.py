@@ -1,0 +1,118 @@
+"""The learner: reads the stream of events once and writes what follows from it, figures and suppressions.
+
+One of all workers reads at a time. What a batch teaches is written in the transaction that moves the cursor, so a
+crash, a second reader or a repeated batch neither loses nor doubles anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from relay.clock import Clock
+from relay.database.contract import Connection
+from relay.errors import SpoolUnavailableError
+from relay.event.feed import EventFilter
+from relay.figures.book import FigureBook
+from relay.figures.rows import add_figures
+from relay.log import Log
+from relay.policy.lessons import Deed, Lessons, learn
+from relay.policy.suppress import Reason
+from relay.spool.contract import Spool
+from relay.suppression.book import SuppressionBook
+from relay.suppression.contract import NewSuppression
+
+_log = Log("learning")
+
+BATCH: Final = 500
+LOOK_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 3600.0
+
+
+class Learner:
+    """Owns one task. `holder` names this worker; `provider_of` tells whose a host or a domain is."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        figures: FigureBook,
+        suppressions: SuppressionBook,
+        clock: Clock,
+        holder: str,
+        provider_of: Callable[[str, str], str],
+    ) -> None:
+        self._spool = spool
+        self._figures = figures
+        self._suppressions = suppressions
+        self._clock = clock
+        self._holder = holder
+        self._provider_of = provider_of
+        self._forget_due = clock.monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._task = asyncio.create_task(self._run(), name="learner")
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            more = False
+            try:
+                more = await self.step()
+                await self._forget()
+            except SpoolUnavailableError as error:
+                _log.warning("events-unread", error=error)
+            except Exception:  # noqa: BLE001 - what one batch met must not end the reading
+                _log.exception("learning-broken")
+            if not more:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def step(self) -> bool:
+        """One batch; whether there is more to read at once."""
+        before = await self._figures.take(self._holder)
+        if before is None:
+            return False
+        page = await self._spool.events(EventFilter(before, BATCH))
+        if page.cursor == before:
+            return False
+        lessons = learn(page.events, self._provider_of)
+        fresh: list[bytes] = []
+        if not await self._figures.advance(before, page.cursor, lambda c: fresh.extend(self._write(c, lessons))):
+            return False
+        self._suppressions.learnt(fresh)
+        return page.more
+
+    def _write(self, connection: Connection, lessons: Lessons) -> list[bytes]:
+        """Everything that a batch teaches; the hashes that are refused from now on."""
+        add_figures(connection, lessons.figures)
+        rows, fresh = self._suppressions.rows, []
+        now = self._clock.now()
+        if lessons.delivered and rows.counts_any(connection):
+            hasher = self._suppressions.hasher
+            rows.forgive(connection, [(tenant, hasher.of_address(one)) for tenant, one in lessons.delivered])
+        for deed in lessons.deeds:
+            new = _new(deed)
+            if deed.reason is Reason.SOFT_BOUNCE:
+                written = rows.strike(connection, new, deed.at, deed.at)
+            else:
+                written = rows.add(connection, new, deed.at if deed.reason.of_a_host else now)
+            if written:
+                fresh.append(rows.hash_of(new))
+                _log.info("suppressed-from-now", reason=deed.reason.value, cause=deed.detail)
+        return fresh
+
+    async def _forget(self) -> None:
+        if self._clock.monotonic() >= self._forget_due:
+            await self._figures.forget()
+            self._forget_due = self._clock.monotonic() + FORGET_SECONDS
+
+
+def _new(deed: Deed) -> NewSuppression:
+    return NewSuppression(deed.tenant, deed.address, deed.reason, deed.stream, deed.detail)

@@ -1,0 +1,89 @@
+"""The book of figures: moved on with the stream of events, asked for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection, Database
+from relay.event.feed import BEGINNING, Position, parse_cursor
+from relay.figures.contract import ReportQuery, ReportRow
+from relay.figures.rows import forget_figures, report
+
+MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
+"""Those of the other dialects stand beside them."""
+
+KEPT: Final = timedelta(days=400)
+"""A year, and the month that it is compared with."""
+
+HELD_MILLIS: Final = 10_000
+"""How long whoever reads the stream is left alone with it."""
+
+_NAME: Final = "figures"
+
+
+class FigureBook:
+    """The figures in a database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def migrate(self) -> None:
+        """Make or update the tables. Raises SchemaError, SpoolUnavailableError."""
+        await self._database.migrate("figures", MIGRATIONS.with_name(self._database.dialect))
+
+    async def take(self, holder: str) -> Position | None:
+        """Where `holder` is to read on, None while somebody else reads.
+
+        It only spares work: that nothing is counted twice is `advance`'s to guarantee.
+        """
+        now = to_millis(self._clock.now())
+        query = "SELECT cursor, holder, until FROM reader WHERE name = ?"
+        found = await self._database.read(lambda connection: list(connection.execute(query, (_NAME,))))
+        if found and found[0][1] != holder and now < found[0][2] < now + 10 * HELD_MILLIS:
+            return None
+        if not found or found[0][1] != holder or found[0][2] - now < HELD_MILLIS // 2:
+            await self._database.write(lambda connection: self._hold(connection, holder, now))
+        return parse_cursor(found[0][0]) if found else BEGINNING
+
+    @staticmethod
+    def _hold(connection: Connection, holder: str, now: int) -> None:
+        connection.execute(
+            "INSERT INTO reader (name, cursor, holder, until) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until",
+            (_NAME, str(BEGINNING), holder, now + HELD_MILLIS),
+        )
+
+    async def advance(self, before: Position, after: Position, work: Callable[[Connection], None]) -> bool:
+        """Write what was read between two positions; False, and nothing written, if somebody else did."""
+
+        def written(connection: Connection) -> bool:
+            connection.execute(
+                "UPDATE reader SET cursor = ? WHERE name = ? AND cursor = ?", (str(after), _NAME, str(before))
+            )
+            if connection.changes() != 1:
+                return False
+            work(connection)
+            return True
+
+        return await self._database.write(written)
+
+    async def report(self, query: ReportQuery) -> list[ReportRow]:
+        """The rows of a report."""
+        return await self._database.read(lambda connection: report(connection, query))
+
+    async def tenant(self, name: str) -> int | None:
+        """The number of the tenant called `name`, None if nobody is."""
+        rows = await self._database.read(
+            lambda connection: list(connection.execute("SELECT id FROM tenant WHERE name = ?", (name,)))
+        )
+        return rows[0][0] if rows else None
+
+    async def forget(self) -> None:
+        """Delete what is older than is kept."""
+        before = self._clock.now() - KEPT
+        await self._database.write(lambda connection: forget_figures(connection, before))

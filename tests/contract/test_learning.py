@@ -1,0 +1,200 @@
+"""What follows from events, on every database: figures counted once, addresses suppressed by the rules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.account.book import AccountBook
+from relay.database.contract import Connection, Database
+from relay.database.postgres import PostgresDatabase
+from relay.database.sqlite import SqliteDatabase
+from relay.engine.learning import Learner
+from relay.event import EventKind
+from relay.figures.book import FigureBook
+from relay.figures.contract import By, ReportQuery
+from relay.ids import SystemEntropy, new_spool_id
+from relay.mail.address import parse_address
+from relay.mail.envelope import Envelope, Recipient
+from relay.policy.outcome import Course, DecidedBy, Diagnosis, Host, Outcome, Phase, Result, Scope
+from relay.policy.state import State
+from relay.policy.suppress import SuppressionRules
+from relay.smtp.reply import remote_reply
+from relay.spool.contract import AttemptRecord, Door, NewMessage, Settlement, Spool
+from relay.spool.postgres import PostgresSpool
+from relay.spool.sqlite import SqliteSpool
+from relay.suppression.book import SuppressionBook
+from tests.support.hand_clock import HandClock
+from tests.support.postgres_server import PostgresServer
+from tests.support.suppressions import book_on
+
+GONE = Diagnosis("unknown-user", Scope.RECIPIENT, Course.AS_SAID, "a-rule")
+BLOCKED = Diagnosis("blocked", Scope.SOURCE, Course.AS_SAID, "a-rule")
+FULL = Diagnosis("mailbox-full", Scope.RECIPIENT, Course.AS_SAID, "a-rule")
+
+
+@dataclass
+class Bench:
+    database: Database
+    clock: HandClock
+    spool: Spool
+    book: SuppressionBook
+    figures: FigureBook
+
+    def learner(self, name: str = "node/0") -> Learner:
+        return Learner(self.spool, self.figures, self.book, self.clock, name, lambda host, _: host and "big")
+
+    async def learn(self) -> None:
+        while await self.learner().step():
+            pass
+
+    async def ends(self, address: str, result: Result, diagnosis: Diagnosis | None = None, tenant: int = 1) -> None:
+        """A message to one recipient that ended so."""
+        self.clock.move(60)
+        now = self.clock.now()
+        message = NewMessage(
+            id=new_spool_id(int(now.timestamp() * 1000), SystemEntropy()),
+            tenant=tenant,
+            credential=None,
+            door=Door.SMTP,
+            envelope=Envelope(parse_address("ann@sender.example"), (Recipient(parse_address(address)),)),
+            content=b"Subject: x\r\n\r\nbody\r\n",
+            prelude=b"",
+            accepted_at=now,
+            expires_at=now + timedelta(days=5),
+            due=now,
+            stream="news",
+        )
+        receipt = await self.spool.accept(message)
+        me = await self.spool.register("node", 0)
+        await self.spool.claim(me, 10)
+        state, kind, code = {
+            Result.DELIVERED: (State.DELIVERED, EventKind.DELIVERED, "250"),
+            Result.PERMANENT: (State.BOUNCED, EventKind.BOUNCED, "550"),
+            Result.TEMPORARY: (State.EXPIRED, EventKind.EXPIRED, "450"),
+        }[result]
+        scope = Scope.RECIPIENT if diagnosis is None else diagnosis.scope
+        outcome = Outcome(
+            result,
+            Scope.RECIPIENT if scope is Scope.SOURCE else scope,
+            Phase.RCPT,
+            DecidedBy.REMOTE,
+            remote_reply(int(code), ("what they said",)),
+            Host("mx.b.example", "192.0.2.1"),
+            diagnosis=diagnosis,
+        )
+        attempt = AttemptRecord(1, now, outcome, "", 5)
+        assert await self.spool.settle(me, [Settlement(receipt.seq, 0, state, event=kind, attempt=attempt)]) == 1
+
+    async def stopped(self, address: str, tenant: int = 1) -> str:
+        found = await self.book.find(tenant, "news", [parse_address(address)])
+        return found[0].reason.value if found else ""
+
+    async def counts(self, *by: By) -> list[dict[str, int]]:
+        now = self.clock.now()
+        query = ReportQuery(now - timedelta(days=60), now + timedelta(hours=1), by, tenant=1)
+        return [dict(row.counts) for row in await self.figures.report(query)]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    database: Database
+    spool: Spool
+    clock = HandClock()
+    if request.param == "sqlite":
+        database = sqlite = await SqliteDatabase.open(tmp_path / "spool.db")
+        spool = SqliteSpool(sqlite, clock)
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        database = postgres = await PostgresDatabase.open(await server.create())
+        spool = PostgresSpool(postgres, clock)
+    accounts = AccountBook(database, clock, SystemEntropy())
+    await accounts.migrate()
+    assert [await accounts.ensure_tenant(name) for name in ("one", "two")] == [1, 2]
+    await spool.migrate()
+    book = book_on(database, clock, SuppressionRules(soft_bounces=3, soft_span=timedelta(minutes=1)))
+    await book.migrate()
+    figures = FigureBook(database, clock)
+    await figures.migrate()
+    yield Bench(database, clock, spool, book, figures)
+    await accounts.close()
+    await spool.close()
+
+
+async def test_a_hard_bounce_suppresses_its_tenant_s_mail_and_a_block_nobody(bench: Bench) -> None:  # G13, P05
+    await bench.ends("gone@b.example", Result.PERMANENT, GONE)
+    await bench.ends("fine@b.example", Result.PERMANENT, BLOCKED)
+    await bench.ends("odd@b.example", Result.PERMANENT)
+    await bench.learn()
+    assert await bench.stopped("gone@b.example") == "hard-bounce"
+    assert await bench.stopped("gone@b.example", tenant=2) == ""
+    assert [await bench.stopped(f"{who}@b.example") for who in ("fine", "odd")] == ["", ""]
+
+
+async def test_soft_bounces_in_a_row_suppress_and_a_delivery_forgives(bench: Bench) -> None:
+    for result in (Result.TEMPORARY, Result.TEMPORARY, Result.DELIVERED, Result.TEMPORARY, Result.TEMPORARY):
+        await bench.ends("full@b.example", result, None if result is Result.DELIVERED else FULL)
+        await bench.learn()
+        assert await bench.stopped("full@b.example") == ""
+    await bench.ends("full@b.example", Result.TEMPORARY, FULL)
+    await bench.learn()
+    assert await bench.stopped("full@b.example") == "soft-bounce"
+
+
+async def test_every_event_is_counted_once_whoever_reads(bench: Bench) -> None:
+    for n in range(12):
+        await bench.ends(
+            f"u{n}@b.example", Result.DELIVERED if n % 3 else Result.PERMANENT, GONE if n % 3 == 0 else None
+        )
+        if n == 5:
+            await bench.learn()
+    learners = [bench.learner(f"node/{n}") for n in range(3)]
+    for _ in range(3):  # at once, and one after the other's time
+        await asyncio.gather(*(one.step() for one in learners))
+        bench.clock.move(60)
+    assert await bench.counts() == [{"accepted": 12, "delivered": 8, "bounced": 4}]
+    by_place = {
+        row.provider: dict(row.counts) for row in await bench.figures.report(_by(bench, By.PROVIDER, By.STREAM))
+    }
+    assert by_place == {"": {"accepted": 12}, "big": {"delivered": 8, "bounced": 4}}
+    (all_rows,) = await bench.figures.report(_by(bench))
+    assert all_rows.reasons == {"bounced": {"unknown-user": 4}}
+
+
+def _by(bench: Bench, *by: By) -> ReportQuery:
+    now = bench.clock.now()
+    return ReportQuery(now - timedelta(days=1), now + timedelta(hours=1), by)
+
+
+async def test_a_batch_that_cannot_be_written_is_counted_later_and_once(bench: Bench) -> None:
+    await bench.ends("a@b.example", Result.DELIVERED)
+    before = await bench.figures.take("node/0")
+    assert before is not None
+
+    def breaks(connection: Connection) -> None:
+        connection.execute("INSERT INTO figure VALUES (1, 1, '', '', 1, '', 1)")
+        raise RuntimeError("the process dies here")
+
+    with pytest.raises(RuntimeError):
+        await bench.figures.advance(before, await bench.spool.last_event(), breaks)
+    await bench.learn()
+    assert await bench.counts() == [{"accepted": 1, "delivered": 1}]
+    assert not await bench.figures.advance(before, before, breaks)  # somebody was there first: nothing is tried
+
+
+async def test_figures_go_after_a_year(bench: Bench) -> None:
+    await bench.ends("a@b.example", Result.DELIVERED)
+    await bench.learn()
+    bench.clock.move(399 * 86400)
+    await bench.figures.forget()
+    everything = ReportQuery(bench.clock.now() - timedelta(days=500), bench.clock.now(), ())
+    assert Counter(dict((await bench.figures.report(everything))[0].counts)) == {"accepted": 1, "delivered": 1}
+    bench.clock.move(3 * 86400)
+    await bench.figures.forget()
+    assert await bench.figures.report(everything) == []
