@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,7 +27,6 @@ from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
 from relay.egress.reach import ReachMemory
-from relay.egress.sources import families_of
 from relay.egress.timeouts import Timeouts
 from relay.engine.dispatcher import DispatcherOptions
 from relay.engine.engine import Engine, EngineOptions, EngineParts
@@ -45,7 +44,6 @@ from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
 from relay.opening import Stores, open_patiently
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.retry import RetrySchedule
-from relay.policy.route import Source
 from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
@@ -54,6 +52,7 @@ from relay.resolver.routing import Router
 from relay.sending import TlsPolicies, static_routes
 from relay.settings import Settings, parse_listen
 from relay.signing.signer import DkimSigner, DomainKeys
+from relay.sources import families, make_pools, own_addresses, own_names
 from relay.spool.contract import Ending, Pulse, Terms
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
@@ -157,7 +156,8 @@ class Node:
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(
-            engine_options(settings, parts.worker, parts.workers), terms=Terms(settings.spool.lease, self._place)
+            engine_options(settings, parts.worker, parts.workers, await self._tenants(stores)),
+            terms=Terms(settings.spool.lease, self._place),
         )
         engine = self._engine = Engine(options, engine_parts, self._end)
         await engine.start()
@@ -176,6 +176,11 @@ class Node:
         """Others ended our life."""
         self.ended = pulse
         self.stop_asked.set()
+
+    async def _tenants(self, stores: Stores) -> dict[str, int]:
+        """The numbers of the tenants that have a pool; they are made where they are not known yet."""
+        names = {name for pool in self._settings.egress.pool for name in pool.tenants}
+        return {name: await stores.accounts.ensure_tenant(name) for name in sorted(names)}
 
     async def _start_submission(self, stores: Stores, engine: Engine) -> None:
         listeners = [(one.socket, one.listen.tls) for one in self._parts.listeners if one.purpose == "submission"]
@@ -344,17 +349,16 @@ def make_router(
     reach: ReachMemory | None = None,
 ) -> Router:
     """The router, which knows our own names and addresses so that mail never loops to ourselves."""
-    sources = settings.egress.source
     smarthost = parse_listen(settings.delivery.smarthost) if settings.delivery.smarthost else None
     return Router(
         resolver,
         port=settings.delivery.port,
         allow_private=settings.delivery.allow_private_addresses,
-        own_names=frozenset({settings.node.name, *(source.ehlo for source in sources if source.ehlo)}),
-        own_addresses=frozenset(source.address for source in sources if source.address),
+        own_names=own_names(settings),
+        own_addresses=own_addresses(settings),
         smarthost=(smarthost.host, smarthost.port) if smarthost else None,
         entropy=entropy,
-        families=families_of([egress_source(settings)]),
+        families=families(settings),
         demands=demands,
         routes=static_routes(settings),
         literals=settings.delivery.address_literals,
@@ -363,16 +367,13 @@ def make_router(
     )
 
 
-def egress_source(settings: Settings) -> Source:
-    """The egress source in use: the first configured one, or the system's choice under the node's name."""
-    if not settings.egress.source:
-        return Source("default", "", settings.node.name)
-    first = settings.egress.source[0]
-    return Source(first.name, first.address or "", first.ehlo or settings.node.name)
+def engine_options(
+    settings: Settings, worker: int, workers: int, tenants: Mapping[str, int] | None = None
+) -> EngineOptions:
+    """The engine's share of the settings; a path's connections are split among the workers.
 
-
-def engine_options(settings: Settings, worker: int, workers: int) -> EngineOptions:
-    """The engine's share of the settings; a site's connections are split among the workers."""
+    `tenants` are the spool's numbers of the tenants that the settings name.
+    """
     delivery = settings.delivery
     return EngineOptions(
         worker=worker,
@@ -390,7 +391,7 @@ def engine_options(settings: Settings, worker: int, workers: int) -> EngineOptio
             rest=delivery.retry[0],
         ),
         schedule=RetrySchedule(delivery.retry, delivery.jitter),
-        source=egress_source(settings),
+        pools=make_pools(settings, tenants or {}),
         keep_content=settings.spool.keep_content,
         delivers="delivery" in settings.node.roles,
     )

@@ -74,6 +74,8 @@ def _static_route(settings: Settings, entry: DeliveryRoute) -> StaticRoute:
     login = _login(settings, entry)
     word = entry.tls or ("verify" if login else None)
     demand = TlsDemand(word) if word else None
+    if not entry.next_hop:
+        return StaticRoute("")
     if ":" not in entry.next_hop:
         return StaticRoute(entry.next_hop, None, demand, login)
     address = parse_listen(entry.next_hop)

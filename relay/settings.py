@@ -307,8 +307,11 @@ class DeliveryRoute(Section):
         description='The recipients\' domain; "*" = every domain without a route of its own.'
     )
     next_hop: str = Field(
-        description='"host:port", or a domain whose MX hosts are asked.', examples=["smtp.example:587"]
+        "",
+        description='"host:port", or a domain whose MX hosts are asked; "" = the MX hosts of the domain itself.',
+        examples=["smtp.example:587"],
     )
+    pool: str = Field("", description="The [[egress.pool]] this mail leaves from.")
     tls: Literal["none", "may", "encrypt", "verify"] | None = Field(
         None, description="What the next hop's TLS must be; default verify with a user, else what it publishes."
     )
@@ -318,10 +321,14 @@ class DeliveryRoute(Section):
     @field_validator("next_hop")
     @classmethod
     def _is_next_hop(cls, value: str) -> str:
-        return _next_hop(value)
+        return _next_hop(value) if value else value
 
     @model_validator(mode="after")
     def _password_needs_tls(self) -> DeliveryRoute:
+        if not self.next_hop and not self.pool:
+            raise ValueError("a route needs a next_hop, a pool, or both")
+        if not self.next_hop and (self.user or self.tls):
+            raise ValueError("user and tls belong to a next_hop; demands by domain stand in [[delivery.tls]]")
         if bool(self.user) != (self.password_file is not None):
             raise ValueError("user and password_file belong together")
         if self.user and self.tls in {"none", "may"}:
@@ -499,6 +506,10 @@ class EgressSource(Section):
         None, description="Local address to bind; omitted = the system's choice.", examples=["192.0.2.10"]
     )
     ehlo: HostName | None = Field(None, description="EHLO name; default the node's name.")
+    ipv6: Literal["when-fit", "always", "never"] = Field(
+        "when-fit",
+        description="Whether IPv6 leaves from here: `when-fit` = while its PTR record and SPF say so.",
+    )
     warm_up: Annotated[str, BeforeValidator(_warm_up)] = Field(
         "", description='"" = warmed; a date starts the schedule; not in effect yet.', examples=["2026-12-01"]
     )
@@ -512,16 +523,44 @@ class EgressSource(Section):
             raise ValueError(f"{value!r} is not an IP address") from None
 
 
-class EgressSettings(Section):
-    source: tuple[EgressSource, ...] = Field(
-        (), description="[[egress.source]] sections; none = one default source. Only the first is in effect yet."
+class EgressPool(Section):
+    name: str = Field(
+        min_length=1, description='A short name of this pool; "default" replaces the pool of all sources.'
     )
+    sources: tuple[str, ...] = Field(min_length=1, description="Names of its sources.", examples=[["ip1", "ip2"]])
+    weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        {}, description="Parts of its mail by source; 1 where none is given.", examples=[{"ip1": 3}]
+    )
+    tenants: tuple[str, ...] = Field((), description="Tenants whose mail leaves from this pool.")
+    streams: tuple[str, ...] = Field((), description="Streams whose mail does; they come before tenants.")
 
-    @field_validator("source")
+    @model_validator(mode="after")
+    def _weights_of_sources(self) -> EgressPool:
+        _refuse_twice(self.sources)
+        if strange := sorted(set(self.weights) - set(self.sources)):
+            raise ValueError(f"weights: {', '.join(strange)}: not among its sources")
+        return self
+
+
+class EgressSettings(Section):
+    source: tuple[EgressSource, ...] = Field((), description="[[egress.source]] sections; none = one default source.")
+    pool: tuple[EgressPool, ...] = Field((), description="[[egress.pool]] sections; none = one pool of all sources.")
+
+    @field_validator("source", "pool")
     @classmethod
-    def _each_once(cls, value: tuple[EgressSource, ...]) -> tuple[EgressSource, ...]:
+    def _each_once(cls, value: tuple[EgressSource | EgressPool, ...]) -> object:
         _refuse_twice([entry.name for entry in value])
         return value
+
+    @model_validator(mode="after")
+    def _pools_of_sources(self) -> EgressSettings:
+        known = [source.name for source in self.source]
+        for pool in self.pool:
+            if strange := [name for name in pool.sources if name not in known]:
+                raise ValueError(f"pool {pool.name}: {', '.join(strange)}: no [[egress.source]] is called so")
+        _refuse_twice([name for pool in self.pool for name in pool.tenants])
+        _refuse_twice([name for pool in self.pool for name in pool.streams])
+        return self
 
 
 class LabSettings(Section):
@@ -555,6 +594,14 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     lab: LabSettings = LabSettings()
     folder: Path = Field(Path(), exclude=True, description="Set by the loader: the configuration's folder.")
+
+    @model_validator(mode="after")
+    def _routes_name_pools(self) -> Settings:
+        known = {pool.name for pool in self.egress.pool} | {"default"}
+        for route in self.delivery.route:
+            if route.pool and route.pool not in known:
+                raise ValueError(f"delivery.route: {route.domain}: no [[egress.pool]] is called {route.pool}")
+        return self
 
     def path(self, path: Path) -> Path:
         """`path`, taken from the configuration's folder if it is relative, without ".." where that changes nothing."""

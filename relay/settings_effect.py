@@ -67,5 +67,3 @@ def _sources(settings: Settings) -> Iterator[str]:
     for source in settings.egress.source:
         if source.warm_up:
             yield f"egress.source.warm_up: has no effect yet ({source.name})"
-    for source in settings.egress.source[1:]:
-        yield f"egress.source: {source.name} has no effect yet: only the first, {settings.egress.source[0].name}, sends"

@@ -33,7 +33,6 @@ class Assessor:
         settler: Settler,
         notices: Notices,
         schedule: RetrySchedule,
-        source: str,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -41,7 +40,6 @@ class Assessor:
         self._settler = settler
         self._notices = notices
         self._schedule = schedule
-        self._source = source
         self._clock = clock
         self._entropy = entropy
 
@@ -85,7 +83,7 @@ class Assessor:
             number=duty.attempts + 1,
             at=now,
             outcome=outcome,
-            source=self._source,
+            source=result.source,
             duration_ms=result.duration_ms,
             transcript=result.transcript if kept else (),
         )

@@ -18,7 +18,7 @@ from relay.egress.needs import waives_policies
 from relay.engine.return_path import ReturnPaths
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.outcome import Course, DecidedBy, Outcome, Passed, Phase, Result, Scope
-from relay.policy.route import Candidate, Plan, Source
+from relay.policy.route import Candidate, Source, Way
 from relay.policy.tls import PolicyType
 from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
@@ -32,7 +32,10 @@ _SESSION_SCOPES: Final = frozenset({Scope.HOST, Scope.SITE, Scope.SOURCE})
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """An outcome a duty, in order; the session if it can carry more; whether any host answered at all."""
+    """An outcome a duty, in order; the session if it can carry more; whether any host answered at all.
+
+    `source` is the name of the egress source, "" when nothing was sent.
+    """
 
     outcomes: tuple[Outcome, ...]
     session: Session | None
@@ -41,6 +44,7 @@ class AttemptResult:
     duration_ms: int
     broken: bool = False
     """It broke on our side: counted toward quarantine (`relay.policy.quarantine`)."""
+    source: str = ""
 
     @property
     def refusal_of_path(self) -> Outcome | None:
@@ -53,12 +57,11 @@ class AttemptResult:
 
 
 class Attempter:
-    """Makes attempts from one egress source."""
+    """Makes attempts."""
 
     def __init__(
         self,
         dialer: Dialer,
-        source: Source,
         diagnoser: Diagnoser,
         clock: Clock,
         holds: Callable[[], bool],
@@ -67,7 +70,6 @@ class Attempter:
         self._dialer = dialer
         self._clock = clock
         self._holds = holds
-        self.source = source
         self.returns = returns
         self.diagnoser = diagnoser
 
@@ -75,16 +77,18 @@ class Attempter:
         self,
         parcel: Parcel,
         content: Sequence[bytes],
-        plan: Plan,
+        way: Way,
         session: Session | None,
         may_finish: Callable[[], bool] = lambda: True,
     ) -> AttemptResult:
-        """Try the parcel on `session` if one is open, else on the plan's candidates in order.
+        """Try the parcel on `session` if one is open, else on the way's candidates in order.
 
         `may_finish` is asked with the lease, right before content and final dot.
         """
         begun = self._clock.monotonic()
         transcript = Transcript(begun, [])
+        for note in way.notes:
+            transcript.add(begun, "net", note)
         transaction = Transaction(
             reverse_path=self.returns.mail_from(parcel),
             recipients=parcel.envelope.recipients,
@@ -95,7 +99,7 @@ class Attempter:
             ret=parcel.envelope.ret,
             envid=parcel.envelope.envid,
         )
-        outcomes, session = await self._talk(transaction, plan, session, transcript)
+        outcomes, session = await self._talk(transaction, way, session, transcript)
         duration = self._clock.monotonic() - begun
         metrics.attempt_seconds.observe(duration)
         for outcome in outcomes:
@@ -107,14 +111,15 @@ class Attempter:
             reached=not all(_unreached(outcome) for outcome in outcomes),
             transcript=tuple(transcript.exchanges),
             duration_ms=int(duration * 1000),
+            source=way.source.name,
         )
 
     async def _talk(
-        self, transaction: Transaction, plan: Plan, session: Session | None, transcript: Transcript
+        self, transaction: Transaction, way: Way, session: Session | None, transcript: Transcript
     ) -> tuple[tuple[Outcome, ...], Session | None]:
         outcomes: tuple[Outcome, ...] = ()
-        waived = bool(plan.relaxed) and waives_policies(transaction.content)
-        candidates = plan.relaxed if waived else plan.candidates
+        waived = bool(way.relaxed) and waives_policies(transaction.content)
+        candidates = way.relaxed if waived else way.candidates
         if session is not None and session.candidate not in candidates:
             # It was opened for another domain of the site, whose TLS demand is another.
             await session.quit()
@@ -122,10 +127,10 @@ class Attempter:
         if session is not None:
             outcomes, session = await self._send(transaction, session, transcript)
         elif not waived:
-            for note in plan.notes:
+            for note in way.plan.notes:
                 transcript.add(self._clock.monotonic(), "net", note)
-            if not candidates and plan.refusal is not None:
-                return (plan.refusal,) * len(transaction.recipients), None
+            if not candidates and way.plan.refusal is not None:
+                return (way.plan.refusal,) * len(transaction.recipients), None
         passed: list[Passed] = []
         for candidate in candidates:
             if outcomes and not _may_try_next(outcomes):
@@ -133,15 +138,15 @@ class Attempter:
             passed += _short_of_policy(outcomes)
             if session is not None:
                 await session.quit()
-            outcomes, session = await self._try(transaction, candidate, transcript)
+            outcomes, session = await self._try(transaction, candidate, way.source, transcript)
         if passed:
             outcomes = tuple(replace(outcome, passed=tuple(passed)) for outcome in outcomes)
         return outcomes, session
 
     async def _try(
-        self, transaction: Transaction, candidate: Candidate, transcript: Transcript
+        self, transaction: Transaction, candidate: Candidate, source: Source, transcript: Transcript
     ) -> tuple[tuple[Outcome, ...], Session | None]:
-        dialled = await self._dialer.dial(candidate, self.source, transcript)
+        dialled = await self._dialer.dial(candidate, source, transcript)
         if isinstance(dialled, Outcome):
             return (dialled,) * len(transaction.recipients), None
         return await self._send(transaction, dialled, transcript)

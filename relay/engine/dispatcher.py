@@ -1,4 +1,4 @@
-"""The dispatcher: takes leased parcels, lets them stand in line by site, and opens sessions to serve the lines.
+"""The dispatcher: takes leased parcels, lets them stand in line by path, and opens sessions to serve the lines.
 
 Everything it holds is leased and counted in a bounded window, so memory stays flat however long the queue is.
 One task serves one session: it takes parcels from its line until none comes, the session has carried its
@@ -10,7 +10,7 @@ from __future__ import annotations
 from asyncio import CancelledError, Lock
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from relay.clock import Clock
@@ -22,12 +22,13 @@ from relay.engine.owned import OwnedTasks
 from relay.engine.planner import Planner
 from relay.engine.refusals import Departure, Refusals
 from relay.engine.site import SiteLine, SiteLines, Standing
+from relay.engine.ways import Ways
 from relay.engine.window import Window
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.quarantine import Care
-from relay.policy.route import Plan
+from relay.policy.route import EgressPath, Plan
 from relay.policy.verdict import ends
 from relay.resolver.routing import Router
 from relay.smtp.reply import reply
@@ -46,7 +47,7 @@ _MAX_TURNED_AWAY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class DispatcherOptions:
-    """Bounds: deliveries and octets in memory, sessions a site and messages a session, seconds a session idles."""
+    """Bounds: deliveries and octets in memory, sessions a path and messages a session, seconds a session idles."""
 
     window: int = 2000
     octets: int = 64_000_000
@@ -67,6 +68,7 @@ class Dispatcher:
         options: DispatcherOptions,
         router: Router,
         attempter: Attempter,
+        ways: Ways,
         contents: ContentReader,
         refusals: Refusals,
         assessor: Assessor,
@@ -75,6 +77,7 @@ class Dispatcher:
     ) -> None:
         self._options = options
         self._attempter = attempter
+        self._ways = ways
         self._contents = contents
         self._refusals = refusals
         self._assessor = assessor
@@ -102,15 +105,13 @@ class Dispatcher:
 
     def _is_long(self, domain: str) -> bool:
         plan = self._planner.known(domain)
-        line = self._lines.get(plan.site) if plan is not None else None
-        waiting = line.waiting if line is not None else self._planner.waiting(domain)
+        waiting = self._lines.waiting(plan.site) if plan is not None else self._planner.waiting(domain)
         return waiting >= self._options.line
 
     def full_domains(self) -> frozenset[str]:
         """Domains with enough parcels in line: claims leave their mail in the spool."""
         bound = self._options.line
-        long_lines = (line.domains for line in self._lines if line.waiting >= bound)
-        return frozenset(self._planner.long_waits(bound)).union(*long_lines)
+        return frozenset(self._planner.long_waits(bound)) | self._lines.long_domains(bound)
 
     def take(self, parcel: Parcel) -> None:
         """Take a leased parcel: it stays in the window until its settlements are committed."""
@@ -165,24 +166,30 @@ class Dispatcher:
             self._tasks.start(self._settle_unsent(parcel, plan), f"settle-{parcel.id}")
 
     def _line_up(self, parcel: Parcel, plan: Plan) -> None:
-        line = self._lines.line(plan.site, self._clock.now())
+        """Let the parcel stand in the line of its best path that does not rest; if all rest, it waits."""
+        now = self._clock.now()
+        ways = self._ways.ways(parcel, plan, now)
+        if isinstance(ways, Outcome):
+            self._tasks.start(self._settle_unsent(parcel, ways), f"settle-{parcel.id}")
+            return
+        way = next((way for way in ways if not self._path_rests(way.path, now)), ways[0])
+        line = self._lines.line(way.path, now)
         if self._rests(line, parcel):
             return
         if parcel.care is Care.ALONE:
-            self._handle_alone(line, parcel, plan)
+            self._handle_alone(line, Standing(parcel, way, turned_away=_MAX_TURNED_AWAY))
             return
-        line.join(Standing(parcel, plan))
+        line.join(Standing(parcel, way))
         if line.wants_session():
             self._open_session(line)
 
-    def _handle_alone(self, line: SiteLine, parcel: Parcel, plan: Plan) -> None:
+    def _handle_alone(self, line: SiteLine, standing: Standing) -> None:
         """A suspect has its own session, and no other suspect is handled meanwhile; other mail goes on."""
         if self._waiting_alone >= _MAX_ALONE:
-            self._assessor.wait_for_site(parcel, self._clock.now() + _ALONE_PAUSE)
+            self._assessor.wait_for_site(standing.parcel, self._clock.now() + _ALONE_PAUSE)
             return
         self._waiting_alone += 1
-        standing = Standing(parcel, plan, turned_away=_MAX_TURNED_AWAY)  # it does not join the line of the others
-        self._tasks.start(self._serve_alone(line, standing), f"alone-{parcel.id}")
+        self._tasks.start(self._serve_alone(line, standing), f"alone-{standing.parcel.id}")
 
     async def _serve_alone(self, line: SiteLine, standing: Standing) -> None:
         try:
@@ -196,6 +203,10 @@ class Dispatcher:
         finally:
             self._waiting_alone -= 1
             self._lines.drop_if_empty(line)
+
+    def _path_rests(self, path: EgressPath, now: datetime) -> bool:
+        line = self._lines.get(path)
+        return line is not None and line.resting(now) is not None
 
     def _rests(self, line: SiteLine, parcel: Parcel) -> bool:
         """Send a parcel away if its site rests: to wait, or to its end if its time is over.
@@ -216,7 +227,7 @@ class Dispatcher:
 
     def _open_session(self, line: SiteLine) -> None:
         line.session_begins()
-        self._tasks.start(self._serve(line), f"session-{line.site}")
+        self._tasks.start(self._serve(line), f"session-{line.path}")
 
     async def _serve(self, line: SiteLine) -> None:
         """One session's life: parcels until nobody comes, its share is done, or the session ended."""
@@ -247,15 +258,16 @@ class Dispatcher:
     async def _deliver(self, line: SiteLine, standing: Standing, session: Session | None) -> Session | None:
         """One attempt and its verdicts; returns the session if it can carry another."""
         parcel = standing.parcel
-        if session is None and self._rests(line, parcel):
+        if session is None and line.resting(self._clock.now()) is not None:
+            self._line_up(parcel, standing.way.plan)
             return None
         try:
             departure = await self._refusals.depart(parcel)
             left = departure.parcel
             if left is not None and left is not parcel:
                 self._window.shrank(parcel, left)
-                parcel = left
-            result = None if left is None else await self._attempt(parcel, standing.plan, session, departure)
+                parcel, standing = left, replace(standing, parcel=left)
+            result = None if left is None else await self._attempt(standing, session, departure)
         except CancelledError:
             # What was sent without an answer is unknown to us, and the next attempt may repeat it (promise (c)).
             self._give_back(parcel)
@@ -277,19 +289,17 @@ class Dispatcher:
         if departure.stopped:
             self._give_back(parcel)
             return result.session
-        if self._turned_away(line, replace(standing, parcel=parcel), result):
+        if self._turned_away(line, standing, result):
             return None
-        return await self._conclude(line, parcel, result)
+        return await self._conclude(line, standing, result)
 
-    async def _attempt(
-        self, parcel: Parcel, plan: Plan, session: Session | None, departure: Departure
-    ) -> AttemptResult | None:
+    async def _attempt(self, standing: Standing, session: Session | None, departure: Departure) -> AttemptResult | None:
         """What the attempt gave; None if the parcel was held instead."""
-        await self._note_begun(parcel)
-        content = await self._contents.read(parcel)
+        await self._note_begun(standing.parcel)
+        content = await self._contents.read(standing.parcel)
         if content is None:
             return None
-        return await self._attempter.attempt(parcel, content, plan, session, departure.may_finish)
+        return await self._attempter.attempt(standing.parcel, content, standing.way, session, departure.may_finish)
 
     def _turned_away(self, line: SiteLine, standing: Standing, result: AttemptResult) -> bool:
         """Whether one session was refused while others are open: the mail was not, and waits for those.
@@ -306,26 +316,50 @@ class Dispatcher:
         ):
             return False
         line.pace = line.pace.refused_beyond(others)
-        _log.info("session-refused", site=line.site, window=line.pace.window, reply=result.outcomes[0].reply)
+        _log.info("session-refused", path=line.path, window=line.pace.window, reply=result.outcomes[0].reply)
         line.rejoin(standing)
         return True
 
-    async def _conclude(self, line: SiteLine, parcel: Parcel, result: AttemptResult) -> Session | None:
+    def _moved(self, standing: Standing, result: AttemptResult) -> bool:
+        """Whether the same attempt goes on from another source: ours failed, or had none of an IP version (B07)."""
+        if result.reached or self._draining or standing.parcel.care is Care.ALONE:
+            return False
+        parcel, way, outcome = standing.parcel, standing.way, result.outcomes[0]
+        now = self._clock.now()
+        ways = self._ways.ways(parcel, way.plan, now)
+        left = standing.left | {way.source.name}
+        for other in ways if not isinstance(ways, Outcome) else ():
+            untried = outcome.scope is Scope.SOURCE or not set(other.candidates) <= set(way.candidates)
+            if untried and other.source.name not in left and not self._path_rests(other.path, now):
+                line = self._lines.line(other.path, now)
+                note = f"not from {way.source.name}: {outcome.reply.text}; from {other.source.name} now"
+                line.join_first(replace(standing, way=replace(other, notes=(*way.notes, note)), left=left))
+                if line.wants_session():
+                    self._open_session(line)
+                return True
+        return False
+
+    async def _conclude(self, line: SiteLine, standing: Standing, result: AttemptResult) -> Session | None:
         try:
-            self._learn(line, result)
-            self._window.drop_content(parcel)
-            await self._assess(parcel, result)
+            self._learn(line, standing, result)
+            if self._moved(standing, result):
+                return None
+            self._window.drop_content(standing.parcel)
+            await self._assess(standing.parcel, result)
         except BaseException:
             if result.session is not None:
                 result.session.abort()
             raise
         return result.session
 
-    def _learn(self, line: SiteLine, result: AttemptResult) -> None:
-        """Let the site's pace and rest follow what was seen."""
-        if result.outcomes[0].scope is Scope.SOURCE:
-            return  # our own trouble, such as no descriptors left, says nothing about the site
+    def _learn(self, line: SiteLine, standing: Standing, result: AttemptResult) -> None:
+        """Let the path's pace and rest, and the source's health, follow what was seen."""
         now = self._clock.now()
+        source_rests = self._ways.learn(standing.way, result.outcomes[0], now, reached=result.reached)
+        if source_rests:
+            self._line_up_again(line)
+        if not result.reached and result.outcomes[0].scope is Scope.SOURCE:
+            return  # our own trouble, such as no descriptors left, says nothing about the site
         refusal = result.refusal_of_path
         if result.reached and refusal is None:
             line.rest = None
@@ -333,9 +367,13 @@ class Dispatcher:
             self._fill_sessions(line)
         elif line.resting(now) is None:
             self._lines.put_to_rest(line, refusal or result.outcomes[0], now)
-            _log.warning("site-rests", site=line.site, rest=line.rest)
-            for standing in line.drain():
-                self._rests(line, standing.parcel)
+            _log.warning("site-rests", path=line.path, rest=line.rest)
+            self._line_up_again(line)
+
+    def _line_up_again(self, line: SiteLine) -> None:
+        """Whoever stands here looks for a path again."""
+        for standing in list(line.drain()):
+            self._line_up(standing.parcel, standing.way.plan)
 
     async def _settle_unsent(self, parcel: Parcel, outcome: Outcome, *, broken: bool = False) -> None:
         self._window.drop_content(parcel)

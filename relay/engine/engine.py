@@ -24,13 +24,14 @@ from relay.engine.refusals import Refusals
 from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
+from relay.engine.ways import Ways
 from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.mail.address import Address
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.pool import Pools
 from relay.policy.retry import RetrySchedule
-from relay.policy.route import Source
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
 from relay.spool.contract import Incarnation, NewMessage, Parcel, Pulse, Settlement, Spool, Terms
@@ -48,7 +49,7 @@ class EngineOptions:
     intake: IntakeOptions
     dispatcher: DispatcherOptions
     schedule: RetrySchedule
-    source: Source
+    pools: Pools
     keep_content: timedelta
     delivers: bool = True
     terms: Terms = field(default_factory=Terms)
@@ -99,20 +100,19 @@ class Engine:
             book=parts.suppressions,
             wrote=parts.wrote,
         )
-        self._attempter = Attempter(
-            parts.dialer, options.source, parts.diagnoser, clock, self._lease.holds, parts.returns
-        )
+        self.ways = Ways(options.pools)
+        self._attempter = Attempter(parts.dialer, parts.diagnoser, clock, self._lease.holds, parts.returns)
         self._dispatcher = Dispatcher(
             options.dispatcher,
             parts.router,
             self._attempter,
+            self.ways,
             ContentReader(spool, prelude, self._settler, self.alarms, name),
             Refusals(parts.suppressions, self._settler),
             Assessor(
                 self._settler,
                 Notices(name, spool, self.intake.prepare),
                 options.schedule,
-                options.source.name,
                 clock=clock,
                 entropy=parts.entropy,
             ),

@@ -1,4 +1,4 @@
-"""A site's line: the parcels that wait for sessions to one set of exchangers, and how many sessions it may have.
+"""The line of a path: the parcels that wait for sessions from one source to one site, and how many it may have.
 
 Pure bookkeeping: the dispatcher asks, this answers; all I/O happens there.
 """
@@ -14,18 +14,20 @@ from heapq import heappop, heappush
 
 from relay.policy.outcome import Outcome
 from relay.policy.pace import Pace, starting_pace
-from relay.policy.route import Plan
+from relay.policy.route import EgressPath, Way
 from relay.spool.contract import Parcel
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A parcel in line, with its own domain's plan: domains of one site may differ in what TLS they demand."""
+    """A parcel in line, with its own domain's way: domains of one site may differ in what TLS they demand."""
 
     parcel: Parcel
-    plan: Plan
+    way: Way
     turned_away: int = 0
     """How often a session opened for it was refused while others were open: no attempt, for it was not tried."""
+    left: frozenset[str] = frozenset()
+    """Sources whose lines it left in this attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ class Rest:
 
 
 class SiteLine:
-    """The line of one site."""
+    """The line of one path."""
 
-    def __init__(self, site: str, limit: int) -> None:
-        self.site = site
+    def __init__(self, path: EgressPath, limit: int) -> None:
+        self.path = path
         self.pace: Pace = starting_pace(limit)
         self.rest: Rest | None = None
         self.sessions = 0
@@ -54,7 +56,7 @@ class SiteLine:
 
     def __repr__(self) -> str:
         return (
-            f"<SiteLine {self.site} waiting={len(self._standing)} sessions={self.sessions} idle={self._idle}"
+            f"<SiteLine {self.path} waiting={len(self._standing)} sessions={self.sessions} idle={self._idle}"
             f" window={self.pace.window}/{self.pace.limit} rest={self.rest}>"
         )
 
@@ -88,7 +90,11 @@ class SiteLine:
 
     def rejoin(self, standing: Standing) -> None:
         """Stand first in line again: a session was refused, the mail was not."""
-        self._standing.appendleft(replace(standing, turned_away=standing.turned_away + 1))
+        self.join_first(replace(standing, turned_away=standing.turned_away + 1))
+
+    def join_first(self, standing: Standing) -> None:
+        """Stand first in line: its attempt goes on."""
+        self._standing.appendleft(standing)
         self._domains[_domain(standing)] += 1
         if self._idle:
             self._arrived.set()
@@ -151,7 +157,8 @@ class SiteLines:
     def __init__(self, sessions_per_site: int, rest: timedelta) -> None:
         self._sessions_per_site = sessions_per_site
         self._rest = rest
-        self._lines: dict[str, SiteLine] = {}
+        self._lines: dict[EgressPath, SiteLine] = {}
+        self._of_site: dict[str, set[SiteLine]] = {}
         self._rests: list[tuple[datetime, int, SiteLine, Rest]] = []
         self._put = 0
 
@@ -161,16 +168,26 @@ class SiteLines:
     def __iter__(self) -> Iterator[SiteLine]:
         return iter(list(self._lines.values()))
 
-    def get(self, site: str) -> SiteLine | None:
-        """The site's line if there is one."""
-        return self._lines.get(site)
+    def get(self, path: EgressPath) -> SiteLine | None:
+        """The path's line if there is one."""
+        return self._lines.get(path)
 
-    def line(self, site: str, now: datetime) -> SiteLine:
-        """The site's line, a new one if there is none."""
-        line = self._lines.get(site)
+    def waiting(self, site: str) -> int:
+        """Parcels in all lines to the site."""
+        return sum(line.waiting for line in self._of_site.get(site, ()))
+
+    def long_domains(self, bound: int) -> frozenset[str]:
+        """The domains of the sites for which at least `bound` parcels wait."""
+        long = (lines for site, lines in self._of_site.items() if self.waiting(site) >= bound)
+        return frozenset(domain for lines in long for line in lines for domain in line.domains)
+
+    def line(self, path: EgressPath, now: datetime) -> SiteLine:
+        """The path's line, a new one if there is none."""
+        line = self._lines.get(path)
         if line is None:
             self._drop_rested(now)
-            line = self._lines[site] = SiteLine(site, self._sessions_per_site)
+            line = self._lines[path] = SiteLine(path, self._sessions_per_site)
+            self._of_site.setdefault(path.site, set()).add(line)
         return line
 
     def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime) -> None:
@@ -183,8 +200,12 @@ class SiteLines:
 
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""
-        if line.empty and line.rest is None and self._lines.get(line.site) is line:
-            del self._lines[line.site]
+        if line.empty and line.rest is None and self._lines.get(line.path) is line:
+            del self._lines[line.path]
+            others = self._of_site[line.path.site]
+            others.discard(line)
+            if not others:
+                del self._of_site[line.path.site]
 
     def _drop_rested(self, now: datetime) -> None:
         """Forget the empty lines whose rest has been over for as long as one lasts: dead sites do not pile up."""

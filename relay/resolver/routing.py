@@ -29,7 +29,10 @@ EVERY_DOMAIN: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class StaticRoute:
-    """A next hop of the operator's: a host with its `port`, or (port None) a domain whose exchangers are asked."""
+    """A next hop of the operator's: a host with its `port`, or (port None) a domain whose exchangers are asked.
+
+    `next_hop` "" is the domain's own way: the route says only which pool its mail leaves from.
+    """
 
     next_hop: str
     port: int | None = None
@@ -74,6 +77,8 @@ class Router:
     async def plan(self, domain: str) -> Plan | Outcome:
         """Where mail for `domain` (a lower-case A-label name or `[literal]`) goes, or why it goes nowhere."""
         static = self._routes.get(domain) or self._routes.get(EVERY_DOMAIN)
+        if static is not None and not static.next_hop:
+            static = None
         if static is not None and static.port is not None:
             return await self._through(static, static.port)
         if static is not None:

@@ -21,6 +21,7 @@ from relay.engine.submission import Accepted, Submission
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
+from relay.policy.pool import Pools, only
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
 from relay.policy.state import State
@@ -107,6 +108,7 @@ async def engine_bench(
     expire_after: timedelta = timedelta(days=5),
     signed: Sequence[str] = (),
     start: bool = True,
+    pools: Pools | None = None,
     **bounds: Any,
 ) -> AsyncIterator[EngineBench]:
     """An engine for a test; `bounds` are those of `DispatcherOptions`, `signed` domains have no key on disk."""
@@ -128,7 +130,7 @@ async def engine_bench(
         intake=IntakeOptions("relay.example", 1_000_000, 100, expire_after, max_octets_in_flight=3_000_000),
         dispatcher=DispatcherOptions(**{"session_idle": 0.05, "rest": timedelta(seconds=60), **bounds}),
         schedule=RetrySchedule((retry,), 0.0),
-        source=Source("one", "", "relay.example"),
+        pools=pools or only(Source("one", "", "relay.example")),
         keep_content=timedelta(days=1),
     )
     async with spool_of(folder, clock) as (spool, database):

@@ -63,6 +63,14 @@ class FarSide:
     taken: list[Taken] = field(default_factory=list)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     dns_gate: asyncio.Event | None = None
+    ipv6: dict[str, str] = field(default_factory=dict)
+    """AAAA records by exchanger; IPv6 addresses are black holes, IPv4 ones answer."""
+    broken_sources: set[str] = field(default_factory=set)
+    """Sources whose address cannot be bound."""
+    cut_off_sources: set[str] = field(default_factory=set)
+    """Sources from which nobody can be reached."""
+    dialled: list[tuple[str, str, str]] = field(default_factory=list)
+    """Exchanger, address and source's name of every connection that was tried."""
 
     def host(self, exchanger: str) -> HostScript:
         """The script of an exchanger, to read and to change."""
@@ -86,18 +94,21 @@ class FarSide:
             return self.domains.get(name, DnsAnswer((f"10 mx.{name}",)))
         if kind == "A":
             return DnsAnswer(("198.51.101.7",))
+        if kind == "AAAA" and name in self.ipv6:
+            return DnsAnswer((self.ipv6[name],))
         return DnsAnswer((), DnsFailure.NODATA)
 
     async def dial(self, candidate: Candidate, source: Source, transcript: Transcript) -> Session | Outcome:
         """As the contract says."""
         script = self.host(candidate.exchanger)
         script.dials += 1
+        self.dialled.append((candidate.exchanger, candidate.address, source.name))
         host = Host(candidate.exchanger, candidate.address)
         await asyncio.sleep(0)
-        if script.source_fails:
+        if script.source_fails or source.name in self.broken_sources:
             words = reply(451, "4.3.0", "no descriptors left")
             return Outcome(Result.TEMPORARY, Scope.SOURCE, Phase.CONNECT, DecidedBy.RELAY, words, host)
-        if not script.reachable:
+        if not script.reachable or ":" in candidate.address or source.name in self.cut_off_sources:
             words = reply(451, "4.4.1", "no connection")
             return Outcome(Result.TEMPORARY, Scope.HOST, Phase.CONNECT, DecidedBy.NETWORK, words, host)
         if script.open >= script.most_sessions:

@@ -114,7 +114,7 @@ async def test_what_was_delivered_stays_so_when_a_notice_is_cut_short(tmp_path: 
         settler.start()
         schedule = RetrySchedule((), 0.0)
         writer = Notices("relay.example", bench.spool, sign_for_ever)
-        assessor = Assessor(settler, writer, schedule, "one", clock=clock, entropy=SeededEntropy(1))
+        assessor = Assessor(settler, writer, schedule, clock=clock, entropy=SeededEntropy(1))
         good = Outcome(Result.DELIVERED, Scope.RECIPIENT, Phase.DOT, DecidedBy.REMOTE, remote_reply(250, ("ok",)))
         bad = Outcome(Result.PERMANENT, Scope.RECIPIENT, Phase.RCPT, DecidedBy.REMOTE, GONE)
         result = AttemptResult((good, bad), None, reached=True, transcript=(), duration_ms=1)

@@ -12,12 +12,14 @@ from relay.ids import SpoolId
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
-from relay.policy.route import Plan
+from relay.policy.route import EgressPath, Plan, Source, Way
 from relay.policy.state import State
 from relay.smtp.reply import reply
 from relay.spool.contract import Door, Duty, Parcel, Settlement
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+PATH = EgressPath("mx.example", "one")
+FIRST = EgressPath("mx0.example", "one")
 REST = timedelta(minutes=5)
 UNREACHED = Outcome(
     Result.TEMPORARY, Scope.HOST, Phase.CONNECT, DecidedBy.NETWORK, reply(451, "4.4.1", "no connection")
@@ -48,11 +50,11 @@ def parcel(seq: int, domain: str = "b.example", content: bytes | None = None, n:
 
 
 def standing(seq: int, domain: str = "b.example") -> Standing:
-    return Standing(parcel(seq, domain), Plan("mx.example", ()))
+    return Standing(parcel(seq, domain), Way(Plan("mx.example", ()), Source("one", "", "us.example"), (), ()))
 
 
 def test_one_parcel_wants_one_session_however_often_one_asks() -> None:
-    line = SiteLine("mx.example", 20)
+    line = SiteLine(PATH, 20)
     opened = 0
     for seq in range(3):
         line.join(standing(seq))
@@ -65,7 +67,7 @@ def test_one_parcel_wants_one_session_however_often_one_asks() -> None:
 
 
 def test_a_line_knows_its_domains_while_somebody_waits() -> None:
-    line = SiteLine("mx.example", 20)
+    line = SiteLine(PATH, 20)
     line.join(standing(1, "one.example"))
     line.join(standing(2, "two.example"))
     line.join(standing(3, "one.example"))
@@ -77,7 +79,7 @@ def test_a_line_knows_its_domains_while_somebody_waits() -> None:
 
 
 async def test_every_idle_session_gets_a_parcel_of_those_that_come() -> None:
-    line = SiteLine("mx.example", 20)
+    line = SiteLine(PATH, 20)
     idle = [asyncio.create_task(line.next(5)) for _ in range(3)]
     await asyncio.sleep(0)
     for seq in range(3):
@@ -88,7 +90,7 @@ async def test_every_idle_session_gets_a_parcel_of_those_that_come() -> None:
 
 
 async def test_idle_sessions_leave_after_their_patience_or_at_once_when_the_line_closes() -> None:
-    line = SiteLine("mx.example", 20)
+    line = SiteLine(PATH, 20)
     assert await line.next(0.01) is None
     waiting = asyncio.create_task(line.next(60))
     await asyncio.sleep(0)
@@ -100,7 +102,7 @@ async def test_idle_sessions_leave_after_their_patience_or_at_once_when_the_line
 
 def test_a_site_rests_with_the_failure_that_sent_it_there() -> None:
     lines = SiteLines(20, REST)
-    line = lines.line("mx.example", NOW)
+    line = lines.line(PATH, NOW)
     before = line.pace.window
     lines.put_to_rest(line, UNREACHED, NOW)
     rest = line.resting(NOW)
@@ -109,19 +111,19 @@ def test_a_site_rests_with_the_failure_that_sent_it_there() -> None:
     assert line.resting(NOW + REST) is None
     assert line.pace.window < before
     lines.drop_if_empty(line)
-    assert lines.get("mx.example") is line
+    assert lines.get(PATH) is line
 
 
 def test_lines_of_dead_sites_do_not_pile_up() -> None:
     lines = SiteLines(20, REST)
     now = NOW
     for n in range(1000):
-        lines.put_to_rest(lines.line(f"mx{n}.example", now), UNREACHED, now)
+        lines.put_to_rest(lines.line(EgressPath(f"mx{n}.example", "one"), now), UNREACHED, now)
         # one that is dead for good goes to rest again and again, and is no obstacle to forgetting the others
-        lines.put_to_rest(lines.line("mx0.example", now), UNREACHED, now)
+        lines.put_to_rest(lines.line(FIRST, now), UNREACHED, now)
         now += timedelta(seconds=10)
     assert len(lines) < 70
-    assert lines.get("mx0.example") is not None
+    assert lines.get(FIRST) is not None
 
 
 def test_contents_shared_by_parcels_count_once_until_the_last_lets_go() -> None:
