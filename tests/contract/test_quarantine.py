@@ -85,9 +85,7 @@ async def test_a_worker_that_stops_in_good_order_counts_for_nothing(bench: Bench
 async def test_a_vanished_machine_counts_as_a_death(bench: Bench) -> None:
     await bench.accept("a@b.example", lease_to=bench.me)
     other = await bench.spool.register("other", 0)
-    await bench.spool.heartbeat(other)
-    bench.clock.forward(minutes=2)
-    await bench.spool.heartbeat(other)
+    await bench.silence(other, 61)
     (parcel,) = await bench.spool.claim(other, 10)
     assert parcel.care is Care.NOTED
 

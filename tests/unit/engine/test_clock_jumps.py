@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.engine.lease.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("relay.engine.lease.BEATS", 1200)  # 50 ms
     monkeypatch.setattr("relay.engine.scheduler.POLL", timedelta(milliseconds=20))
 
 
