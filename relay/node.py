@@ -318,8 +318,9 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
 
 def make_signer(settings: Settings) -> DkimSigner:
     """The signer of the configured domains."""
-    domains = [DomainKeys(entry.domain, entry.selectors) for entry in settings.signing.domain]
-    return DkimSigner(settings.path(settings.signing.keys), domains, settings.signing.threads)
+    signing = settings.signing
+    domains = [DomainKeys(entry.domain, entry.selectors, entry.ed25519) for entry in signing.domain]
+    return DkimSigner(settings.path(signing.keys), domains, signing.threads, signing.operator_domain)
 
 
 def make_resolver(settings: Settings, clock: Clock) -> DnsResolver:

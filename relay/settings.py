@@ -390,7 +390,10 @@ class DeliverySettings(Section):
 
 class SigningDomain(Section):
     domain: HostName = Field(description="The From domain these keys sign for.")
-    selectors: tuple[str, ...] = Field(min_length=1, description="All of them sign; RSA stands topmost.")
+    selectors: tuple[str, ...] = Field(
+        min_length=1, description="All of them sign, RSA topmost, until `leak dkim rotate` makes others."
+    )
+    ed25519: Flag = Field(True, description="Sign with the Ed25519 key too, and make one at a rotation.")
     return_domain: HostName | None = Field(
         None,
         description="Where return tokens of this domain live, within its organisational domain so that SPF aligns; "
@@ -420,7 +423,18 @@ class SigningSettings(Section):
         le=64,
         description="Threads that sign, a worker; 0 = on the worker's loop, the fastest with a worker a core.",
     )
+    operator_domain: HostName | None = Field(
+        None,
+        description="One of the domains below that signs all signed mail a second time, as the operator, "
+        "so that feedback loops and postmaster tools see one sender.",
+    )
     domain: tuple[SigningDomain, ...] = Field((), description="[[signing.domain]] sections.")
+
+    @model_validator(mode="after")
+    def _operator_has_keys(self) -> SigningSettings:
+        if self.operator_domain is not None and self.operator_domain not in {entry.domain for entry in self.domain}:
+            raise ValueError(f"operator_domain: {self.operator_domain} needs a [[signing.domain]] section of its own")
+        return self
 
     @field_validator("domain")
     @classmethod

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.context import Json, load
-from relay.cli.output import UsageError, fail, print_rows, say, say_json
+from relay.cli.dkim_rotation import retire_command, rotate_command
+from relay.cli.output import UsageError, fail, print_rows, say, say_json, warn
 
 if TYPE_CHECKING:
     from relay.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Signing keys: list them, make one.")
+app = typer.Typer(no_args_is_help=True, help="Signing keys: list them, make one, rotate and retire them.")
+app.command("rotate")(rotate_command)
+app.command("retire")(retire_command)
 
 
 @app.command("list")
@@ -23,9 +26,9 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
 
     settings = load(context)
     folder = settings.path(settings.signing.keys)
-    used = _used(settings)
+    used = _uses(settings)
     found = {(key.domain, key.selector): key for key in list_keys(folder)}
-    for domain, selector in sorted(used - set(found)):
+    for domain, selector in sorted(used.keys() - found.keys()):
         found[domain, selector] = describe_key(key_path(folder, domain, selector))
     rows = [
         {
@@ -33,7 +36,8 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
             "selector": key.selector,
             "type": key.type,
             "bits": key.bits or None,
-            "used": (key.domain, key.selector) in used,
+            "used": used.get((key.domain, key.selector)) == "signs",
+            "use": used.get((key.domain, key.selector), "not used"),
             "record": key.record,
             "problem": key.problem,
             "file": str(key.path),
@@ -43,9 +47,8 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         say_json(rows)
         return
-    columns = ("domain", "selector", "type", "bits", "used", "problem")
-    shown = [{**row, "used": "yes" if row["used"] else "no"} for row in rows]
-    print_rows(shown, columns, as_json=False, empty=f"no keys in {folder}; make one with `leak dkim new`")
+    columns = ("domain", "selector", "type", "bits", "use", "problem")
+    print_rows(rows, columns, as_json=False, empty=f"no keys in {folder}; make one with `leak dkim new`")
 
 
 @app.command("new")
@@ -58,6 +61,7 @@ def new_command(
 ) -> None:
     """Make one key, and its folder if need be, and print the record to publish. Never overwrites."""
     from relay.signing.keys import KeyFileError, KeyType, load_key, make_key, public_record, record_name, zone_text
+    from relay.signing.rotation import match_owner
 
     if kind not in set(KeyType):
         raise UsageError(f"{kind!r} is no type of key; write rsa or ed25519")
@@ -65,6 +69,7 @@ def new_command(
     folder = settings.path(settings.signing.keys)
     try:
         path = make_key(folder, domain, selector, KeyType(kind))
+        match_owner(path)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except KeyFileError as error:
@@ -78,8 +83,22 @@ def new_command(
     say(f"{name}. 3600 IN TXT {zone_text(record)}")
 
 
-def _used(settings: Settings) -> set[tuple[str, str]]:
-    return {(entry.domain, selector) for entry in settings.signing.domain for selector in entry.selectors}
+def _uses(settings: Settings) -> dict[tuple[str, str], str]:
+    """What each key that a configured domain knows of is for: it signs, is coming, or is old."""
+    from relay.signing.keys import KeyFileError
+    from relay.signing.rotation import Rotation, read_rotation
+
+    uses: dict[tuple[str, str], str] = {}
+    for entry in settings.signing.domain:
+        try:
+            rotation = read_rotation(settings.path(settings.signing.keys), entry.domain, entry.selectors)
+        except KeyFileError as error:
+            warn(str(error))
+            rotation = Rotation(entry.selectors, entry.selectors)
+        uses |= {(entry.domain, selector): "old" for old in rotation.old for selector in old.selectors}
+        uses |= {(entry.domain, selector): "coming" for selector in rotation.coming}
+        uses |= {(entry.domain, selector): "signs" for selector in rotation.signing}
+    return uses
 
 
 def make_missing(folder: Path, domain: str, selector: str) -> tuple[Path, bool]:

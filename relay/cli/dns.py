@@ -11,7 +11,9 @@ from relay.cli.context import Json, load, run_async
 from relay.cli.output import CommandError, UsageError, say, say_json, say_table, warn
 
 if TYPE_CHECKING:
-    from relay.cli.dns_records import Comparison, Record
+    from relay.cli.dns_compare import Comparison
+    from relay.cli.dns_records import Record
+    from relay.resolver.contract import Resolver
     from relay.settings import Settings
 
 
@@ -47,7 +49,7 @@ def print_records(records: list[Record]) -> None:
 
 async def compare_live(settings: Settings, records: list[Record]) -> list[Comparison]:
     """Ask the configured name servers for each record."""
-    from relay.cli.dns_records import compare
+    from relay.cli.dns_compare import compare
     from relay.clock import SystemClock
     from relay.resolver.resolver import DnsResolver
 
@@ -57,13 +59,32 @@ async def compare_live(settings: Settings, records: list[Record]) -> list[Compar
     try:
         askable = [record for record in records if record.value or record.type != "PTR"]
         answers = await asyncio.gather(*(resolver.ask(record.name, record.type) for record in askable))
-        return [compare(record, answer) for record, answer in zip(askable, answers, strict=True)]
+        compared = [compare(record, answer) for record, answer in zip(askable, answers, strict=True)]
+        return [await _with_cost(one, resolver) for one in compared]
     finally:
         await resolver.close()
 
 
+async def _with_cost(compared: Comparison, resolver: Resolver) -> Comparison:
+    """An SPF record that receivers cannot evaluate is not as it should be, whatever it says (M03)."""
+    from dataclasses import replace
+
+    from relay.cli.dns_compare import Finding
+    from relay.cli.dns_records import Purpose
+    from relay.cli.spf_cost import LIMIT, spf_lookups
+
+    if compared.record.purpose is not Purpose.SPF or not compared.live:
+        return compared
+    needed = await spf_lookups(resolver.ask, compared.merged or compared.live[0])
+    if needed <= LIMIT:
+        return compared
+    text = f"it needs {needed} DNS look-ups, and receivers stop at {LIMIT} (RFC 7208 §4.6.4): drop what is not used"
+    hint = f"{compared.hint}; {text}" if compared.hint else text
+    return replace(compared, finding=Finding.DIFFERENT, hint=hint)
+
+
 def _print_comparisons(comparisons: list[Comparison], *, as_json: bool) -> None:
-    from relay.cli.dns_records import Finding
+    from relay.cli.dns_compare import Finding
 
     if as_json:
         say_json(
@@ -79,7 +100,7 @@ def _print_comparisons(comparisons: list[Comparison], *, as_json: bool) -> None:
         say_table(("finding", "for", "type", "name", "what to do"), rows, empty="no signing domain is configured")
         for item in comparisons:
             if item.finding in {Finding.MISSING, Finding.DIFFERENT}:
-                warn(f"{item.record.name} {item.record.type} should be: {item.record.value}")
+                warn(f"{item.record.name} {item.record.type} should be: {item.publish}")
     gaps = sum(item.finding is not Finding.OK for item in comparisons)
     if gaps:
         raise CommandError(f"{gaps} of {len(comparisons)} records are not as they should be")

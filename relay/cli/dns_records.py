@@ -1,4 +1,4 @@
-"""The DNS records a configuration needs, and whether the live ones fit. Pure: settings and answers in, values out.
+"""The DNS records a configuration needs. Pure: settings in, values out.
 
 SPF stands at every name a receiver may ask: the From domain, the return domain, the EHLO names (RFC 7208 §2.3,
 §2.4). DMARC starts with p=none (RFC 9989). Bounces and reports are asked for only where this node listens for
@@ -8,15 +8,14 @@ them, or they would be refused for days. A and PTR belong to whoever gives the h
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.settings import Settings, SigningDomain
 from relay.settings_effect import inbound_listens
-from relay.signing.keys import describe_key, key_path, record_name, zone_text
+from relay.signing.keys import KeyFileError, describe_key, key_path, record_name, zone_text
+from relay.signing.rotation import read_rotation
 
 ZONE_TTL = 3600
 
@@ -121,7 +120,7 @@ def _spf(names: list[str], addresses: list[str]) -> str:
 
 
 def _signing_domain(settings: Settings, entry: SigningDomain, spf: str) -> Iterator[Record]:
-    for selector in entry.selectors:
+    for selector in _published(settings, entry):
         found = describe_key(key_path(settings.path(settings.signing.keys), entry.domain, selector))
         yield Record(Purpose.DKIM, record_name(entry.domain, selector), "TXT", found.record, found.problem)
     yield Record(Purpose.SPF, entry.domain, "TXT", spf)
@@ -132,100 +131,17 @@ def _signing_domain(settings: Settings, entry: SigningDomain, spf: str) -> Itera
         yield from _return_domain(settings, entry.return_domain, spf)
 
 
+def _published(settings: Settings, entry: SigningDomain) -> list[str]:
+    """The selectors whose records must stand: those that sign, those to come, and old ones that mail may still need."""
+    try:
+        rotation = read_rotation(settings.path(settings.signing.keys), entry.domain, entry.selectors)
+    except KeyFileError:
+        return list(entry.selectors)
+    old = [selector for one in rotation.old for selector in one.selectors]
+    return list(dict.fromkeys([*rotation.signing, *rotation.coming, *old]))
+
+
 def _return_domain(settings: Settings, domain: str, spf: str) -> Iterator[Record]:
     if inbound_listens(settings):
         yield Record(Purpose.BOUNCES, domain, "MX", f"10 {settings.node.name}")
     yield Record(Purpose.SPF, domain, "TXT", spf)
-
-
-class Finding(StrEnum):
-    """How a live record compares."""
-
-    OK = "ok"
-    MISSING = "missing"
-    DIFFERENT = "different"
-    UNKNOWN = "unknown"
-    """The DNS did not answer, or there is nothing to compare with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A wanted record beside what the DNS says."""
-
-    record: Record
-    finding: Finding
-    live: tuple[str, ...]
-    hint: str = ""
-
-
-def compare(record: Record, answer: DnsAnswer) -> Comparison:
-    """Judge a live answer; what else stands at the name does not matter."""
-    if answer.failure in {DnsFailure.SERVFAIL, DnsFailure.TIMEOUT}:
-        return Comparison(record, Finding.UNKNOWN, (), f"the DNS does not answer: {answer.failure}")
-    if not record.value:
-        return Comparison(record, Finding.UNKNOWN, answer.records, record.problem)
-    live = tuple(text for text in answer.records if _concerns(record.purpose, text))
-    if not live:
-        return Comparison(record, Finding.MISSING, (), "publish it")
-    match record.purpose:
-        case Purpose.DKIM:
-            return _compare_dkim(record, live)
-        case Purpose.SPF:
-            return _compare_spf(record, live)
-        case Purpose.DMARC:
-            return _compare_dmarc(record, live)
-        case Purpose.BOUNCES:
-            hosts = [text.partition(" ")[2] for text in live]
-            fits = record.value.partition(" ")[2] in hosts
-            return _verdict(record, live, fits, f"bounces go to {', '.join(hosts)}")
-        case Purpose.HOST | Purpose.REVERSE:
-            names = [text.lower().removesuffix(".") for text in live]
-            return _verdict(record, live, record.value.lower() in names, "another value stands there")
-
-
-def _verdict(record: Record, live: tuple[str, ...], fits: bool, hint: str) -> Comparison:
-    return Comparison(record, Finding.OK if fits else Finding.DIFFERENT, live, "" if fits else hint)
-
-
-def _concerns(purpose: Purpose, text: str) -> bool:
-    """Whether a live record is of the kind in question: many TXT records may share a name."""
-    lowered = text.lower()
-    if purpose is Purpose.SPF:
-        return lowered == "v=spf1" or lowered.startswith("v=spf1 ")
-    if purpose is Purpose.DMARC:
-        return bool(re.match(r"v\s*=\s*dmarc1\b", lowered))
-    return True
-
-
-def _compare_dkim(record: Record, live: tuple[str, ...]) -> Comparison:
-    """The key counts, not the spelling of the record (L09)."""
-    if len(live) > 1:
-        return Comparison(
-            record, Finding.DIFFERENT, live, "there are several records; receivers may take any: keep one"
-        )
-    published, expected = _tags(live[0]), _tags(record.value)
-    if not published.get("p"):
-        return Comparison(record, Finding.DIFFERENT, live, "the key is revoked: p= is empty")
-    fits = published["p"] == expected["p"] and published.get("k", "rsa") == expected["k"]
-    return _verdict(record, live, fits, "another key is published; signatures fail")
-
-
-def _compare_spf(record: Record, live: tuple[str, ...]) -> Comparison:
-    if len(live) > 1:
-        return Comparison(record, Finding.DIFFERENT, live, "several SPF records are an error (RFC 7208 §4.5): keep one")
-    missing = [term for term in record.value.split()[1:-1] if term not in live[0].lower().split()]
-    return _verdict(record, live, not missing, f"add {' '.join(missing)}")
-
-
-def _compare_dmarc(record: Record, live: tuple[str, ...]) -> Comparison:
-    if len(live) > 1:
-        return Comparison(record, Finding.DIFFERENT, live, "several DMARC records count as none: keep one")
-    tags = _tags(live[0])
-    if tags.get("aspf", "r").lower() != "r":
-        return Comparison(record, Finding.DIFFERENT, live, "aspf=s asks for the From domain itself as return domain")
-    return _verdict(record, live, tags.get("p", "none").lower() in {"none", "quarantine", "reject"}, "p= is not valid")
-
-
-def _tags(text: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in text.split(";"))
-    return {name.strip().lower(): re.sub(r"\s", "", value) for name, _, value in pairs if name.strip()}

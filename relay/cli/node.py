@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from relay.cli.context import config_file, load
-from relay.cli.output import fail, say
+from relay.cli.output import CommandError, say
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
 
 
 def run(context: typer.Context) -> None:
@@ -22,20 +26,29 @@ def run(context: typer.Context) -> None:
 
 def reload(context: typer.Context) -> None:
     """Validate the configuration and tell the running node to read it again, keys included."""
-    settings = load(context)
+    say(tell_node(load(context), must_run=True))
+
+
+def tell_node(settings: Settings, *, must_run: bool = False) -> str:
+    """Send the node SIGHUP; what came of it. With `must_run` that no node could be told is a CommandError."""
     path = settings.sqlite_path
-    if path is None:
-        fail("the node's process is found beside a SQLite spool only; send it SIGHUP yourself")
-    pid = read_pid(path.with_name("node.pid"))
-    if pid is None:
-        fail(f"no node runs on the spool in {path.parent}")
+    pid = None if path is None else read_pid(path.with_name("node.pid"))
     try:
+        if path is None:
+            raise CommandError("the node's process is found beside a SQLite spool only; send it SIGHUP yourself")
+        if pid is None:
+            raise CommandError(f"no node runs on the spool in {path.parent}")
         os.kill(pid, signal.SIGHUP)
+    except CommandError as error:
+        if must_run:
+            raise
+        return str(error)
     except ProcessLookupError:
-        fail(f"no node runs on the spool in {path.parent}: process {pid} is gone")
+        raise CommandError(f"no node runs on the spool: process {pid} is gone") from None
     except PermissionError:
-        fail(f"the node (process {pid}) belongs to another user; run this as that user or as root")
-    say(f"told the node (process {pid}) to reload; its log says what came of it")
+        text = f"the node (process {pid}) belongs to another user; run `leak reload` as that user or as root"
+        raise CommandError(text) from None
+    return f"told the node (process {pid}) to reload; its log says what came of it"
 
 
 def read_pid(file: Path) -> int | None:

@@ -25,7 +25,8 @@ from typing import Final
 from relay.log import Log
 from relay.signing.contract import KeyUnavailableError
 from relay.signing.keys import RSA_BITS, KeyFileError, key_path, load_key
-from relay.signing.signature import SigningKey, cover, sign_all
+from relay.signing.rotation import read_rotation
+from relay.signing.signature import Covered, SigningKey, cover, sign_all
 
 _OFF_LOOP_BYTES: Final = 64 * 1024
 """From this size on, a body is hashed in a thread: 25 MB would stop the loop for a tenth of a second."""
@@ -37,13 +38,19 @@ class DomainKeys:
 
     domain: str
     selectors: tuple[str, ...]
+    ed25519: bool = True
+    """False leaves the Ed25519 keys among them unused."""
 
 
 class DkimSigner:
-    """A `Signer` for the keys in a folder; `threads` = 0 signs on the loop. Close it at the end."""
+    """A `Signer` for the keys in a folder; `threads` = 0 signs on the loop. Close it at the end.
 
-    def __init__(self, folder: Path, domains: Sequence[DomainKeys], threads: int) -> None:
+    `operator` is the domain that signs everybody's mail a second time, below, for feedback loops.
+    """
+
+    def __init__(self, folder: Path, domains: Sequence[DomainKeys], threads: int, operator: str | None = None) -> None:
         self._folder = folder
+        self._operator = operator
         self._domains = {entry.domain: entry for entry in domains}
         self._log = Log("signing")
         self._keys: dict[str, tuple[SigningKey, ...]] = {}
@@ -83,11 +90,14 @@ class DkimSigner:
 
     def _load(self, entry: DomainKeys) -> tuple[SigningKey, ...]:
         found: list[SigningKey] = []
-        for selector in entry.selectors:
+        for selector in read_rotation(self._folder, entry.domain, entry.selectors).signing:
             key = SigningKey(selector, load_key(key_path(self._folder, entry.domain, selector)))
             if key.is_rsa and key.bits < RSA_BITS:
                 self._log.warning("key-weak", domain=entry.domain, selector=selector, bits=key.bits)
-            found.append(key)
+            if key.is_rsa or entry.ed25519:
+                found.append(key)
+        if not found:
+            raise KeyFileError(f"no key of {entry.domain} may sign: ed25519 = false leaves only RSA keys in use")
         return tuple(sorted(found, key=lambda key: not key.is_rsa))
 
     async def sign(self, domain: str, header: bytes, body: bytes, now: datetime) -> bytes:
@@ -98,18 +108,25 @@ class DkimSigner:
         keys = self._keys.get(domain)
         if keys is None:
             raise KeyUnavailableError(domain, self._missing.get(domain, "no such signing domain is configured"))
+        signing = [(domain, keys)]
+        if self._operator is not None and self._operator != domain and self._operator in self._keys:
+            signing.append((self._operator, self._keys[self._operator]))
         timestamp = int(now.timestamp())
         large = len(body) > _OFF_LOOP_BYTES
         if self._inline and not large:
-            return sign_all(keys, domain, timestamp, cover(header, body))
+            return _sign_for(signing, timestamp, cover(header, body))
         loop = asyncio.get_running_loop()
         async with self._room:
             if large:
                 covered = await loop.run_in_executor(self._threads, cover, header, body)
             else:
                 covered = cover(header, body)
-            return await loop.run_in_executor(self._threads, sign_all, keys, domain, timestamp, covered)
+            return await loop.run_in_executor(self._threads, _sign_for, signing, timestamp, covered)
 
     def close(self) -> None:
         """Let the threads end; signatures under way are finished first."""
         self._threads.shutdown(wait=True)
+
+
+def _sign_for(signing: Sequence[tuple[str, tuple[SigningKey, ...]]], timestamp: int, covered: Covered) -> bytes:
+    return b"".join(sign_all(keys, domain, timestamp, covered) for domain, keys in signing)

@@ -461,6 +461,10 @@ class Spool(Protocol):
         """Deliveries that match, oldest first."""
         ...
 
+    async def signed_before(self, domain: str | None, moment: datetime) -> int:
+        """How many unfinished messages, accepted before a moment, may carry a signature of a domain (None: of any)."""
+        ...
+
     async def lanes(self) -> list[LaneFigures]:
         """The queue by tenant and domain, only lanes with unfinished deliveries."""
         ...

@@ -31,7 +31,7 @@ from relay.spool.control import suspend, suspensions
 from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
 from relay.spool.silence import Silence
-from relay.spool.views import count_matching, deliveries_view, lanes_view, message_view
+from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view
 
 _LIVING: Final = (
     "SELECT id, node, worker, started, coalesce(place, '') FROM incarnation WHERE ended IS NULL ORDER BY id"
@@ -72,6 +72,9 @@ class PortableSpool:
 
     async def deliveries(self, where: QueueFilter) -> list[DeliveryView]:
         return await self._shown.read(lambda connection: deliveries_view(connection, where))
+
+    async def signed_before(self, domain: str | None, moment: datetime) -> int:
+        return await self._shown.read(lambda connection: count_signed(connection, domain, to_millis(moment)))
 
     async def lanes(self) -> list[LaneFigures]:
         return await self._shown.read(lanes_view)

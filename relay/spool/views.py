@@ -132,6 +132,18 @@ def count_matching(connection: Connection, where: QueueFilter) -> int:
     return int(next(iter(connection.execute(counting, values)))[0])
 
 
+def count_signed(connection: Connection, domain: str | None, before: int) -> int:
+    """How many unfinished messages accepted before a time carry a signature of `domain` (None: any)."""
+    term, values = ("", ()) if domain is None else (" AND m.sign_as = ?", (domain,))
+    unfinished = " UNION ".join(f"SELECT message FROM delivery WHERE state = {n}" for n in (1, 2, 3))  # noqa: S608
+    rows = connection.execute(
+        f"SELECT count(*) FROM ({unfinished}) u JOIN message m ON m.seq = u.message"  # noqa: S608 - terms of ours
+        f" WHERE m.prelude IS NOT NULL AND m.sign_as IS NOT NULL AND m.accepted_at < ?{term}",
+        (before, *values),
+    )
+    return int(next(iter(rows))[0])
+
+
 _LANES: Final = """
 SELECT coalesce(t.name, CAST(l.tenant AS TEXT)), l.domain, q.waiting, q.leased, q.held, m.accepted_at, q.due,
   coalesce(l.site, '')

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.dns_records import Finding, Purpose, Record, compare, wanted_records
+from relay.cli.dns_compare import Finding, compare, merged_dmarc, merged_spf
+from relay.cli.dns_records import Purpose, Record, wanted_records
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.settings import settings_from
 from relay.signing.keys import KeyType, make_key
@@ -127,7 +128,7 @@ _PTR = Record(Purpose.REVERSE, "1.2.0.192.in-addr.arpa", "PTR", "mx.a.example")
     ("record", "live", "finding", "hint"),
     [
         (_SPF, ["v=spf1 include:x.example ip4:192.0.2.1 ~all"], Finding.OK, ""),
-        (_SPF, ["v=spf1 include:x.example -all"], Finding.DIFFERENT, "add ip4:192.0.2.1"),
+        (_SPF, ["v=spf1 include:x.example -all"], Finding.DIFFERENT, "v=spf1 include:x.example ip4:192.0.2.1 -all"),
         (_SPF, ["v=spf1 ip4:192.0.2.1 -all", "v=spf1 -all"], Finding.DIFFERENT, "several SPF records"),
         (_SPF, ["v=spf10 -all"], Finding.MISSING, "publish it"),
         (_DKIM, ["k=rsa; p=QU JD"], Finding.OK, ""),
@@ -154,3 +155,46 @@ def test_comparison(record: Record, live: list[str], finding: Finding, hint: str
 def test_a_silent_dns_is_no_verdict() -> None:
     assert compare(_SPF, DnsAnswer((), DnsFailure.TIMEOUT)).finding is Finding.UNKNOWN
     assert compare(_SPF, DnsAnswer((), DnsFailure.NXDOMAIN)).finding is Finding.MISSING
+
+
+@pytest.mark.parametrize(
+    ("live", "merged"),
+    [
+        ("v=spf1 ip4:192.0.2.1 mx ~all", "v=spf1 ip4:192.0.2.1 mx ~all"),
+        ("v=spf1 +IP4:192.0.2.1 -all", "v=spf1 +IP4:192.0.2.1 -all"),
+        ("v=spf1 mx ~all", "v=spf1 mx ip4:192.0.2.1 ~all"),
+        ("v=spf1 redirect=_spf.x.example", "v=spf1 ip4:192.0.2.1 redirect=_spf.x.example"),
+        ("v=spf1", "v=spf1 ip4:192.0.2.1"),
+    ],
+)
+def test_an_spf_record_that_is_there_is_added_to(live: str, merged: str) -> None:
+    assert merged_spf(live, "v=spf1 ip4:192.0.2.1 -all") == merged
+    assert merged_spf(merged, "v=spf1 ip4:192.0.2.1 -all") == merged
+
+
+@pytest.mark.parametrize(
+    ("live", "merged"),
+    [
+        ("v=DMARC1; p=reject; rua=mailto:us@a.example", "v=DMARC1; p=reject; rua=mailto:us@a.example"),
+        ("v=DMARC1;p=reject;", "v=DMARC1; p=reject; rua=mailto:us@a.example"),
+        (
+            "v=DMARC1; p=quarantine; rua=mailto:them@b.example; aspf=s; adkim=s",
+            "v=DMARC1; p=quarantine; rua=mailto:them@b.example,mailto:us@a.example; adkim=s",
+        ),
+    ],
+)
+def test_a_dmarc_record_that_is_there_is_added_to(live: str, merged: str) -> None:
+    assert merged_dmarc(live, "v=DMARC1; p=none; aspf=r; rua=mailto:us@a.example") == merged
+
+
+async def test_an_spf_record_beyond_ten_look_ups_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:  # M03
+    zone = _zone(file, capsys)
+    for number in range(4):
+        zone[f"s{number}.x.example"] = {"TXT": ["v=spf1 a mx ?all"]}
+    includes = " ".join(f"include:s{number}.x.example" for number in range(4))
+    zone["leak.example"]["TXT"] = [f"v=spf1 {includes} ip4:192.0.2.10 ip6:2001:db8::10 -all"]
+    async with DnsServer(zone) as server:
+        environment = {"LEAK_RESOLVER__NAMESERVERS": f"127.0.0.1:{server.port}"}
+        told = await leak_program("dns", "--check", "--config", str(file), environment=environment)
+    assert told.status == 1
+    assert "it needs 12 DNS look-ups" in told.out

@@ -273,9 +273,9 @@ def test_dkim_new_and_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     other = leak(capsys, "dkim", "new", "B.example", "e1", "--type", "ed25519", "--json", "--config", file)
     assert json.loads(other.out)["name"] == "e1._domainkey.b.example"
     table = leak(capsys, "dkim", "list", "--config", file).out.splitlines()
-    assert table[0].split() == ["DOMAIN", "SELECTOR", "TYPE", "BITS", "USED", "PROBLEM"]
-    assert table[1].split() == ["a.example", "s1", "rsa", "2048", "yes", "-"]
-    assert table[2].split() == ["b.example", "e1", "ed25519", "256", "no", "-"]
+    assert table[0].split() == ["DOMAIN", "SELECTOR", "TYPE", "BITS", "USE", "PROBLEM"]
+    assert table[1].split() == ["a.example", "s1", "rsa", "2048", "signs", "-"]
+    assert table[2].split() == ["b.example", "e1", "ed25519", "256", "not", "used", "-"]
 
 
 @pytest.mark.parametrize(
