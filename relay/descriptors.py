@@ -11,7 +11,7 @@ import contextlib
 import errno
 import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from relay.log import Log
@@ -59,3 +59,27 @@ async def accept_each(listener: socket.socket, log: Log) -> AsyncIterator[tuple[
                 await asyncio.sleep(0)
             continue
         yield client, address
+
+
+async def serve_each(listener: socket.socket, protocol: Callable[[], asyncio.Protocol], log: Log) -> None:
+    """Give each connection of a listening, non-blocking socket a protocol of its own, until the task is cancelled."""
+    async for client, _ in accept_each(listener, log):
+        try:
+            await _adopt(client, protocol)
+        except OSError as error:
+            log.debug("accept-failed", error=error)
+            client.close()
+
+
+async def _adopt(client: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+    """Make `client` a connection, whole even when cancelled.
+
+    Cut between connection_made and its own last step, uvloop closes the handle under a protocol that never hears of
+    it, and the next write raises. So a cancel waits for the one turn of the loop that this takes.
+    """
+    adopting = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(protocol, client))
+    try:
+        await asyncio.shield(adopting)
+    except asyncio.CancelledError:
+        await asyncio.wait([adopting])
+        raise

@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from relay.api.connections import Connection, HttpLimits, Room
 from relay.clock import Clock
-from relay.descriptors import accept_each
+from relay.descriptors import serve_each
 from relay.log import Log
 
 _BACKLOG: Final = 1024
@@ -44,7 +44,9 @@ class HttpServer:
             listener.setblocking(False)
             listener.listen(_BACKLOG)
             self._listeners.append(listener)
-            self._accepting.append(asyncio.create_task(self._accept(listener), name="http accept"))
+            self._accepting.append(
+                asyncio.create_task(serve_each(listener, self._connection, _log), name="http accept")
+            )
 
     async def stop(self) -> None:
         """Accept no more, let requests under way finish for some seconds, then end every connection."""
@@ -54,15 +56,6 @@ class HttpServer:
         for listener in self._listeners:
             listener.close()
         await self._runner.cleanup()
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        async for client, _ in accept_each(listener, _log):
-            try:
-                await loop.connect_accepted_socket(self._connection, client)
-            except OSError as error:
-                _log.debug("accept-failed", error=error)
-                client.close()
 
     def _connection(self) -> Connection:
         server = self._runner.server

@@ -15,7 +15,7 @@ from typing import Any
 
 from relay.account.identity import Accounts, Identity
 from relay.clock import Clock
-from relay.descriptors import accept_each
+from relay.descriptors import accept_each, serve_each
 from relay.engine.submission import Intake
 from relay.submission.connections import peer_address
 from relay.submission.context import DoorContext, SubmissionContext, log
@@ -53,7 +53,8 @@ class DoorServer:
             listener.setblocking(False)
             listener.listen(_BACKLOG)
             self._listeners.append(listener)
-            self._spawn(self._accept_tls(listener) if implicit else self._accept(listener), "smtp accept")
+            accepting = self._accept_tls(listener) if implicit else serve_each(listener, self._session, log)
+            self._spawn(accepting, "smtp accept")
             log.info("listening", address=listener.getsockname(), tls=implicit)
 
     def _session(self) -> WireSession:
@@ -63,15 +64,6 @@ class DoorServer:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        async for client, _ in accept_each(listener, log):
-            try:
-                await loop.connect_accepted_socket(self._session, client)
-            except OSError as error:
-                log.debug("accept-failed", error=error)
-                client.close()
 
     async def _accept_tls(self, listener: socket.socket) -> None:
         """Accept by hand, so that handshakes are counted and each takes the certificate of the moment."""

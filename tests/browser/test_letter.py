@@ -35,7 +35,7 @@ async def test_a_letter_goes_from_the_form_to_the_inbox(tmp_path: Path) -> None:
             assert "/s/" in page.url
             (arrival,) = await relay.arrivals("ok@inbox.lab.test")
             for _ in range(50):
-                await page.reload()
+                await page.goto(page.url)
                 if (
                     "provider" in (await page.inner_text("main")).lower()
                     and await page.locator("meta[http-equiv]").count() == 0

@@ -105,11 +105,11 @@ async def test_sigterm_under_load_loses_and_repeats_nothing(tmp_path: Path) -> N
     async with world(tmp_path, workers=WORKERS) as outside:
         loading = asyncio.create_task(load(outside, ledger))
         await asyncio.sleep(1.5)
-        assert await outside.relay.terminate() == 0
+        assert await outside.relay.terminate() == 0, outside.relay.tail()
         await outside.relay.start()
         await loading
         await outside.until_empty(60)
-        assert await outside.relay.terminate() == 0
+        assert await outside.relay.terminate() == 0, outside.relay.tail()
         arrived = outside.arrived()
     assert ledger.acknowledged <= set(arrived)
     assert sum(count - 1 for count in arrived.values()) == 0
