@@ -72,11 +72,11 @@ FROM message WHERE seq = ANY($1::bigint[])
 _LOCK_LANES: Final = "SELECT id FROM lane WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 
 _REFRESH: Final = """
-UPDATE lane SET due = fresh.due FROM (
+WITH fresh AS MATERIALIZED (
   SELECT id, (SELECT d.due FROM delivery d WHERE d.lane = l.id AND d.state = 1 ORDER BY d.due LIMIT 1) AS due
   FROM unnest($1::bigint[]) AS l(id)
-) AS fresh
-WHERE lane.id = fresh.id AND lane.due IS DISTINCT FROM fresh.due
+)
+UPDATE lane SET due = fresh.due FROM fresh WHERE lane.id = fresh.id AND lane.due IS DISTINCT FROM fresh.due
 """
 
 _Row = tuple[Any, ...]
