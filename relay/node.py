@@ -36,6 +36,7 @@ from relay.engine.return_path import ReturnPaths
 from relay.engine.senders import Senders
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
+from relay.ipv6 import Ipv6Watch
 from relay.listeners import Listener
 from relay.log import Log
 from relay.namesake import ALARM as NAME_ALARM
@@ -121,6 +122,7 @@ class Node:
         self._http: HttpServer | None = None
         self._resolver: DnsResolver | None = None
         self._policies: TlsPolicies | None = None
+        self._ipv6: Ipv6Watch | None = None
         self._telling: Telling | None = None
         self._signer = make_signer(settings)
 
@@ -160,6 +162,8 @@ class Node:
             terms=Terms(settings.spool.lease, self._place),
         )
         engine = self._engine = Engine(options, engine_parts, self._end)
+        self._ipv6 = Ipv6Watch(settings, resolver, engine.ways.keep_from_ipv6)
+        self._ipv6.start()
         await engine.start()
         if not contested:
             await engine.alarms.end(NAME_ALARM, settings.node.name)
@@ -295,6 +299,8 @@ class Node:
             await self._engine.drain(DRAIN_SECONDS / 2)
         if self._senders is not None:
             await self._senders.stop()
+        if self._ipv6 is not None:
+            await self._ipv6.stop()
         if self._policies is not None:
             await self._policies.close()
         if self._resolver is not None:

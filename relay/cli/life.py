@@ -49,7 +49,11 @@ def _delivery(view: MessageView, delivery: DeliveryView, now: datetime, *, trans
     for event in view.events:
         if event.n != delivery.n:
             continue
-        attempt = attempts.get(int(event.detail.get("attempt") or 0))
+        number = int(event.detail.get("attempt") or 0)
+        attempt = attempts.get(number)
+        if attempt is None and number and event.detail.get("result"):
+            # What went well is kept with its event alone, without a transcript.
+            attempt = AttemptView(delivery.n, number, event.at, event.detail, ())
         if attempt is not None and attempt.number not in told:
             told.add(attempt.number)
             yield from _attempt(attempt, transcripts=transcripts)
@@ -66,6 +70,8 @@ def _attempt(attempt: AttemptView, *, transcripts: bool) -> Iterator[str]:
     source = f" from {detail['source']}" if detail.get("source") else ""
     yield f"  attempt {attempt.number}  {_time(attempt.at)}, {detail.get('ms', 0)} ms"
     yield f"  plan       {where}{source}"
+    for one in detail.get("passed", ()):
+        yield f"  talk       {one.get('host')} [{one.get('address')}] was passed over. {_tls(one.get('tls', {}))}"
     if tls := detail.get("tls"):
         yield f"  talk       {_tls(tls)}"
     if transcripts:
@@ -74,10 +80,26 @@ def _attempt(attempt: AttemptView, *, transcripts: bool) -> Iterator[str]:
     yield f"  understand {_outcome(detail)}"
 
 
+_POLICIES = {"tlsa": "the TLSA records", "sts": "the MTA-STS policy", "no-policy-found": ""}
+_VERIFIED_BY = {"dane": "a TLSA record", "sts": "an authority, for a name of the policy"}
+
+
 def _tls(tls: Mapping[str, Any]) -> str:
-    verified = "certificate verified" if tls.get("verified") else "certificate not verified"
-    error = f" ({tls['error']})" if tls.get("error") else ""
-    return f"{tls.get('protocol') or 'no TLS'} {tls.get('cipher', '')}, {verified}, demand {tls.get('demand')}{error}"
+    """What was demanded and by whom, what was had, and what verified it or why nothing did."""
+    asked = _POLICIES.get(str(tls.get("policy")), "")
+    owner = f" of {tls['domain']}" if tls.get("domain") else ""
+    whose = f" by {asked}{owner}" if asked else ""
+    watched = ", watched only" if tls.get("testing") else ""
+    had = f"{tls['protocol']} {tls.get('cipher', '')}".rstrip() if tls.get("protocol") else "in clear"
+    error = f": {tls['error']}" if tls.get("error") else ""
+    if not tls.get("protocol"):
+        verified = error
+    elif tls.get("verified"):
+        by = _VERIFIED_BY.get(str(tls.get("demand")), "an authority, for the host's name")
+        verified = f", certificate verified by {by}{error}"
+    else:
+        verified = f", certificate not verified{error}"
+    return f"TLS demanded: {tls.get('demand')}{whose}{watched}; had: {had}{verified}"
 
 
 _DECIDED = {"remote": "the far side", "relay": "this relay", "network": "the network", "dns": "the DNS"}

@@ -33,6 +33,10 @@ class Ways:
         """Sources whose IPv6 is not used for now."""
         self._health = SourceHealth()
 
+    def keep_from_ipv6(self, sources: frozenset[str]) -> None:
+        """From now on, no IPv6 from these sources."""
+        self.unfit_for_ipv6 = sources
+
     def ways(self, parcel: Parcel, plan: Plan, now: datetime) -> tuple[Way, ...] | Outcome:
         """The ways of `plan` for the parcel, best first; an outcome if no source can reach any address of it."""
         domain = parcel.duties[0].recipient.address.domain

@@ -231,7 +231,7 @@ def test_the_life_of_a_message(file: Path, message: SpoolId, capsys: pytest.Capt
     assert f"delivery {message}.0 to bob@bob.example: waiting" in lines
     assert "plan mx.example [192.0.2.1] from ip1" in lines
     assert "talk 3 ms we MAIL FROM:<>" in lines
-    assert any(line.startswith("talk TLSv1.3 ") and "certificate verified" in line for line in lines)
+    assert any("had: TLSv1.3 " in line and "certificate verified" in line for line in lines)
     understood = next(line for line in lines if line.startswith("understand temporary"))
     assert understood.startswith(
         "understand temporary, decided by the far side at rcpt, about the recipient: 451 4.7.1"
