@@ -26,7 +26,7 @@ AWAY_SECONDS = 20.0 if ROUNDS > 1 else 1.0
 NODES = 3
 SESSIONS = 20
 """Of a node to one site: so many deliveries may be between the far 250 and our settle when it is killed."""
-PAUSE = 0.05
+PAUSE = 0.1 if ROUNDS == 1 else 0.05
 """Seconds a client rests between two submissions."""
 RESUME_SECONDS = 10.0
 """R24."""

@@ -24,6 +24,8 @@ class TcpProxy:
         self.cut = Cut.NEVER
         self.delay = 0.0
         self.port = 0
+        self._passes = asyncio.Event()
+        self._passes.set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -43,7 +45,16 @@ class TcpProxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def hold(self) -> None:
+        """Let nothing pass, and end nothing: the way is cut, and nobody is told."""
+        self._passes.clear()
+
+    def release(self) -> None:
+        """Let everything pass again, what was held first."""
+        self._passes.set()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passes.wait()
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
         pair = _Pair(writer, there_writer)
         self._writers |= {writer, there_writer}
@@ -55,6 +66,7 @@ class TcpProxy:
     async def _requests(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await _read(reader):
             await asyncio.sleep(self.delay)
+            await self._passes.wait()
             cut, hit = self.cut, self.word in data
             if cut is Cut.REQUEST and hit:
                 break
@@ -66,6 +78,7 @@ class TcpProxy:
     async def _answers(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await _read(reader):
             await asyncio.sleep(self.delay)
+            await self._passes.wait()
             if pair.cut is Cut.SILENCE:
                 continue
             if pair.cut is not Cut.NEVER:
