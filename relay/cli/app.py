@@ -12,7 +12,23 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
-from relay.cli import check, database, dkim, dns, init, lab, message, node, queue, read, report, suppression, user
+from relay.cli import (
+    check,
+    database,
+    dkim,
+    dns,
+    inbound,
+    init,
+    lab,
+    message,
+    node,
+    queue,
+    read,
+    report,
+    secrets,
+    suppression,
+    user,
+)
 from relay.cli.output import CommandError, UsageError, warn
 
 DONE: Final = 0
@@ -75,6 +91,8 @@ app.command()(read.read)
 app.command()(database.migrate)
 app.command()(database.backup)
 app.command()(database.restore)
+app.add_typer(inbound.app, name="inbound")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(user.app, name="user")
 app.add_typer(suppression.app, name="suppression")
 app.command()(report.report)

@@ -46,7 +46,7 @@ class ContentReader:
 
     async def _write_prelude(self, parcel: Parcel, content: bytes) -> bytes:
         domain = parcel.sign_as or self._node_name
-        prelude = await self._prelude.write(content, parcel.received, parcel.sign_as, parcel.door, domain)
+        prelude = await self._prelude.write(content, parcel, domain)
         return await self._spool.set_prelude(parcel.seq, prelude)
 
     async def _hold_torn(self, parcel: Parcel) -> None:

@@ -86,7 +86,7 @@ class Engine:
         self.alarms = Alarms(spool)
         self.lease = self._lease = Lease(spool, clock, ended, options.terms)
         self._settler = Settler(spool, self._lease, self._settled)
-        prelude = PreludeWriter(parts.signer, clock, parts.entropy)
+        prelude = PreludeWriter(parts.signer, clock, parts.entropy, parts.returns)
         self.intake = MailIntake(
             options.intake,
             spool,

@@ -239,9 +239,7 @@ class MailIntake:
         if message.due > message.accepted_at:
             return message
         try:
-            prelude = await self._prelude.write(
-                message.content, message.received, message.sign_as, submission.door, author_domain
-            )
+            prelude = await self._prelude.write(message.content, message, author_domain)
         except KeyUnavailableError as error:
             await self._alarms.start("dkim-key", error.domain, error.reason)
             held = dict.fromkeys(range(len(message.envelope.recipients)), State.HELD)

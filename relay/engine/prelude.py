@@ -1,4 +1,4 @@
-"""The prelude: what we write above a message, once (design: Received, Date, Message-ID, DKIM).
+"""The prelude: what we write above a message, once (Received, Date, Message-ID, Feedback-ID, DKIM).
 
 It is written at accept when the message may leave at once, otherwise when it first gets a permit, so that no
 letter leaves with a stale date, an old `t=` or a retired key. Later attempts send the same bytes.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from relay.clock import Clock
+from relay.engine.return_path import KEPT, ReturnPaths, Sent
 from relay.ids import Entropy, new_message_id
 from relay.mail.date import format_date
-from relay.mail.header import parse_fields, split_content
+from relay.mail.header import fold_field, parse_fields, split_content
 from relay.signing.contract import Signer
 from relay.spool.contract import Door
 
@@ -19,27 +20,31 @@ from relay.spool.contract import Door
 class PreludeWriter:
     """Adds what is missing and signs. Raises KeyUnavailableError when the domain's keys cannot be read."""
 
-    def __init__(self, signer: Signer, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, signer: Signer, clock: Clock, entropy: Entropy, returns: ReturnPaths = KEPT) -> None:
         self._signer = signer
         self._clock = clock
         self._entropy = entropy
+        self._returns = returns
 
-    async def write(self, content: bytes, received: bytes, sign_as: str | None, door: Door, domain: str) -> bytes:
-        """The prelude of `content`; `domain` is where an added Message-ID lives."""
+    async def write(self, content: bytes, sent: Sent, domain: str) -> bytes:
+        """The prelude of the content of `sent`; `domain` is where an added Message-ID lives."""
         header, body = split_content(content)
         now = self._clock.now()
-        above = received + self._missing(header, door, domain, now)
-        if sign_as is None:
+        above = sent.received + self._missing(header, sent, domain, now)
+        if sent.sign_as is None:
             return above
-        return await self._signer.sign(sign_as, above + header, body, now) + above
+        return await self._signer.sign(sent.sign_as, above + header, body, now) + above
 
-    def _missing(self, header: bytes, door: Door, domain: str, now: datetime) -> bytes:
+    def _missing(self, header: bytes, sent: Sent, domain: str, now: datetime) -> bytes:
         names = {field.name.lower() for field in parse_fields(header)}
         added = b""
         if b"date" not in names:
             # A letter's date tells its minute and no more: seconds would help to match a sender's clock.
-            moment = now.replace(second=0, microsecond=0) if door is Door.WEB else now
+            moment = now.replace(second=0, microsecond=0) if sent.door is Door.WEB else now
             added += f"Date: {format_date(moment)}\r\n".encode()
         if b"message-id" not in names:
             added += f"Message-ID: {new_message_id(domain, self._entropy)}\r\n".encode()
+        feedback = self._returns.feedback_id(sent)
+        if feedback and b"feedback-id" not in names:
+            added += fold_field("Feedback-ID", feedback)
         return added

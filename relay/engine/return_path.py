@@ -7,17 +7,44 @@ submitted stays in the spool: reports about the message go there. Notices keep t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
+from relay.ids import SpoolId
 from relay.mail.address import Address, ReversePath
-from relay.spool.contract import Parcel
+from relay.spool.contract import Door, Parcel
 from relay.tokens import TokenKind, Tokens, delivery_subject
 
 RETURN_LIFE: Final = timedelta(days=366)
 """How long after its message a return token is good: a complaint may come after many months."""
+
+
+_NOT_WORD = re.compile(r"[^A-Za-z0-9_-]+")
+MAX_WORD: Final = 40
+MAX_SENDER: Final = 15
+"""Characters of the last word of Feedback-ID, as Google's documentation of it asks."""
+
+
+class Sent(Protocol):
+    """What a message and a parcel have in common, as far as it is told in the header."""
+
+    @property
+    def id(self) -> SpoolId: ...
+    @property
+    def tenant(self) -> int: ...
+    @property
+    def door(self) -> Door: ...
+    @property
+    def stream(self) -> str: ...
+    @property
+    def received(self) -> bytes: ...
+    @property
+    def sign_as(self) -> str | None: ...
+    @property
+    def accepted_at(self) -> datetime: ...
 
 
 class ReturnPaths:
@@ -44,6 +71,19 @@ class ReturnPaths:
         (duty,) = parcel.duties
         subject = delivery_subject(parcel.id, duty.n)
         return Address(self._tokens.mint(TokenKind.RETURN, subject, parcel.accepted_at + RETURN_LIFE), domain)
+
+    def feedback_id(self, sent: Sent) -> str:
+        """The value of Feedback-ID, "" for mail whose complaints do not come to us.
+
+        A token that finds the message again when a provider hides who complained, then by which it counts:
+        stream, tenant, door and signing domain. A token in its first word counts for nobody: only the last four do.
+        """
+        if self._tokens is None or sent.sign_as not in self._domains or sent.door is Door.NOTICE:
+            return ""
+        expires = sent.accepted_at + RETURN_LIFE
+        token = self._tokens.mint(TokenKind.FEEDBACK, delivery_subject(sent.id, 0), expires)
+        sender = _NOT_WORD.sub("-", sent.sign_as)[:MAX_SENDER]
+        return f"{token}:{_NOT_WORD.sub('-', sent.stream)[:MAX_WORD]}:t{sent.tenant}:{sent.door.value}:{sender}"
 
     def _domain(self, parcel: Parcel) -> str | None:
         if parcel.sign_as is None or not isinstance(parcel.reverse_path, Address):

@@ -1,0 +1,34 @@
+"""`leak secrets`: the keys of the node that can be replaced while it works."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relay.cli.context import load
+from relay.cli.output import say
+
+app = typer.Typer(no_args_is_help=True, help="Secret keys of the node: rotate.")
+
+
+@app.command("rotate")
+def rotate_command(
+    context: typer.Context,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Make the next key and only verify with it; then copy it to all nodes.")
+    ] = False,
+) -> None:
+    """Let a new key sign return tokens; what the old one signed is good for another year."""
+    from relay.clock import SystemClock
+    from relay.ids import SystemEntropy
+    from relay.node_secrets import ensure_secrets, rotate_token_key
+
+    settings = load(context)
+    folder = settings.path(settings.node.secrets)
+    ensure_secrets(folder, SystemEntropy())
+    rotate_token_key(folder, SystemEntropy(), SystemClock().now().date(), only_prepare=prepare)
+    if prepare:
+        say(f"the next key is in {folder / 'return-token'}: copy the file to every node, restart them, then rotate")
+    else:
+        say(f"a new key signs return tokens, from {folder / 'return-token'}, after the node's next start")
