@@ -62,3 +62,17 @@ def test_the_null_path_stays_null() -> None:
     one = replace(parcel("a@x.example", "b@x.example"), reverse_path=NULL_PATH)
     assert OURS.split(one) == [one]
     assert OURS.mail_from(one) is NULL_PATH
+
+
+def test_feedback_id_finds_the_message_and_tells_nobody_whose_it_is() -> None:  # N01
+    token, stream, tenant, door, sender = OURS.feedback_id(replace(parcel("a@x.example"), stream="a b:c")).split(":")
+    found = TOKENS.verify(token)
+    assert isinstance(found, Token)
+    assert (found.kind, subject_delivery(found.subject)) == (TokenKind.FEEDBACK, (ID, 0))
+    assert (stream, tenant, door, sender) == ("a-b-c", "t1", "smtp", "leak-example")
+
+
+def test_feedback_id_is_left_out_where_complaints_do_not_come_to_us() -> None:
+    assert ReturnPaths().feedback_id(parcel("a@x.example")) == ""
+    assert OURS.feedback_id(parcel("a@x.example", sign_as=None)) == ""
+    assert OURS.feedback_id(replace(parcel("a@x.example"), door=Door.NOTICE)) == ""

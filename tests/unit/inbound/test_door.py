@@ -184,3 +184,28 @@ async def test_an_aggregate_report_is_stored_once(relay: WholeRelay) -> None:  #
         lambda connection: list(connection.execute("SELECT form, domain FROM aggregate_report"))
     )
     assert rows == [("dmarc", "leak.lab.test")]
+
+
+async def test_a_complaint_whose_paths_are_hidden_is_matched_by_feedback_id(relay: WholeRelay) -> None:  # N01
+    message = await relay.send("ann@leak.lab.test", ["ok@inbox.lab.test"], LETTER)
+    await relay.until(message, State.DELIVERED)
+    (arrival,) = await relay.arrivals("ok@inbox.lab.test")
+    header = arrival.posting.content.partition(b"\r\n\r\n")[0].decode()
+    assert ":feedback-id" in "".join(header.split()).lower(), "signed"
+    line = next(line for line in header.split("\r\n") if line.startswith("Feedback-ID:"))
+    report = (
+        "From: staff@hotmail.com\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/report; report-type=feedback-report; boundary="b"\r\n\r\n'
+        "--b\r\nContent-Type: text/plain\r\n\r\nno\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+        "Feedback-Type: abuse\r\nUser-Agent: x/1\r\nVersion: 1\r\n\r\n--b\r\n"
+        f"Content-Type: text/rfc822-headers\r\n\r\n{line}\r\nSubject: Hi\r\n\r\n--b--\r\n"
+    )
+    await relay.stores.inbound.enrol("Microsoft")
+    assert await talk(relay, [f"feedback@{DOMAIN}"], report) == [250, 250]
+    (item,) = await sorted_items(relay, 1)
+    assert (item.followed, item.delivery) == ("complained", f"{message}.0")
+    assert (await relay.view(message)).events[-1].kind.label == "complained"
+    (loop,) = await relay.stores.inbound.loops()
+    assert (loop.name, loop.reports) == ("Microsoft", 1)
+    assert loop.enrolled_at is not None
+    assert loop.first_at == loop.last_at

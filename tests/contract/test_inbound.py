@@ -1,0 +1,150 @@
+"""Sorting is crash-safe on both databases: what was taken is sorted once, whoever dies and whoever repeats."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.account.book import AccountBook
+from relay.database.contract import Database
+from relay.database.postgres import PostgresDatabase
+from relay.database.sqlite import SqliteDatabase
+from relay.event import EventKind
+from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
+from relay.mail.address import NULL_PATH, parse_address
+from relay.mail.envelope import Envelope, Recipient
+from relay.policy.hearing import Followed, Purpose
+from relay.policy.state import State
+from relay.spool.contract import Door, NewMessage, Settlement, Spool
+from relay.spool.inbound import InboundStore
+from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
+from relay.spool.postgres import PostgresSpool
+from relay.spool.sqlite import SqliteSpool
+from tests.support.hand_clock import HandClock
+from tests.support.postgres_server import PostgresServer
+
+ENTROPY = SeededEntropy(9)
+
+
+@dataclass
+class Bench:
+    spool: Spool
+    store: InboundStore
+    clock: HandClock
+
+    async def delivered(self) -> SpoolId:
+        """A message whose one delivery is DELIVERED."""
+        now = self.clock.now()
+        sender, recipient = parse_address("ann@leak.example"), Recipient(parse_address("bob@x.example"))
+        number = new_spool_id(1_790_000_000_000, ENTROPY)
+        life = await self.spool.register("node", 0)
+        later = now + timedelta(days=5)
+        envelope = Envelope(sender, (recipient,))
+        new = NewMessage(number, 1, None, Door.SMTP, envelope, b"a: b\r\n\r\n", b"", now, later, now, lease_to=life)
+        receipt = await self.spool.accept(new)
+        await self.spool.settle(life, [Settlement(receipt.seq, 0, State.DELIVERED, event=EventKind.DELIVERED)])
+        return number
+
+    async def heard(self, message: SpoolId | None) -> int:
+        """An item about that delivery, committed and not sorted."""
+        delivery = None if message is None else (message, 0)
+        address = InboundAddress("r0@bounces.leak.example", Purpose.RETURN, delivery)
+        (number,) = await self.store.take(
+            NewInbound("192.0.2.1", "mx", True, NULL_PATH, (address,), b"Subject: x\r\n\r\n")
+        )
+        return number
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    clock = HandClock()
+    database: Database
+    spool: Spool
+    if request.param == "sqlite":
+        sqlite = await SqliteDatabase.open(tmp_path / "spool.db")
+        database, spool = sqlite, SqliteSpool(sqlite, clock)
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        postgres = await PostgresDatabase.open(await server.create())
+        database, spool = postgres, PostgresSpool(postgres, clock)
+    await AccountBook(database, clock, SystemEntropy()).migrate()
+    await spool.migrate()
+    yield Bench(spool, InboundStore(database, clock), clock)
+    await spool.close()
+
+
+def returned(message: SpoolId) -> Consequence:
+    told = {"reason": "unknown-user", "permanent": True}
+    return Consequence(
+        "bounce", Followed.RETURNED, {"why": "x"}, delivery=(message, 0), event=EventKind.RETURNED, told=told
+    )
+
+
+async def test_what_was_taken_is_found_until_it_is_sorted(bench: Bench) -> None:  # C05
+    number = await bench.heard(None)
+    assert await bench.store.unsorted(bench.clock.now(), 10) == [number]
+    assert await bench.store.settle(number, Consequence("other", Followed.SHOWN, {}, shown=True))
+    assert await bench.store.unsorted(bench.clock.now(), 10) == []
+    item = await bench.store.item(number)
+    assert item is not None
+    assert (item.null_path, item.content) == (True, b"Subject: x\r\n\r\n")
+
+
+async def test_a_settlement_repeated_changes_nothing(bench: Bench) -> None:
+    message = await bench.delivered()
+    number = await bench.heard(message)
+    assert await bench.store.settle(number, returned(message))
+    assert not await bench.store.settle(number, returned(message))
+    view = await bench.spool.message(message)
+    assert view is not None
+    assert view.deliveries[0].state is State.RETURNED
+    assert [event.kind for event in view.events] == [EventKind.ACCEPTED, EventKind.DELIVERED, EventKind.RETURNED]
+    assert view.events[-1].detail == {"reason": "unknown-user", "permanent": True, "inbound": number}
+
+
+async def test_two_reports_of_one_delivery_that_raced_return_it_once(bench: Bench) -> None:
+    message = await bench.delivered()
+    numbers = [await bench.heard(message), await bench.heard(message)]
+    for number in numbers:
+        assert await bench.store.settle(number, returned(message))
+    view = await bench.spool.message(message)
+    assert view is not None
+    assert [event.kind.label for event in view.events] == ["accepted", "delivered", "returned", "attempted"]
+    assert [one.followed for one in await bench.store.listing(InboundFilter(waiting=False))] == ["recorded", "returned"]
+
+
+async def test_a_person_sees_it_until_it_is_done_and_it_is_forgotten_in_time(bench: Bench) -> None:
+    shown, unsorted = await bench.heard(None), await bench.heard(None)
+    await bench.store.settle(shown, Consequence("other", Followed.SHOWN, {}, shown=True))
+    assert [one.id for one in await bench.store.listing(InboundFilter())] == [shown]
+    assert await bench.store.waiting(Purpose.RETURN) == (1, bench.clock.now())
+    assert await bench.store.done(shown)
+    assert not await bench.store.done(shown)
+    assert await bench.store.listing(InboundFilter()) == []
+    bench.clock.move(60)
+    assert await bench.store.forget(bench.clock.now(), 10) == 1
+    assert [one.id for one in await bench.store.listing(InboundFilter(waiting=False))] == [unsorted]
+
+
+async def test_the_ledger_of_loops(bench: Bench) -> None:
+    message = await bench.delivered()
+    await bench.store.enrol("Yahoo")
+    complaint = Consequence("complaint", Followed.COMPLAINED, {}, loop="Yahoo")
+    await bench.store.settle(await bench.heard(message), complaint)
+    bench.clock.move(3600)
+    await bench.store.settle(await bench.heard(message), complaint)
+    (loop,) = await bench.store.loops()
+    assert (loop.name, loop.reports) == ("Yahoo", 2)
+    assert loop.first_at is not None
+    assert loop.last_at == loop.first_at + timedelta(hours=1)
+
+
+async def test_sender_addresses_are_known_in_any_case(bench: Bench) -> None:
+    for _ in range(2):
+        await bench.store.note_sender("Ann@leak.example")
+    assert await bench.store.is_sender("ANN@leak.example")
+    assert not await bench.store.is_sender("bob@leak.example")
