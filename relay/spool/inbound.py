@@ -201,7 +201,7 @@ def _take(connection: Connection, mail: NewInbound, now: int) -> list[int]:
     numbers = []
     for one in mail.addresses:
         message, n = one.delivery or (None, None)
-        detail = None if one.subject is None else dump({"subject": one.subject.hex()})
+        detail = None if one.subject is None else dump({"token": one.subject.hex()})
         numbers += list(
             connection.execute(
                 "INSERT INTO inbound (mail, at, address, purpose, message, n, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -24,7 +24,7 @@ def item_of(row: tuple[Any, ...]) -> InboundItem:
     """An item as work."""
     number, at, peer, path, address, purpose, message, n, content, detail = row
     delivery = None if message is None else (SpoolId(message), n)
-    subject = load(detail).get("subject")
+    subject = load(detail).get("token")
     return InboundItem(
         number,
         from_millis(at),
