@@ -168,7 +168,7 @@ class Node:
         if not contested:
             await engine.alarms.end(NAME_ALARM, settings.node.name)
         await self._watch_keys()
-        telling = TellingParts(stores, engine, resolver, secrets, parts.clock, parts.entropy)
+        telling = TellingParts(stores, engine, resolver, secrets, parts.clock, parts.entropy, parts.worker)
         self._telling = Telling(settings, telling)
         self._telling.start()
         await self._start_submission(stores, engine)

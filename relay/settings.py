@@ -514,6 +514,21 @@ class WebhookSettings(Section):
     max_per_tenant: Whole = Field(20, ge=0, le=1000, description="Webhooks a tenant may have.")
 
 
+class JournalSettings(Section):
+    """Events as lines of JSON in a file, for log shippers: docs/events.md."""
+
+    file: Path | None = Field(
+        None,
+        description="Where every event of the spool, of all tenants, is written by this node; none: nowhere.",
+        examples=["/var/log/leak/events.jsonl"],
+    )
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
 class EgressSource(Section):
     name: str = Field(description="A short name of this source.")
     address: str | None = Field(
@@ -604,6 +619,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     alarm: AlarmSettings = AlarmSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    journal: JournalSettings = JournalSettings()
     egress: EgressSettings = EgressSettings()
     log: LogSettings = LogSettings()
     lab: LabSettings = LabSettings()

@@ -1,7 +1,7 @@
-"""Telling the world what happened, built from the settings: webhooks and their outbox.
+"""Telling the world what happened, built from the settings: webhooks with their outbox, and the journal.
 
-Stands between the settings and the engine's outbox. Whether this worker tells is decided here; what a webhook is may
-be asked on every worker with an API.
+Stands between the settings and the engine. Whether this worker tells is decided here; what a webhook is may be asked on
+every worker with an API. A node's journal is written by its first worker.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from relay.api.dependencies import WebhookDoor
 from relay.clock import Clock
 from relay.engine.courier import CourierParts
 from relay.engine.engine import Engine
+from relay.engine.journal import Journal
 from relay.engine.outbox import Outbox
 from relay.ids import Entropy
 from relay.node_secrets import NodeSecrets
 from relay.notify.book import WebhookBook
+from relay.notify.journal_file import JournalFile
 from relay.notify.poster import Poster
 from relay.opening import Stores
 from relay.resolver.contract import Resolver
@@ -35,10 +37,11 @@ class TellingParts:
     secrets: NodeSecrets
     clock: Clock
     entropy: Entropy
+    worker: int
 
 
 class Telling:
-    """Webhooks of one worker; `start` begins to tell, `stop` ends it before the engine ends."""
+    """Webhooks and journal of one worker; `start` begins to tell, `stop` ends it before the engine ends."""
 
     def __init__(self, settings: Settings, parts: TellingParts) -> None:
         webhooks, delivery = settings.webhooks, settings.delivery
@@ -56,14 +59,22 @@ class Telling:
         couriers = CourierParts(parts.stores.spool, self._book, parts.clock, parts.entropy, webhooks.give_up_after)
         tells = "delivery" in settings.node.roles
         self._outbox = Outbox(couriers, self._poster, parts.engine.lease, parts.engine.alarms) if tells else None
+        self._journal: Journal | None = None
+        if settings.journal.file is not None and parts.worker == 0:
+            file = JournalFile(settings.path(settings.journal.file))
+            self._journal = Journal(parts.stores.spool, file, parts.engine.alarms, settings.node.name)
 
     def start(self) -> None:
         """Begin to tell."""
         if self._outbox is not None:
             self._outbox.start()
+        if self._journal is not None:
+            self._journal.start()
 
     async def stop(self) -> None:
-        """Let posts under way end."""
+        """Let posts and lines under way end."""
+        if self._journal is not None:
+            await self._journal.stop()
         if self._outbox is not None:
             await self._outbox.stop()
         await self._poster.close()
