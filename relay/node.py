@@ -34,6 +34,7 @@ from relay.engine.intake import IntakeOptions
 from relay.engine.lease import place
 from relay.engine.return_path import ReturnPaths
 from relay.engine.senders import Senders
+from relay.engine.unsubscribe import OptOuts, UnsubscribeFields
 from relay.errors import ConfigurationError
 from relay.ids import Entropy
 from relay.ipv6 import Ipv6Watch
@@ -119,6 +120,7 @@ class Node:
         self._submission: SubmissionServer | None = None
         self._receiving: Receiving | None = None
         self._senders: Senders | None = None
+        self._opt_outs: OptOuts
         self._http: HttpServer | None = None
         self._resolver: DnsResolver | None = None
         self._policies: TlsPolicies | None = None
@@ -132,6 +134,7 @@ class Node:
         secrets = ensure_secrets(settings.path(settings.node.secrets), parts.entropy)
         tokens = Tokens(token_keys(settings.path(settings.node.secrets)), parts.clock)
         stores = self._stores = await open_patiently(settings, parts.clock, parts.entropy, self.stop_asked)
+        self._opt_outs = OptOuts(stores.inbound, tokens, stores.suppressions, parts.clock)
         if parts.lab:
             await stores.accounts.ensure_lab_user()
         resolver = self._resolver = make_resolver(settings, parts.clock)
@@ -154,6 +157,9 @@ class Node:
             diagnoser,
             stores.suppressions,
             senders.wrote,
+            UnsubscribeFields(
+                tokens, settings.unsubscribe.base_url or settings.web.base_url, settings.inbound.domain or ""
+            ),
             stores.figures,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
@@ -201,7 +207,9 @@ class Node:
     async def _start_receiving(self, stores: Stores, engine: Engine, tokens: Tokens) -> None:
         listeners = [one for one in self._parts.listeners if one.purpose == "inbound"]
         if listeners:
-            self._receiving = Receiving(self._settings, ReceivingParts(stores, engine, tokens, self._parts.clock))
+            self._receiving = Receiving(
+                self._settings, ReceivingParts(stores, engine, tokens, self._parts.clock, self._opt_outs.by_mail)
+            )
             await self._receiving.start(listeners)
 
     async def _start_http(self, stores: Stores, engine: Engine, resolver: DnsResolver, secrets: NodeSecrets) -> None:
@@ -239,6 +247,7 @@ class Node:
             stores.suppressions,
             self._telling.door if self._telling is not None else None,
             stores.figures,
+            self._opt_outs,
         )
 
     async def _front_parts(
@@ -390,6 +399,7 @@ def engine_options(
             max_recipients=settings.submission.max_recipients,
             expire_after=delivery.expire_after,
             hide_client=settings.submission.hide_client,
+            one_click=frozenset(settings.unsubscribe.streams),
         ),
         dispatcher=DispatcherOptions(
             window=delivery.window,

@@ -443,6 +443,26 @@ class SigningSettings(Section):
         return value
 
 
+class UnsubscribeSettings(Section):
+    """One-click unsubscribe (RFC 8058): a link of ours in each mail, one recipient a message."""
+
+    streams: tuple[str, ...] = Field(
+        (), description="Streams that offer it, whatever their messages say.", examples=[["news", "offers"]]
+    )
+    base_url: str = Field(
+        "",
+        description='Where `/u/` answers the public; "" = `web.base_url`. Receivers follow https:// only.',
+        examples=["https://leak.example"],
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", value):
+            raise ValueError("write http:// or https:// and a host, without a path")
+        return value
+
+
 class SuppressionSettings(Section):
     """How long a host's word about an address holds; what people say holds for good."""
 
@@ -616,6 +636,7 @@ class Settings(Section):
     delivery: DeliverySettings = DeliverySettings()
     signing: SigningSettings = SigningSettings()
     suppression: SuppressionSettings = SuppressionSettings()
+    unsubscribe: UnsubscribeSettings = UnsubscribeSettings()
     web: WebSettings = WebSettings()
     alarm: AlarmSettings = AlarmSettings()
     webhooks: WebhookSettings = WebhookSettings()

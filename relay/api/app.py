@@ -25,6 +25,7 @@ from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
 from relay.api.queue import Queue
 from relay.api.reports import Reports
 from relay.api.suppressions import Suppressions
+from relay.api.unsubscribe import Unsubscribe
 from relay.api.webhooks import Webhooks
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
@@ -53,6 +54,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *(Suppressions(dependencies, dependencies.suppressions).operations() if dependencies.suppressions else ()),
         *(Webhooks(dependencies, dependencies.webhooks).operations() if dependencies.webhooks else ()),
         *(Reports(dependencies, dependencies.figures).operations() if dependencies.figures else ()),
+        *(Unsubscribe(dependencies.opt_outs).operations() if dependencies.opt_outs else ()),
         *Probes(dependencies, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from relay.account.identity import Accounts
 from relay.clock import Clock
 from relay.engine.submission import Intake
+from relay.engine.unsubscribe import OptOuts
 from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.notify.book import WebhookBook
@@ -57,3 +58,4 @@ class ApiDependencies:
     webhooks: WebhookDoor | None = None
     """None: nobody is told over webhooks here."""
     figures: FigureBook | None = None
+    opt_outs: OptOuts | None = None

@@ -128,6 +128,8 @@ def _submission(posted: Posted, identity: Identity, request: web.Request, key: s
         tags=posted.tags,
         metadata=posted.metadata,
         send_at=posted.send_at,
+        stream=posted.stream,
+        unsubscribe=posted.unsubscribe,
         expires_at=posted.expires_at,
         idempotency=None if key is None else Idempotency(key, posted.digest),
     )
@@ -135,7 +137,7 @@ def _submission(posted: Posted, identity: Identity, request: web.Request, key: s
 
 def _accepted(answer: Accepted) -> web.Response:
     recipients = [
-        RecipientAccepted(address=d.address, delivery_id=delivery_id(answer.id, d.n), state=d.state.label)
+        RecipientAccepted(address=d.address, delivery_id=delivery_id(d.message or answer.id, d.n), state=d.state.label)
         for d in answer.deliveries
     ]
     return json_answer(MessageAccepted(id=answer.id, recipients=recipients), HTTPStatus.ACCEPTED)

@@ -115,6 +115,10 @@ class MessageRequest(StrictRequest):
     )
     tags: list[Tag] = Field(default=[], max_length=20, description="Labels to find messages by.")
     metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=50, description="Kept, never sent.")
+    stream: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="The kind of mail it is.")
+    unsubscribe: bool | None = Field(
+        None, description="Offer one-click unsubscribe (RFC 8058); none: as the stream's setting says."
+    )
     send_at: AwareDatetime | None = Field(
         None, description="Not before this time, with its zone; at most a year ahead."
     )

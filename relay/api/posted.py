@@ -24,7 +24,7 @@ from relay.mail.header import HeaderError
 
 _BAD_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _COMPOSING = ("cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments")
-_COMPOSED = frozenset({"from", "to", *_COMPOSING, "tags", "metadata", "send_at", "expires_at"})
+_COMPOSED = frozenset({"from", "to", *_COMPOSING, "tags", "metadata", "send_at", "expires_at", "stream", "unsubscribe"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Posted:
     expires_at: datetime | None
     digest: bytes
     is_raw: bool
+    stream: str
+    unsubscribe: bool | None
     own_headers: frozenset[str]
     """The names in `headers`, as the caller wrote them."""
 
@@ -75,6 +77,8 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
         request.expires_at,
         hashlib.sha256(request.model_dump_json(by_alias=True, exclude_defaults=True).encode()).digest(),
         request.raw is not None,
+        request.stream,
+        request.unsubscribe,
         frozenset(request.headers),
     )
 

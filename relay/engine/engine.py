@@ -24,6 +24,7 @@ from relay.engine.refusals import Refusals
 from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
+from relay.engine.unsubscribe import UnsubscribeFields
 from relay.engine.ways import Ways
 from relay.figures.book import FigureBook
 from relay.ids import Entropy
@@ -71,6 +72,8 @@ class EngineParts:
     """None: nobody is under a standing refusal."""
     wrote: Callable[[Address], None] = lambda _: None
     """Hears of the From of mail that is being accepted."""
+    links: UnsubscribeFields | None = None
+    """None: one-click unsubscribe is offered by nobody here."""
     figures: FigureBook | None = None
     """None: nothing is counted, and nothing learnt from what happens."""
 
@@ -98,6 +101,7 @@ class Engine:
             lease=self._fast_lease,
             hand_over=self._hand_over,
             book=parts.suppressions,
+            links=parts.links,
             wrote=parts.wrote,
         )
         self.ways = Ways(options.pools)

@@ -8,18 +8,20 @@ that cannot be taken is answered with a `Refusal`; nothing of it is kept. After 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from relay import metrics
 from relay.account.identity import Identity
 from relay.clock import Clock, to_millis
 from relay.engine.alarms import Alarms
+from relay.engine.labels import read_labels
 from relay.engine.prelude import PreludeWriter
 from relay.engine.refusals import stops_for, told
 from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submission
+from relay.engine.unsubscribe import UnsubscribeFields
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.ids import Entropy, SpoolId, new_spool_id
 from relay.log import Log
@@ -49,6 +51,11 @@ _OFF_LOOP_OCTETS: Final = 64 * 1024
 
 _MAX_UNSIGNED: Final = 1000
 
+FAN_OUT_OCTETS: Final = 64_000_000
+"""Content that one submission may write, where each recipient gets a message of his own."""
+
+_Receipts = TypeVar("_Receipts", Receipt, list[Receipt])
+
 MAX_DELAY: Final = timedelta(days=366)
 """How far ahead a message may be handed in; an end of time has no room for the delivery's own end after it."""
 
@@ -68,6 +75,8 @@ class IntakeOptions:
     max_recipients: int
     expire_after: timedelta
     hide_client: bool = False
+    one_click: frozenset[str] = frozenset()
+    """Streams that offer one-click unsubscribe."""
     max_octets_in_flight: int = 128_000_000
     """Content of submissions being processed at once; more get 4xx, so that memory has a bound."""
 
@@ -94,6 +103,7 @@ class MailIntake:
         hand_over: Callable[[Parcel], None],
         book: SuppressionBook | None = None,
         wrote: Callable[[Address], None] = lambda _: None,
+        links: UnsubscribeFields | None = None,
     ) -> None:
         self._options = options
         self._spool = spool
@@ -106,6 +116,7 @@ class MailIntake:
         self._hand_over = hand_over
         self._book = book
         self._wrote = wrote
+        self._links = links
         self._in_flight = 0
         self._unsigned_domains: set[str] = set()
 
@@ -135,8 +146,10 @@ class MailIntake:
             return refusal
         self._in_flight += size
         try:
-            message = await self.prepare(submission)
-            return message if isinstance(message, Refusal) else await self._commit(message)
+            messages = await self._prepare(submission)
+            if isinstance(messages, Refusal):
+                return messages
+            return await (self._commit(messages[0]) if len(messages) == 1 else self._commit_together(messages))
         except Exception:  # noqa: BLE001 - a door must be able to answer, and the client to try again
             _log.exception("intake-failed", door=submission.door.value)
             return Refusal(reply(451, "4.3.0", "the message could not be processed; try again later"))
@@ -145,10 +158,17 @@ class MailIntake:
 
     async def prepare(self, submission: Submission) -> NewMessage | Refusal:
         """Check, fix and sign: the message as it would be committed. Also makes our own notices."""
+        messages = await self._prepare(replace(submission, unsubscribe=False))
+        return messages if isinstance(messages, Refusal) else messages[0]
+
+    async def _prepare(self, submission: Submission) -> list[NewMessage] | Refusal:
+        """The message of a submission, or one a recipient where each gets a link of his own."""
         if (refusal := self._check_envelope(submission)) is not None:
             return refusal
         try:
             checked = check_content(submission.content, smtputf8=submission.envelope.smtputf8)
+            labelled = read_labels(submission, checked)
+            submission, checked = labelled.submission, labelled.checked
             content = await _fix(checked)
         except ContentError as error:
             return Refusal(error.reply, error.field)
@@ -156,15 +176,41 @@ class MailIntake:
         if not all(submission.identity.may_use(str(address)) for address in named):
             return Refusal(reply(550, "5.7.1", "the From or Sender address is not yours to use"), "from")
         self._wrote(checked.author)
-        draft = self._draft(submission, checked, content)
+        one_click = self._offers_one_click(submission, checked)
+        parts = each_recipient(submission) if one_click else [submission]
+        if len(parts) * len(content) > FAN_OUT_OCTETS and len(parts) > 1:
+            text = "each recipient gets a message of his own here: hand so large a one in for fewer at once"
+            return Refusal(reply(552, "5.3.4", text), "to")
+        messages: list[NewMessage] = []
+        for part in parts:
+            draft = self._draft(part, checked, content)
+            if one_click and self._links is not None:
+                draft = replace(draft, received=draft.received + self._links.of(draft.id, draft.due))
+            message = await self._finish(part, draft, checked.author.domain)
+            if isinstance(message, Refusal):
+                return message
+            messages.append(message)
+        return messages
+
+    async def _finish(self, submission: Submission, draft: NewMessage, author_domain: str) -> NewMessage | Refusal:
+        """A draft with what is refused settled, and signed if anybody will get it."""
         try:
             draft = await self._suppress(draft)
         except SpoolUnavailableError as error:
             _log.error("accept-failed", error=repr(error))
             return Refusal(UNAVAILABLE)
         if len(draft.initial) == len(draft.envelope.recipients):
-            return draft  # nobody will get it: there is nothing to sign
-        return await self._sign(submission, draft, checked.author.domain)
+            return draft
+        return await self._sign(submission, draft, author_domain)
+
+    def _offers_one_click(self, submission: Submission, checked: Checked) -> bool:
+        """Whether we write the link: it is wanted, and the message brings none of its own."""
+        if self._links is None or submission.door is Door.NOTICE:
+            return False
+        wanted = submission.unsubscribe
+        if wanted is None:
+            wanted = submission.stream in self._options.one_click
+        return wanted and not any(field.key.startswith(b"list-unsubscribe") for field in checked.fields)
 
     async def _suppress(self, message: NewMessage) -> NewMessage:
         """The message with the deliveries SUPPRESSED that are under a standing refusal; our own reports never are."""
@@ -254,10 +300,33 @@ class MailIntake:
             self._unsigned_domains.add(domain)
             _log.warning("unsigned", domain=domain, remedy="add a [[signing.domain]] section")
 
+    async def _commit_together(self, messages: list[NewMessage]) -> Accepted | Refusal:
+        """Commit the messages of one submission, all or none; it is known by the first one's id."""
+        begun = self._clock.monotonic()
+        receipts = await self._accept(self._spool.accept_together(messages))
+        if isinstance(receipts, Refusal):
+            return receipts
+        metrics.accept_seconds.observe(self._clock.monotonic() - begun)
+        deliveries: list[AcceptedDelivery] = []
+        for message, receipt in zip(messages, receipts, strict=True):
+            answer = await self._earlier(receipt.id) if receipt.duplicate else self._committed(message, receipt)
+            if isinstance(answer, Refusal):
+                return answer
+            deliveries += [replace(one, message=answer.id) for one in answer.deliveries]
+        return Accepted(receipts[0].id, tuple(deliveries), duplicate=receipts[0].duplicate)
+
     async def _commit(self, message: NewMessage) -> Accepted | Refusal:
         begun = self._clock.monotonic()
+        receipt = await self._accept(self._spool.accept(message))
+        if isinstance(receipt, Refusal):
+            return receipt
+        metrics.accept_seconds.observe(self._clock.monotonic() - begun)
+        return await self._earlier(receipt.id) if receipt.duplicate else self._committed(message, receipt)
+
+    async def _accept(self, committing: Awaitable[_Receipts]) -> _Receipts | Refusal:
+        """What the spool answers, or the refusal that its failure means."""
         try:
-            receipt = await self._spool.accept(message)
+            return await committing
         except IdempotencyConflictError:
             text = "this Idempotency-Key was used before with other content"
             return Refusal(reply(550, "5.5.4", text), "Idempotency-Key", conflict=True)
@@ -266,9 +335,8 @@ class MailIntake:
         except SpoolUnavailableError as error:
             _log.error("accept-failed", error=repr(error))
             return Refusal(UNAVAILABLE)
-        metrics.accept_seconds.observe(self._clock.monotonic() - begun)
-        if receipt.duplicate:
-            return await self._earlier(receipt.id)
+
+    def _committed(self, message: NewMessage, receipt: Receipt) -> Accepted:
         _log.info("accepted", id=message.id, door=message.door.value, recipients=len(message.envelope.recipients))
         for parcel in parcels_of(message, receipt):
             self._hand_over(parcel)
@@ -290,6 +358,18 @@ class MailIntake:
             return Refusal(UNAVAILABLE)
         deliveries = tuple(AcceptedDelivery(d.recipient or "", d.n, d.initial) for d in view.deliveries)
         return Accepted(spool_id, deliveries, duplicate=True)
+
+
+def each_recipient(submission: Submission) -> list[Submission]:
+    """A submission for each recipient; a repetition under the same idempotency key finds them all again."""
+    parts: list[Submission] = []
+    for n, recipient in enumerate(submission.envelope.recipients):
+        key = submission.idempotency
+        if key is not None and n:
+            key = replace(key, key=f"{key.key}\n{n}")
+        envelope = replace(submission.envelope, recipients=(recipient,))
+        parts.append(replace(submission, envelope=envelope, idempotency=key))
+    return parts
 
 
 async def _fix(checked: Checked) -> bytes:

@@ -47,6 +47,8 @@ class Submission:
     expires_at: datetime | None = None
     """When it is given up, if that is before the relay's own end."""
     idempotency: Idempotency | None = None
+    unsubscribe: bool | None = None
+    """Whether to offer one-click unsubscribe; None: as the stream's setting says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class AcceptedDelivery:
     address: str
     n: int
     state: State
+    message: SpoolId | None = None
+    """The message of its own, where each recipient of the submission got one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -398,6 +398,10 @@ class Spool(Protocol):
         """Commit a message with an fsync. Raises IdempotencyConflictError, SpoolFullError."""
         ...
 
+    async def accept_together(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        """Commit several messages in one transaction, all or none. Raises as `accept` does."""
+        ...
+
     async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
         """Lease up to `limit` due deliveries, fair between tenants and domains, none of the domains in `skip`."""
         ...

@@ -128,6 +128,21 @@ class PostgresSpool(PortableSpool):
             self._wakeups.announce()
         return receipt
 
+    async def accept_together(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        async def work(transaction: Transaction) -> list[Receipt]:
+            effects = Effects(self._now())
+            receipts: list[Receipt] = []
+            for answer in await accept_all(transaction, messages, effects):
+                if isinstance(answer, Exception):
+                    raise answer
+                receipts.append(answer)
+            await effects.write(transaction)
+            return receipts
+
+        receipts = await self._step(["accept"], work)
+        self._wakeups.announce()
+        return receipts
+
     async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
         return await self._step(
             ["claim"], lambda transaction: claim(transaction, incarnation, limit, skip, self._now())

@@ -98,6 +98,12 @@ class SqliteSpool(PortableSpool):
         self._check_room()
         return await self._step("accept", lambda connection: accept(connection, message), PATIENCE_SECONDS)
 
+    async def accept_together(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        self._check_room()
+        return await self._step(
+            "accept", lambda connection: [accept(connection, message) for message in messages], PATIENCE_SECONDS
+        )
+
     async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
         return await self._step("claim", lambda connection: claim(connection, incarnation, limit, skip, self._now()))
 

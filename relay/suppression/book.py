@@ -131,6 +131,19 @@ class SuppressionBook:
             self.learnt(self.rows.hash_of(entry) for entry in part)
         return fresh
 
+    async def add_beside(self, new: NewSuppression, work: Callable[[Connection, bool], None]) -> bool:
+        """Write one refusal, and in the same transaction what `work` does, told whether it is new; whether it was."""
+        now = self._clock.now()
+
+        def both(connection: Connection) -> bool:
+            fresh = self.rows.add(connection, new, now)
+            work(connection, fresh)
+            return fresh
+
+        written = await self._database.write(both)
+        self.learnt([self.rows.hash_of(new)])
+        return written
+
     def _writing(self, entries: Sequence[NewSuppression]) -> _Write:
         now = self._clock.now()
         return lambda connection: sum(self.rows.add(connection, entry, now) for entry in entries)

@@ -686,3 +686,21 @@ async def test_with_more_tenants_than_room_the_longest_waiting_come_first(bench:
         bench.clock.forward(seconds=1)
     claimed = [parcel.tenant for _ in range(3) for parcel in await bench.claim(3)]
     assert claimed == list(range(9, 0, -1))
+
+
+async def test_messages_accepted_together_are_all_there_or_none(bench: Bench) -> None:
+    one, two = bench.message("a@b.example"), bench.message("b@b.example", lease_to=bench.me)
+    receipts = await bench.spool.accept_together([one, two])
+    assert [receipt.id for receipt in receipts] == [one.id, two.id]
+    assert [await bench.states(one.id), await bench.states(two.id)] == [[State.WAITING]] * 2
+    keyed = [bench.message("c@b.example", idempotency=Idempotency(key, b"digest")) for key in ("k", "k\n1")]
+    first = await bench.spool.accept_together(keyed)
+    again = [replace(one, id=bench.message("x@b.example").id) for one in keyed]
+    assert [(one.id, one.duplicate) for one in await bench.spool.accept_together(again)] == [
+        (one.id, True) for one in first
+    ]
+    fresh = bench.message("d@b.example")
+    conflicting = bench.message("c@b.example", idempotency=Idempotency("k", b"another"))
+    with pytest.raises(IdempotencyConflictError):
+        await bench.spool.accept_together([fresh, conflicting])
+    assert await bench.spool.message(fresh.id) is None

@@ -280,8 +280,8 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
     for reference in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)):
         assert reference in document["components"]["schemas"]
     request = document["components"]["schemas"]["MessageRequest"]
-    names = "from to cc bcc reply_to subject text html headers attachments raw tags metadata send_at expires_at"
-    assert " ".join(request["properties"]) == names
+    names = "from to cc bcc reply_to subject text html headers attachments raw tags metadata"
+    assert " ".join(request["properties"]) == f"{names} stream unsubscribe send_at expires_at"
     assert (request["required"], request["additionalProperties"]) == (["from"], False)
 
 

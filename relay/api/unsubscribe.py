@@ -1,0 +1,106 @@
+"""`/u/{token}`: the page behind a List-Unsubscribe link. GET asks, POST acts at once (RFC 8058 §3.2, §5; N04, N05).
+
+No script, no cookie, no redirect, no second step, and no address: a link scanner that opens it changes nothing, and
+a forwarded mail tells nobody who was written to.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from relay.api.operation import Operation
+from relay.api.problem import Problem
+from relay.engine.unsubscribe import OptOuts
+
+_STYLE: Final = (
+    "body{font:1.125rem/1.6 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;"
+    "background:#fff}h1{font-size:1.5rem}button{font:inherit;padding:.6rem 1.4rem;border:2px solid #1b1b1b;"
+    "border-radius:.4rem;background:#1b1b1b;color:#fff;cursor:pointer}button:focus-visible{outline:3px solid #0b57d0;"
+    "outline-offset:2px}@media(prefers-color-scheme:dark){body{color:#eee;background:#151515}"
+    "button{background:#eee;color:#151515;border-color:#eee}}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "leak",
+    "Vary": "Accept-Language",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+
+_WORDS: Final = {
+    "en": {
+        "ask": ("Stop these mails?", "You will get no more mail of this kind from this sender.", "Unsubscribe"),
+        "done": ("You are unsubscribed", "You will get no more mail of this kind from this sender.", ""),
+        "unknown": ("This link is not valid", "It may be incomplete or too old. Use the link of a newer mail.", ""),
+    },
+    "fr": {
+        "ask": (
+            "Ne plus recevoir ces messages ?",
+            "Vous ne recevrez plus de messages de ce type de cet expéditeur.",
+            "Me désabonner",
+        ),
+        "done": ("C’est fait", "Vous ne recevrez plus de messages de ce type de cet expéditeur.", ""),
+        "unknown": (
+            "Ce lien n’est pas valable",
+            "Il est peut-être incomplet ou trop ancien. Prenez celui d’un message plus récent.",
+            "",
+        ),
+    },
+}
+
+
+class Unsubscribe:
+    """The two operations behind a link."""
+
+    def __init__(self, opt_outs: OptOuts) -> None:
+        self._opt_outs = opt_outs
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What this part adds to the API."""
+        path, problems = "/u/{token}", (404, 503)
+        return (
+            Operation("askUnsubscribe", "GET", path, "Ask before unsubscribing.", "text/html", problems, open=self.ask),
+            Operation("unsubscribe", "POST", path, "Unsubscribe at once.", "text/html", problems, open=self.act),
+        )
+
+    async def ask(self, request: web.Request) -> web.Response | Problem:
+        """The question; nothing is changed by looking at it."""
+        good = self._opt_outs.names_somebody(request.match_info["token"])
+        return _page(request, "ask" if good else "unknown")
+
+    async def act(self, request: web.Request) -> web.Response | Problem:
+        """Unsubscribe, whatever the body says: RFC 8058's, the page's own form, or nothing."""
+        done = await self._opt_outs.by_link(request.match_info["token"])
+        return _page(request, "done" if done else "unknown")
+
+
+def _page(request: web.Request, kind: str) -> web.Response:
+    language = _language(request.headers.get("Accept-Language", ""))
+    title, text, button = _WORDS[language][kind]
+    # The form posts to the address of the page itself, so the token need not be written anywhere.
+    form = f'<form method="post"><button>{button}</button></form>' if button else ""
+    page = (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'
+        f"<body><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>"
+    )
+    status = HTTPStatus.NOT_FOUND if kind == "unknown" else HTTPStatus.OK
+    return web.Response(status=status, text=page, content_type="text/html", headers=_HEADERS)
+
+
+def _language(accepted: str) -> str:
+    """The first of our languages that is named; English where none is."""
+    for one in accepted[:500].split(","):
+        word = one.partition(";")[0].strip().lower().partition("-")[0]
+        if word in _WORDS:
+            return word
+    return "en"
