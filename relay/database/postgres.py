@@ -23,7 +23,8 @@ from relay.database.postgres_bridge import Bridge
 from relay.database.postgres_durability import check_server
 from relay.database.postgres_errors import certainly_not_committed, may_succeed_again, translate
 from relay.database.postgres_pool import STATEMENT_SECONDS, Connector, Link, PostgresPool
-from relay.errors import SchemaError, SpoolUnavailableError
+from relay.database.postgres_room import TRIAL, Room
+from relay.errors import SchemaError, SpoolFullError, SpoolUnavailableError
 from relay.log import Log
 
 _log = Log("database")
@@ -104,6 +105,7 @@ class PostgresDatabase:
         self._pool = PostgresPool(self.connector, CONNECTIONS)
         self._bridge = Bridge()
         self._reading = asyncio.Semaphore(READERS)
+        self.room = Room(self._try_room)
 
     @classmethod
     async def open(cls, url: str) -> PostgresDatabase:
@@ -134,7 +136,10 @@ class PostgresDatabase:
                 meant = translate(error)
                 if meant is None:
                     raise
-                self._pool.discard(link)
+                if isinstance(meant, SpoolFullError):
+                    self.room.ran_out()
+                else:
+                    self._pool.discard(link)
                 raise meant from error
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]], seconds: float = STATEMENT_SECONDS) -> T:
@@ -158,7 +163,8 @@ class PostgresDatabase:
         async with self._link() as link:
             link.number += 1
             mark = (link.slot, link.number)
-            begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + _MARK.format(slot=mark[0], number=mark[1])
+            # Not READ WRITE: default_transaction_read_only is how many keep a disk from filling up altogether.
+            begin = "BEGIN ISOLATION LEVEL READ COMMITTED; " + _MARK.format(slot=mark[0], number=mark[1])
             try:
                 await link.connection.execute(begin)
                 result = await work(Transaction(link.connection, seconds))
@@ -217,6 +223,22 @@ class PostgresDatabase:
         async with self._reading, self._link() as link:
             return await Transaction(link.connection).fetch(sql, *values)
 
+    async def check_writable(self) -> None:
+        """Raise SpoolUnavailableError when the server takes no writes, SpoolFullError when its disk was full and is."""
+        async with self._link() as link:
+            if await link.connection.fetchval("SELECT current_setting('transaction_read_only')") == "on":
+                self._pool.discard(link)
+                raise SpoolUnavailableError("PostgreSQL: the server takes no writes just now")
+        await self.room.check()
+
+    async def _try_room(self) -> None:
+        async with self._link() as link:
+            try:
+                await link.connection.execute(TRIAL)
+            except BaseException as error:
+                await _roll_back(link.connection, error)
+                raise
+
     async def look(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in a read-only transaction: all its statements see the same moment."""
         async with self._reading, self._link() as link:
@@ -263,7 +285,8 @@ class PostgresDatabase:
 
 async def _roll_back(connection: Any, error: BaseException | None) -> None:
     """End a transaction that shall not be; a connection that may be broken is closed instead, which does the same."""
-    if connection.is_closed() or (error is not None and translate(error) is not None):
+    meant = None if error is None else translate(error)
+    if connection.is_closed() or (meant is not None and not isinstance(meant, SpoolFullError)):
         connection.terminate()
         return
     try:

@@ -123,6 +123,7 @@ class PostgresSpool(PortableSpool):
         self._wakeups.announce()
 
     async def accept(self, message: NewMessage) -> Receipt:
+        await self._database.room.check()
         receipt = cast("Receipt", await self._group.run(message, len(message.content), PATIENCE_SECONDS))
         if not receipt.duplicate and message.due <= message.accepted_at and _waits(message, receipt):
             self._wakeups.announce()
@@ -238,7 +239,7 @@ class PostgresSpool(PortableSpool):
         return await self._database.transact(work)
 
     async def ping(self) -> None:
-        await self._database.fetch("SELECT 1")
+        await self._database.check_writable()
 
     async def close(self) -> None:
         await self._group.close()

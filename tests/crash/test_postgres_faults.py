@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import asyncpg
 import pytest
 
 from relay.clock import SystemClock, to_millis
 from relay.database import postgres
 from relay.database.postgres import PostgresDatabase
-from relay.errors import ConfigurationError, SpoolUnavailableError
+from relay.errors import ConfigurationError, SpoolFullError, SpoolUnavailableError
 from relay.ids import SeededEntropy, SpoolId, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
@@ -166,6 +168,85 @@ async def test_a_database_that_is_away_is_said_at_once(own_server: PostgresServe
                 await spool.ping()
         await asyncio.to_thread(own_server.start)
         await spool.accept(message())
+
+
+FULL = """
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+CREATE FUNCTION no_room_at_all() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+  RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON content EXECUTE FUNCTION no_room();
+CREATE EVENT TRIGGER full_disk ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION no_room_at_all();
+"""
+
+
+async def test_a_full_disk_refuses_new_mail_and_settles_what_it_can(postgres_server: PostgresServer) -> None:
+    # R04: the server's own error; tests/crash/test_postgres_disk.py fills a real disk
+    url = await postgres_server.create()
+    async with opened(url) as spool, opened(url) as operator:
+        me = await spool.register("node", 0)
+        receipt = await spool.accept(replace(message(), lease_to=me))
+        await operator._database.transact(lambda transaction: transaction.connection.execute(FULL))
+        for _ in range(3):
+            with pytest.raises(SpoolFullError):
+                await spool.accept(message())
+            with pytest.raises(SpoolFullError):
+                await spool.ping()
+        assert await spool.settle(me, [Settlement(receipt.seq, 0, State.DELIVERED)]) == 1
+        freed = "DROP TRIGGER full_disk ON content; DROP EVENT TRIGGER full_disk"
+        await operator._database.transact(lambda transaction: transaction.connection.execute(freed))
+        async with asyncio.timeout(20):
+            while not await accepts(spool):
+                await asyncio.sleep(0.1)
+        await spool.ping()
+
+
+async def accepts(spool: PostgresSpool) -> bool:
+    try:
+        await spool.accept(message())
+    except SpoolUnavailableError:
+        return False
+    return True
+
+
+async def test_a_server_that_takes_no_writes_is_told_apart_and_comes_back(own_server: PostgresServer) -> None:
+    """Read-only by a setting, as a disk that is nearly full is guarded; then demoted to a standby, and promoted."""
+    async with opened(own_server.url()) as spool, opened(own_server.url()) as operator:
+        async with operator._database._link() as link:
+            await link.connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            await link.connection.execute("SELECT pg_reload_conf()")
+        async with asyncio.timeout(20):
+            while await accepts(spool):
+                await asyncio.sleep(0.05)
+        with pytest.raises(SpoolUnavailableError):
+            await spool.ping()
+        async with asyncio.timeout(20):
+            while not await accepts(spool):
+                await back_to_writing(own_server)
+                await asyncio.sleep(0.1)
+        await spool.ping()
+        there = len(await stored(spool))
+
+        await asyncio.to_thread(own_server.shut_down)
+        (own_server.data / "standby.signal").touch()
+        await asyncio.to_thread(own_server.start)
+        with pytest.raises(SpoolUnavailableError):
+            await spool.accept(message())
+        with pytest.raises(SpoolUnavailableError):
+            await spool.ping()
+        await asyncio.to_thread(own_server.run, "pg_ctl", "promote", "-D", str(own_server.data), "-w")
+        async with asyncio.timeout(20):
+            while not await accepts(spool):
+                await asyncio.sleep(0.1)
+        assert len(await stored(spool)) == there + 1
+
+
+async def back_to_writing(server: PostgresServer) -> None:
+    connection = await asyncpg.connect(server.url())
+    await connection.execute("SET transaction_read_only = off")
+    await connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 async def test_fail_over_loses_nothing_acknowledged(own_server: PostgresServer) -> None:
