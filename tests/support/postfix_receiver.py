@@ -64,6 +64,13 @@ class Receiver:
         return [file.read_bytes().replace(b"\n", b"\r\n") for file in sorted(box.iterdir())]
 
 
+def free_port() -> int:
+    """A port on loopback that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _settings(folder: Path, options: Sequence[str]) -> str:
     owner = pwd.getpwnam("postfix")
     lines = [
@@ -94,9 +101,7 @@ def _lay_out(folder: Path, port: int, options: Sequence[str]) -> None:
 @contextlib.asynccontextmanager
 async def postfix_receiver(*options: str, certificate: bytes = b"", key: bytes = b"") -> AsyncIterator[Receiver]:
     """Start one with further `options` of main.cf; with a certificate and its key (PEM) it offers STARTTLS."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     # Not pytest's own folder: others may not pass through that one, and Postfix runs as another user.
     folder = Path(tempfile.mkdtemp(prefix="postfix-test-"))
     try:
@@ -106,17 +111,18 @@ async def postfix_receiver(*options: str, certificate: bytes = b"", key: bytes =
             (folder / "chain.pem").chmod(0o600)
             tls = ["smtpd_tls_security_level = may", f"smtpd_tls_chain_files = {folder}/chain.pem"]
         _lay_out(folder, port, [*options, *tls])
-        await _postfix(folder, "start")
+        await postfix(folder, "start")
         try:
-            await _answers(port)
+            await answers(port)
             yield Receiver(port, folder)
         finally:
-            await _postfix(folder, "stop")
+            await postfix(folder, "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _postfix(folder: Path, command: str) -> None:
+async def postfix(folder: Path, command: str) -> None:
+    """Run `postfix start` or `stop` for the instance in `folder`."""
     quiet = asyncio.subprocess.DEVNULL
     program = shutil.which("postfix", path=PATHS)
     assert program is not None
@@ -127,7 +133,8 @@ async def _postfix(folder: Path, command: str) -> None:
         assert await process.wait() == 0, (folder / "log" / "mail.log").read_text()
 
 
-async def _answers(port: int) -> None:
+async def answers(port: int) -> None:
+    """Wait for the greeting on a loopback port."""
     async with asyncio.timeout(15):
         while True:
             with contextlib.suppress(OSError):
