@@ -45,6 +45,7 @@ from relay.namesake import is_contested, tell_replaced
 from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
 from relay.opening import Stores, open_patiently
 from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.notify import NoticeRule
 from relay.policy.retry import RetrySchedule
 from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains
 from relay.resolver.contract import Resolver
@@ -410,6 +411,7 @@ def engine_options(
         schedule=RetrySchedule(delivery.retry, delivery.jitter),
         pools=make_pools(settings, tenants or {}),
         keep_content=settings.spool.keep_content,
+        notices=NoticeRule(delivery.delay_notice, delivery.delay_notice_unasked),
         delivers="delivery" in settings.node.roles,
     )
 

@@ -346,6 +346,14 @@ class DeliverySettings(Section):
     )
     jitter: Number = Field(0.1, ge=0, le=1, description="Share of a wait that is added at random at most.")
     expire_after: Duration = Field(timedelta(days=5), description="When a delivery is given up.")
+    delay_notice: Duration = Field(
+        timedelta(hours=4),
+        description="After how long the sender over SMTP is told that a delivery is delayed, once a recipient; "
+        '"0s" = never.',
+    )
+    delay_notice_unasked: Flag = Field(
+        False, description="Tell of delays also where the sender gave no NOTIFY; with NOTIFY he gets what he asked for."
+    )
     smarthost: str = Field("", description='"host:port" sends everything through it.')
     route: tuple[DeliveryRoute, ...] = Field((), description="[[delivery.route]] sections: next hops by domain.")
     tls: tuple[DeliveryTls, ...] = Field((), description="[[delivery.tls]] sections: TLS demands by domain.")

@@ -52,9 +52,9 @@ def refused(answer: Reply, phase: Phase, host: Host, tls: TlsFacts | None) -> Ou
     return Outcome(result, scope, phase, DecidedBy.REMOTE, answer, host, tls)
 
 
-def delivered(answer: Reply, host: Host, tls: TlsFacts | None) -> Outcome:
-    """A 2xx to the final dot."""
-    return Outcome(Result.DELIVERED, Scope.RECIPIENT, Phase.DOT, DecidedBy.REMOTE, answer, host, tls)
+def delivered(answer: Reply, host: Host, tls: TlsFacts | None, *, confirms: bool = False) -> Outcome:
+    """A 2xx to the final dot; `confirms`: the host offered DSN."""
+    return Outcome(Result.DELIVERED, Scope.RECIPIENT, Phase.DOT, DecidedBy.REMOTE, answer, host, tls, confirms=confirms)
 
 
 def broken(error: SessionBrokenError, host: Host, tls: TlsFacts | None, *, sent: bool) -> Outcome:

@@ -214,7 +214,7 @@ class TransactionRun:
         if answer.positive and self._sent:
             self.dirty = False
             for n in accepted:
-                self._outcomes[n] = outcomes.delivered(answer, self._host, self._tls)
+                self._outcomes[n] = outcomes.delivered(answer, self._host, self._tls, confirms=self._offered.dsn)
             return True
         if not self._sent:
             # The far side cannot tell content from commands any more.

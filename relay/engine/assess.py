@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from relay import metrics
 from relay.clock import Clock
 from relay.crash_points import reach
 from relay.engine.attempt import AttemptResult
-from relay.engine.notice import Notices
+from relay.engine.notice import Notices, Told
 from relay.engine.settler import Settler
 from relay.event import EventKind
 from relay.ids import Entropy
@@ -20,7 +21,8 @@ from relay.policy.quarantine import TRIES, why_held
 from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
 from relay.policy.verdict import Situation, Verdict, decide
-from relay.spool.contract import AttemptRecord, Duty, Parcel, Settlement
+from relay.report.wording import Action
+from relay.spool.contract import AttemptRecord, Duty, NewMessage, Parcel, Settlement
 
 _log = Log("delivery")
 
@@ -59,9 +61,14 @@ class Assessor:
         ]
         for outcome, settlement in zip(result.outcomes, settlements, strict=True):
             self._tell(parcel, outcome, settlement, now)
-        if any(map(_failed, settlements)):
+        owed = {
+            i: action
+            for i, (duty, settlement) in enumerate(zip(parcel.duties, settlements, strict=True))
+            if (action := self._notices.owed(parcel, duty, settlement)) is not None
+        }
+        if owed:
             try:
-                settlements = await self._with_notice(parcel, settlements)
+                settlements = await self._with_notice(parcel, settlements, owed)
             except asyncio.CancelledError:
                 # We are stopping: what was delivered stays so, and the next life tells of the failures.
                 for duty, settlement in zip(parcel.duties, settlements, strict=True):
@@ -96,13 +103,16 @@ class Assessor:
             duty.seq, duty.n, verdict.state, verdict.due, verdict.event, attempt=attempt, broken=result.broken
         )
 
-    async def _with_notice(self, parcel: Parcel, settlements: list[Settlement]) -> list[Settlement]:
-        """Attach the DSN about the failed recipients to the first of them: both are committed or neither."""
-        failed = [i for i, settlement in enumerate(settlements) if _failed(settlement)]
-        notice = await self._notices.about(parcel, [(parcel.duties[i], settlements[i]) for i in failed])
-        if notice is not None:
-            settlements[failed[0]] = replace(settlements[failed[0]], notice=notice)
-        return settlements
+    async def _with_notice(
+        self, parcel: Parcel, settlements: list[Settlement], owed: Mapping[int, Action]
+    ) -> list[Settlement]:
+        """Attach the one DSN that is owed to the first it tells of: both are committed or neither."""
+        told = [
+            Told(parcel.duties[i], action, attempt.outcome, attempt.at)
+            for i, action in owed.items()
+            if (attempt := settlements[i].attempt) is not None
+        ]
+        return _noticed(settlements, owed, await self._notices.about(parcel, told))
 
     def _tell(self, parcel: Parcel, outcome: Outcome, settlement: Settlement, now: datetime) -> None:
         if settlement.state is State.DELIVERED:
@@ -139,10 +149,49 @@ class Assessor:
 
         None waits past its expiry, so that whoever sent it hears of the failure in time.
         """
+        for settlement in self._waits(parcel, until):
+            self._settler.add(settlement)
+
+    def owes_delay_notice(self, parcel: Parcel, until: datetime) -> bool:
+        """Whether the sender is to hear that mail waits for its site until then."""
+        now = self._clock.now()
+        return any(self._notices.delay_owed(parcel, duty, now, until) for duty in parcel.duties)
+
+    async def wait_and_tell(self, parcel: Parcel, until: datetime, failure: Outcome) -> None:
+        """The same as `wait_for_site`, and tell the sender; `failure` is what the site's last attempt met."""
+        now = self._clock.now()
+        settlements = self._waits(parcel, until)
+        owed = {
+            i: Action.DELAYED
+            for i, duty in enumerate(parcel.duties)
+            if self._notices.delay_owed(parcel, duty, now, until)
+        }
+        told = [Told(parcel.duties[i], action, failure) for i, action in owed.items()]
+        try:
+            settlements = _noticed(settlements, owed, await self._notices.about(parcel, told))
+        finally:
+            for settlement in settlements:
+                self._settler.add(settlement)
+
+    def _waits(self, parcel: Parcel, until: datetime) -> list[Settlement]:
+        settlements: list[Settlement] = []
         for duty in parcel.duties:
             jitter = self._schedule.waits[0] * (self._schedule.jitter * self._entropy.uniform())
             due = min(until + jitter, parcel.expires_at)
-            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, due))
+            settlements.append(Settlement(duty.seq, duty.n, State.WAITING, due))
+        return settlements
+
+
+def _noticed(settlements: list[Settlement], owed: Mapping[int, Action], notice: NewMessage | None) -> list[Settlement]:
+    """The settlements with the notice that tells of those in `owed`."""
+    if notice is None:
+        return settlements
+    noticed = list(settlements)
+    for i, action in owed.items():
+        noticed[i] = replace(noticed[i], delay_told=action is Action.DELAYED)
+    first = min(owed)
+    noticed[first] = replace(noticed[first], notice=notice)
+    return noticed
 
 
 def _failed(settlement: Settlement) -> bool:

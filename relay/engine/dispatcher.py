@@ -222,7 +222,11 @@ class Dispatcher:
             self._tasks.start(self._settle_unsent(parcel, rest.failure), f"settle-{parcel.id}")
         else:
             self._window.drop_content(parcel)
-            self._assessor.wait_for_site(parcel, rest.until)
+            if self._assessor.owes_delay_notice(parcel, rest.until):
+                telling = self._assessor.wait_and_tell(parcel, rest.until, rest.failure)
+                self._tasks.start(telling, f"tell-{parcel.id}")
+            else:
+                self._assessor.wait_for_site(parcel, rest.until)
         return True
 
     def _open_session(self, line: SiteLine) -> None:

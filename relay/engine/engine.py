@@ -31,6 +31,7 @@ from relay.ids import Entropy
 from relay.mail.address import Address
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools
 from relay.policy.retry import RetrySchedule
 from relay.resolver.routing import Router
@@ -52,6 +53,7 @@ class EngineOptions:
     schedule: RetrySchedule
     pools: Pools
     keep_content: timedelta
+    notices: NoticeRule = field(default_factory=NoticeRule)
     delivers: bool = True
     terms: Terms = field(default_factory=Terms)
 
@@ -115,7 +117,7 @@ class Engine:
             Refusals(parts.suppressions, self._settler),
             Assessor(
                 self._settler,
-                Notices(name, spool, self.intake.prepare),
+                Notices(name, spool, self.intake.prepare, options.notices),
                 options.schedule,
                 clock=clock,
                 entropy=parts.entropy,

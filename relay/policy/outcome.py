@@ -148,3 +148,5 @@ class Outcome:
     """Hosts tried before `host` in the same attempt whose TLS failed their policy: TLS reports count them too."""
     diagnosis: Diagnosis | None = None
     """What a failure means; None for a delivery, and where nobody asked."""
+    confirms: bool = False
+    """The host that took it was told the sender's wishes for reports, and is to fulfil them (RFC 3461 §5.2.1)."""

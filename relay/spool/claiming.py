@@ -24,7 +24,7 @@ MAX_LANES: Final = 64
 """Lanes looked at for one tenant in one claim."""
 
 
-_Leased = tuple[int, int, int, int, int | None, int | None, int]
+_Leased = tuple[int, int, int, int, int | None, int | None, int, int]
 
 UNREADABLE: Final = (ValueError, OverflowError, TypeError, LookupError)
 """What making values of rows raises when the rows are not what we wrote."""
@@ -86,11 +86,11 @@ def _lanes(connection: Connection, tenant: int, share: int, skip: frozenset[str]
 
 
 def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int) -> list[_Leased]:
-    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify, asked, broken) each."""
+    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify, asked, broken, delay_told)."""
     rows = list(
         connection.execute(
-            "SELECT message, n, attempts, due, notify, asked, broken FROM delivery INDEXED BY delivery_waiting"
-            " WHERE lane = ? AND state = 1 AND due <= ? ORDER BY due LIMIT ?",
+            "SELECT message, n, attempts, due, notify, asked, broken, delay_told"
+            " FROM delivery INDEXED BY delivery_waiting WHERE lane = ? AND state = 1 AND due <= ? ORDER BY due LIMIT ?",
             (lane, now, quota),
         )
     )
@@ -142,10 +142,12 @@ def _parcel(connection: Connection, seq: int, rows: list[_Leased], bounce: str) 
         raise LookupError(seq)
     spool_id = SpoolId(message[0])
     duties: list[Duty] = []
-    for _, n, attempts, due, notify, _, broken in rows:
+    for _, n, attempts, due, notify, _, broken, told in rows:
         recipient = _recipient(connection, seq, n, notify)
         if recipient is not None:
-            duties.append(Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce, broken))
+            duties.append(
+                Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce, broken, bool(told))
+            )
     envelope = Envelope(
         column_path(message[4]),
         tuple(duty.recipient for duty in duties),

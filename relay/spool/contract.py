@@ -115,6 +115,8 @@ class Duty:
     """Not empty: an operator asked for a bounce with this reason; no attempt is made."""
     broken: int = 0
     """Tries in a row that broke on our side (`relay.policy.quarantine`)."""
+    delay_told: bool = False
+    """Its sender was told that it is delayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,8 @@ class Settlement:
     attempt: AttemptRecord | None = None
     notice: NewMessage | None = None
     """A DSN accepted in the same transaction."""
+    delay_told: bool = False
+    """The notice tells of its delay: it is told once."""
     broken: bool = False
     """The try broke on our side: it is counted, and with HELD the alarm `quarantine` is raised with it."""
 
@@ -427,6 +431,13 @@ class Spool(Protocol):
 
     async def content(self, seq: int) -> bytes:
         """The content of a message; KeyError when it was forgotten or is torn."""
+        ...
+
+    async def original(self, seq: int) -> bytes:
+        """What a report returns of a message: its prelude and the beginning of its content, at least 256 KiB of it.
+
+        Empty when it was forgotten or is torn.
+        """
         ...
 
     async def note_begun(self, seq: int, numbers: Sequence[int]) -> None:

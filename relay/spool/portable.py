@@ -31,7 +31,7 @@ from relay.spool.control import suspend, suspensions
 from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
 from relay.spool.silence import Silence
-from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view
+from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view, original
 
 _LIVING: Final = (
     "SELECT id, node, worker, started, coalesce(place, '') FROM incarnation WHERE ended IS NULL ORDER BY id"
@@ -96,6 +96,9 @@ class PortableSpool:
             )
         )
         return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
+
+    async def original(self, seq: int) -> bytes:
+        return await self._shown.read(lambda connection: original(connection, seq))
 
     async def last_written(self) -> datetime | None:
         at = await self._shown.read(last_written)

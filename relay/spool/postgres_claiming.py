@@ -52,11 +52,12 @@ WITH picked AS MATERIALIZED (
   ) AS d
 ), leased AS (
   UPDATE delivery d SET state = 2, lease = $4 FROM picked WHERE d.message = picked.message AND d.n = picked.n
-  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked, d.broken
+  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked, d.broken, d.delay_told
 )
 SELECT leased.message, leased.n, leased.attempts, leased.due, leased.notify, recipient.address, recipient.orcpt,
   CASE WHEN request.id IS NULL THEN '' WHEN request.reason = '' THEN 'bounced by the operator'
-    ELSE request.reason END, leased.lane, leased.broken
+    ELSE request.reason END, leased.lane, leased.broken,
+  leased.delay_told
 FROM leased LEFT JOIN recipient ON recipient.message = leased.message AND recipient.n = leased.n
   LEFT JOIN request ON request.id = leased.asked AND request.verb = 'bounce' AND request.final_at IS NULL
     AND request.undone IS NULL
@@ -150,8 +151,9 @@ def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
             from_millis(due),
             bounce,
             broken,
+            bool(told),
         )
-        for _, n, attempts, due, notify, address, orcpt, _, _, broken in rows
+        for _, n, attempts, due, notify, address, orcpt, _, _, broken, told in rows
     )
     envelope = Envelope(
         column_path(path),

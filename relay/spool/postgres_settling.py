@@ -24,9 +24,11 @@ from relay.spool.settling import late_detail, settlement_detail
 
 _CHANGE: Final = """
 UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, begun = 0, attempts = d.attempts + s.tried,
-  broken = CASE WHEN s.broken THEN d.broken + 1 WHEN s.tried > 0 THEN 0 ELSE d.broken END
-FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[], $7::int[], $8::boolean[])
-  AS s(message, n, state, due, tried, lease, earlier, broken)
+  broken = CASE WHEN s.broken THEN d.broken + 1 WHEN s.tried > 0 THEN 0 ELSE d.broken END,
+  delay_told = CASE WHEN s.told THEN 1 ELSE d.delay_told END
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[], $7::int[], $8::boolean[],
+  $9::boolean[])
+  AS s(message, n, state, due, tried, lease, earlier, broken, told)
 WHERE d.message = s.message AND d.n = s.n AND d.state = 2 AND d.lease = s.lease
   AND d.attempts = coalesce(s.earlier, d.attempts)
 RETURNING d.message, d.n, d.lane, d.asked
@@ -76,7 +78,7 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
     if not first:
         return Settled([[] for _ in requests], [])
     rows = [_change_row(settlement, incarnation) for settlement, incarnation in first.values()]
-    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 8))}
+    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 9))}
     obeying: list[tuple[int, int, int]] = []
     alarms: dict[int, str] = {}
     belated: list[_Belated] = []
@@ -152,6 +154,7 @@ def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, 
         incarnation,
         earlier,
         settlement.broken,
+        settlement.delay_told,
     )
 
 

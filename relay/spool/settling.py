@@ -52,6 +52,7 @@ def _change_state(
     earlier = None if settlement.attempt is None else settlement.attempt.number - 1
     rows = connection.execute(
         "UPDATE delivery SET state = ?, due = ?, lease = NULL, begun = 0, attempts = attempts + ?,"
+        " delay_told = CASE WHEN ? THEN 1 ELSE delay_told END,"
         " broken = CASE WHEN ? THEN broken + 1 WHEN ? THEN 0 ELSE broken END"
         " WHERE message = ? AND n = ? AND state = 2 AND lease = ? AND attempts = coalesce(?, attempts)"
         " RETURNING lane, asked",
@@ -59,6 +60,7 @@ def _change_state(
             int(settlement.state),
             due,
             0 if settlement.attempt is None else 1,
+            int(settlement.delay_told),
             int(settlement.broken),
             int(settlement.attempt is not None),
             settlement.seq,

@@ -89,6 +89,16 @@ def _events(connection: Connection, seq: int, spool_id: SpoolId) -> Iterator[Eve
         yield EventView(cursor, from_millis(at), spool_id, n, EventKind(kind), load(detail))
 
 
+def original(connection: Connection, seq: int) -> bytes:
+    """The prelude and the first piece of the content; empty when there is none."""
+    for prelude, data in connection.execute(
+        "SELECT m.prelude, c.data FROM message m JOIN content c ON c.message = m.seq AND c.piece = 0 WHERE m.seq = ?",
+        (seq,),
+    ):
+        return (prelude or b"") + bytes(data)
+    return b""
+
+
 def condition(where: QueueFilter) -> tuple[str, list[Any]]:
     """The SQL condition of a filter over delivery d, message m, lane l, recipient r, and its `?` bindings."""
     terms = [f"d.state IN ({','.join(str(int(state)) for state in where.states)})"]

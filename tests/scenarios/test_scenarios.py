@@ -54,7 +54,8 @@ class Play:
         header += f"{order['header']}\r\n" if "header" in order else ""
         mime = 'MIME-Version: 1.0\r\nContent-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: 8bit\r\n'
         content = (header + mime + "\r\n" + text + "\r\n").encode()
-        message = await self.relay.send(sender, order["to"], content, mail=["BODY=8BITMIME"])
+        mail = ["BODY=8BITMIME", *order.get("mail", ())]
+        message = await self.relay.send(sender, order["to"], content, mail=mail, rcpt=order.get("rcpt", []))
         self.sent.append(Sent(sender, order["to"], message))
 
     async def suppress(self, order: dict[str, Any]) -> None:
@@ -154,6 +155,11 @@ async def check(play: Play, expected: dict[str, Any]) -> None:
         dsn = await play.dsn(sent, expected["to"])
         assert f"Status: {expected['dsn']}" in dsn.as_string()
         assert dsn["Auto-Submitted"] == "auto-replied"
+        for line in expected.get("report", ()):
+            assert line in dsn.as_string()
+    if expected.get("no_dsn"):
+        await asyncio.sleep(0.5)
+        assert play.copies(sent.sender) == []
     if "alarm" in expected:
         assert expected["alarm"] in {alarm.kind for alarm in await play.relay.stores.spool.alarms()}
 

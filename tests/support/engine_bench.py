@@ -21,6 +21,7 @@ from relay.engine.submission import Accepted, Submission
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
+from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools, only
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
@@ -107,6 +108,7 @@ async def engine_bench(
     retry: timedelta = timedelta(milliseconds=200),
     expire_after: timedelta = timedelta(days=5),
     signed: Sequence[str] = (),
+    notices: NoticeRule | None = None,
     start: bool = True,
     pools: Pools | None = None,
     **bounds: Any,
@@ -132,6 +134,7 @@ async def engine_bench(
         schedule=RetrySchedule((retry,), 0.0),
         pools=pools or only(Source("one", "", "relay.example")),
         keep_content=timedelta(days=1),
+        notices=notices or NoticeRule(),
     )
     async with spool_of(folder, clock) as (spool, database):
         replaced = asyncio.Event()

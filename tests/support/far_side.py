@@ -35,6 +35,8 @@ class HostScript:
     """The answer for a recipient after the dot."""
     gate: asyncio.Event | None = None
     """Transactions wait for it before they are answered."""
+    dsn: bool = False
+    """It offers DSN, so the duty to report passes to it."""
     answers_dot: bool = True
     """False: the connection ends after the dot without an answer."""
     transactions: int = 1000
@@ -178,7 +180,8 @@ class _ScriptedSession:
             words = reply(451, "4.4.2", "the message was sent and no answer came")
             return Outcome(Result.UNKNOWN, Scope.MESSAGE, Phase.DOT, DecidedBy.NETWORK, words, self._host)
         result = Result.DELIVERED if answer.positive else Result.PERMANENT if answer.permanent else Result.TEMPORARY
-        return Outcome(result, Scope.RECIPIENT, Phase.DOT, DecidedBy.REMOTE, answer, self._host)
+        confirms = self._script.dsn and result is Result.DELIVERED
+        return Outcome(result, Scope.RECIPIENT, Phase.DOT, DecidedBy.REMOTE, answer, self._host, confirms=confirms)
 
     async def quit(self) -> None:
         self.abort()
