@@ -15,9 +15,11 @@ from relay import metrics
 from relay.clock import Clock
 from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
 from relay.egress.needs import waives_policies
+from relay.engine.gate import NoPermitError, Permit
 from relay.engine.return_path import ReturnPaths
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.outcome import Course, DecidedBy, Outcome, Passed, Phase, Result, Scope
+from relay.policy.pressure import presses
 from relay.policy.route import Candidate, Source, Way
 from relay.policy.tls import PolicyType
 from relay.smtp.reply import reply
@@ -47,6 +49,11 @@ class AttemptResult:
     source: str = ""
 
     @property
+    def pressure(self) -> Outcome | None:
+        """The outcome that means "too much" for the whole path, if there is one."""
+        return next((outcome for outcome in self.outcomes if presses(outcome)), None)
+
+    @property
     def refusal_of_path(self) -> Outcome | None:
         """The outcome whose diagnosis says that the whole path should rest, if there is one."""
         for outcome in self.outcomes:
@@ -54,6 +61,16 @@ class AttemptResult:
             if diagnosis is not None and diagnosis.verdict is Course.REST and diagnosis.scope in _SESSION_SCOPES:
                 return outcome
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What one attempt carries from host to host."""
+
+    transaction: Transaction
+    transcript: Transcript
+    permit: Permit
+    source: Source
 
 
 class Attempter:
@@ -74,16 +91,12 @@ class Attempter:
         self.diagnoser = diagnoser
 
     async def attempt(
-        self,
-        parcel: Parcel,
-        content: Sequence[bytes],
-        way: Way,
-        session: Session | None,
-        may_finish: Callable[[], bool] = lambda: True,
+        self, parcel: Parcel, content: Sequence[bytes], way: Way, session: Session | None, permit: Permit
     ) -> AttemptResult:
         """Try the parcel on `session` if one is open, else on the way's candidates in order.
 
-        `may_finish` is asked with the lease, right before content and final dot.
+        `permit` is taken right before MAIL, and asked with the lease right before content and final dot. Raises
+        NoPermitError if the path has none for it: nothing was begun then.
         """
         begun = self._clock.monotonic()
         transcript = Transcript(begun, [])
@@ -94,12 +107,13 @@ class Attempter:
             recipients=parcel.envelope.recipients,
             content=content,
             size=sum(map(len, content)),
-            may_finish=lambda: self._holds() and may_finish(),
+            may_finish=lambda: self._holds() and permit.may_finish(),
             smtputf8=parcel.envelope.smtputf8,
             ret=parcel.envelope.ret,
             envid=parcel.envelope.envid,
         )
-        outcomes, session = await self._talk(transaction, way, session, transcript)
+        errand = _Errand(transaction, transcript, permit, way.source)
+        outcomes, session = await self._talk(errand, way, session)
         duration = self._clock.monotonic() - begun
         metrics.attempt_seconds.observe(duration)
         for outcome in outcomes:
@@ -115,9 +129,10 @@ class Attempter:
         )
 
     async def _talk(
-        self, transaction: Transaction, way: Way, session: Session | None, transcript: Transcript
+        self, errand: _Errand, way: Way, session: Session | None
     ) -> tuple[tuple[Outcome, ...], Session | None]:
         outcomes: tuple[Outcome, ...] = ()
+        transaction, transcript = errand.transaction, errand.transcript
         waived = bool(way.relaxed) and waives_policies(transaction.content)
         candidates = way.relaxed if waived else way.candidates
         if session is not None and session.candidate not in candidates:
@@ -125,7 +140,7 @@ class Attempter:
             await session.quit()
             session = None
         if session is not None:
-            outcomes, session = await self._send(transaction, session, transcript)
+            outcomes, session = await self._send(errand, session)
         elif not waived:
             for note in way.plan.notes:
                 transcript.add(self._clock.monotonic(), "net", note)
@@ -133,30 +148,39 @@ class Attempter:
                 return (way.plan.refusal,) * len(transaction.recipients), None
         passed: list[Passed] = []
         for candidate in candidates:
-            if outcomes and not _may_try_next(outcomes):
+            if outcomes and (not _may_try_next(outcomes) or self._presses(outcomes, errand)):
                 break
             passed += _short_of_policy(outcomes)
             if session is not None:
                 await session.quit()
-            outcomes, session = await self._try(transaction, candidate, way.source, transcript)
+            outcomes, session = await self._try(errand, candidate)
         if passed:
             outcomes = tuple(replace(outcome, passed=tuple(passed)) for outcome in outcomes)
         return outcomes, session
 
-    async def _try(
-        self, transaction: Transaction, candidate: Candidate, source: Source, transcript: Transcript
-    ) -> tuple[tuple[Outcome, ...], Session | None]:
-        dialled = await self._dialer.dial(candidate, source, transcript)
-        if isinstance(dialled, Outcome):
-            return (dialled,) * len(transaction.recipients), None
-        return await self._send(transaction, dialled, transcript)
+    def _presses(self, outcomes: tuple[Outcome, ...], errand: _Errand) -> bool:
+        """Whether they mean "too much": another host of the site would say the same."""
+        domain = errand.transaction.recipients[0].address.domain
+        return any(presses(self.diagnoser.explain(outcome, domain)) for outcome in outcomes)
 
-    async def _send(
-        self, transaction: Transaction, session: Session, transcript: Transcript
-    ) -> tuple[tuple[Outcome, ...], Session | None]:
+    async def _try(self, errand: _Errand, candidate: Candidate) -> tuple[tuple[Outcome, ...], Session | None]:
+        dialled = await self._dialer.dial(candidate, errand.source, errand.transcript)
+        if isinstance(dialled, Outcome):
+            return (dialled,) * len(errand.transaction.recipients), None
+        return await self._send(errand, dialled)
+
+    async def _send(self, errand: _Errand, session: Session) -> tuple[tuple[Outcome, ...], Session | None]:
         """Send on a session; a stale one gives no outcomes at all, so that the candidates are tried."""
         try:
-            outcomes = await session.send(transaction, transcript)
+            await errand.permit.take()
+        except NoPermitError:
+            await session.quit()
+            raise
+        except BaseException:
+            session.abort()
+            raise
+        try:
+            outcomes = await session.send(errand.transaction, errand.transcript)
         except StaleSessionError:
             session.abort()
             return (), None

@@ -11,6 +11,7 @@ from asyncio import CancelledError, Lock
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final
 
 from relay.clock import Clock
@@ -18,6 +19,7 @@ from relay.egress.contract import Session
 from relay.engine.assess import Assessor
 from relay.engine.attempt import Attempter, AttemptResult, internal_failure
 from relay.engine.content import ContentReader
+from relay.engine.gate import LEAD, LONG, NoPermitError, Permit
 from relay.engine.owned import OwnedTasks
 from relay.engine.planner import Planner
 from relay.engine.refusals import Departure, Refusals
@@ -40,6 +42,9 @@ _MAX_ALONE: Final = 50
 """Suspects in hand that wait to be handled alone; more go back for a while, so that the window has room for others."""
 
 _ALONE_PAUSE: Final = timedelta(minutes=1)
+
+_SURPLUS: Final = 8
+"""Parcels beyond what a slow path has use for that stay in hand all the same: giving them back costs a row each."""
 
 _MAX_TURNED_AWAY: Final = 5
 """Refused sessions after which a parcel's attempt counts, whatever other sessions meet."""
@@ -87,7 +92,7 @@ class Dispatcher:
         self._alone = Lock()
         self._waiting_alone = 0
         self._window = Window(options.window, options.octets)
-        self._lines = SiteLines(options.sessions_per_site, options.rest)
+        self._lines = SiteLines(options.sessions_per_site, options.rest, clock)
         self._planner = Planner(router, spool, clock, self._tasks, self._planned)
         self._draining = False
 
@@ -105,13 +110,18 @@ class Dispatcher:
 
     def _is_long(self, domain: str) -> bool:
         plan = self._planner.known(domain)
-        waiting = self._lines.waiting(plan.site) if plan is not None else self._planner.waiting(domain)
-        return waiting >= self._options.line
+        if plan is None:
+            return self._planner.waiting(domain) >= self._options.line
+        return self._lines.room(plan.site, self._options.line) <= 0
 
     def full_domains(self) -> frozenset[str]:
         """Domains with enough parcels in line: claims leave their mail in the spool."""
         bound = self._options.line
         return frozenset(self._planner.long_waits(bound)) | self._lines.long_domains(bound)
+
+    def scarce_domains(self) -> dict[str, int]:
+        """Domains of paths whose far side limits us, and how much mail of each is worth having in hand now."""
+        return self._lines.scarce_domains(self._options.line)
 
     def take(self, parcel: Parcel) -> None:
         """Take a leased parcel: it stays in the window until its settlements are committed."""
@@ -179,9 +189,12 @@ class Dispatcher:
         if parcel.care is Care.ALONE:
             self._handle_alone(line, Standing(parcel, way, turned_away=_MAX_TURNED_AWAY))
             return
+        if line.gate.limits and line.room(self._options.line) <= -_SURPLUS:
+            line.see(parcel.duties[0].recipient.address.domain)
+            self._give_back(parcel)
+            return
         line.join(Standing(parcel, way))
-        if line.wants_session():
-            self._open_session(line)
+        self._fill_sessions(line)
 
     def _handle_alone(self, line: SiteLine, standing: Standing) -> None:
         """A suspect has its own session, and no other suspect is handled meanwhile; other mail goes on."""
@@ -206,7 +219,7 @@ class Dispatcher:
 
     def _path_rests(self, path: EgressPath, now: datetime) -> bool:
         line = self._lines.get(path)
-        return line is not None and line.resting(now) is not None
+        return line is not None and (line.resting(now) is not None or LONG < line.gate.wait() < inf)
 
     def _rests(self, line: SiteLine, parcel: Parcel) -> bool:
         """Send a parcel away if its site rests: to wait, or to its end if its time is over.
@@ -245,6 +258,8 @@ class Dispatcher:
                     session = None
                 if self._draining or (session is None and line.sessions > line.pace.window):
                     break
+                if line.gate.limits and line.gate.wait() > self._options.session_idle:
+                    break  # the sessions that wait for permits are enough
                 standing = line.pop() if session is None else await line.next(self._options.session_idle)
         finally:
             try:
@@ -256,8 +271,21 @@ class Dispatcher:
                 self._lines.drop_if_empty(line)
 
     def _fill_sessions(self, line: SiteLine) -> None:
-        while line.wants_session() and not self._draining:
+        if self._draining:
+            return
+        while line.wants_session():
             self._open_session(line)
+        if line.waiting and line.gate.limits and not line.opens_later:
+            wait = line.gate.wait()
+            if LEAD < wait < inf:
+                line.opens_later = True
+                self._tasks.start(self._open_later(line, wait - LEAD / 2), f"gate-{line.path}")
+
+    async def _open_later(self, line: SiteLine, seconds: float) -> None:
+        """Open sessions when the gate is about to let somebody through."""
+        await line.pause(min(seconds, LONG))
+        line.opens_later = False
+        self._fill_sessions(line)
 
     async def _deliver(self, line: SiteLine, standing: Standing, session: Session | None) -> Session | None:
         """One attempt and its verdicts; returns the session if it can carry another."""
@@ -271,11 +299,14 @@ class Dispatcher:
             if left is not None and left is not parcel:
                 self._window.shrank(parcel, left)
                 parcel, standing = left, replace(standing, parcel=left)
-            result = None if left is None else await self._attempt(standing, session, departure)
+            result = None if left is None else await self._attempt(line, standing, session, departure)
         except CancelledError:
             # What was sent without an answer is unknown to us, and the next attempt may repeat it (promise (c)).
             self._give_back(parcel)
             raise
+        except NoPermitError:
+            self._give_back(parcel)
+            return None
         except SpoolUnavailableError as error:
             _log.warning("content-unread", id=parcel.id, error=error)
             self._give_back(parcel)
@@ -297,13 +328,22 @@ class Dispatcher:
             return None
         return await self._conclude(line, standing, result)
 
-    async def _attempt(self, standing: Standing, session: Session | None, departure: Departure) -> AttemptResult | None:
+    async def _attempt(
+        self, line: SiteLine, standing: Standing, session: Session | None, departure: Departure
+    ) -> AttemptResult | None:
         """What the attempt gave; None if the parcel was held instead."""
         await self._note_begun(standing.parcel)
         content = await self._contents.read(standing.parcel)
         if content is None:
             return None
-        return await self._attempter.attempt(standing.parcel, content, standing.way, session, departure.may_finish)
+        permit = Permit(line.gate, departure.may_finish)
+        try:
+            result = await self._attempter.attempt(standing.parcel, content, standing.way, session, permit)
+        except BaseException:
+            permit.answered(refused=False, reached=False)
+            raise
+        permit.answered(refused=result.pressure is not None, reached=result.reached)
+        return result
 
     def _turned_away(self, line: SiteLine, standing: Standing, result: AttemptResult) -> bool:
         """Whether one session was refused while others are open: the mail was not, and waits for those.
@@ -314,6 +354,7 @@ class Dispatcher:
         if (
             result.reached
             or result.refusal_of_path
+            or result.pressure
             or others <= 0
             or standing.turned_away >= _MAX_TURNED_AWAY
             or self._draining
@@ -365,6 +406,10 @@ class Dispatcher:
         if not result.reached and result.outcomes[0].scope is Scope.SOURCE:
             return  # our own trouble, such as no descriptors left, says nothing about the site
         refusal = result.refusal_of_path
+        pressure = result.pressure
+        if pressure is not None and refusal is None:
+            self._slow(line, pressure)
+            return
         if result.reached and refusal is None:
             line.rest = None
             line.pace = line.pace.succeeded()
@@ -378,6 +423,14 @@ class Dispatcher:
         """Whoever stands here looks for a path again."""
         for standing in list(line.drain()):
             self._line_up(standing.parcel, standing.way.plan)
+
+    def _slow(self, line: SiteLine, refusal: Outcome) -> None:
+        """The far side said "too much": the gate knows. Mail that would wait long for it waits in the spool."""
+        wait = line.gate.wait()
+        _log.info("path-slowed", path=line.path, rate=line.gate.rate.shown(), wait=wait, reply=refusal.reply)
+        if LONG < wait < inf:
+            for standing in line.drain():
+                self._give_back(standing.parcel)
 
     async def _settle_unsent(self, parcel: Parcel, outcome: Outcome, *, broken: bool = False) -> None:
         self._window.drop_content(parcel)

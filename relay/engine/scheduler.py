@@ -103,7 +103,8 @@ class Scheduler:
         if due is None or due > now:
             return POLL if due is None else min(POLL, due - now)
         self._skipped = self._dispatcher.full_domains()
-        parcels = await self._spool.claim(self._lease.incarnation, min(room, CLAIM_AT_ONCE), self._skipped)
+        limit, scarce = min(room, CLAIM_AT_ONCE), self._dispatcher.scarce_domains()
+        parcels = await self._spool.claim(self._lease.incarnation, limit, self._skipped, scarce)
         for parcel in parcels:
             self._dispatcher.take(parcel)
         return timedelta() if parcels else POLL

@@ -11,11 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
+from typing import Final
 
+from relay.clock import Clock
+from relay.engine.gate import LEAD, Gate
 from relay.policy.outcome import Outcome
 from relay.policy.pace import Pace, starting_pace
 from relay.policy.route import EgressPath, Way
 from relay.spool.contract import Parcel
+
+MAX_SEEN: Final = 1000
+"""Domains of one line that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,11 @@ class Rest:
 class SiteLine:
     """The line of one path."""
 
-    def __init__(self, path: EgressPath, limit: int) -> None:
+    def __init__(self, path: EgressPath, limit: int, gate: Gate) -> None:
         self.path = path
+        self.gate = gate
+        self.opens_later = False
+        """A timer runs that opens a session when the gate lets somebody through again."""
         self.pace: Pace = starting_pace(limit)
         self.rest: Rest | None = None
         self.sessions = 0
@@ -51,8 +60,10 @@ class SiteLine:
         self._idle = 0
         self._standing: deque[Standing] = deque()
         self._domains: Counter[str] = Counter()
+        self._seen: dict[str, None] = {}
         self._arrived = asyncio.Event()
         self._closed = False
+        self._ended = asyncio.Event()
 
     def __repr__(self) -> str:
         return (
@@ -71,6 +82,22 @@ class SiteLine:
         return frozenset(self._domains)
 
     @property
+    def seen(self) -> frozenset[str]:
+        """The domains whose mail came here, as many as are remembered."""
+        return frozenset(self._seen)
+
+    def see(self, domain: str) -> None:
+        """Mail for the domain goes this way."""
+        if domain not in self._seen:
+            while len(self._seen) >= MAX_SEEN:
+                del self._seen[next(iter(self._seen))]
+            self._seen[domain] = None
+
+    def room(self, most: int) -> int:
+        """How many more parcels may stand in line, if `most` may at all."""
+        return self.gate.stock(most) - len(self._standing)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing waits and nobody serves: the line may be dropped."""
         return not self._standing and self.sessions == 0
@@ -84,7 +111,9 @@ class SiteLine:
     def join(self, standing: Standing) -> None:
         """Stand in line; ask `wants_session` afterwards."""
         self._standing.append(standing)
-        self._domains[_domain(standing)] += 1
+        domain = _domain(standing)
+        self._domains[domain] += 1
+        self.see(domain)
         if self._idle:
             self._arrived.set()
 
@@ -100,8 +129,12 @@ class SiteLine:
             self._arrived.set()
 
     def wants_session(self) -> bool:
-        """Whether more parcels wait than free sessions can take, and the pace allows another session."""
-        return len(self._standing) > self._idle + self._opening and self.sessions < self.pace.window
+        """Whether more parcels wait than free sessions can take, and pace and gate allow another session."""
+        return (
+            len(self._standing) > self._idle + self._opening
+            and self.sessions < self.pace.window
+            and self.gate.wait() <= LEAD
+        )
 
     def session_begins(self) -> None:
         """A session is to be opened; its first call of `first` ends the opening."""
@@ -132,7 +165,17 @@ class SiteLine:
     def close(self) -> None:
         """No parcel comes any more: idle sessions need not wait for one."""
         self._closed = True
+        self._ended.set()
         self._arrived.set()
+        self.gate.close()
+
+    async def pause(self, seconds: float) -> None:
+        """Let `seconds` pass, fewer if the line is closed meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            pass
 
     async def next(self, patience: float) -> Standing | None:
         """The next parcel, waiting up to `patience` seconds for one to arrive."""
@@ -154,7 +197,8 @@ class SiteLine:
 class SiteLines:
     """The lines of a worker, made when first needed and dropped when nobody needs them."""
 
-    def __init__(self, sessions_per_site: int, rest: timedelta) -> None:
+    def __init__(self, sessions_per_site: int, rest: timedelta, clock: Clock) -> None:
+        self._clock = clock
         self._sessions_per_site = sessions_per_site
         self._rest = rest
         self._lines: dict[EgressPath, SiteLine] = {}
@@ -176,17 +220,34 @@ class SiteLines:
         """Parcels in all lines to the site."""
         return sum(line.waiting for line in self._of_site.get(site, ()))
 
+    def room(self, site: str, bound: int) -> int:
+        """How many more parcels may stand in the lines to the site, `bound` in all at most."""
+        lines = self._of_site.get(site)
+        if not lines:
+            return bound
+        room = sum(max(0, line.room(bound)) for line in lines)
+        return min(room, bound - self.waiting(site))
+
     def long_domains(self, bound: int) -> frozenset[str]:
-        """The domains of the sites for which at least `bound` parcels wait."""
-        long = (lines for site, lines in self._of_site.items() if self.waiting(site) >= bound)
-        return frozenset(domain for lines in long for line in lines for domain in line.domains)
+        """The domains of the sites in whose lines there is no room."""
+        long = (lines for site, lines in self._of_site.items() if self.room(site, bound) <= 0)
+        return frozenset(domain for lines in long for line in lines for domain in line.seen)
+
+    def scarce_domains(self, bound: int) -> dict[str, int]:
+        """The domains of sites that limit us, with how much mail of each is worth having in hand now."""
+        scarce: dict[str, int] = {}
+        for site, lines in self._of_site.items():
+            if all(line.gate.limits for line in lines) and (room := self.room(site, bound)) > 0:
+                domains = frozenset(domain for line in lines for domain in line.seen)
+                scarce.update(dict.fromkeys(domains, max(1, room // max(1, len(domains)))))
+        return scarce
 
     def line(self, path: EgressPath, now: datetime) -> SiteLine:
         """The path's line, a new one if there is none."""
         line = self._lines.get(path)
         if line is None:
             self._drop_rested(now)
-            line = self._lines[path] = SiteLine(path, self._sessions_per_site)
+            line = self._lines[path] = SiteLine(path, self._sessions_per_site, Gate(self._clock))
             self._of_site.setdefault(path.site, set()).add(line)
         return line
 
@@ -200,7 +261,7 @@ class SiteLines:
 
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""
-        if line.empty and line.rest is None and self._lines.get(line.path) is line:
+        if line.empty and line.rest is None and not line.gate.limits and self._lines.get(line.path) is line:
             del self._lines[line.path]
             others = self._of_site[line.path.site]
             others.discard(line)

@@ -15,7 +15,7 @@ from relay.database.contract import Connection
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.spool.accepting import SUSPENDED, is_living
-from relay.spool.contract import Door, Duty, Incarnation, Parcel
+from relay.spool.contract import Door, Duty, Incarnation, Parcel, Wanted
 from relay.spool.control import bounce_reason, cancel
 from relay.spool.quarantine import quarantine
 from relay.spool.rows import column_address, column_path
@@ -32,8 +32,8 @@ UNREADABLE: Final = (ValueError, OverflowError, TypeError, LookupError)
 WHY_UNREADABLE: Final = "its rows in the spool cannot be read"
 
 
-def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: frozenset[str], now: int) -> list[Parcel]:
-    """Lease up to `limit` due deliveries; `skip` are domains that have enough in hand."""
+def claim(connection: Connection, incarnation: Incarnation, wanted: Wanted, now: int) -> list[Parcel]:
+    """Lease due deliveries, as many as are wanted of each lane."""
     if not is_living(connection, incarnation):
         return []
     # The longest waiting first: with more tenants than the window has room for, nobody is always the last.
@@ -41,10 +41,10 @@ def claim(connection: Connection, incarnation: Incarnation, limit: int, skip: fr
         tenant for due, tenant in sorted((due, tenant) for tenant, due in tenants_waiting(connection)) if due <= now
     ]
     parcels: list[Parcel] = []
-    left = limit
+    left = wanted.limit
     for position, tenant in enumerate(tenants):
         share = max(1, left // (len(tenants) - position))
-        for lane, quota in _lanes(connection, tenant, share, skip, now):
+        for lane, quota in _lanes(connection, tenant, share, wanted, now):
             taken = _lease_lane(connection, incarnation, lane, min(quota, left), now)
             parcels.extend(_parcels(connection, taken, now))
             left -= len(taken)
@@ -72,17 +72,15 @@ def tenants_waiting(connection: Connection) -> Iterator[tuple[int, int]]:
         yield tenant, row[1]
 
 
-def _lanes(connection: Connection, tenant: int, share: int, skip: frozenset[str], now: int) -> list[tuple[int, int]]:
+def _lanes(connection: Connection, tenant: int, share: int, wanted: Wanted, now: int) -> list[tuple[int, int]]:
     """The tenant's lanes to take from, with how many each may give."""
     rows = connection.execute(
         f"SELECT id, domain FROM lane WHERE tenant = ? AND due <= ? AND NOT {SUSPENDED} ORDER BY due LIMIT ?",  # noqa: S608 - a constant of ours
-        (tenant, now, now, MAX_LANES + len(skip)),
+        (tenant, now, now, MAX_LANES + len(wanted.skip)),
     )
-    lanes = [lane for lane, domain in rows if domain not in skip][:MAX_LANES]
-    if not lanes:
-        return []
-    quota, more = divmod(share, len(lanes))
-    return [(lane, quota + (1 if i < more else 0)) for i, lane in enumerate(lanes) if quota or i < more]
+    lanes = [row for row in rows if row[1] not in wanted.skip][:MAX_LANES]
+    quotas = wanted.quotas(share, [domain for _, domain in lanes])
+    return [(lane, quota) for (lane, _), quota in zip(lanes, quotas, strict=True) if quota]
 
 
 def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int) -> list[_Leased]:

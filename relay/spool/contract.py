@@ -357,6 +357,36 @@ class Pulse:
     """Seconds until some other life will have been silent for too long, if nothing is heard of it."""
 
 
+UNBOUNDED: Final[Mapping[str, int]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a claim asks for: up to `limit` deliveries, none of the domains in `skip`.
+
+    Of each lane of a domain in `most`, at most so many: its path has no use for more now.
+    """
+
+    limit: int
+    skip: frozenset[str] = frozenset()
+    most: Mapping[str, int] = field(default_factory=dict)
+
+    def quotas(self, share: int, domains: Sequence[str]) -> list[int]:
+        """How `share` deliveries are divided among lanes of these domains: evenly, surplus to others."""
+        caps = [min(self.most.get(domain, share), share) for domain in domains]
+        given = [0] * len(caps)
+        hungry = [i for i, cap in enumerate(caps) if cap]
+        left = share
+        while left and hungry:
+            each, more = divmod(left, len(hungry))
+            for position, i in enumerate(hungry):
+                portion = min(each + (position < more), caps[i] - given[i])
+                given[i] += portion
+                left -= portion
+            hungry = [i for i in hungry if given[i] < caps[i]]
+        return given
+
+
 class Spool(Protocol):
     """The durable queue. One implementation a database; tests/contract runs every one."""
 
@@ -406,8 +436,17 @@ class Spool(Protocol):
         """Commit several messages in one transaction, all or none. Raises as `accept` does."""
         ...
 
-    async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
-        """Lease up to `limit` due deliveries, fair between tenants and domains, none of the domains in `skip`."""
+    async def claim(
+        self,
+        incarnation: Incarnation,
+        limit: int,
+        skip: frozenset[str] = frozenset(),
+        most: Mapping[str, int] = UNBOUNDED,
+    ) -> list[Parcel]:
+        """Lease up to `limit` due deliveries, fair between tenants and domains.
+
+        None of the domains in `skip`, and of each lane of a domain in `most` at most so many.
+        """
         ...
 
     async def next_due(self) -> datetime | None:

@@ -7,7 +7,7 @@ runs the same code as on SQLite, over the bridge.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -20,6 +20,7 @@ from relay.database.postgres_wakeups import Wakeups
 from relay.policy.state import State
 from relay.spool.accepting import IDEMPOTENCY_MILLIS
 from relay.spool.contract import (
+    UNBOUNDED,
     Incarnation,
     NewMessage,
     Parcel,
@@ -30,6 +31,7 @@ from relay.spool.contract import (
     Settlement,
     Terms,
     Verb,
+    Wanted,
 )
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.postgres_accepting import accept_all
@@ -144,10 +146,15 @@ class PostgresSpool(PortableSpool):
         self._wakeups.announce()
         return receipts
 
-    async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
-        return await self._step(
-            ["claim"], lambda transaction: claim(transaction, incarnation, limit, skip, self._now())
-        )
+    async def claim(
+        self,
+        incarnation: Incarnation,
+        limit: int,
+        skip: frozenset[str] = frozenset(),
+        most: Mapping[str, int] = UNBOUNDED,
+    ) -> list[Parcel]:
+        wanted = Wanted(limit, skip, most)
+        return await self._step(["claim"], lambda transaction: claim(transaction, incarnation, wanted, self._now()))
 
     async def next_due(self) -> datetime | None:
         due = (await self._database.fetch(NEXT_DUE))[0][0]

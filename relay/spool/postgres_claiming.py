@@ -14,7 +14,7 @@ from relay.database.postgres import Transaction
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.spool.claiming import MAX_LANES, UNREADABLE, WHY_UNREADABLE
-from relay.spool.contract import Door, Duty, Incarnation, Parcel
+from relay.spool.contract import Door, Duty, Incarnation, Parcel, Wanted
 from relay.spool.postgres_accepting import LIVING, SUSPENDED_UNTIL
 from relay.spool.postgres_effects import Effects
 from relay.spool.postgres_quarantine import Quarantined, quarantine
@@ -35,8 +35,8 @@ NEXT_DUE: Final = f"WITH {_TENANTS} SELECT min(due) FROM tenants"  # noqa: S608 
 
 _LANES: Final = f"""
 WITH {_TENANTS}, waiting AS MATERIALIZED (SELECT tenant FROM tenants WHERE due <= $1 ORDER BY due LIMIT $2)
-SELECT waiting.tenant, lanes.id FROM waiting CROSS JOIN LATERAL (
-  SELECT id, due FROM lane
+SELECT waiting.tenant, lanes.id, lanes.domain FROM waiting CROSS JOIN LATERAL (
+  SELECT id, due, domain FROM lane
   WHERE tenant = waiting.tenant AND due <= $1 AND domain <> ALL($3::text[])
     AND coalesce({SUSPENDED_UNTIL}, 0) <= $1
   ORDER BY due LIMIT greatest(1, least({MAX_LANES}, 2 * $2 / (SELECT count(*) FROM waiting)))
@@ -83,34 +83,32 @@ UPDATE lane SET due = fresh.due FROM fresh WHERE lane.id = fresh.id AND lane.due
 _Row = tuple[Any, ...]
 
 
-async def claim(
-    transaction: Transaction, incarnation: Incarnation, limit: int, skip: frozenset[str], now: int
-) -> list[Parcel]:
-    """Lease up to `limit` due deliveries; `skip` are domains that have enough in hand."""
+async def claim(transaction: Transaction, incarnation: Incarnation, wanted: Wanted, now: int) -> list[Parcel]:
+    """Lease due deliveries, as many as are wanted of each lane."""
     if not await transaction.fetch(LIVING, [incarnation]):
         return []
-    found = await transaction.fetch(_LANES, now, limit, list(skip))
+    found = await transaction.fetch(_LANES, now, wanted.limit, list(wanted.skip))
     if not found:
         return []
-    quotas = _quotas(found, limit)
+    quotas = _quotas(found, wanted)
     rows = await transaction.fetch(_LEASE, list(quotas.keys()), list(quotas.values()), now, incarnation)
     parcels = await _parcels(transaction, rows, now)
     await _refresh(transaction, list(quotas))
     return parcels
 
 
-def _quotas(found: Sequence[_Row], limit: int) -> dict[int, int]:
+def _quotas(found: Sequence[_Row], wanted: Wanted) -> dict[int, int]:
     """How many deliveries each lane may give: every tenant its share of the limit, and within it every lane."""
-    by_tenant: dict[int, list[int]] = {}
-    for tenant, lane in found:
-        by_tenant.setdefault(tenant, []).append(lane)
+    by_tenant: dict[int, list[tuple[int, str]]] = {}
+    for tenant, lane, domain in found:
+        by_tenant.setdefault(tenant, []).append((lane, domain))
     quotas: dict[int, int] = {}
-    left = limit
+    left = wanted.limit
     for position, lanes in enumerate(by_tenant.values()):
         share = min(left, max(1, left // (len(by_tenant) - position)))
-        quota, more = divmod(share, len(lanes))
-        quotas.update({lane: quota + (1 if i < more else 0) for i, lane in enumerate(lanes) if quota or i < more})
-        left -= share
+        given = wanted.quotas(share, [domain for _, domain in lanes])
+        quotas.update({lane: quota for (lane, _), quota in zip(lanes, given, strict=True) if quota})
+        left -= sum(given)
     return quotas
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,6 +15,7 @@ from relay.errors import SpoolFullError
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
 from relay.spool.claiming import claim, tenants_waiting
 from relay.spool.contract import (
+    UNBOUNDED,
     Incarnation,
     NewMessage,
     Parcel,
@@ -25,6 +26,7 @@ from relay.spool.contract import (
     Settlement,
     Terms,
     Verb,
+    Wanted,
 )
 from relay.spool.control import ask, finish, undo
 from relay.spool.portable import PATIENCE_SECONDS, SUCCESSOR, PortableSpool, count_settled, ended_pulse
@@ -104,8 +106,15 @@ class SqliteSpool(PortableSpool):
             "accept", lambda connection: [accept(connection, message) for message in messages], PATIENCE_SECONDS
         )
 
-    async def claim(self, incarnation: Incarnation, limit: int, skip: frozenset[str] = frozenset()) -> list[Parcel]:
-        return await self._step("claim", lambda connection: claim(connection, incarnation, limit, skip, self._now()))
+    async def claim(
+        self,
+        incarnation: Incarnation,
+        limit: int,
+        skip: frozenset[str] = frozenset(),
+        most: Mapping[str, int] = UNBOUNDED,
+    ) -> list[Parcel]:
+        wanted = Wanted(limit, skip, most)
+        return await self._step("claim", lambda connection: claim(connection, incarnation, wanted, self._now()))
 
     async def next_due(self) -> datetime | None:
         due = await self._database.read(

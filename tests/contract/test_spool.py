@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -419,6 +420,15 @@ async def test_full_domains_are_left_alone(bench: Bench) -> None:
     await bench.accept("b@free.example")
     claimed = await bench.claim(skip=frozenset({"full.example"}))
     assert [parcel.duties[0].recipient.address.domain for parcel in claimed] == ["free.example"]
+
+
+async def test_of_a_slow_path_no_more_is_claimed_than_it_has_use_for(bench: Bench) -> None:
+    for number in range(6):
+        await bench.accept(f"a{number}@slow.example")
+        await bench.accept(f"b{number}@free.example")
+    claimed = await bench.claim(limit=8, most={"slow.example": 2})
+    domains = Counter(parcel.duties[0].recipient.address.domain for parcel in claimed)
+    assert domains == {"slow.example": 2, "free.example": 6}
 
 
 async def test_idempotency_answers_the_first_message(bench: Bench) -> None:

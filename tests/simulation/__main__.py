@@ -17,7 +17,8 @@ from random import Random
 from typing import Any
 
 from tests.simulation import chart
-from tests.simulation.measure import Measurement, MeasureOptions, measure
+from tests.simulation.draws import many_draws
+from tests.simulation.measure import STEADY_MINUTES, Measurement, MeasureOptions, learning_minutes, measure
 from tests.simulation.provider import ProviderFileError, random_providers, read_providers
 from tests.simulation.scenarios import SCENARIOS, Story, play
 from tests.simulation.world import Result, run_seed
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.seeds is not None:
         return _many(options)
+    if options.draw is not None:
+        shown = many_draws(range(options.seed, options.seed + options.draw), wide=options.wide)
+        _print(shown, options.json)
+        return 0
     if options.scenario is not None:
         return _scenario(options)
     if options.faults:
@@ -42,14 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="the seed that decides everything (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON on one line")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw a chart of the run")
+    parser.add_argument("--wide", action="store_true", help="with --draw: 2 to 6,000 a minute, windows of 1 s to 1 h")
     parser.add_argument("--workers", type=int, default=1, help="workers of the node (default 1)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--faults", action="store_true", help="run one seed with all kinds of faults")
     what.add_argument("--seeds", type=int, metavar="N", help="run N seeds with faults, from --seed on")
+    what.add_argument("--draw", type=int, metavar="N", help="the pace alone against N providers drawn from --seed on")
     what.add_argument("--scenario", choices=sorted(SCENARIOS), help="run a scenario")
     what.add_argument("--providers", type=Path, metavar="FILE.toml", help="measure against these providers")
-    parser.add_argument("--minutes", type=float, default=120.0, help="simulated minutes of a measurement (default 120)")
-    parser.add_argument("--learning", type=float, metavar="MINUTES", help="minutes that do not count (default a third)")
+    parser.add_argument("--minutes", type=float, help="simulated minutes of a measurement (default: learning and 80)")
+    parser.add_argument(
+        "--learning", type=float, metavar="MINUTES", help="minutes that do not count (default: see docs/simulation.md)"
+    )
     parser.add_argument(
         "--messages", type=int, metavar="N", help="letters of a scenario (backlog: 1000000 is tried too)"
     )
@@ -62,12 +71,15 @@ def _providers(options: argparse.Namespace) -> int:
     except ProviderFileError as error:
         print(error, file=sys.stderr)
         return 2
-    learning = options.minutes / 3 if options.learning is None else options.learning
-    if not 0 <= learning < options.minutes:
+    rules = rules or random_providers(Random(f"providers/{options.seed}"), 20)
+    learning = options.learning
+    if learning is None:
+        learning = learning_minutes(rules) if options.minutes is None else options.minutes / 3
+    minutes = learning + STEADY_MINUTES if options.minutes is None else options.minutes
+    if not 0 <= learning < minutes:
         print("--learning is at least 0 and less than --minutes", file=sys.stderr)
         return 2
-    rules = rules or random_providers(Random(f"providers/{options.seed}"), 20)
-    measured = measure(MeasureOptions(options.seed, rules, options.minutes, learning, options.workers))
+    measured = measure(MeasureOptions(options.seed, rules, minutes, learning, options.workers))
     _draw(options.plot, f"seed {options.seed}: {len(rules)} providers", measured)
     _print(measured.shown, options.json)
     return 0 if measured.ok else 1

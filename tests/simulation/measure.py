@@ -24,6 +24,17 @@ COMMIT_SECONDS: Final = 0.1
 """What a commit takes at most here: a slow disk, whose larger commits let a minute be simulated in a second."""
 SAMPLE_SECONDS: Final = 60.0
 
+STEADY_MINUTES: Final = 80.0
+LEAST_LEARNING_MINUTES: Final = 40.0
+LEARNING_ROUNDS: Final = 6
+"""Windows with their penalties that may pass before a provider counts: each is one question and its answer."""
+
+
+def learning_minutes(providers: Sequence[ProviderRules]) -> float:
+    """How long one must learn before the steady state of all of these begins."""
+    longest = max(rules.window + rules.penalty for rules in providers)
+    return max(LEAST_LEARNING_MINUTES, LEARNING_ROUNDS * longest / 60)
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureOptions:
