@@ -44,6 +44,7 @@ from relay.namesake import ALARM as NAME_ALARM
 from relay.namesake import is_contested, tell_replaced
 from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
 from relay.opening import Stores, open_patiently
+from relay.policy.complaints import BrakeRules
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.notify import NoticeRule
 from relay.policy.retry import RetrySchedule
@@ -413,6 +414,22 @@ def engine_options(
         keep_content=settings.spool.keep_content,
         notices=NoticeRule(delivery.delay_notice, delivery.delay_notice_unasked),
         delivers="delivery" in settings.node.roles,
+        brake=brake_rules(settings),
+        workers=workers,
+    )
+
+
+def brake_rules(settings: Settings) -> BrakeRules | None:
+    """The complaint brake's rules, None when it is off."""
+    wanted = settings.complaints
+    if not wanted.brake:
+        return None
+    return BrakeRules(
+        slow=wanted.slow,
+        stop=wanted.stop,
+        enough=wanted.enough,
+        window=wanted.window,
+        per_minute=wanted.per_minute,
     )
 
 

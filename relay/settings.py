@@ -451,6 +451,19 @@ class SigningSettings(Section):
         return value
 
 
+class ComplaintSettings(Section):
+    """The brake: a stream whose complaints reach a rate is slowed, then stopped, until `leak queue resume`."""
+
+    brake: Flag = Field(True, description="Whether complaints slow and stop streams.")
+    slow: Number = Field(0.001, gt=0, lt=1, description="Complaints among deliveries from which a stream is slowed.")
+    stop: Number = Field(0.003, gt=0, lt=1, description="And from which it is stopped.")
+    enough: Whole = Field(
+        500, ge=1, description="Deliveries from which the plain rate counts; below, only what chance does not explain."
+    )
+    window: Duration = Field(timedelta(days=7), description="The time that is counted.")
+    per_minute: Whole = Field(60, ge=1, description="Deliveries a minute of a slowed stream, a node.")
+
+
 class UnsubscribeSettings(Section):
     """One-click unsubscribe (RFC 8058): a link of ours in each mail, one recipient a message."""
 
@@ -644,6 +657,7 @@ class Settings(Section):
     delivery: DeliverySettings = DeliverySettings()
     signing: SigningSettings = SigningSettings()
     suppression: SuppressionSettings = SuppressionSettings()
+    complaints: ComplaintSettings = ComplaintSettings()
     unsubscribe: UnsubscribeSettings = UnsubscribeSettings()
     web: WebSettings = WebSettings()
     alarm: AlarmSettings = AlarmSettings()

@@ -26,13 +26,14 @@ def message(
     from relay.cli.life import describe
     from relay.clock import SystemClock
     from relay.ids import SpoolId, is_spool_id
+    from relay.policy.state import State
 
     bare = message_id.strip().lower().partition(".")[0]
     if not is_spool_id(bare):
         raise UsageError(
             f"{message_id!r} is not a message's id; it has 26 letters and digits, as the reply to DATA told"
         )
-    view = run_async(_read(load(context), SpoolId(bare)))
+    view, brake = run_async(_read(load(context), SpoolId(bare)))
     if view is None:
         fail(f"no message {bare}: it was never accepted here, or its time to be kept is over")
     if as_json:
@@ -40,11 +41,22 @@ def message(
         return
     for line in describe(view, SystemClock().now(), transcripts=not brief):
         say(line)
+    if brake and any(delivery.state is State.WAITING for delivery in view.deliveries):
+        say(f"  waits      because {brake}")
 
 
-async def _read(settings: Settings, message_id: SpoolId) -> MessageView | None:
+async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str]:
+    """The message, and why its stream is braked ("" if it is not)."""
+    from relay.figures.brakes import EVERY_STREAM
+
     async with stores(settings, must_exist=True) as opened:
-        return await opened.spool.message(message_id)
+        view = await opened.spool.message(message_id)
+        if view is None:
+            return None, ""
+        for one in await opened.figures.brakes():
+            if one.tenant == view.tenant_id and one.stream in (view.stream, EVERY_STREAM):
+                return view, f"the stream {one.subject} is {one}"
+        return view, ""
 
 
 def as_plain(view: MessageView) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from relay.cli.queue_control import register
 from relay.cli.queue_filter import Domain, MessageId, OlderThan, Sender, Site, Tenant, To, make_filter, now
 
 if TYPE_CHECKING:
+    from relay.figures.brakes import Brake
     from relay.settings import Settings
     from relay.spool.contract import Alarm, DeliveryView, LaneFigures, QueueFilter, Suspension
 
@@ -26,13 +27,14 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     """Waiting, leased and held deliveries by tenant and domain, the oldest and the next due, suspensions and alarms."""
     if context.invoked_subcommand is not None:
         return
-    lanes, suspended, alarms = run_async(_read_summary(load(context)))
+    lanes, suspended, alarms, braked = run_async(_read_summary(load(context)))
     if as_json:
         say_json(
             {
                 "lanes": [asdict(lane) for lane in lanes],
                 "suspensions": [asdict(one) for one in suspended],
                 "alarms": [asdict(alarm) for alarm in alarms],
+                "brakes": [asdict(one) for one in braked],
             }
         )
         return
@@ -55,13 +57,17 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     for one in suspended:
         what = " ".join(filter(None, (one.site, one.domain, one.tenant and f"tenant {one.tenant}")))
         say(f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S}: {what}: {one.reason}")
+    for brake in braked:
+        how = f"leak queue resume --tenant {brake.tenant_name} --stream '{brake.stream}'"
+        say(f"{brake.subject} {brake}; to end it: {how}")
     for alarm in alarms:
         say(f"alarm since {alarm.since:%Y-%m-%d %H:%M:%S}: {alarm.kind} {alarm.subject}: {alarm.detail}")
 
 
-async def _read_summary(settings: Settings) -> tuple[list[LaneFigures], list[Suspension], list[Alarm]]:
+async def _read_summary(settings: Settings) -> tuple[list[LaneFigures], list[Suspension], list[Alarm], list[Brake]]:
     async with stores(settings, must_exist=True) as opened:
-        return await opened.spool.lanes(), await opened.spool.suspensions(), await opened.spool.alarms()
+        spool = opened.spool
+        return await spool.lanes(), await spool.suspensions(), await spool.alarms(), await opened.figures.brakes()
 
 
 @app.command("list")

@@ -173,16 +173,41 @@ async def _suspend(settings: Settings, suspension: Suspension) -> int:
         return await opened.spool.suspend(suspension)
 
 
+def _loosen(settings: Settings, tenant: str, stream: str, *, as_json: bool) -> None:
+    async def work() -> bool:
+        async with stores(settings, must_exist=True) as opened:
+            return await opened.figures.loosen(tenant, stream) is not None
+
+    ended = run_async(work())
+    if as_json:
+        say_json({"resumed": ended})
+    elif ended:
+        say("resumed; mail that waits goes on within ten minutes, at once with: leak queue retry")
+    else:
+        fail(f"stream {stream!r} of tenant {tenant!r} is not braked")
+
+
 def resume(
     context: typer.Context,
-    suspension: Annotated[int, typer.Argument(help="The number of the suspension, as `leak queue` shows it.")],
+    suspension: Annotated[
+        int | None, typer.Argument(help="The number of the suspension, as `leak queue` shows it.")
+    ] = None,
+    tenant: Tenant = "",
+    stream: Annotated[
+        str | None, typer.Option("--stream", help='A stream that is braked for its complaints; "*" = a whole tenant.')
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """End a suspension now."""
+    """End a suspension now, or with --tenant and --stream the brake on a stream."""
+    if (suspension is None) == (stream is None):
+        raise UsageError("name the number of a suspension, or a braked stream with --tenant and --stream")
+    if stream is not None:
+        _loosen(load(context), tenant, stream, as_json=as_json)
+        return
 
     async def work(settings: Settings) -> bool:
         async with stores(settings, must_exist=True) as opened:
-            return await opened.spool.resume(suspension)
+            return await opened.spool.resume(suspension or 0)
 
     ended = run_async(work(load(context)))
     if as_json:

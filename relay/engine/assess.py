@@ -173,6 +173,11 @@ class Assessor:
             for settlement in settlements:
                 self._settler.add(settlement)
 
+    def wait_until(self, parcel: Parcel, until: datetime) -> None:
+        """Move deliveries to when they may go: a new due time, not an attempt, and none past its expiry."""
+        for duty in parcel.duties:
+            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, min(until, parcel.expires_at)))
+
     def _waits(self, parcel: Parcel, until: datetime) -> list[Settlement]:
         settlements: list[Settlement] = []
         for duty in parcel.duties:

@@ -18,6 +18,7 @@ from relay.clock import Clock
 from relay.egress.contract import Session
 from relay.engine.assess import Assessor
 from relay.engine.attempt import Attempter, AttemptResult, internal_failure
+from relay.engine.brakes import Brakes
 from relay.engine.content import ContentReader
 from relay.engine.gate import LEAD, LONG, NoPermitError, Permit
 from relay.engine.owned import OwnedTasks
@@ -79,6 +80,7 @@ class Dispatcher:
         assessor: Assessor,
         spool: Spool,
         clock: Clock,
+        brakes: Brakes | None = None,
     ) -> None:
         self._options = options
         self._attempter = attempter
@@ -88,6 +90,7 @@ class Dispatcher:
         self._assessor = assessor
         self._clock = clock
         self._spool = spool
+        self._brakes = brakes
         self._tasks = OwnedTasks()
         self._alone = Lock()
         self._waiting_alone = 0
@@ -134,13 +137,28 @@ class Dispatcher:
             self._give_back(parcel)
         elif parcel.duties[0].bounce:
             self._tasks.start(self._bounce(parcel), f"bounce-{parcel.id}")
-        else:
+        elif not self._braked(parcel):
             domain = parcel.duties[0].recipient.address.domain
             plan = self._planner.known(domain)
             if plan is not None:
                 self._line_up(parcel, plan)
             else:
                 self._planner.ask(domain, parcel)
+
+    def _braked(self, parcel: Parcel) -> bool:
+        """Let mail wait whose stream is slowed or stopped for its complaints, or end it if its time is over."""
+        waits = None if self._brakes is None else self._brakes.until(parcel)
+        if waits is None:
+            return False
+        until, brake = waits
+        if parcel.expires_at <= self._clock.now():
+            words = reply(451, "4.7.1", f"stream {brake.stream or '(none)'} is {brake}")
+            outcome = Outcome(Result.TEMPORARY, Scope.MESSAGE, Phase.PERMIT, DecidedBy.RELAY, words)
+            self._tasks.start(self._settle_unsent(parcel, outcome), f"settle-{parcel.id}")
+        else:
+            self._window.drop_content(parcel)
+            self._assessor.wait_until(parcel, until)
+        return True
 
     def holds(self, seq: int, n: int) -> bool:
         """Whether a delivery is in the window."""

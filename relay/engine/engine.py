@@ -12,6 +12,7 @@ from relay.egress.contract import Dialer
 from relay.engine.alarms import Alarms
 from relay.engine.assess import Assessor
 from relay.engine.attempt import Attempter
+from relay.engine.brakes import Brakes
 from relay.engine.content import ContentReader
 from relay.engine.dispatcher import Dispatcher, DispatcherOptions
 from relay.engine.intake import IntakeOptions, MailIntake
@@ -29,6 +30,7 @@ from relay.engine.ways import Ways
 from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.mail.address import Address
+from relay.policy.complaints import BrakeRules
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.notify import NoticeRule
@@ -55,6 +57,9 @@ class EngineOptions:
     keep_content: timedelta
     notices: NoticeRule = field(default_factory=NoticeRule)
     delivers: bool = True
+    brake: BrakeRules | None = None
+    """None: complaints slow and stop nothing."""
+    workers: int = 1
     terms: Terms = field(default_factory=Terms)
 
 
@@ -106,6 +111,7 @@ class Engine:
             links=parts.links,
             wrote=parts.wrote,
         )
+        self._brakes = self._make_brakes()
         self.ways = Ways(options.pools)
         self._attempter = Attempter(parts.dialer, parts.diagnoser, clock, self._lease.holds, parts.returns)
         self._dispatcher = Dispatcher(
@@ -124,6 +130,7 @@ class Engine:
             ),
             spool,
             clock,
+            self._brakes,
         )
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
         self._learner = self._make_learner()
@@ -135,7 +142,13 @@ class Engine:
             return None
         holder = f"{options.intake.node_name}/{options.worker}"
         provider_of = parts.diagnoser.provider_of
-        return Learner(parts.spool, parts.figures, parts.suppressions, parts.clock, holder, provider_of)
+        return Learner(parts.spool, parts.figures, parts.suppressions, parts.clock, holder, provider_of, options.brake)
+
+    def _make_brakes(self) -> Brakes | None:
+        rules = self._options.brake
+        if rules is None or self._parts.figures is None:
+            return None
+        return Brakes(self._parts.figures, self.alarms, rules, self._parts.clock, 1 / self._options.workers)
 
     async def start(self) -> None:
         """Register this life and begin to work. Raises SpoolUnavailableError."""
@@ -146,6 +159,8 @@ class Engine:
         self._settler.start()
         if self._learner is not None:
             self._learner.start()
+        if self._brakes is not None:
+            await self._brakes.start()
         self._janitor.start()
         if self._options.delivers:
             self._scheduler.start()
@@ -161,6 +176,8 @@ class Engine:
         await self._dispatcher.drain(seconds)
         if self._learner is not None:
             await self._learner.stop()
+        if self._brakes is not None:
+            await self._brakes.stop()
         if self._parts.suppressions is not None:
             await self._parts.suppressions.stop()
         settled = await self._settler.flush(FLUSH_SECONDS)

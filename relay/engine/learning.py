@@ -13,10 +13,12 @@ from typing import Final
 from relay.clock import Clock
 from relay.database.contract import Connection
 from relay.errors import SpoolUnavailableError
+from relay.event import EventKind
 from relay.event.feed import EventFilter
 from relay.figures.book import FigureBook
 from relay.figures.rows import add_figures
 from relay.log import Log
+from relay.policy.complaints import BrakeRules
 from relay.policy.lessons import Deed, Lessons, learn
 from relay.policy.suppress import Reason
 from relay.spool.contract import Spool
@@ -41,6 +43,7 @@ class Learner:
         clock: Clock,
         holder: str,
         provider_of: Callable[[str, str], str],
+        brake: BrakeRules | None = None,
     ) -> None:
         self._spool = spool
         self._figures = figures
@@ -48,6 +51,7 @@ class Learner:
         self._clock = clock
         self._holder = holder
         self._provider_of = provider_of
+        self._brake = brake
         self._forget_due = clock.monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -87,6 +91,9 @@ class Learner:
         if not await self._figures.advance(before, page.cursor, lambda c: fresh.extend(self._write(c, lessons))):
             return False
         self._suppressions.learnt(fresh)
+        if self._brake is not None and any(figure.kind == EventKind.COMPLAINED for figure in lessons.figures):
+            # Only a complaint can tighten a brake, and whoever reads it judges it.
+            await self._figures.tighten(self._brake)
         return page.more
 
     def _write(self, connection: Connection, lessons: Lessons) -> list[bytes]:

@@ -10,8 +10,10 @@ from typing import Final
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from relay.event.feed import BEGINNING, Position, parse_cursor
+from relay.figures.brakes import Brake, brakes, loosen, tighten
 from relay.figures.contract import ReportQuery, ReportRow
 from relay.figures.rows import forget_figures, report
+from relay.policy.complaints import BrakeRules
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 """Those of the other dialects stand beside them."""
@@ -82,6 +84,20 @@ class FigureBook:
             lambda connection: list(connection.execute("SELECT id FROM tenant WHERE name = ?", (name,)))
         )
         return rows[0][0] if rows else None
+
+    async def brakes(self) -> list[Brake]:
+        """The brakes that stand."""
+        return await self._database.read(brakes)
+
+    async def tighten(self, rules: BrakeRules) -> int:
+        """Brake where complaints ask for it; how often that was."""
+        now = self._clock.now()
+        return await self._database.write(lambda connection: tighten(connection, rules, now))
+
+    async def loosen(self, tenant: str, stream: str) -> Brake | None:
+        """End a brake by the tenant's and the stream's name; the brake, None if none stood."""
+        now = self._clock.now()
+        return await self._database.write(lambda connection: loosen(connection, tenant, stream, now))
 
     async def forget(self) -> None:
         """Delete what is older than is kept."""
