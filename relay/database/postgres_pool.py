@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,10 @@ ACQUIRE_SECONDS: Final = 10.0
 
 MAX_WAITING: Final = 1000
 """Callers that may wait for a connection; more are refused, for full means "4xx, later"."""
+
+SILENCE_SECONDS: Final = 6
+"""After which a server that acknowledges nothing, not even a probe, has vanished: no time-out of a statement is waited
+for. A COMMIT that waits for a standby is not meant: there the machine answers."""
 
 SESSION_SETTINGS: Final[Mapping[str, str]] = {
     "application_name": "leak-relay",
@@ -89,19 +94,33 @@ class Connector:
     async def _connect(self, host: tuple[str, int] | None) -> Any:
         place = {} if host is None else {"host": host[0], "port": host[1]}
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self._url,
                 **place,
                 target_session_attrs="read-write",
                 command_timeout=STATEMENT_SECONDS,
                 server_settings=dict(SESSION_SETTINGS),
             )
+        # asyncpg has no setting for it, and gives its transport out under no other name.
+        watch_for_silence(connection._transport.get_extra_info("socket"))  # noqa: SLF001
+        return connection
 
     def _prefer(self, host: tuple[str, int] | None) -> None:
         if self._hosts[0] != host:
             _log.info("database-host", host=_name(host))
             self._hosts.remove(host)
             self._hosts.insert(0, host)
+
+
+def watch_for_silence(line: Any) -> None:
+    """Have the kernel end a TCP connection whose other end vanished within `SILENCE_SECONDS` (Linux)."""
+    if line is None or line.family == socket.AF_UNIX or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS // 2)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, SILENCE_SECONDS // 2)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
 
 
 def hosts_of(url: str) -> list[tuple[str, int] | None]:
