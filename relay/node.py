@@ -36,6 +36,7 @@ from relay.engine.return_path import ReturnPaths
 from relay.engine.senders import Senders
 from relay.engine.unsubscribe import OptOuts, UnsubscribeFields
 from relay.errors import ConfigurationError
+from relay.examination import Examination
 from relay.ids import Entropy
 from relay.ipv6 import Ipv6Watch
 from relay.listeners import Listener
@@ -128,6 +129,7 @@ class Node:
         self._policies: TlsPolicies | None = None
         self._ipv6: Ipv6Watch | None = None
         self._telling: Telling | None = None
+        self._examination: Examination | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -173,6 +175,8 @@ class Node:
         self._ipv6 = Ipv6Watch(settings, resolver, engine.ways.keep_from_ipv6)
         self._ipv6.start()
         await engine.start()
+        self._examination = Examination(stores.database, engine.alarms)
+        self._examination.start()
         if not contested:
             await engine.alarms.end(NAME_ALARM, settings.node.name)
         await self._watch_keys()
@@ -312,6 +316,8 @@ class Node:
             await self._senders.stop()
         if self._ipv6 is not None:
             await self._ipv6.stop()
+        if self._examination is not None:
+            await self._examination.stop()
         if self._policies is not None:
             await self._policies.close()
         if self._resolver is not None:

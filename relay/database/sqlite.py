@@ -53,6 +53,7 @@ class _SqliteOpener:
     def __init__(self, path: Path, vfs: str | None) -> None:
         self._path = path
         self._vfs = vfs
+        self.damage = ""
         self._lock = os.open(f"{path}-writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def open(self) -> TransactionalConnection:
@@ -78,6 +79,11 @@ class _SqliteOpener:
             return SpoolFullError("no room on the spool's disk")
         if isinstance(error, apsw.ConstraintError | apsw.SQLError | apsw.MismatchError | apsw.BindingsError):
             return None  # a mistake of that unit's, not of the database's
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            self.damage = damage_words(self._path, str(error))
+            return SpoolUnavailableError(self.damage)
+        if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError):
+            return SpoolUnavailableError(f"{self._path} cannot be written: {error}; check its owner, mode and mount")
         if isinstance(error, apsw.Error | OSError):
             return SpoolUnavailableError(f"SQLite: {error}")
         return None
@@ -173,6 +179,30 @@ class SqliteDatabase:
             _log.warning("close-failed", error=error)
 
     @property
+    def damage(self) -> str:
+        """What is known to be wrong with the file, in words for an operator; empty when nothing is."""
+        return self._opener.damage
+
+    async def examine(self) -> str:
+        """Read every page once, beside whatever else is done, and say what is damaged; `damage` keeps it (R07).
+
+        Cancelling ends the reading. Found is what breaks the database's structure: SQLite keeps no checksums.
+        """
+        connection = await asyncio.to_thread(self._opener.open_reader)
+        reading = asyncio.create_task(asyncio.to_thread(_quick_check, connection))
+        try:
+            found = await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            connection.interrupt()
+            await asyncio.wait([reading])
+            raise
+        finally:
+            connection.close()
+        if found:
+            self._opener.damage = damage_words(self.path, found)
+        return self.damage
+
+    @property
     def failure(self) -> LeakError | None:
         """Why the last transaction failed; None since one was committed."""
         return self._writer.failure
@@ -189,6 +219,22 @@ class SqliteDatabase:
 def _make_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+
+def _quick_check(connection: apsw.Connection) -> str:
+    """The first complaint about the file; empty when there is none."""
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return str(error)
+    except apsw.Error:
+        return ""  # busy, or interrupted: whatever else is wrong is met by those who read and write
+    return "" if found == ["ok"] else "; ".join(found).replace("\n", " ")
+
+
+def damage_words(path: Path, found: str) -> str:
+    """What an operator reads about a damaged file."""
+    return f"{path} is damaged ({found}); new mail is refused: stop the node and restore a backup (leak restore)"
 
 
 def _nothing(connection: Connection) -> Any:

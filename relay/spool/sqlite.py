@@ -11,7 +11,7 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.crash_points import reach
 from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
-from relay.errors import SpoolFullError
+from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
 from relay.spool.claiming import claim, tenants_waiting
 from relay.spool.contract import (
@@ -262,7 +262,9 @@ class SqliteSpool(PortableSpool):
         return result
 
     def _check_room(self) -> None:
-        """Refuse before the disk is full: deliveries still need room to settle (S32)."""
+        """Refuse before the disk is full, for deliveries need room to settle (S32), and on damaged pages (R07)."""
+        if self._database.damage:
+            raise SpoolUnavailableError(self._database.damage)
         now = self._clock.monotonic()
         if now - self._room_checked < _FREE_SPACE_SECONDS:
             return

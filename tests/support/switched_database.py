@@ -19,6 +19,8 @@ class SwitchedDatabase:
         self._database = database
         self.away = False
 
+    damage = ""
+
     @property
     def dialect(self) -> str:
         """As the contract says."""
