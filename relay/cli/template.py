@@ -82,6 +82,10 @@ listen = {http}
 base_url = {base_url}
 trusted_proxies = []             # networks whose Forwarded / X-Forwarded-For is believed
 
+# One-click unsubscribe (RFC 8058) in every mail of these streams; "letters" is the front's.
+[unsubscribe]
+streams = ["letters"]
+
 # The local address to send from. None: the system chooses, and the node's name is the EHLO name.
 # [[egress.source]]
 # name = "ip1"

@@ -8,7 +8,7 @@ never both, never neither (R17, N06).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.engine.settler import Settler
@@ -31,14 +31,16 @@ class Departure:
     """Without the deliveries that were suppressed; None when none is left."""
     _book: SuppressionBook | None = None
     _since: int = 0
-    _hashes: frozenset[bytes] = field(default_factory=frozenset)
+    _addresses: Sequence[Address] = ()
     stopped: bool = False
     """A refusal came before the dot: nothing was sent, and what is refused must be found anew."""
 
     def may_finish(self) -> bool:
         """Whether content and final dot may be written now."""
-        if self._book is not None and self._book.changes.touched(self._since, self._hashes):
-            self.stopped = True
+        book = self._book
+        if book is not None and book.changes.number != self._since:
+            hashes = {digest for address in self._addresses for digest in book.hasher.all_of(address)}
+            self.stopped = self.stopped or book.changes.touched(self._since, hashes)
         return not self.stopped
 
 
@@ -61,8 +63,7 @@ class Refusals:
         for n, mark in stops.items():
             self._suppress(parcel, n, mark)
         left = without(parcel, stops) if stops else parcel
-        hashes = frozenset(digest for address in addresses for digest in book.hasher.all_of(address))
-        return Departure(left, book, since, hashes)
+        return Departure(left, book, since, addresses)
 
     def _suppress(self, parcel: Parcel, n: int, mark: Mark) -> None:
         duty = parcel.duties[n]

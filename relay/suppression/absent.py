@@ -20,18 +20,19 @@ class Absence:
 
     def __init__(self) -> None:
         self._bits = bytearray(1 << (_BITS - 3))
-        self._empty = True
+        self.is_empty = True
+        """Whether nothing was ever added: then no hash need be made."""
 
     def add(self, digest: bytes) -> None:
         """Remember a hash of 16 octets."""
-        self._empty = False
+        self.is_empty = False
         for word in _WORDS.unpack(digest):
             place = word & _MASK
             self._bits[place >> 3] |= 1 << (place & 7)
 
     def holds_none(self, digests: Iterable[bytes]) -> bool:
         """Whether none of these was ever added; False may be a mistake, True never is."""
-        return self._empty or not any(map(self._may_hold, digests))
+        return self.is_empty or not any(map(self._may_hold, digests))
 
     def _may_hold(self, digest: bytes) -> bool:
         bits = self._bits

@@ -103,7 +103,8 @@ class SuppressionBook:
 
     def surely_free(self, address: Address) -> bool:
         """Whether no row stands about an address; False may be a mistake. Asks no database."""
-        return self._absence is not None and self._absence.holds_none(self.hasher.all_of(address))
+        absence = self._absence
+        return absence is not None and (absence.is_empty or absence.holds_none(self.hasher.all_of(address)))
 
     async def find(self, tenant: int, stream: str, addresses: Sequence[Address]) -> dict[int, Mark]:
         """What stops mail of a tenant and stream, by place in `addresses`. Raises SpoolUnavailableError."""

@@ -176,7 +176,7 @@ class SuppressionRows:
         numbers = list(
             connection.execute(f"SELECT s.id FROM suppression s WHERE {terms} AND s.address IS NOT NULL", values)  # noqa: S608 - terms are ours
         )
-        connection.executemany("UPDATE suppression SET address = NULL WHERE id = ?", numbers)
+        connection.executemany("UPDATE suppression SET address = NULL, detail = '' WHERE id = ?", numbers)
         return len(numbers)
 
     def _condition(self, which: Which) -> tuple[str, list[Any]]:
