@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from relay.api.batch import Batch
 from relay.api.control import Control
 from relay.api.dependencies import ApiDependencies, ApiOptions
 from relay.api.events import Events
@@ -24,6 +25,7 @@ from relay.api.probes import Probes
 from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
 from relay.api.queue import Queue
 from relay.api.reports import Reports
+from relay.api.search import Search
 from relay.api.suppressions import Suppressions
 from relay.api.unsubscribe import Unsubscribe
 from relay.api.webhooks import Webhooks
@@ -46,8 +48,11 @@ def make_api(dependencies: ApiDependencies) -> web.Application:
 def add_api(application: web.Application, dependencies: ApiDependencies) -> None:
     """Put the API's routes into `application`; below /api/ everything else answers 404."""
     guard = Guard(dependencies.accounts, dependencies.clock)
+    messages = Messages(dependencies)
     operations = (
-        *Messages(dependencies).operations(),
+        *messages.operations(),
+        *Batch(dependencies, messages).operations(),
+        *Search(dependencies).operations(),
         *Events(dependencies).operations(),
         *Queue(dependencies).operations(),
         *Control(dependencies).operations(),

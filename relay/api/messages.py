@@ -82,10 +82,10 @@ class Messages:
         posted = await self._receive(request)
         if isinstance(posted, Problem):
             return posted
-        answer = await self._submit(_submission(posted, identity, request, key))
+        answer = await self.submit(submission_of(posted, identity, request, key))
         match answer:
             case Accepted():
-                return _accepted(answer)
+                return json_answer(accepted_document(answer), HTTPStatus.ACCEPTED)
             case Refusal():
                 return from_refusal(replace(answer, field=posted.field_of(answer.field)))
             case _:
@@ -101,7 +101,7 @@ class Messages:
             return not_found()
         return json_answer(_life(view))
 
-    async def _submit(self, submission: Submission) -> Accepted | Refusal:
+    async def submit(self, submission: Submission) -> Accepted | Refusal:
         """An accept may be inside its commit, so nothing that ends the request may end it."""
         task = asyncio.create_task(self._intake.submit(submission))
         self._submitting.add(task)
@@ -118,7 +118,8 @@ class Messages:
             return await asyncio.to_thread(read_posted, body, self._max_recipients, self._entropy)
 
 
-def _submission(posted: Posted, identity: Identity, request: web.Request, key: str | None) -> Submission:
+def submission_of(posted: Posted, identity: Identity, request: web.Request, key: str | None) -> Submission:
+    """What intake is handed."""
     return Submission(
         door=Door.HTTP,
         identity=identity,
@@ -135,12 +136,13 @@ def _submission(posted: Posted, identity: Identity, request: web.Request, key: s
     )
 
 
-def _accepted(answer: Accepted) -> web.Response:
+def accepted_document(answer: Accepted) -> MessageAccepted:
+    """What is promised of a message that was taken."""
     recipients = [
         RecipientAccepted(address=d.address, delivery_id=delivery_id(d.message or answer.id, d.n), state=d.state.label)
         for d in answer.deliveries
     ]
-    return json_answer(MessageAccepted(id=answer.id, recipients=recipients), HTTPStatus.ACCEPTED)
+    return MessageAccepted(id=answer.id, recipients=recipients)
 
 
 def _life(view: MessageView) -> MessageLife:

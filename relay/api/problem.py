@@ -47,7 +47,20 @@ class Problem:
     close: bool = False
 
     def response(self) -> web.Response:
-        """The problem document as sent."""
+        """The problem as sent."""
+        headers = {**HEADERS, **self.headers}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        body = json.dumps(self.document(), ensure_ascii=True).encode()
+        response = web.Response(
+            status=self.status.value, body=body, content_type="application/problem+json", headers=headers
+        )
+        if self.close:
+            response.force_close()
+        return response
+
+    def document(self) -> dict[str, object]:
+        """The problem document."""
         document: dict[str, object] = {
             "type": "about:blank",
             "title": self.status.phrase,
@@ -58,16 +71,7 @@ class Problem:
             document["errors"] = [{"field": e.field, "detail": e.detail} for e in self.errors]
         if self.enhanced_code:
             document["enhanced_code"] = self.enhanced_code
-        headers = {**HEADERS, **self.headers}
-        if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
-        body = json.dumps(document, ensure_ascii=True).encode()
-        response = web.Response(
-            status=self.status.value, body=body, content_type="application/problem+json", headers=headers
-        )
-        if self.close:
-            response.force_close()
-        return response
+        return document
 
 
 def invalid(*errors: FieldError) -> Problem:

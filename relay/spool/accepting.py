@@ -60,6 +60,10 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
     )
     seq = connection.last_insert_rowid()
     _write_content(connection, seq, message.content)
+    connection.executemany(
+        "INSERT INTO message_tag (tenant, tag, message) VALUES (?, ?, ?)",
+        [(message.tenant, tag, seq) for tag in dict.fromkeys(message.tags)],
+    )
     leased = _write_deliveries(connection, seq, message)
     _write_events(connection, seq, message, at)
     if message.idempotency is not None:

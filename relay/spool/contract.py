@@ -272,6 +272,54 @@ class QueueFilter:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages of a tenant are looked for; empty fields do not restrict. `cursor` is that of the page before."""
+
+    tenant: int
+    recipient: str = ""
+    sender: str = ""
+    tag: str = ""
+    stream: str = ""
+    state: State | None = None
+    """One of its deliveries is in this state."""
+    after: datetime | None = None
+    before: datetime | None = None
+    cursor: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDelivery:
+    """A delivery of a message that was found."""
+
+    n: int
+    recipient: str | None
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """A message that was found, with its first deliveries; `unfinished` counts all that are owed still."""
+
+    id: SpoolId
+    accepted_at: datetime
+    reverse_path: str
+    stream: str
+    tags: tuple[str, ...]
+    size: int
+    unfinished: int
+    deliveries: tuple[FoundDelivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """Messages, the newest first; `cursor` is where to go on, None at the end."""
+
+    messages: tuple[FoundMessage, ...]
+    cursor: int | None
+
+
 class Verb(StrEnum):
     """What an operator or a sender may ask for deliveries that are not final."""
 
@@ -497,6 +545,10 @@ class Spool(Protocol):
 
     async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
         """The life of a message, None if unknown (or another tenant's)."""
+        ...
+
+    async def search(self, where: MessageFilter) -> SearchPage:
+        """Messages that fit everything given, the newest first, in pages of bounded cost."""
         ...
 
     async def events(self, where: EventFilter) -> EventPage:

@@ -21,15 +21,18 @@ from relay.spool.contract import (
     Incarnation,
     LaneFigures,
     Life,
+    MessageFilter,
     MessageView,
     Pulse,
     QueueFilter,
+    SearchPage,
     Settlement,
     Suspension,
 )
 from relay.spool.control import suspend, suspensions
 from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
+from relay.spool.search import search
 from relay.spool.silence import Silence
 from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view, original
 
@@ -60,6 +63,9 @@ class PortableSpool:
 
     async def message(self, message: SpoolId, tenant: int | None = None) -> MessageView | None:
         return await self._shown.read(lambda connection: message_view(connection, message, tenant))
+
+    async def search(self, where: MessageFilter) -> SearchPage:
+        return await self._shown.read(lambda connection: search(connection, where))
 
     async def events(self, where: EventFilter) -> EventPage:
         return await self._shown.read(lambda connection: events_page(connection, self._shown.dialect, where))

@@ -69,6 +69,10 @@ WITH new AS (
   INSERT INTO recipient (message, n, address, orcpt)
   SELECT new.seq, r.n, r.address, r.orcpt
   FROM unnest($21::text[], $22::int[], $29::text[], $30::text[]) AS r(id, n, address, orcpt) JOIN new USING (id)
+), tagged AS (
+  INSERT INTO message_tag (tenant, tag, message)
+  SELECT t.tenant, t.tag, new.seq
+  FROM unnest($37::text[], $38::bigint[], $39::text[]) AS t(id, tenant, tag) JOIN new USING (id)
 ), told AS (
   INSERT INTO event (at, message, n, kind, detail)
   SELECT e.at, new.seq, e.n, e.kind, e.detail
@@ -146,6 +150,7 @@ class _Rows:
         self.leased: dict[SpoolId, frozenset[int]] = {}
         self._messages: list[tuple[Any, ...]] = []
         self._send_at: list[int | None] = []
+        self._tags: list[tuple[str, int, str]] = []
         self._contents: list[tuple[str, bytes]] = []
         self._deliveries: list[tuple[Any, ...]] = []
         self._events: list[tuple[Any, ...]] = []
@@ -158,6 +163,7 @@ class _Rows:
             *columns(self._deliveries, 10),
             *columns(self._events, 5),
             self._send_at,
+            *columns(self._tags, 3),
         ]
 
     def add(self, message: NewMessage) -> None:
@@ -167,6 +173,7 @@ class _Rows:
         owed = sum(1 for state in states if not state.final)
         self._messages.append(_message_row(message, at, owed))
         self._send_at.append(to_millis(message.due) if message.scheduled else None)
+        self._tags += [(message.id, message.tenant, tag) for tag in dict.fromkeys(message.tags)]
         if len(message.content) <= PIECE:
             self._contents.append((message.id, message.content))
         self._add_deliveries(message, at, states)

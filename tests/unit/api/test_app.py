@@ -217,7 +217,7 @@ async def test_everything_else_is_a_problem_document(api: ApiServer) -> None:
             assert (answer.status, answer.content_type) == (404, "application/problem+json")
             assert "aiohttp" not in answer.headers["Server"]
     async with api.http.delete("/api/v1/messages") as answer:
-        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
     async with api.http.post("/api/v1/queue") as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -260,6 +260,8 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
     assert (status, document["openapi"]) == (200, "3.1.0")
     assert {(path, method) for path, item in document["paths"].items() for method in item} == {
         ("/api/v1/messages", "post"),
+        ("/api/v1/messages", "get"),
+        ("/api/v1/messages/batch", "post"),
         ("/api/v1/messages/{id}", "get"),
         ("/api/v1/events", "get"),
         ("/api/v1/webhooks", "get"),
