@@ -99,7 +99,7 @@ async def record(folder: Path, chance: random.Random) -> Ledger:
     spool = SqliteSpool(database, CLOCK)
     await spool.migrate()
     moments = random.Random(chance.random())  # the writer's thread has a chance of its own
-    disk.on_write = lambda: ledger.cut_here() if moments.random() < 0.1 else None
+    disk.on_write = lambda: ledger.cut_here() if moments.random() < max(0.1, CUTS / 400) else None
     await work(spool, ledger, chance)
     disk.on_write = lambda: None
     await accounts.close()
