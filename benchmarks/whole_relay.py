@@ -57,7 +57,8 @@ class Figures:
 
     def __str__(self) -> str:
         return (
-            f"{self.workers} worker(s) {self.domains:3} domain(s): accepted {self.accepted:6.0f}/s  delivered {self.delivered:6.0f}/s  "
+            f"{self.workers} worker(s) {self.domains:3} domain(s): "
+            f"accepted {self.accepted:6.0f}/s  delivered {self.delivered:6.0f}/s  "
             f"CPU {self.cpu:5.2f} s per 1,000  memory {self.memory:4.0f} MB"
         )
 
