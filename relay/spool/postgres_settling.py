@@ -23,7 +23,7 @@ from relay.spool.rows import attempt_detail, dump, transcript_column
 from relay.spool.settling import late_detail, settlement_detail
 
 # "state + 0" keeps the planner off the index of leased deliveries: its statistics are mostly from a moment when hardly
-# any was, and it would compare every settlement with every leased delivery of the cluster instead of asking for its key.
+# any was, and it would compare every settlement with every lease of the cluster instead of asking for each by its key.
 _CHANGE: Final = """
 UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, begun = 0, attempts = d.attempts + s.tried,
   broken = CASE WHEN s.broken THEN d.broken + 1 WHEN s.tried > 0 THEN 0 ELSE d.broken END,
