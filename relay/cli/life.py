@@ -114,11 +114,22 @@ def _outcome(detail: Mapping[str, Any]) -> str:
     return f"{said}: {detail.get('reply')}"
 
 
+def _reported(detail: Mapping[str, Any]) -> str:
+    """What a report said that came back later, and where the report is."""
+    lasting = "for good" if detail.get("permanent") else "for now"
+    what = f"{detail.get('reason')} {lasting} [rule {detail.get('rule')}]"
+    return (
+        f"{what}, reported by {detail.get('host') or 'a host'} (inbound {detail.get('inbound')}): {detail.get('reply')}"
+    )
+
+
 def _settled(event: EventView) -> Iterator[str]:
     if event.kind is EventKind.ACCEPTED:
         return
     reason = str(event.detail.get("reason") or "")
-    if not event.detail.get("attempt") and event.detail.get("reply"):
+    if event.detail.get("means"):
+        reason = _reported(event.detail)
+    elif not event.detail.get("attempt") and event.detail.get("reply"):
         reason = _outcome(event.detail)
     late = ", too late to change anything" if event.detail.get("late") else ""
     yield f"  settle     {_time(event.at)} {event.kind.label}{late}{f': {reason}' if reason else ''}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -51,6 +52,17 @@ OTHER_LOOP: Final = "other"
 
 Unsubscribe = Callable[[bytes], Awaitable[bool]]
 """Acts on the subject of an unsubscribe token; False if it names nobody. Must be harmless when repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The delivery a token names; `wide` if it names no more than the message."""
+
+    sent: SentDelivery | None
+    wide: bool = False
+
+
+_NOTHING: Final = _Found(None)
 
 
 class Feedback:
@@ -154,22 +166,26 @@ class Feedback:
         if item.address.purpose is Purpose.UNSUBSCRIBE and await self._unsubscribed(item):
             return
         reading = await asyncio.to_thread(read_report, item.content, self._classifier)
-        sent = await self._concerned(item, reading)
+        found = await self._concerned(item, reading)
+        if found.wide and reading.kind is not Kind.COMPLAINT:
+            found = _NOTHING
+        sent = found.sent
         state, recipient = (None, None) if sent is None else (sent.state, sent.recipient)
         hearing = hear(item.address.purpose, reading, state, recipient)
         if hearing.followed is Followed.RETURNED and sent is not None:
             block = concerned(reading.recipients, recipient)
             if block is not None:
                 await self._reissues.about(sent, reading, block)
-        await self._settle(item, reading, hearing, sent)
+        await self._settle(item, reading, hearing, found)
 
-    async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, sent: SentDelivery | None) -> None:
+    async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, found: _Found) -> None:
+        sent, wide = found.sent, found.wide
         consequence = Consequence(
             kind=reading.kind.value,
             followed=hearing.followed,
             detail={"why": hearing.why, **_summary(item, reading), **hearing.told},
             shown=hearing.shown,
-            delivery=None if sent is None else (sent.message, sent.n),
+            delivery=None if sent is None else (sent.message, None if wide else sent.n),
             event=hearing.event,
             told=hearing.told,
             document=_document(reading),
@@ -201,10 +217,10 @@ class Feedback:
         await self._store.settle(item.id, Consequence("unsubscribe", Followed.OPTED_OUT, detail))
         return True
 
-    async def _concerned(self, item: InboundItem, reading: Reading) -> SentDelivery | None:
+    async def _concerned(self, item: InboundItem, reading: Reading) -> _Found:
         """The delivery that a token of ours names: the address itself, else one in what the report returns (G14)."""
         if item.address.delivery is not None:
-            return await self._store.delivery(*item.address.delivery)
+            return _Found(await self._store.delivery(*item.address.delivery))
         for text in _possible_tokens(reading):
             token = self._tokens.verify(text)
             if isinstance(token, Token) and token.kind in (TokenKind.RETURN, TokenKind.FEEDBACK):
@@ -214,8 +230,9 @@ class Feedback:
                     continue
                 sent = await self._store.delivery(message, n)
                 if sent is not None:
-                    return sent
-        return None
+                    # The header's token is known to every recipient: it proves nothing about one of several.
+                    return _Found(sent, wide=token.kind is TokenKind.FEEDBACK and sent.siblings > 0)
+        return _NOTHING
 
 
 def _possible_tokens(reading: Reading) -> list[str]:

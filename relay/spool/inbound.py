@@ -79,7 +79,8 @@ class InboundStore:
             lambda connection: list(
                 connection.execute(
                     "SELECT m.seq, m.id, d.n, m.tenant, m.door, m.stream, m.reverse_path, m.smtputf8, m.envid, m.ret,"
-                    " m.prelude, m.accepted_at, d.state, l.domain, r.address, d.notify, r.orcpt"
+                    " m.prelude, m.accepted_at, d.state, l.domain, r.address, d.notify, r.orcpt,"
+                    " (SELECT count(*) FROM delivery o WHERE o.message = m.seq)"
                     " FROM message m JOIN delivery d ON d.message = m.seq JOIN lane l ON l.id = d.lane"
                     " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n WHERE m.id = ? AND d.n = ?",
                     (message, n),

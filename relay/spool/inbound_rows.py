@@ -58,7 +58,7 @@ def view_of(row: tuple[Any, ...]) -> InboundView:
 def delivery_of(row: tuple[Any, ...]) -> SentDelivery:
     """The delivery a token names."""
     seq, message, n, tenant, door, stream, path, smtputf8, envid, ret, prelude, accepted, state, domain, *who = row
-    recipient, notify, orcpt = who
+    recipient, notify, orcpt, deliveries = who
     return SentDelivery(
         seq=seq,
         message=SpoolId(message),
@@ -77,4 +77,5 @@ def delivery_of(row: tuple[Any, ...]) -> SentDelivery:
         recipient=recipient,
         notify=None if notify is None else Notify(notify),
         orcpt=orcpt,
+        siblings=deliveries - 1,
     )

@@ -75,6 +75,8 @@ class SentDelivery:
     """None once its address was erased."""
     notify: Notify | None
     orcpt: str | None
+    siblings: int
+    """How many other deliveries its message has."""
 
 
 @dataclass(frozen=True, slots=True)
