@@ -41,7 +41,7 @@ async def test_bounces_come_through_and_forged_ones_stop_at_postfix(tmp_path: Pa
     async with whole_relay(tmp_path, inbound=settings) as relay:
         parts = ShippedPostfix(
             EXAMPLE,
-            "smtp",
+            "0.0.0.0:25",
             (
                 f"relay_domains = {DOMAIN}",
                 f"relay_transport = relay:[127.0.0.1]:{relay.inbound_port}",
