@@ -1,7 +1,8 @@
 """A real Postfix from configuration files that are shipped, in a private folder; needs root to start.
 
 The files themselves are used. Behind them stand only the lines that every private instance needs (folders, ports,
-trust anchors of the test): in main.cf the last line of a name counts. The system's own Postfix is not touched.
+trust anchors of the test); in main.cf they stand in for shipped lines of the same name. The
+system's own Postfix is not touched.
 """
 
 from __future__ import annotations
@@ -70,8 +71,11 @@ def _lay_out(folder: Path, port: int, parts: ShippedPostfix) -> None:
         f"maillog_file = {folder}/log/mail.log",
         *(line.replace("{folder}", str(folder)) for line in parts.main),
     ]
-    main = (parts.shipped / "main.cf").read_text()
-    (folder / "conf" / "main.cf").write_text(f"{main}\n" + "\n".join(private) + "\n")
+    # Each name once: every daemon warns of a second one, and a postlogd that warns while it starts can wait for itself.
+    ours = {line.partition("=")[0].strip() for line in private}
+    main = (parts.shipped / "main.cf").read_text().splitlines()
+    kept = [line for line in main if line.partition("=")[0].strip() not in ours]
+    (folder / "conf" / "main.cf").write_text("\n".join([*kept, *private]) + "\n")
     services = (parts.shipped / "master.cf").read_text()
     assert services.count(f"\n{parts.listener} ") == 1
     (folder / "conf" / "master.cf").write_text(services.replace(f"\n{parts.listener} ", f"\n127.0.0.1:{port} "))
