@@ -350,16 +350,18 @@ class Dispatcher:
         self, line: SiteLine, standing: Standing, session: Session | None, departure: Departure
     ) -> AttemptResult | None:
         """What the attempt gave; None if the parcel was held instead."""
-        await self._note_begun(standing.parcel)
-        content = await self._contents.read(standing.parcel)
-        if content is None:
-            return None
-        permit = Permit(line.gate, departure.may_finish)
-        try:
-            result = await self._attempter.attempt(standing.parcel, content, standing.way, session, permit)
-        except BaseException:
-            permit.answered(refused=False, reached=False)
-            raise
+        parcel = standing.parcel
+        async with self._window.reading(parcel.size if parcel.content is None else 0):
+            await self._note_begun(parcel)
+            content = await self._contents.read(parcel)
+            if content is None:
+                return None
+            permit = Permit(line.gate, departure.may_finish)
+            try:
+                result = await self._attempter.attempt(parcel, content, standing.way, session, permit)
+            except BaseException:
+                permit.answered(refused=False, reached=False)
+                raise
         permit.answered(refused=result.pressure is not None, reached=result.reached)
         return result
 

@@ -1,20 +1,27 @@
 """The window: how much a worker has in hand, in deliveries and in octets, so that memory stays flat.
 
-What does not fit waits in the spool. Pure bookkeeping: deliveries count from their lease to the commit of their
-settlement, a message's content until the last of its parcels needs it no more.
+What does not fit waits in the spool. Deliveries count from their lease to the commit of their settlement; a message's
+content from the fast path until the last of its parcels needs it no more, one read back from the spool while its
+attempt lasts.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
 
 from relay import metrics
 from relay.spool.contract import Parcel, Settlement
 
+SMALL: Final = 256 * 1024
+"""Octets of content up to which a session need not wait for room to read it: sessions are bounded."""
+
 
 class Window:
-    """Bounded by `deliveries` and by `octets` of content from the fast path."""
+    """Bounded by `deliveries` and by `octets` of content."""
 
     def __init__(self, deliveries: int, octets: int) -> None:
         self._deliveries = deliveries
@@ -24,6 +31,8 @@ class Window:
         self._hands: Counter[tuple[int, int]] = Counter()
         self._octets_held = 0
         self._contents: dict[int, set[int]] = {}
+        self._reading = 0
+        self._readers: list[asyncio.Future[None]] = []
 
     @property
     def room(self) -> int:
@@ -59,6 +68,34 @@ class Window:
         if not holders:
             del self._contents[parcel.seq]
             self._octets_held -= len(parcel.content)
+            self._wake()
+
+    @asynccontextmanager
+    async def reading(self, octets: int) -> AsyncIterator[None]:
+        """Count a content that is read back from the spool, once there is room for it (R08).
+
+        One large content is always let through, or contents that stand in line could keep each other waiting for ever.
+        """
+        large = octets > SMALL
+        while large and self._reading and self._octets_held + octets > self._octets:
+            turn = asyncio.get_running_loop().create_future()
+            self._readers.append(turn)
+            await turn
+        self._reading += large
+        self._octets_held += octets
+        try:
+            yield
+        finally:
+            self._reading -= large
+            self._octets_held -= octets
+            self._wake()
+
+    def _wake(self) -> None:
+        """Octets were let go: who waits for them looks again."""
+        readers, self._readers = self._readers, []
+        for turn in readers:
+            if not turn.done():
+                turn.set_result(None)
 
     def shrank(self, parcel: Parcel, left: Parcel) -> None:
         """Of a parcel's duties only those of `left` are still to be carried: it holds the content from now on."""

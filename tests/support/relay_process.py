@@ -57,6 +57,8 @@ class RelayProcess:
     config: Path
     http_port: int
     log: Path
+    files: int = 0
+    """Open files each process may have; 0 = what the system grants."""
     process: asyncio.subprocess.Process | None = None
     started: list[asyncio.subprocess.Process] = field(default_factory=list)
 
@@ -64,6 +66,7 @@ class RelayProcess:
         """Start and wait until it is ready."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
+                *(("sh", "-c", 'ulimit -n "$0" && exec "$@"', str(self.files)) if self.files else ()),
                 *COMMAND,
                 "run",
                 "--config",

@@ -156,3 +156,37 @@ def test_a_window_full_of_octets_has_no_room() -> None:
     window.take(replace(parcel(2), content=None))
     window.drop_content(large)
     assert window.room == 8
+
+
+async def test_large_contents_read_back_wait_for_room_and_one_always_goes() -> None:
+    # R08
+    window = Window(100, 1_000_000)
+    under_way: list[int] = []
+    most: list[int] = []
+
+    async def send(octets: int) -> None:
+        async with window.reading(octets):
+            under_way.append(octets)
+            most.append(sum(under_way))
+            try:
+                await asyncio.sleep(0.01)
+            finally:
+                under_way.remove(octets)
+
+    cut = asyncio.create_task(send(900_000))
+    later = [asyncio.create_task(send(400_000)) for _ in range(6)]
+    await asyncio.sleep(0)
+    later[0].cancel()
+    cut.cancel()
+    await asyncio.gather(*later, cut, return_exceptions=True)
+    assert max(most) <= 1_000_000
+    await asyncio.gather(*(send(5_000_000) for _ in range(3)))
+    assert max(most) == 5_000_000
+    assert window.room == 100
+
+
+async def test_small_contents_do_not_wait_and_count() -> None:
+    window = Window(100, 300_000)
+    async with window.reading(200_000), window.reading(200_000):
+        assert window.room == 0
+    assert window.room == 100
