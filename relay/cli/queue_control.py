@@ -176,7 +176,11 @@ async def _suspend(settings: Settings, suspension: Suspension) -> int:
 def _loosen(settings: Settings, tenant: str, stream: str, *, as_json: bool) -> None:
     async def work() -> bool:
         async with stores(settings, must_exist=True) as opened:
-            return await opened.figures.loosen(tenant, stream) is not None
+            brake = await opened.figures.loosen(tenant, stream)
+            if brake is not None:
+                # Here too, for no node may be running that would end it.
+                await opened.spool.clear_alarm("complaints", brake.subject)
+            return brake is not None
 
     ended = run_async(work())
     if as_json:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from relay.clock import SystemClock
+from relay.event import EventKind
+from relay.figures.rows import add_figures, hour_of
+from relay.ids import SystemEntropy
+from relay.opening import open_stores
+from relay.policy.complaints import BrakeRules
+from relay.policy.lessons import Figure
+from relay.settings import load_settings
 from tests.support.command import leak
 
 
@@ -60,3 +69,35 @@ def test_wrong_use(run: Run, file: Path) -> None:
     assert run("add", "a@b.example", "--tenant", "nobody")[0] == 1
     assert run("export", "--format", "x")[0] == 2
     assert run("import", str(file.with_name("none")))[0] == 2
+
+
+async def brake(file: Path) -> None:
+    stores = await open_stores(load_settings(file, {}), SystemClock(), SystemEntropy())
+    tenant = await stores.accounts.ensure_tenant("acme")
+    hour = hour_of(SystemClock().now())
+    counts = {
+        Figure(hour, tenant, "news", "yahoo", int(EventKind.DELIVERED), ""): 1000,
+        Figure(hour, tenant, "news", "yahoo", int(EventKind.COMPLAINED), "abuse"): 4,
+    }
+    await stores.database.write(lambda connection: add_figures(connection, counts))
+    assert await stores.figures.tighten(BrakeRules()) == 1
+    await stores.spool.raise_alarm("complaints", "acme/news", "stopped")
+    await stores.close()
+
+
+def test_a_braked_stream_is_shown_and_resumed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(brake(file))
+    shown = leak(capsys, "--config", file, "queue").out
+    assert "acme/news stopped for 4 complaints among 1000 deliveries" in shown
+    assert "leak queue resume --tenant acme --stream 'news'" in shown
+    table = leak(capsys, "--config", file, "report", "--by", "provider").out
+    assert table.splitlines()[1].split() == ["yahoo", "1000", "4"]
+    rows = json.loads(leak(capsys, "--config", file, "report", "--by", "stream,tenant", "--json").out)
+    assert [(row["tenant"], row["stream"], row["counts"]["complained"]) for row in rows] == [("acme", "news", 4)]
+    assert leak(capsys, "--config", file, "queue", "resume").status == 2
+    assert leak(capsys, "--config", file, "queue", "resume", "--tenant", "acme", "--stream", "x").status == 1
+    assert leak(capsys, "--config", file, "queue", "resume", "--tenant", "acme", "--stream", "news").status == 0
+    shown = leak(capsys, "--config", file, "queue").out
+    assert "acme/news" not in shown
+    assert leak(capsys, "--config", file, "report", "--by", "nonsense").status == 2
+    assert leak(capsys, "--config", file, "report", "--tenant", "nobody").status == 1
