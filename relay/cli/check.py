@@ -11,7 +11,7 @@ from relay.cli.context import Json, config_file, load
 from relay.cli.output import say, say_json, warn
 
 if TYPE_CHECKING:
-    from relay.settings import Settings
+    from relay.settings import Settings, SigningDomain
 
 
 def check(context: typer.Context, as_json: Json = False) -> None:
@@ -57,7 +57,7 @@ def _summary(settings: Settings) -> dict[str, str | list[str]]:
         "submission": [str(one) for one in settings.submission.listen],
         "api": str(settings.api.listen or ""),
         "web": str(settings.web.listen or ""),
-        "signing": [f"{entry.domain} ({', '.join(entry.selectors)})" for entry in settings.signing.domain],
+        "signing": [f"{entry.domain} ({', '.join(_selectors(settings, entry))})" for entry in settings.signing.domain],
         "smarthost": settings.delivery.smarthost,
     }
 
@@ -88,7 +88,7 @@ def _signing(settings: Settings) -> Iterator[str]:
     if not settings.signing.domain:
         yield "signing: no [[signing.domain]]; mail goes unsigned and most providers refuse it"
     for entry in settings.signing.domain:
-        keys = [describe_key(key_path(folder, entry.domain, selector)) for selector in entry.selectors]
+        keys = [describe_key(key_path(folder, entry.domain, selector)) for selector in _selectors(settings, entry)]
         for key in keys:
             if key.problem:
                 yield f"signing: mail of {entry.domain} is held: {key.problem}"
@@ -99,6 +99,17 @@ def _signing(settings: Settings) -> Iterator[str]:
         home = entry.return_domain or settings.inbound.domain
         if home is not None and not _related(home, entry.domain):
             yield f"signing: the return domain {home} is not within {entry.domain}; SPF does not align"
+
+
+def _selectors(settings: Settings, entry: SigningDomain) -> tuple[str, ...]:
+    """Those that sign, rotations counted."""
+    from relay.signing.keys import KeyFileError
+    from relay.signing.rotation import read_rotation
+
+    try:
+        return read_rotation(settings.path(settings.signing.keys), entry.domain, entry.selectors).signing
+    except KeyFileError:
+        return entry.selectors
 
 
 def _related(one: str, other: str) -> bool:

@@ -140,15 +140,16 @@ def _complete(file: Path) -> None:
 
 def _make_keys(settings: Settings) -> None:
     from relay.signing.keys import KeyFileError
+    from relay.signing.rotation import read_rotation
 
     folder = settings.path(settings.signing.keys)
-    for entry in settings.signing.domain:
-        for selector in entry.selectors:
-            try:
+    try:
+        for entry in settings.signing.domain:
+            for selector in read_rotation(folder, entry.domain, entry.selectors).signing:
                 path, made = make_missing(folder, entry.domain, selector)
-            except KeyFileError as error:
-                raise CommandError(str(error)) from None
-            say(f"made {path}" if made else f"{path} exists and is kept")
+                say(f"made {path}" if made else f"{path} exists and is kept")
+    except KeyFileError as error:
+        raise CommandError(str(error)) from None
 
 
 def _make_secrets(settings: Settings) -> None:

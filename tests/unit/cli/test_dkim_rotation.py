@@ -105,6 +105,12 @@ def test_old_keys_are_kept_while_mail_may_need_them(file: Path, capsys: pytest.C
     assert f"s{YEAR}a._domainkey.leak.example TXT" in forced.out
     left = sorted(path.name for path in (file.parent / "dkim_keys" / "leak.example").glob("*.pem"))
     assert left == [f"e{YEAR}b.pem", f"s{YEAR}b.pem"]
+    # What else reads the configured selectors goes by the rotation too.
+    checked = leak(capsys, "check", "--json", "--config", file)
+    assert (checked.status, f"leak.example (s{YEAR}b, e{YEAR}b)" in checked.out) == (0, True)
+    assert "is held" not in checked.out + checked.err
+    leak(capsys, "init", "--yes", "--config", file)
+    assert not (file.parent / "dkim_keys" / "leak.example" / f"s{YEAR}a.pem").exists()
     assert leak(capsys, "dkim", "retire", "leak.example", "--yes", "--config", file).status == 1
 
 
