@@ -7,7 +7,7 @@ than a row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from relay.clock import to_millis
@@ -184,13 +184,16 @@ class _Rows:
         may_lease = message.lease_to in self._living and due <= at
         leased: set[int] = set()
         for n, recipient in enumerate(message.envelope.recipients):
-            lane = self._lanes[message.tenant, recipient.address.domain]
+            key = (message.tenant, recipient.address.domain)
+            lane = self._lanes[key]
             state = states[n]
             if state is State.WAITING and may_lease and lane.clear(due):
                 state = State.LEASED
                 leased.add(n)
             elif state is State.WAITING:
                 self._effects.advance(lane.id, due)
+                # What is accepted in the same transaction stands behind it too.
+                self._lanes[key] = replace(lane, due=due if lane.due is None else min(lane.due, due))
             self._deliveries.append(
                 (
                     message.id,
