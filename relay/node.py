@@ -362,6 +362,7 @@ def make_dialer(settings: Settings, clock: Clock, reach: ReachMemory | None = No
         timeouts=replace(Timeouts().scaled(delivery.time_scale), connect=delivery.connect_timeout.total_seconds()),
         clock=clock,
         reach=reach,
+        chunking=delivery.chunking,
     )
 
 

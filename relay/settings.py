@@ -366,6 +366,9 @@ class DeliverySettings(Section):
         True,
         description="Let a message whose header says TLS-Required: No go without its domain's policies (RFC 8689).",
     )
+    chunking: Flag = Field(
+        True, description="Send content with BDAT where CHUNKING is offered (RFC 3030); DATA otherwise."
+    )
     address_literals: Flag = Field(False, description="Deliver to addresses such as user@[192.0.2.1].")
     allow_private_addresses: Flag = Field(
         False, description="Let MX hosts and policy hosts be loopback or private addresses (tests, lab)."

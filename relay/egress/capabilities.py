@@ -17,6 +17,7 @@ class Capabilities:
     eightbit: bool = False
     smtputf8: bool = False
     dsn: bool = False
+    chunking: bool = False
     takes_size: bool = False
     size: int | None = None
     auth: frozenset[str] = frozenset()
@@ -38,6 +39,7 @@ def parse_capabilities(reply: Reply) -> Capabilities:
         eightbit="8BITMIME" in offered,
         smtputf8="SMTPUTF8" in offered,
         dsn="DSN" in offered,
+        chunking="CHUNKING" in offered,
         takes_size="SIZE" in offered,
         auth=frozenset(word.upper() for word in offered.get("AUTH", ())),
         size=size or None,  # "SIZE" and "SIZE 0" set no limit (RFC 1870 §4)

@@ -58,11 +58,13 @@ class SmtpDialer:
         timeouts: Timeouts,
         clock: Clock,
         reach: ReachMemory | None = None,
+        chunking: bool = True,
     ) -> None:
         self._means = TlsMeans(tls_context, anchors)
         self._timeouts = timeouts
         self._clock = clock
         self._reach = reach or ReachMemory(clock)
+        self._chunking = chunking
         self._failed_tls: OrderedDict[tuple[str, str, int], tuple[float, Fault]] = OrderedDict()
 
     async def dial(self, candidate: Candidate, source: Source, transcript: Transcript) -> Session | Outcome:
@@ -102,6 +104,8 @@ class SmtpDialer:
             raise
         match opened:
             case Opened():
+                if not self._chunking:
+                    opened = replace(opened, capabilities=replace(opened.capabilities, chunking=False))
                 return SmtpSession(line, candidate, opened, self._timeouts, self._clock)
             case TlsFailure() | Outcome():
                 self._farewell(line)

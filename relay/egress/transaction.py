@@ -1,5 +1,8 @@
 """One message over one session: MAIL, RCPT and DATA, pipelined where offered, then the content and the dot.
 
+Where CHUNKING is offered, the content is one chunk behind `BDAT n LAST` instead (RFC 3030): it needs no go-ahead, and
+leaves only when recipients were accepted and the lease holds, so it is never mixed with DATA (D11).
+
 Stands inside the session. Guarantees one outcome a recipient, whatever happens: each RCPT answer counts for its
 recipient and the dot's answer only for those accepted in that transaction (A17); nothing is sent after
 `may_finish` said no; and once the final dot was written, silence is UNKNOWN, never a guess (A16).
@@ -7,6 +10,7 @@ recipient and the dot's answer only for those accepted in that transaction (A17)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiosmtplib import SMTPServerDisconnected
@@ -22,7 +26,7 @@ from relay.egress.protocol import ReplySyntaxError
 from relay.egress.timeouts import Timeouts
 from relay.policy.outcome import Host, Outcome, Phase, TlsFacts
 from relay.smtp.reply import Reply
-from relay.smtp.stuffing import CHUNK, FINAL_DOT, BareLineEndError, stuff, stuffed
+from relay.smtp.stuffing import CHUNK, FINAL_DOT, BareLineEndError, plain, plain_size, stuff, stuffed
 
 _TOO_MANY = frozenset({(452, None), (452, (4, 5, 3)), (552, None), (552, (5, 5, 3))})
 """Answers to RCPT that mean "the rest in another transaction" (RFC 5321 §4.5.3.1.10); not 4.2.2, a full mailbox."""
@@ -66,7 +70,8 @@ class TransactionRun:
         waiting = list(range(len(self._outcomes)))
         try:
             if self._transaction.size <= CHUNK:
-                self._wire = stuff(self._transaction.content)
+                content = self._transaction.content
+                self._wire = b"".join(plain(content)) if self._offered.chunking else stuff(content)
             while waiting:
                 waiting = await self._round(waiting)
         except SessionBrokenError as error:
@@ -105,14 +110,15 @@ class TransactionRun:
                 return []
         accepted, postponed = await self._recipients(indexes, commands, refused=not mail.positive)
         if not accepted:
-            if grouped:
+            if grouped and not self._offered.chunking:
                 await self._end_empty()
             return []
-        if not grouped:
-            self._dialogue.say(b"DATA\r\n", "DATA", Phase.DATA)
-        if not await self._data(accepted) or not await self._content(accepted):
-            return []
-        return postponed
+        if not self._offered.chunking:
+            if not grouped:
+                self._dialogue.say(b"DATA\r\n", "DATA", Phase.DATA)
+            if not await self._data(accepted):
+                return []
+        return postponed if await self._content(accepted) else []
 
     def _commands(self, indexes: list[int]) -> list[tuple[bytes, str]]:
         """MAIL and the RCPTs, each as sent and as shown: the transcript knows domains, not mailboxes."""
@@ -128,16 +134,18 @@ class TransactionRun:
         return commands
 
     async def _say_group(self, commands: list[tuple[bytes, str]]) -> None:
-        """RSET if due, MAIL, RCPT… and DATA without waiting for answers (RFC 2920 §3.1)."""
+        """RSET if due, MAIL, RCPT… and DATA, if that comes, without waiting for answers (RFC 2920 §3.1)."""
         dialogue = self._dialogue
         octets = [octets for octets, _ in commands]
-        octets.append(b"DATA\r\n")
+        if not self._offered.chunking:
+            octets.append(b"DATA\r\n")
         if self.dirty:
             octets.insert(0, b"RSET\r\n")
             dialogue.note("we", "RSET")
         for _, shown in commands:
             dialogue.note("we", shown)
-        dialogue.note("we", "DATA")
+        if not self._offered.chunking:
+            dialogue.note("we", "DATA")
         group = b"".join(octets)
         dialogue.send(group[:_WRITE_BLOCK], len(octets), Phase.MAIL)
         for start in range(_WRITE_BLOCK, len(group), _WRITE_BLOCK):
@@ -204,12 +212,15 @@ class TransactionRun:
             return False
         if self._dialogue.line.answered:
             raise SessionBrokenError(Phase.DATA, ReplySyntaxError("an answer came before the content"))
-        if self._wire is not None:
+        if self._offered.chunking:
+            await self._chunk()
+        elif self._wire is not None:
             self._dialogue.send(self._wire, 1, Phase.DATA)
             self._sent = True
         else:
-            await self._stream()
-        self._dialogue.note("we", f"({self._transaction.size} octets and the final dot)")
+            await self._stream(stuffed(self._transaction.content), 1)
+        if not self._offered.chunking:
+            self._dialogue.note("we", f"({self._transaction.size} octets and the final dot)")
         answer = await self._hear(Phase.DOT, self._timeouts.dot)
         if answer.positive and self._sent:
             self.dirty = False
@@ -224,10 +235,22 @@ class TransactionRun:
         self._refuse(accepted, answer, Phase.DOT)
         return False
 
-    async def _stream(self) -> None:
+    async def _chunk(self) -> None:
+        """The whole content as one chunk, whose octets the command counts (D10)."""
+        size = plain_size(self._transaction.content)
+        command = b"BDAT %d LAST\r\n" % size
+        self._dialogue.note("we", f"BDAT {size} LAST")
+        if self._wire is not None:
+            self._dialogue.send(command + self._wire, 1, Phase.DATA)
+            self._sent = True
+        else:
+            self._dialogue.send(command, 1, Phase.DATA)
+            await self._stream(plain(self._transaction.content), 0)
+
+    async def _stream(self, parts: Iterable[bytes], expected: int) -> None:
         """A large content, block by block as the socket takes it; stops when the far side answers early."""
-        line, expected = self._dialogue.line, 1
-        for part in stuffed(self._transaction.content):
+        line = self._dialogue.line
+        for part in parts:
             for start in range(0, len(part), _WRITE_BLOCK):
                 self._dialogue.send(part[start : start + _WRITE_BLOCK], expected, Phase.DATA)
                 expected = 0

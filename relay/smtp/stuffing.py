@@ -1,4 +1,4 @@
-"""Dot-stuffing: content as it goes over the wire after DATA, from the first line to the final dot.
+"""Content as it goes over the wire: after DATA with stuffed dots and the final one, after BDAT as it is (RFC 3030).
 
 Stands between a transaction's content and the socket. Guarantees that every line that begins with a dot gets
 a second one, that the last line ends in CRLF, that `.` CRLF follows exactly once (RFC 5321 §4.5.2), and that
@@ -7,7 +7,7 @@ no CR or LF leaves except as CRLF: where content would smuggle one, the writer s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 CHUNK: Final = 256 * 1024
@@ -29,6 +29,30 @@ def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     given out; what was given out until then holds no bare line end.
     """
     line_start = True
+    for chunk in _checked(pieces):
+        yield _stuff(chunk, line_start)
+        line_start = chunk.endswith(b"\n")
+    yield FINAL_DOT if line_start else b"\r\n" + FINAL_DOT
+
+
+def plain(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """`pieces` taken as one content, for BDAT: unstuffed, ended with a CRLF. Raises as `stuffed` does."""
+    line_start = True
+    for chunk in _checked(pieces):
+        yield chunk
+        line_start = chunk.endswith(b"\n")
+    if not line_start:
+        yield b"\r\n"
+
+
+def plain_size(pieces: Sequence[bytes]) -> int:
+    """The octets that `plain` gives out."""
+    last = next((piece for piece in reversed(pieces) if piece), b"\n")
+    return sum(map(len, pieces)) + (0 if last.endswith(b"\n") else 2)
+
+
+def _checked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The content in slices that end in no half of a CRLF, each free of bare line ends."""
     held = b""
     """A CR at the end of a slice waits for the LF that must follow it."""
     for piece in pieces:
@@ -40,11 +64,9 @@ def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
                 held = b""
             if chunk:
                 _check(chunk)
-                yield _stuff(chunk, line_start)
-                line_start = chunk.endswith(b"\n")
+                yield chunk
     if held:
         raise BareLineEndError("the content ends in a bare CR")
-    yield FINAL_DOT if line_start else b"\r\n" + FINAL_DOT
 
 
 def stuff(pieces: Iterable[bytes]) -> bytes:

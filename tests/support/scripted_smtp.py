@@ -7,10 +7,10 @@ Without a script it is a friendly server that takes everything:
         assert far.messages[0].content == b"..."
 
 A script maps a step to what is answered there. Steps are "banner", "EHLO", "HELO", "STARTTLS", "MAIL", "RCPT", "DATA",
-"DOT" (the answer to the content), "RSET", "NOOP", "QUIT", "AUTH" and "*" for all else. An answer is a string without
-its CRLF ("\\n" stands for one between lines), or a `Say`, which can also wait, drip or hang up. A list is used up
-one answer a time, and its last one stays; it counts over all sessions. A function gets (session, command line)
-and returns an answer.
+"DOT" (the answer to the content, after BDAT too), "RSET", "NOOP", "QUIT", "AUTH" and "*" for all else. An answer is
+a string without its CRLF ("\\n" stands for one between lines), or a `Say`, which can also wait, drip or hang up.
+A list is used up one answer a time, and its last one stays; it counts over all sessions. A function gets (session,
+command line) and returns an answer.
 
     script = {
         "RCPT": ["250 ok", "550 5.1.1 no such user", "450 later"],
@@ -232,6 +232,9 @@ class _Conversation:
         session = self._session
         session.commands.append(line)
         verb = line.split(" ", 1)[0].partition(":")[0].upper()
+        if verb == "BDAT":
+            await self._chunk(line)
+            return
         say = self._far.answer(verb if verb in _DEFAULTS else "*", session, line, self._default(verb))
         positive = say.code.startswith("2")
         if verb == "MAIL" and positive:
@@ -273,6 +276,18 @@ class _Conversation:
         if say.code.startswith("2"):
             message = Message(session.number, session.mail, session.recipients, content, bytes(raw))
             self._far.messages.append(message)
+        session.mail, session.recipients = "", []
+        await self._say(say)
+
+    async def _chunk(self, line: str) -> None:
+        """A chunk of RFC 3030: its octets are consumed whatever is answered; only whole messages are understood."""
+        session, (_, size, last) = self._session, line.split(" ")
+        assert last == "LAST"
+        content = await self._reader.readexactly(int(size))
+        session.received += content
+        say = self._far.answer("DOT", session, line, "250 2.0.0 taken")
+        if say.code.startswith("2"):
+            self._far.messages.append(Message(session.number, session.mail, session.recipients, content, content))
         session.mail, session.recipients = "", []
         await self._say(say)
 

@@ -469,14 +469,63 @@ def test_the_same_on_the_loop_of_the_standard_library() -> None:
         runner.run(run())
 
 
-async def test_chunking_is_left_unused_and_never_mixed_with_data() -> None:  # D11
-    async with ScriptedSmtp(extensions=(*DEFAULT_EXTENSIONS, "CHUNKING", "BINARYMIME")) as far:
+CHUNKS = (*DEFAULT_EXTENSIONS, "CHUNKING", "BINARYMIME")
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_a_chunk_has_the_content_as_it_is_and_is_never_mixed_with_data(pipelining: bool) -> None:
+    # D10, D11, RFC 3030: exact octets, no dot processing; BINARYMIME is never declared
+    extensions = CHUNKS if pipelining else CHUNKS[1:]
+    bodies = [b".\r\n..\r\n.x\r\n", b"no end of line", b"", b"line\r\n" * 100_000, b"line\r\n" * 100_000 + b"no end"]
+    async with ScriptedSmtp(extensions=extensions) as far:
         dialing = Dialing(far)
         async with dialing.session() as session:
-            for _ in range(2):
-                (outcome,) = await dialing.deliver(session, message())
+            for body in bodies:
+                content = b"Subject: x\r\n\r\n" + body
+                (outcome,) = await dialing.deliver(session, message(content=content))
                 assert outcome.result is Result.DELIVERED
-        verbs = far.sessions[0].verbs()
-        assert "BDAT" not in verbs
-        assert verbs.count("DATA") == 2
-        assert "BINARYMIME" not in " ".join(far.sessions[0].commands)
+        (seen,) = far.sessions
+        assert seen.verbs().count("BDAT") == len(bodies)
+        assert "DATA" not in seen.verbs()
+        assert "BINARYMIME" not in " ".join(seen.commands)
+        ended = [body if body.endswith(b"\n") or not body else body + b"\r\n" for body in bodies]
+        assert [one.content for one in far.messages] == [b"Subject: x\r\n\r\n" + body for body in ended]
+
+
+async def test_no_chunk_leaves_without_recipients_or_lease_or_with_a_bare_line_end() -> None:
+    # A18, D06, S02: BDAT needs no go-ahead, so the guards stand before it
+    async with ScriptedSmtp({"RCPT": ["550 no", "250 ok", "250 ok", "250 ok"]}, extensions=CHUNKS) as far:
+        dialing = Dialing(far)
+        async with dialing.session() as session:
+            (refused,) = await dialing.deliver(session, message())
+            assert refused.phase is Phase.RCPT
+            (bare,) = await dialing.deliver(session, message(content=b"Subject: x\r\n\r\na\nb\r\n"))
+            assert bare.result is Result.PERMANENT
+        async with dialing.session() as session:
+            (lost,) = await dialing.deliver(session, message(may_finish=lambda: False))
+            assert lost.decided_by is DecidedBy.RELAY
+        assert far.messages == []
+        assert b"BDAT" not in far.octets
+
+
+async def test_the_answer_to_a_chunk_is_the_answer_to_the_message() -> None:  # A16, A17, D10
+    script: dict[str, list[str | Say]] = {"DOT": ["552 5.3.4 too big", "250 ok", Say("", then="reset")]}
+    async with ScriptedSmtp(script, extensions=CHUNKS) as far:
+        dialing = Dialing(far)
+        async with dialing.session() as session:
+            (refused,) = await dialing.deliver(session, message())
+            assert (refused.result, refused.phase) == (Result.PERMANENT, Phase.DOT)
+            (taken,) = await dialing.deliver(session, message())
+            assert taken.result is Result.DELIVERED
+            (unknown,) = await dialing.deliver(session, message())
+            assert unknown.result is Result.UNKNOWN
+        assert far.sessions[0].verbs().count("RSET") == 1
+
+
+async def test_chunking_can_be_turned_off() -> None:
+    async with ScriptedSmtp(extensions=CHUNKS) as far:
+        dialing = Dialing(far)
+        dialing.dialer._chunking = False
+        async with dialing.session() as session:
+            await dialing.deliver(session, message())
+        assert "DATA" in far.sessions[0].verbs()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.smtp.stuffing import CHUNK, BareLineEndError, stuff, stuffed
+from relay.smtp.stuffing import CHUNK, BareLineEndError, plain, plain_size, stuff, stuffed
 
 
 def unstuff(wire: bytes) -> bytes:
@@ -80,3 +80,17 @@ def test_the_receiver_reads_what_was_given(lines: list[str], cuts: list[int]) ->
     marks = sorted({0, *(cut for cut in cuts if cut < len(content)), len(content)})
     pieces = [content[a:b] for a, b in itertools.pairwise(marks)]
     assert unstuff(stuff(pieces)) == content
+
+
+@given(st.lists(st.sampled_from([b"", b"a", b".", b"\r\n", b"..\r\nb"])))
+def test_a_chunk_has_the_octets_that_are_told(pieces: list[bytes]) -> None:  # D10
+    content = b"".join(pieces)
+    given_out = b"".join(plain(pieces))
+    assert len(given_out) == plain_size(pieces)
+    assert given_out == content + (b"" if content.endswith(b"\n") or not content else b"\r\n")
+
+
+@pytest.mark.parametrize("content", [b"a\nb\r\n", b"a\rb\r\n", b"a\r"])
+def test_no_bare_line_end_leaves_in_a_chunk(content: bytes) -> None:  # S02, A10
+    with pytest.raises(BareLineEndError):
+        list(plain([content]))
