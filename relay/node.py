@@ -49,6 +49,8 @@ from relay.policy.complaints import BrakeRules
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.notify import NoticeRule
 from relay.policy.retry import RetrySchedule
+from relay.policy.shaping import Share
+from relay.policy.shaping_file import load_shaping
 from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
@@ -148,7 +150,7 @@ class Node:
         router = make_router(settings, resolver, parts.entropy, policies.demands, reach)
         dialer = make_dialer(settings, parts.clock, reach)
         returns = ReturnPaths(tokens, return_domains(settings))
-        diagnoser = load_diagnoser(settings.folder)
+        diagnoser, shaping = load_diagnoser(settings.folder), load_shaping(settings.folder)
         senders = self._senders = Senders(stores.inbound.note_sender, signing_domains(settings))
         engine_parts = EngineParts(
             stores.spool,
@@ -159,6 +161,7 @@ class Node:
             parts.entropy,
             returns,
             diagnoser,
+            shaping,
             stores.suppressions,
             senders.wrote,
             UnsubscribeFields(
@@ -271,11 +274,11 @@ class Node:
 
     async def reload(self, settings: Settings) -> None:
         """Take over keys, certificates and rules; ConfigurationError leaves everything as it was."""
-        diagnoser = load_diagnoser(settings.folder)
+        diagnoser, shaping = load_diagnoser(settings.folder), load_shaping(settings.folder)
         if self._submission is not None and settings.submission.tls is not None:
             self._submission.replace_tls(server_context(settings, settings.submission.tls, "submission.tls"))
         if self._engine is not None:
-            self._engine.use(diagnoser)
+            self._engine.use(diagnoser, shaping)
         if self._receiving is not None:
             self._receiving.reload(settings)
         await self._watch_keys()
@@ -413,7 +416,6 @@ def engine_options(
         dispatcher=DispatcherOptions(
             window=delivery.window,
             line=max(1, delivery.window // 4),
-            sessions_per_site=max(1, 20 // workers),
             rest=delivery.retry[0],
         ),
         schedule=RetrySchedule(delivery.retry, delivery.jitter),
@@ -423,6 +425,7 @@ def engine_options(
         delivers="delivery" in settings.node.roles,
         brake=brake_rules(settings),
         workers=workers,
+        share=Share(worker, workers),
     )
 
 

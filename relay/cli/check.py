@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.context import Json, config_file, load
 from relay.cli.output import say, say_json, warn
+from relay.cli.shaping import explain_shaping
 
 if TYPE_CHECKING:
     from relay.settings import Settings, SigningDomain
 
 
-def check(context: typer.Context, as_json: Json = False) -> None:
+def check(
+    context: typer.Context,
+    as_json: Json = False,
+    explain: Annotated[
+        str, typer.Option(help="Show the shaping rules for this domain or MX host, and which rule says what.")
+    ] = "",
+) -> None:
     """Validate the configuration; exit status 2 with everything that would stop a start. Warnings tell the rest."""
     from relay.cli.obstacles import find_obstacles
     from relay.errors import ConfigurationError
@@ -27,6 +34,9 @@ def check(context: typer.Context, as_json: Json = False) -> None:
             raise
         say_json({"file": file, "ok": False, "errors": str(error).splitlines(), "warnings": []})
         raise typer.Exit(2) from None
+    if explain:
+        explain_shaping(settings, explain.lower().rstrip("."), as_json=as_json)
+        return
     errors = list(find_obstacles(settings))
     warnings = list(find_warnings(settings))
     summary = _summary(settings)

@@ -17,6 +17,7 @@ from relay.errors import ConfigurationError
 from relay.listeners import clashes, wanted_listeners
 from relay.opening import POSTGRES_SCHEMES
 from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.shaping_file import load_shaping
 from relay.sending import static_routes
 from relay.settings import Settings
 from relay.tls_files import server_context
@@ -43,6 +44,7 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
         yield from (f"delivery.ca_file: {text}" for text in _refusal(lambda: TrustAnchors.load(file)))
     yield from _refusal(lambda: static_routes(settings))
     yield from (text for lines in _refusal(lambda: load_diagnoser(settings.folder)) for text in lines.splitlines())
+    yield from (text for lines in _refusal(lambda: load_shaping(settings.folder)) for text in lines.splitlines())
     front = "web" in settings.node.roles and settings.web.listen is not None
     if front and settings.web.sender_domain is None and not settings.signing.domain:
         yield "web.sender_domain: missing; the front needs a domain for its letters' From"

@@ -164,6 +164,7 @@ class Attempter:
         return any(presses(self.diagnoser.explain(outcome, domain)) for outcome in outcomes)
 
     async def _try(self, errand: _Errand, candidate: Candidate) -> tuple[tuple[Outcome, ...], Session | None]:
+        await errand.permit.connect()
         dialled = await self._dialer.dial(candidate, errand.source, errand.transcript)
         if isinstance(dialled, Outcome):
             return (dialled,) * len(errand.transaction.recipients), None

@@ -24,7 +24,8 @@ from relay.engine.gate import LEAD, LONG, NoPermitError, Permit
 from relay.engine.owned import OwnedTasks
 from relay.engine.planner import Planner
 from relay.engine.refusals import Departure, Refusals
-from relay.engine.site import SiteLine, SiteLines, Standing
+from relay.engine.shaper import Shaper
+from relay.engine.site import SiteLine, SiteLines, Slowed, Standing
 from relay.engine.ways import Ways
 from relay.engine.window import Window
 from relay.errors import SpoolUnavailableError
@@ -32,6 +33,7 @@ from relay.log import Log
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.quarantine import Care
 from relay.policy.route import EgressPath, Plan
+from relay.policy.shaping import Action, Share
 from relay.policy.verdict import ends
 from relay.resolver.routing import Router
 from relay.smtp.reply import reply
@@ -53,14 +55,12 @@ _MAX_TURNED_AWAY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class DispatcherOptions:
-    """Bounds: deliveries and octets in memory, sessions a path and messages a session, seconds a session idles."""
+    """Bounds: deliveries and octets in memory, parcels in a line, seconds a session idles."""
 
     window: int = 2000
     octets: int = 64_000_000
     line: int = 500
     """Parcels of one site that may wait here; the rest of its mail stays in the spool."""
-    sessions_per_site: int = 20
-    messages_per_session: int = 100
     session_idle: float = 2.0
     rest: timedelta = timedelta(minutes=5)
     """How long a site that no host of could be reached rests before it is tried again."""
@@ -75,6 +75,7 @@ class Dispatcher:
         router: Router,
         attempter: Attempter,
         ways: Ways,
+        shaper: Shaper,
         contents: ContentReader,
         refusals: Refusals,
         assessor: Assessor,
@@ -95,7 +96,8 @@ class Dispatcher:
         self._alone = Lock()
         self._waiting_alone = 0
         self._window = Window(options.window, options.octets)
-        self._lines = SiteLines(options.sessions_per_site, options.rest, clock)
+        self._shaper = shaper
+        self._lines = SiteLines(shaper.share.limits(shaper.book.everybody, ""), options.rest, clock)
         self._planner = Planner(router, spool, clock, self._tasks, self._planned)
         self._draining = False
 
@@ -207,8 +209,12 @@ class Dispatcher:
         if parcel.care is Care.ALONE:
             self._handle_alone(line, Standing(parcel, way, turned_away=_MAX_TURNED_AWAY))
             return
-        if line.gate.limits and line.room(self._options.line) <= -_SURPLUS:
-            line.see(parcel.duties[0].recipient.address.domain)
+        domain = parcel.duties[0].recipient.address.domain
+        shaping = self._shaper.shaping(way.path, plan, domain)
+        if line.shaping is not shaping or line.slowed is not None:
+            line.use(shaping, self._shaper.share, now)
+        if not line.limits.connections or (line.gate.limits and line.room(self._options.line) <= -_SURPLUS):
+            line.see(domain)
             self._give_back(parcel)
             return
         line.join(Standing(parcel, way))
@@ -271,7 +277,7 @@ class Dispatcher:
             standing = line.first()
             while standing is not None:
                 session = await self._deliver(line, standing, session)
-                if session is not None and session.transactions >= self._options.messages_per_session:
+                if session is not None and session.transactions >= line.limits.messages_per_connection:
                     await session.quit()
                     session = None
                 if self._draining or (session is None and line.sessions > line.pace.window):
@@ -427,11 +433,14 @@ class Dispatcher:
             return  # our own trouble, such as no descriptors left, says nothing about the site
         refusal = result.refusal_of_path
         pressure = result.pressure
+        if self._asked(line, result, now):
+            return
         if pressure is not None and refusal is None:
             self._slow(line, pressure)
             return
         if result.reached and refusal is None:
-            line.rest = None
+            if line.rest is not None and line.rest.rule is None:
+                line.rest = None
             line.pace = line.pace.succeeded()
             self._fill_sessions(line)
         elif line.resting(now) is None:
@@ -443,6 +452,34 @@ class Dispatcher:
         """Whoever stands here looks for a path again."""
         for standing in list(line.drain()):
             self._line_up(standing.parcel, standing.way.plan)
+
+    def _asked(self, line: SiteLine, result: AttemptResult, now: datetime) -> bool:
+        """Do what reply rules ask for; whether the path is suspended by one."""
+        suspended = False
+        for rule in self._shaper.asked(line.path, line.shaping, result.outcomes, now):
+            failure = result.outcomes[0]
+            _log.warning("reply-rule", path=line.path, rule=rule.id, action=rule.action, reply=failure.reply)
+            if rule.alarm:
+                self._tasks.start(self._shaper.alarm(rule, line.path, str(failure.reply)), f"alarm-{rule.id}")
+            if rule.action is Action.SUSPEND:
+                self._lines.put_to_rest(line, failure, now, rule)
+                suspended = True
+            elif rule.action is Action.SLOW:
+                line.slowed = Slowed(now + rule.lasts, rule)
+                line.use(line.shaping, self._shaper.share, now)
+        if suspended:
+            self._line_up_again(line)
+        return suspended
+
+    def share(self, share: Share) -> None:
+        """This worker is one of so many from now on: its part of every path's limits is another."""
+        if share == self._shaper.share:
+            return
+        self._shaper.share = share
+        now = self._clock.now()
+        for line in self._lines:
+            line.use(line.shaping, share, now)
+            self._fill_sessions(line)
 
     def _slow(self, line: SiteLine, refusal: Outcome) -> None:
         """The far side said "too much": the gate knows. Mail that would wait long for it waits in the spool."""

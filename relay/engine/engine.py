@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,10 +26,13 @@ from relay.engine.refusals import Refusals
 from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
+from relay.engine.shaper import Shaper
 from relay.engine.unsubscribe import UnsubscribeFields
 from relay.engine.ways import Ways
+from relay.errors import SpoolUnavailableError
 from relay.figures.book import FigureBook
 from relay.ids import Entropy
+from relay.log import Log
 from relay.mail.address import Address
 from relay.policy.complaints import BrakeRules
 from relay.policy.diagnosis import Diagnoser
@@ -36,10 +40,17 @@ from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools
 from relay.policy.retry import RetrySchedule
+from relay.policy.shaping import ShapingBook, Share
+from relay.policy.shaping_file import load_shaping
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
 from relay.spool.contract import Incarnation, NewMessage, Parcel, Pulse, Settlement, Spool, Terms
 from relay.suppression.book import SuppressionBook
+
+_log = Log("engine")
+
+LIVING_SECONDS: Final = 10.0
+"""How often a worker looks who else lives."""
 
 FLUSH_SECONDS: Final = 3.0
 """How long the last settlements may take when the engine stops."""
@@ -61,6 +72,8 @@ class EngineOptions:
     """None: complaints slow and stop nothing."""
     workers: int = 1
     terms: Terms = field(default_factory=Terms)
+    share: Share = field(default_factory=Share)
+    """Which worker this is of how many, until it is known who lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class EngineParts:
     entropy: Entropy
     returns: ReturnPaths = KEPT
     diagnoser: Diagnoser = field(default_factory=load_diagnoser)
+    shaping: ShapingBook = field(default_factory=load_shaping)
     suppressions: SuppressionBook | None = None
     """None: nobody is under a standing refusal."""
     wrote: Callable[[Address], None] = lambda _: None
@@ -114,11 +128,13 @@ class Engine:
         self._brakes = self._make_brakes()
         self.ways = Ways(options.pools)
         self._attempter = Attempter(parts.dialer, parts.diagnoser, clock, self._lease.holds, parts.returns)
+        self._shaper = Shaper(parts.shaping, options.share, self.alarms)
         self._dispatcher = Dispatcher(
             options.dispatcher,
             parts.router,
             self._attempter,
             self.ways,
+            self._shaper,
             ContentReader(spool, prelude, self._settler, self.alarms, name),
             Refusals(parts.suppressions, self._settler),
             Assessor(
@@ -132,6 +148,7 @@ class Engine:
             clock,
             self._brakes,
         )
+        self._living: asyncio.Task[None] | None = None
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
         self._learner = self._make_learner()
         self._janitor = Janitor(spool, clock, options.keep_content, self.alarms, self._scheduler.wake)
@@ -163,6 +180,7 @@ class Engine:
             await self._brakes.start()
         self._janitor.start()
         if self._options.delivers:
+            self._living = asyncio.create_task(self._watch_living(), name="living")
             self._scheduler.start()
             self._parts.spool.on_wake(self._scheduler.wake)
 
@@ -173,6 +191,9 @@ class Engine:
         """
         await self._scheduler.stop()
         await self._janitor.stop()
+        if self._living is not None:
+            self._living.cancel()
+            await asyncio.gather(self._living, return_exceptions=True)
         await self._dispatcher.drain(seconds)
         if self._learner is not None:
             await self._learner.stop()
@@ -185,9 +206,22 @@ class Engine:
         await self._lease.stop()
         return settled
 
-    def use(self, diagnoser: Diagnoser) -> None:
-        """From now on, understand replies by these rules."""
+    def use(self, diagnoser: Diagnoser, shaping: ShapingBook) -> None:
+        """From now on, understand replies and limit paths by these rules."""
         self._attempter.diagnoser = diagnoser
+        self._shaper.use(shaping)
+
+    async def _watch_living(self) -> None:
+        """Keep this worker's share of every path's limits right: who begins or ends changes it for all."""
+        while True:
+            try:
+                lives = sorted(life.incarnation for life in await self._parts.spool.living())
+            except SpoolUnavailableError as error:
+                _log.warning("living-unknown", error=error)
+            else:
+                if self._lease.incarnation in lives:
+                    self._dispatcher.share(Share(lives.index(self._lease.incarnation), len(lives)))
+            await asyncio.sleep(LIVING_SECONDS)
 
     def _fast_lease(self, message: NewMessage) -> Incarnation | None:
         if self._options.delivers and self._dispatcher.accepts(message) and self._lease.holds():

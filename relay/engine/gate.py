@@ -20,6 +20,9 @@ LEAD: Final = 1.0
 LONG: Final = 30.0
 """Seconds of a pause for which mail in hand goes back to the spool."""
 
+SLACK: Final = 0.02
+"""Seconds by which a message may be late and the next still be on time."""
+
 ASKING_SECONDS: Final = 60.0
 """How long at most until one looks again whether the message that asks for all was answered."""
 
@@ -47,6 +50,10 @@ class Permit:
         if self._begun is None:
             self._begun = await self._gate.permit()
 
+    async def connect(self) -> None:
+        """Wait for the right to open a session. Raises NoPermitError."""
+        await self._gate.connect()
+
     def answered(self, *, refused: bool, reached: bool) -> None:
         """What came of the message: refused as too much, reached a host that did not say so, or neither."""
         if self._begun is None:
@@ -65,6 +72,12 @@ class Gate:
 
     def __init__(self, clock: Clock, rate: Rate | None = None) -> None:
         self.rate = rate or Rate()
+        self.cap: float | None = None
+        """Messages a second that the rules allow."""
+        self.connects: float | None = None
+        """Sessions a second that they allow to be opened."""
+        self._next_message = 0.0
+        self._next_connect = 0.0
         self._clock = clock
         self._turn = asyncio.Lock()
         self._waiting = 0
@@ -74,33 +87,57 @@ class Gate:
     @property
     def limits(self) -> bool:
         """Whether anything is known to limit the path."""
-        return self.rate.stage is not Stage.OPEN
+        return self.rate.stage is not Stage.OPEN or self.cap is not None
+
+    def cap_at(self, messages: float | None, connects: float | None) -> None:
+        """Allow so many messages and sessions a minute, None without a limit."""
+        self.cap = None if messages is None else messages / 60
+        self.connects = None if connects is None else connects / 60
+
+    async def connect(self) -> None:
+        """Wait for the right to open a session. Raises NoPermitError rather than wait long."""
+        if self.connects is None:
+            return
+        now = self._clock.monotonic()
+        at = max(now, self._next_connect)
+        if at - now > LONG:
+            raise NoPermitError
+        self._next_connect = at + 1 / self.connects
+        if at > now:
+            await asyncio.sleep(at - now)
 
     def wait(self) -> float:
         """Seconds that one more message would wait for its permit; infinity while one asks for all."""
         rate = self.rate
-        if rate.stage is Stage.OPEN:
+        if rate.stage is Stage.OPEN and self.cap is None:
             return 0.0
         now = self._clock.monotonic()
-        first = rate.free_at(now) - now
+        first = self._free_at(now) - now
         if rate.stage is Stage.CLOSED:
             return inf if self._waiting else first
-        return first + self._waiting / rate.per_second
+        return first + self._waiting / self._per_second()
+
+    def _per_second(self) -> float:
+        return self.rate.per_second if self.cap is None else min(self.rate.per_second, self.cap)
+
+    def _free_at(self, now: float) -> float:
+        free = self.rate.free_at(now)
+        return free if self.cap is None else max(free, self._next_message)
 
     def stock(self, most: int) -> int:
         """How many parcels may stand in line, `most` at most: none while the path is closed for long."""
         rate = self.rate
         match rate.stage:
-            case Stage.OPEN:
+            case Stage.OPEN if self.cap is None:
                 return most
             case Stage.CLOSED:
                 return 1 if self.wait() <= LEAD else 0
             case _:
-                return min(most, 2 + int(STOCK_SECONDS * rate.per_second))
+                return min(most, 2 + int(STOCK_SECONDS * self._per_second()))
 
     async def permit(self) -> float:
         """Wait for a permit; the moment it was given. Raises NoPermitError rather than wait long."""
-        if self.rate.stage is Stage.OPEN and not self._waiting:
+        if self.rate.stage is Stage.OPEN and self.cap is None and not self._waiting:
             return self._clock.monotonic()
         self._waiting += 1
         try:
@@ -112,11 +149,13 @@ class Gate:
     async def _next(self) -> float:
         while not self._closed:
             now = self._clock.monotonic()
-            wait = self.rate.free_at(now) - now
+            wait = self._free_at(now) - now
             if LONG < wait < inf:
                 break
             if wait <= 0:
                 self.rate.begins(now)
+                if self.cap is not None:
+                    self._next_message = max(self._next_message, now - SLACK) + 1 / self.cap
                 return now
             self._changed.clear()
             try:

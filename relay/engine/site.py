@@ -11,14 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
+from math import inf
 from typing import Final
 
 from relay.clock import Clock
 from relay.engine.gate import LEAD, Gate
 from relay.policy.outcome import Outcome
-from relay.policy.pace import Pace, starting_pace
+from relay.policy.pace import Pace, starting_pace, within
 from relay.policy.route import EgressPath, Way
+from relay.policy.shaping import UNNAMED, Limits, ReplyRule, Shaping, Share
 from relay.spool.contract import Parcel
+
+MAX_LINES: Final = 10_000
+"""Lines of a worker above which what is known of idle paths is forgotten, the oldest first."""
 
 MAX_SEEN: Final = 1000
 """Domains of one line that are remembered."""
@@ -43,17 +48,40 @@ class Rest:
     since: datetime
     until: datetime
     failure: Outcome
+    rule: ReplyRule | None = None
+    """The reply rule that suspended the path; a success of mail under way does not end that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """A reply rule slowed the path until then."""
+
+    until: datetime
+    rule: ReplyRule
+
+    def within(self, limits: Limits) -> Limits:
+        """The limits, no higher than the rule's."""
+        rule = self.rule
+        return replace(
+            limits,
+            connections=limits.connections if rule.connections is None else min(limits.connections, rule.connections),
+            messages=limits.messages if rule.messages is None else min(limits.messages or inf, rule.messages),
+        )
 
 
 class SiteLine:
     """The line of one path."""
 
-    def __init__(self, path: EgressPath, limit: int, gate: Gate) -> None:
+    def __init__(self, path: EgressPath, limits: Limits, gate: Gate) -> None:
         self.path = path
         self.gate = gate
         self.opens_later = False
         """A timer runs that opens a session when the gate lets somebody through again."""
-        self.pace: Pace = starting_pace(limit)
+        self.limits = limits
+        self.shaping = UNNAMED
+        self.slowed: Slowed | None = None
+        self.pace: Pace = starting_pace(limits.connections)
+        gate.cap_at(limits.messages, limits.connects)
         self.rest: Rest | None = None
         self.sessions = 0
         self._opening = 0
@@ -64,6 +92,20 @@ class SiteLine:
         self._arrived = asyncio.Event()
         self._closed = False
         self._ended = asyncio.Event()
+
+    def use(self, shaping: Shaping, share: Share, now: datetime) -> None:
+        """Go by these rules, this worker's share of them, and by what a reply rule asked for while that lasts."""
+        self.shaping = shaping
+        limits = shaping.limits
+        if self.slowed is not None and self.slowed.until > now:
+            limits = self.slowed.within(limits)
+        else:
+            self.slowed = None
+        limits = share.limits(limits, str(self.path))
+        if limits != self.limits:
+            self.limits = limits
+            self.pace = within(self.pace, limits.connections)
+            self.gate.cap_at(limits.messages, limits.connects)
 
     def __repr__(self) -> str:
         return (
@@ -95,12 +137,17 @@ class SiteLine:
 
     def room(self, most: int) -> int:
         """How many more parcels may stand in line, if `most` may at all."""
-        return self.gate.stock(most) - len(self._standing)
+        return (self.gate.stock(most) if self.limits.connections else 0) - len(self._standing)
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits and nobody serves: the line may be dropped."""
         return not self._standing and self.sessions == 0
+
+    @property
+    def knows(self) -> bool:
+        """Whether something is known of the path that is worth keeping while it has nothing to do."""
+        return self.gate.limits or self.slowed is not None or not self.limits.connections
 
     def resting(self, now: datetime) -> Rest | None:
         """The rest the site is in, if it is."""
@@ -197,9 +244,9 @@ class SiteLine:
 class SiteLines:
     """The lines of a worker, made when first needed and dropped when nobody needs them."""
 
-    def __init__(self, sessions_per_site: int, rest: timedelta, clock: Clock) -> None:
+    def __init__(self, limits: Limits, rest: timedelta, clock: Clock) -> None:
         self._clock = clock
-        self._sessions_per_site = sessions_per_site
+        self._limits = limits
         self._rest = rest
         self._lines: dict[EgressPath, SiteLine] = {}
         self._of_site: dict[str, set[SiteLine]] = {}
@@ -247,26 +294,32 @@ class SiteLines:
         line = self._lines.get(path)
         if line is None:
             self._drop_rested(now)
-            line = self._lines[path] = SiteLine(path, self._sessions_per_site, Gate(self._clock))
+            if len(self._lines) >= MAX_LINES and (oldest := next((one for one in self if one.empty), None)):
+                self._drop(oldest)
+            line = self._lines[path] = SiteLine(path, self._limits, Gate(self._clock))
             self._of_site.setdefault(path.site, set()).add(line)
         return line
 
-    def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime) -> None:
+    def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime, rule: ReplyRule | None = None) -> None:
         """No host of the site could be reached, or it wants nothing from us for now."""
         line.pace = line.pace.failed()
         asked = failure.diagnosis.rest if failure.diagnosis is not None else None
-        line.rest = Rest(now, now + (asked or self._rest), failure)
+        lasts = rule.lasts if rule is not None else asked or self._rest
+        line.rest = Rest(now, now + lasts, failure, rule)
         self._put += 1
         heappush(self._rests, (line.rest.until + self._rest, self._put, line, line.rest))
 
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""
-        if line.empty and line.rest is None and not line.gate.limits and self._lines.get(line.path) is line:
-            del self._lines[line.path]
-            others = self._of_site[line.path.site]
-            others.discard(line)
-            if not others:
-                del self._of_site[line.path.site]
+        if line.empty and line.rest is None and not line.knows and self._lines.get(line.path) is line:
+            self._drop(line)
+
+    def _drop(self, line: SiteLine) -> None:
+        del self._lines[line.path]
+        others = self._of_site[line.path.site]
+        others.discard(line)
+        if not others:
+            del self._of_site[line.path.site]
 
     def _drop_rested(self, now: datetime) -> None:
         """Forget the empty lines whose rest has been over for as long as one lasts: dead sites do not pile up."""

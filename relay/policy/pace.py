@@ -33,14 +33,23 @@ class Pace:
 
     def refused_beyond(self, sessions: int) -> Pace:
         """After the far side turned one session away while `sessions` others were open."""
-        window = max(1, min(self.window, sessions))
+        window = max(min(1, self.limit), min(self.window, sessions))
         return replace(self, window=window, hold=self.probe, probe=min(2 * self.probe, LAST_PROBE))
 
     def failed(self) -> Pace:
         """After no host could be reached."""
-        return replace(self, window=max(1, self.window // 2))
+        return replace(self, window=max(min(1, self.limit), self.window // 2))
 
 
 def starting_pace(limit: int) -> Pace:
     """The pace of a path nothing is known of."""
     return Pace(limit, min(START, limit))
+
+
+def within(pace: Pace, limit: int) -> Pace:
+    """The pace under another limit."""
+    return (
+        pace
+        if pace.limit == limit
+        else replace(pace, limit=limit, window=min(max(pace.window, min(START, limit)), limit))
+    )

@@ -3,6 +3,7 @@
 - `outage`: one provider of three is unreachable for a day.
 - `storm`: half of all sessions end in 421 or a reset, for hours (R23).
 - `cold-pool`: a provider that trusts a new sender with ten letters a minute, and with more the better it behaves.
+- `orange`: three workers, one of which is killed again and again, and a provider that has two connections for us.
 - `backlog`: a queue of a hundred thousand deliveries, or of a million, and what a worker makes of it (R34).
 """
 
@@ -187,6 +188,27 @@ async def _never_empty(stage: Stage, domain: str) -> None:
         await asyncio.sleep(60)
 
 
+async def orange(stage: Stage) -> dict[str, Any]:
+    """Two connections for all workers together (config/providers.toml), whoever lives: never a third."""
+    two = stage.provider("orange.fr")
+    free = stage.provider("free.example")
+    await stage.backlog.add([("orange.fr", "free.example")[number % 2] for number in range(stage.messages)])
+    node = stage.world.nodes[0]
+    for _ in range(3):
+        await stage.watch(stage.world.loop.time() + 20, 5)
+        if node.life is not None:
+            node.kill(node.life, 1.0)
+    hours = await stage.drained(24, 10)
+    states = stage.world.spoolcheck.states()
+    stage.must(states == {"delivered": stage.messages}, f"every letter arrives: {states}")
+    stage.must(two.tally.most_sessions <= 2, f"{two.tally.most_sessions} sessions to Orange at once")
+    return {
+        "hours_to_empty": round(hours, 2),
+        "most_sessions_orange": two.tally.most_sessions,
+        "most_sessions_other": free.tally.most_sessions,
+    }
+
+
 async def backlog(stage: Stage) -> dict[str, Any]:
     """A long queue over 200 domains, handed to workers that start: memory stays flat, and it drains."""
     for number in range(200):
@@ -238,6 +260,7 @@ SCENARIOS: Final = {
     "outage": Plot(outage, 1500),
     "storm": Plot(storm, 600),
     "cold-pool": Plot(cold_pool, 2000),
+    "orange": Plot(orange, 1000),
     "backlog": Plot(backlog, 100_000),
 }
 

@@ -150,6 +150,12 @@ def test_a_storm_of_421_is_outlived() -> None:
     assert story.ok, story.figures
 
 
+def test_two_connections_are_never_three_however_many_workers_live() -> None:
+    story = play("orange", 1, 200, workers=3)
+    assert story.ok, story.figures
+    assert 1 <= story.figures["most_sessions_orange"] <= 2
+
+
 def test_a_long_queue_drains() -> None:
     story = play("backlog", 1, 2000, workers=2)
     assert story.ok, story.figures

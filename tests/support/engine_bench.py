@@ -25,6 +25,7 @@ from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools, only
 from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
+from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.resolver.routing import Router
 from relay.signing.signer import DkimSigner, DomainKeys
@@ -111,6 +112,7 @@ async def engine_bench(
     notices: NoticeRule | None = None,
     start: bool = True,
     pools: Pools | None = None,
+    shaping: ShapingBook = ShapingBook(),  # noqa: B008 - frozen
     **bounds: Any,
 ) -> AsyncIterator[EngineBench]:
     """An engine for a test; `bounds` are those of `DispatcherOptions`, `signed` domains have no key on disk."""
@@ -140,7 +142,7 @@ async def engine_bench(
         replaced = asyncio.Event()
         book = book_on(database, clock)
         await book.migrate()
-        parts = EngineParts(spool, signer, router, far, clock, entropy, suppressions=book)
+        parts = EngineParts(spool, signer, router, far, clock, entropy, suppressions=book, shaping=shaping)
         engine = Engine(options, parts, lambda _: replaced.set())
         if start:
             await engine.start()

@@ -11,6 +11,7 @@ import pytest
 from relay.ids import SpoolId
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
+from relay.policy.shaping import Limits, ShapingBook
 from relay.policy.state import State
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.smtp.reply import remote_reply
@@ -244,7 +245,7 @@ async def test_settlements_wait_for_a_spool_that_comes_back_and_nothing_is_sent_
 
 
 async def test_a_stale_session_is_no_attempt_and_a_session_carries_its_share_only(tmp_path: Path) -> None:
-    async with engine_bench(tmp_path, messages_per_session=4, sessions_per_site=1) as bench:
+    async with engine_bench(tmp_path, shaping=ShapingBook(everybody=Limits(1, 4))) as bench:
         host = bench.far.host("mx.b.example")
         gate = host.gate = asyncio.Event()
         messages = await send_many(bench, "b.example", 12)

@@ -14,6 +14,7 @@ from relay.engine.submission import Accepted
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.mail.address import parse_address
+from relay.policy.shaping import Limits, ShapingBook
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.spool.contract import Door
@@ -86,7 +87,7 @@ async def test_a_refusal_before_the_dot_stops_the_transaction(bench: EngineBench
 async def test_refusals_at_random_moments(tmp_path: Path, seed: int) -> None:
     """Each recipient gets the mail or is suppressed; after a refusal was committed, no new mail goes."""
     chance = random.Random(seed)
-    async with engine_bench(tmp_path, sessions_per_site=4) as bench:
+    async with engine_bench(tmp_path, shaping=ShapingBook(everybody=Limits(4))) as bench:
         people = [f"u{n}@d{n % 5}.example" for n in range(60)]
 
         sent: dict[str, SpoolId] = {}

@@ -15,6 +15,7 @@ from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.route import EgressPath, Plan, Source, Way
+from relay.policy.shaping import Limits
 from relay.policy.state import State
 from relay.smtp.reply import reply
 from relay.spool.contract import Door, Duty, Parcel, Settlement
@@ -56,7 +57,7 @@ def standing(seq: int, domain: str = "b.example") -> Standing:
 
 
 def test_one_parcel_wants_one_session_however_often_one_asks() -> None:
-    line = SiteLine(PATH, 20, Gate(SystemClock()))
+    line = SiteLine(PATH, Limits(20), Gate(SystemClock()))
     opened = 0
     for seq in range(3):
         line.join(standing(seq))
@@ -69,7 +70,7 @@ def test_one_parcel_wants_one_session_however_often_one_asks() -> None:
 
 
 def test_a_line_knows_its_domains_while_somebody_waits() -> None:
-    line = SiteLine(PATH, 20, Gate(SystemClock()))
+    line = SiteLine(PATH, Limits(20), Gate(SystemClock()))
     line.join(standing(1, "one.example"))
     line.join(standing(2, "two.example"))
     line.join(standing(3, "one.example"))
@@ -81,7 +82,7 @@ def test_a_line_knows_its_domains_while_somebody_waits() -> None:
 
 
 async def test_every_idle_session_gets_a_parcel_of_those_that_come() -> None:
-    line = SiteLine(PATH, 20, Gate(SystemClock()))
+    line = SiteLine(PATH, Limits(20), Gate(SystemClock()))
     idle = [asyncio.create_task(line.next(5)) for _ in range(3)]
     await asyncio.sleep(0)
     for seq in range(3):
@@ -92,7 +93,7 @@ async def test_every_idle_session_gets_a_parcel_of_those_that_come() -> None:
 
 
 async def test_idle_sessions_leave_after_their_patience_or_at_once_when_the_line_closes() -> None:
-    line = SiteLine(PATH, 20, Gate(SystemClock()))
+    line = SiteLine(PATH, Limits(20), Gate(SystemClock()))
     assert await line.next(0.01) is None
     waiting = asyncio.create_task(line.next(60))
     await asyncio.sleep(0)
@@ -103,7 +104,7 @@ async def test_idle_sessions_leave_after_their_patience_or_at_once_when_the_line
 
 
 def test_a_site_rests_with_the_failure_that_sent_it_there() -> None:
-    lines = SiteLines(20, REST, SystemClock())
+    lines = SiteLines(Limits(20), REST, SystemClock())
     line = lines.line(PATH, NOW)
     before = line.pace.window
     lines.put_to_rest(line, UNREACHED, NOW)
@@ -117,7 +118,7 @@ def test_a_site_rests_with_the_failure_that_sent_it_there() -> None:
 
 
 def test_lines_of_dead_sites_do_not_pile_up() -> None:
-    lines = SiteLines(20, REST, SystemClock())
+    lines = SiteLines(Limits(20), REST, SystemClock())
     now = NOW
     for n in range(1000):
         lines.put_to_rest(lines.line(EgressPath(f"mx{n}.example", "one"), now), UNREACHED, now)

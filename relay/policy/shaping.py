@@ -1,0 +1,130 @@
+"""Shaping rules: how much may go to whom on one path, and what replies ask for. Pure.
+
+Rules are merged: what applies to everybody, then each rule whose MX suffix all exchangers of the site bear, then each
+rule that names the domain, in the order of the file. A later rule's key wins; reply rules add up. `Share` divides what
+results among the workers that live.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from zlib import crc32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one path may do at most; None is no limit. `messages` and `connects` are a minute."""
+
+    connections: int = 20
+    messages_per_connection: int = 100
+    connects: float | None = None
+    messages: float | None = None
+
+
+class Action(StrEnum):
+    """What a reply rule does to its path."""
+
+    SUSPEND = "suspend"
+    """Nothing goes for the time."""
+    SLOW = "slow"
+    """Less goes for the time: the rule's own connections and messages a minute."""
+    ALARM = "alarm"
+    """A person is told; mail goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRule:
+    """After `count` replies that `pattern` is found in, within `within`: the action, for `lasts`."""
+
+    id: str
+    pattern: re.Pattern[str]
+    action: Action
+    count: int = 1
+    within: timedelta = timedelta(hours=1)
+    lasts: timedelta = timedelta(hours=1)
+    connections: int | None = None
+    messages: float | None = None
+    alarm: bool = False
+    """A person is told as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapingRule:
+    """One `[[provider]]`: whom it means, the limits it sets (only those named), its reply rules."""
+
+    name: str
+    mx: tuple[str, ...]
+    domains: frozenset[str]
+    limits: Mapping[str, float]
+    replies: tuple[ReplyRule, ...] = ()
+
+    def means_hosts(self, exchangers: Iterable[str]) -> bool:
+        """Whether every exchanger is one of this rule's: equal to a suffix, or below it."""
+        hosts = [host.lower().rstrip(".") for host in exchangers]
+        return bool(hosts) and all(any(host.endswith(end) or host == end[1:] for end in self.mx) for host in hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Shaping:
+    """What applies to one path: the limits, which rule set each, and the reply rules."""
+
+    limits: Limits = field(default_factory=Limits)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """The rule that set a limit; absent where none did."""
+    replies: tuple[ReplyRule, ...] = ()
+
+
+UNNAMED = Shaping()
+"""What applies to a site that no rule names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapingBook:
+    """The rules in their order."""
+
+    rules: tuple[ShapingRule, ...] = ()
+    everybody: Limits = field(default_factory=Limits)
+    """What a site gets that no rule names."""
+
+    def shaping(self, exchangers: Iterable[str], domain: str) -> Shaping:
+        """What applies to a site with these exchangers, and to the domain."""
+        hosts = tuple(exchangers)
+        meant = [rule for rule in self.rules if rule.means_hosts(hosts)]
+        meant += [rule for rule in self.rules if domain in rule.domains and rule not in meant]
+        limits: dict[str, float] = {}
+        origin: dict[str, str] = {}
+        for rule in meant:
+            limits.update(rule.limits)
+            origin.update(dict.fromkeys(rule.limits, rule.name))
+        replies = tuple(reply for rule in meant for reply in rule.replies)
+        return Shaping(replace(self.everybody, **limits), origin, replies)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which worker of how many that live this is, from 0."""
+
+    position: int = 0
+    of: int = 1
+
+    def of_connections(self, limit: int, path: str) -> int:
+        """This worker's part of a path's connections; the parts of all add up to the limit, so some have none."""
+        base, rest = divmod(limit, self.of)
+        return base + ((self.position + crc32(path.encode())) % self.of < rest)
+
+    def limits(self, limits: Limits, path: str) -> Limits:
+        """This worker's part of a path's limits: what is counted a minute is divided as the connections are."""
+        if self.of == 1:
+            return limits
+        connections = self.of_connections(limits.connections, path)
+        part = connections / limits.connections
+        return Limits(
+            connections,
+            limits.messages_per_connection,
+            None if limits.connects is None else limits.connects * part,
+            None if limits.messages is None else limits.messages * part,
+        )
