@@ -108,15 +108,20 @@ class Feedback:
         self._wake.set()
 
     async def _run(self) -> None:
-        await self._sweep(timedelta())
+        more = await self._sweep(timedelta())
         swept = self._clock.monotonic()
         while True:
             if self._clock.monotonic() - swept >= SWEEP_SECONDS:
                 swept = self._clock.monotonic()
-                await self._sweep(ABANDONED)
+                more = await self._sweep(ABANDONED)
                 await self._forget()
-            while self._waiting:
-                await self._sort_safely(self._waiting.pop(0))
+            if self._waiting:
+                # After a failure the next sweep is soon enough: the spool cannot be written just now.
+                more = await self._sort_safely(self._waiting.pop(0)) and more
+                continue
+            if more:
+                more = await self._sweep(timedelta())
+                continue
             self._wake.clear()
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
@@ -124,14 +129,16 @@ class Feedback:
             except TimeoutError:
                 continue
 
-    async def _sweep(self, age: timedelta) -> None:
+    async def _sweep(self, age: timedelta) -> bool:
+        """Take up items that nobody sorted; whether there may be more of them."""
         try:
             numbers = await self._store.unsorted(self._clock.now() - age, BATCH)
         except SpoolUnavailableError as error:
             _log.warning("sweep-failed", error=error)
-            return
+            return False
         known = set(self._waiting)
         self._waiting += [one for one in numbers if one not in known]
+        return len(numbers) == BATCH
 
     async def _forget(self) -> None:
         try:
@@ -142,14 +149,17 @@ class Feedback:
         if forgotten:
             _log.info("forgotten", inbound=forgotten)
 
-    async def _sort_safely(self, number: int) -> None:
+    async def _sort_safely(self, number: int) -> bool:
+        """Sort an item; False if the spool was not there for it, and a later sweep finds it again."""
         try:
             await self.sort(number)
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=number, error=error)
+            return False
         except Exception:  # noqa: BLE001 - one mail that breaks the reader must not stop all others
             _log.exception("sort-broken", inbound=number)
             await self._set_aside(number)
+        return True
 
     async def _set_aside(self, number: int) -> None:
         detail = {"why": "it could not be read; the log says more"}
@@ -172,10 +182,10 @@ class Feedback:
         sent = found.sent
         state, recipient = (None, None) if sent is None else (sent.state, sent.recipient)
         hearing = hear(item.address.purpose, reading, state, recipient)
-        if hearing.followed is Followed.RETURNED and sent is not None:
-            block = concerned(reading.recipients, recipient)
-            if block is not None:
-                await self._reissues.about(sent, reading, block)
+        block = concerned(reading.recipients, recipient) if reading.kind is Kind.BOUNCE else None
+        # A failure is passed on once it settles the delivery; a delay or a delivery only to who asked for such reports.
+        if sent is not None and block is not None and (not block.failed or hearing.followed is Followed.RETURNED):
+            await self._reissues.about(sent, reading, block)
         await self._settle(item, reading, hearing, found)
 
     async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, found: _Found) -> None:

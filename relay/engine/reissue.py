@@ -1,4 +1,4 @@
-"""Re-issue: the DSN to whoever submitted a mail whose return path was ours, when it bounces later.
+"""Re-issue: what is reported later of a mail whose return path was ours, as a DSN to whoever submitted it.
 
 The far side reported to our return token; the sender would hear of nothing. Written like any notice of ours, sent
 with the null path, and never to the null path (RFC 5321 §6.1). Accepted under an idempotency key of the delivery,
@@ -19,8 +19,8 @@ from relay.log import Log
 from relay.mail.address import NULL_PATH, Address, AddressError, parse_address
 from relay.mail.envelope import Envelope, Notify, Recipient
 from relay.policy.hearing import masked
-from relay.report.dsn import Report, ReportRecipient, build_dsn
-from relay.report.result import Reading
+from relay.report.dsn import Report, ReportRecipient, build_dsn, status_of
+from relay.report.result import Reading, Said
 from relay.report.result import Recipient as Told
 from relay.report.wording import Action
 from relay.smtp.reply import Reply, remote_reply
@@ -29,6 +29,22 @@ from relay.spool.inbound_values import SentDelivery
 
 _log = Log("feedback")
 
+_ASKED: Final = {
+    Said.FAILED: Notify.FAILURE,
+    Said.DELAYED: Notify.DELAY,
+    Said.DELIVERED: Notify.SUCCESS,
+    Said.RELAYED: Notify.SUCCESS,
+    Said.EXPANDED: Notify.SUCCESS,
+}
+"""What somebody must have asked for to be told of it (RFC 3461 §4.1)."""
+DEFAULT: Final = Notify.FAILURE
+_ACTIONS: Final = {
+    Said.FAILED: Action.FAILED,
+    Said.DELAYED: Action.DELAYED,
+    Said.DELIVERED: Action.DELIVERED,
+    Said.RELAYED: Action.RELAYED,
+    Said.EXPANDED: Action.RELAYED,
+}
 _NO_WORDS: Final = "the host that had taken the mail reported later that it cannot be delivered"
 
 
@@ -43,10 +59,11 @@ class Reissues:
         self._prepare = prepare
 
     async def about(self, sent: SentDelivery, reading: Reading, told: Told) -> bool:
-        """Tell the sender that a delivery returned; False if there is nobody to tell. Raises SpoolUnavailableError."""
+        """Pass on what was told of a delivery; False if nobody asked for it. Raises SpoolUnavailableError."""
         sender = sent.reverse_path
-        asked = sent.notify is None or Notify.FAILURE in sent.notify
-        if sent.door is not Door.SMTP or not isinstance(sender, Address) or not asked or sent.recipient is None:
+        if sent.door is not Door.SMTP or not isinstance(sender, Address) or sent.recipient is None:
+            return False
+        if told.action not in _ASKED or _ASKED[told.action] not in (DEFAULT if sent.notify is None else sent.notify):
             return False
         try:
             address = parse_address(sent.recipient, allow_literal=True)
@@ -72,7 +89,7 @@ class Reissues:
         if isinstance(notice, Refusal):
             _log.error("notice-refused", id=sent.message, reply=notice.reply)
             return False
-        key = f"relay: returned {sent.message}.{sent.n}"
+        key = f"relay: {told.action.value} {sent.message}.{sent.n}"
         idempotency = Idempotency(key, hashlib.sha256(key.encode()).digest())
         receipt = await self._spool.accept(replace(notice, lease_to=None, idempotency=idempotency))
         return not receipt.duplicate
@@ -85,13 +102,18 @@ class Reissues:
 
 
 def _recipient(sent: SentDelivery, address: Address, reading: Reading, told: Told) -> ReportRecipient:
-    words = masked(told.diagnostic) or _NO_WORDS
-    reply: Reply | None = remote_reply(told.code, (words,)) if told.code is not None else Reply(550, (words,))
-    status = told.status if told.status[:2] == "5." else "5.0.0"
+    action = _ACTIONS[told.action]
+    words = masked(told.diagnostic)
+    reply: Reply | None = None
+    if told.code is not None:
+        reply = remote_reply(told.code, (words or _NO_WORDS,))
+    elif action is Action.FAILED:
+        reply = Reply(550, (words or _NO_WORDS,))
+    known = status_of(action, None)
     return ReportRecipient(
         address=address,
-        action=Action.FAILED,
-        status=status,
+        action=action,
+        status=told.status if told.status[:2] == known[:2] else known,
         orcpt=sent.orcpt,
         remote_mta=told.remote_mta or reading.reporting_mta,
         reply=reply,

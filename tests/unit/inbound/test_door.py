@@ -214,3 +214,21 @@ async def test_a_complaint_whose_paths_are_hidden_is_matched_by_feedback_id(
     assert (loop.name, loop.reports) == ("Microsoft", 1)
     assert loop.enrolled_at is not None
     assert loop.first_at == loop.last_at
+
+
+@pytest.mark.parametrize(("notify", "told"), [("NOTIFY=SUCCESS,FAILURE", 1), ("NOTIFY=NEVER", 0), ("", 0)])
+async def test_a_report_of_delivery_is_passed_on_to_who_asked(relay: WholeRelay, notify: str, told: int) -> None:  # G02
+    options = {"rcpt": [notify]} if notify else {}
+    message = await relay.send("ann@leak.lab.test", ["ok@inbox.lab.test"], LETTER, **options)
+    await relay.until(message, State.DELIVERED)
+    (arrival,) = await relay.arrivals("ok@inbox.lab.test")
+    report = DSN.replace("Action: failed", "Action: delivered").replace("Status: 5.1.1", "Status: 2.0.0")
+    report = report.replace("Diagnostic-Code: smtp; 550 5.1.1 nobody\r\n", "")
+    for _ in range(2):
+        assert await talk(relay, [arrival.posting.reverse_path], report) == [250, 250]
+    items = await sorted_items(relay, 2)
+    assert {one.followed for one in items} == {"kept"}
+    mails = await relay.arrivals("ann@leak.lab.test", told)
+    assert len(mails) == told
+    assert all(b"Action: delivered" in one.posting.content for one in mails)
+    assert (await relay.view(message)).deliveries[0].state is State.DELIVERED
