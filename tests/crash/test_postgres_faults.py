@@ -75,8 +75,7 @@ async def test_a_commit_whose_answer_was_lost_is_found(postgres_server: Postgres
     async with behind_proxy(postgres_server) as (spool, proxy):
         proxy.cut = Cut.ANSWER
         accepting = asyncio.create_task(spool.accept(message()))
-        await asyncio.sleep(0.1)
-        proxy.cut = Cut.NEVER
+        await proxy.struck()
         receipt = await accepting
         assert await stored(spool) == [receipt.id]
 
@@ -85,8 +84,7 @@ async def test_a_commit_that_never_arrived_is_refused(postgres_server: PostgresS
     async with behind_proxy(postgres_server) as (spool, proxy):
         proxy.cut = Cut.REQUEST
         accepting = asyncio.create_task(spool.accept(message()))
-        await asyncio.sleep(0.1)
-        proxy.cut = Cut.NEVER
+        await proxy.struck()
         with pytest.raises(SpoolUnavailableError):
             await accepting
         assert await stored(spool) == []
@@ -100,8 +98,7 @@ async def test_a_commit_without_an_answer_is_asked_for(
     async with behind_proxy(postgres_server) as (spool, proxy):
         proxy.cut = Cut.SILENCE
         accepting = asyncio.create_task(spool.accept(message()))
-        await asyncio.sleep(0.1)
-        proxy.cut = Cut.NEVER
+        await proxy.struck()
         receipt = await accepting
         assert await stored(spool) == [receipt.id]
 
@@ -112,13 +109,11 @@ async def test_settlements_and_claims_survive_lost_answers(postgres_server: Post
         receipt = await spool.accept(message())
         proxy.cut = Cut.ANSWER
         claiming = asyncio.create_task(spool.claim(me, 10))
-        await asyncio.sleep(0.1)
-        proxy.cut = Cut.NEVER
+        await proxy.struck()
         assert [parcel.seq for parcel in await claiming] == [receipt.seq]
         proxy.cut = Cut.ANSWER
         settling = asyncio.create_task(spool.settle(me, [Settlement(receipt.seq, 0, State.DELIVERED)]))
-        await asyncio.sleep(0.1)
-        proxy.cut = Cut.NEVER
+        await proxy.struck()
         # Asked again it would be late; the first answer must be the true one.
         assert await settling == 1
 

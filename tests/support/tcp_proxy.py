@@ -21,7 +21,8 @@ class TcpProxy:
     def __init__(self, target: int, word: bytes) -> None:
         self.target = target
         self.word = word
-        self.cut = Cut.NEVER
+        self._cut = Cut.NEVER
+        self._struck = asyncio.Event()
         self.delay = 0.0
         self.port = 0
         self._passes = asyncio.Event()
@@ -45,6 +46,21 @@ class TcpProxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    @property
+    def cut(self) -> Cut:
+        """What happens to the next request that holds the word; those after it pass."""
+        return self._cut
+
+    @cut.setter
+    def cut(self, cut: Cut) -> None:
+        self._cut = cut
+        self._struck.clear()
+
+    async def struck(self) -> None:
+        """Wait until the request came that `cut` was for."""
+        async with asyncio.timeout(60):
+            await self._struck.wait()
+
     def hold(self) -> None:
         """Let nothing pass, and end nothing: the way is cut, and nobody is told."""
         self._passes.clear()
@@ -67,11 +83,11 @@ class TcpProxy:
         while data := await _read(reader):
             await asyncio.sleep(self.delay)
             await self._passes.wait()
-            cut, hit = self.cut, self.word in data
-            if cut is Cut.REQUEST and hit:
+            if self.cut is not Cut.NEVER and self.word in data:
+                pair.cut, self._cut = self._cut, Cut.NEVER
+                self._struck.set()
+            if pair.cut is Cut.REQUEST:
                 break
-            if cut is not Cut.NEVER and hit:
-                pair.cut = cut
             pair.there.write(data)
         pair.close()
 
