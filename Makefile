@@ -12,7 +12,7 @@ help:
 	@echo "make run     install and start relay, Leak front and lab on loopback"
 	@echo "make test    install and run the whole test suite"
 	@echo "make check   format, lint, types, layers, docs"
-	@echo "make bench   the benchmarks, some five minutes"
+	@echo "make bench   the benchmarks"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and what the lab kept"
 
