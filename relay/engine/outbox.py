@@ -102,7 +102,8 @@ class Outbox:
         now = self._parts.clock.now()
         if webhook.next_at > now:
             return False
-        return webhook.position < tip or (webhook.parked_due is not None and webhook.parked_due <= now)
+        # After a dump was restored on another server a position may lie beyond the tip until it is asked for.
+        return webhook.position != tip or (webhook.parked_due is not None and webhook.parked_due <= now)
 
     def _send(self, webhook: Webhook) -> None:
         told = self._told.setdefault((webhook.id, webhook.version), set())

@@ -10,7 +10,7 @@ A page costs a bounded number of rows however few of them the caller may see.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from relay.clock import from_millis
@@ -22,6 +22,20 @@ from relay.spool.rows import load
 
 WINDOW: Final = 5000
 """Events looked at for one page at most."""
+
+
+FROM_ELSEWHERE: Final = "SELECT 1 FROM event WHERE tx >= pg_snapshot_xmax(pg_current_snapshot()) LIMIT 1"
+"""Whether there are events of transactions that this server has yet to come to: they were dumped from another."""
+
+ADOPT: Final = "UPDATE event SET tx = pg_current_xact_id()"
+"""Gives all events the number of one transaction here; among themselves they keep their order."""
+
+_AGAIN: Final = (
+    "SELECT CAST(CAST(tx AS TEXT) AS BIGINT), seq FROM event"
+    " WHERE seq <= ? AND CAST(CAST(? AS TEXT) AS xid8) >= pg_snapshot_xmax(pg_current_snapshot())"
+    " ORDER BY seq DESC LIMIT 1"
+)
+"""Where the place of a cursor from that other server is here, by the number of its event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,9 @@ def last_event(connection: Connection, dialect: str) -> Position:
 def events_page(connection: Connection, dialect: str, where: EventFilter) -> EventPage:
     """The events after a position; `connection` sees one moment."""
     words, tip = _WORDS[dialect], last_event(connection, dialect)
+    if tip < where.after and words.ordered_by_tx:
+        place = _position(connection, _AGAIN, (where.after.seq, str(where.after.tx)))
+        where = where if place is None else replace(where, after=place)
     if tip <= where.after:
         return EventPage((), where.after, more=False)
     order = words.order.format("ASC")

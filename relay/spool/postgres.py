@@ -33,6 +33,7 @@ from relay.spool.contract import (
     Verb,
     Wanted,
 )
+from relay.spool.feed import ADOPT, FROM_ELSEWHERE
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.postgres_accepting import accept_all
 from relay.spool.postgres_claiming import NEXT_DUE, claim
@@ -71,7 +72,10 @@ class PostgresSpool(PortableSpool):
 
     async def migrate(self) -> list[str]:
         """Bring the schema up to this program's; the migrations applied."""
-        return await self._database.migrate("spool", MIGRATIONS)
+        applied = await self._database.migrate("spool", MIGRATIONS)
+        if await self._database.fetch(FROM_ELSEWHERE):
+            await self._database.transact(lambda transaction: transaction.execute(ADOPT), LONG_SECONDS)
+        return applied
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Have `wake` called when any node may have left due work waiting."""

@@ -10,7 +10,7 @@ import pytest
 
 from relay.database.postgres import PostgresDatabase, Transaction
 from relay.event import EventKind
-from relay.event.feed import BEGINNING, EventFilter, FeedEvent, parse_cursor
+from relay.event.feed import BEGINNING, EventFilter, FeedEvent, Position, parse_cursor
 from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.spool import feed
@@ -139,6 +139,22 @@ async def test_a_commit_that_comes_late_is_not_skipped(postgres_server: Postgres
             (EventKind.COMPLAINED, first.id),
             (EventKind.ACCEPTED, second.id),
         ]
+
+
+async def test_events_dumped_from_another_server_are_told_on(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    """Their transactions have numbers that this server has yet to come to; cursors given there go on here."""
+    async with feed_bench(tmp_path, await postgres_server.create()) as bench:
+        ids = [(await bench.accept("a@b.example")).id for _ in range(4)]
+        far = "UPDATE event SET tx = CAST(CAST(seq + 900000000000 AS TEXT) AS xid8)"
+        await bench.database.write(lambda connection: connection.execute(far))
+        there = Position(900000000002, 2)
+        assert await bench.follow() == ([], BEGINNING)
+        await bench.spool.migrate()
+        ids.append((await bench.accept("a@b.example")).id)
+        assert [one.message for one in (await bench.follow())[0]] == ids
+        events, end = await bench.follow(there)
+        assert [one.message for one in events] == ids[2:]
+        assert await bench.follow(end) == ([], end)
 
 
 @pytest.mark.parametrize("text", ["", "1", "-", "0-", "g-1", "0-1-2", "0x1-1", "0-1\n", "0-" + "f" * 16, "٣-1"])
