@@ -33,11 +33,11 @@ from relay.log import Log
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.quarantine import Care
 from relay.policy.route import EgressPath, Plan
-from relay.policy.shaping import Action, Share
+from relay.policy.shaping import Action, ReplyRule, Share
 from relay.policy.verdict import ends
 from relay.resolver.routing import Router
 from relay.smtp.reply import reply
-from relay.spool.contract import NewMessage, Parcel, Settlement, Spool
+from relay.spool.contract import NewMessage, Parcel, Settlement, Spool, Suspension
 
 _log = Log("dispatcher")
 
@@ -48,6 +48,9 @@ _ALONE_PAUSE: Final = timedelta(minutes=1)
 
 _SURPLUS: Final = 8
 """Parcels beyond what a slow path has use for that stay in hand all the same: giving them back costs a row each."""
+
+_STORED: Final = timedelta(seconds=30)
+"""How long the row of a suspension may be on its way to the spool."""
 
 _MAX_TURNED_AWAY: Final = 5
 """Refused sessions after which a parcel's attempt counts, whatever other sessions meet."""
@@ -463,6 +466,7 @@ class Dispatcher:
                 self._tasks.start(self._shaper.alarm(rule, line.path, str(failure.reply)), f"alarm-{rule.id}")
             if rule.action is Action.SUSPEND:
                 self._lines.put_to_rest(line, failure, now, rule)
+                self._tasks.start(self._suspend(line.path, rule, now + rule.lasts), f"suspend-{rule.id}")
                 suspended = True
             elif rule.action is Action.SLOW:
                 line.slowed = Slowed(now + rule.lasts, rule)
@@ -470,6 +474,32 @@ class Dispatcher:
         if suspended:
             self._line_up_again(line)
         return suspended
+
+    async def _suspend(self, path: EgressPath, rule: ReplyRule, until: datetime) -> None:
+        """Let the spool keep the site's mail back: for all workers, and after a restart too.
+
+        With several sources the site's other paths go on, so that nothing but this worker's rest keeps the path back.
+        """
+        if len(self._ways.pools.names()) > 1:
+            return
+        reason = f"rule {rule.id}: the provider asked for it"
+        try:
+            if any(one.site == path.site and one.reason == reason for one in await self._spool.suspensions()):
+                return  # another worker was told the same
+            await self._spool.suspend(Suspension(0, "", "", path.site, until, reason))
+        except SpoolUnavailableError as error:
+            _log.warning("suspension-not-stored", path=path, error=error)
+
+    async def follow_suspensions(self) -> None:
+        """End the rests of reply rules whose suspension an operator ended. Raises SpoolUnavailableError."""
+        long_ago = self._clock.now() - _STORED
+        resting = [line for line in self._lines if line.rest and line.rest.rule and line.rest.since < long_ago]
+        if not resting or len(self._ways.pools.names()) > 1:
+            return
+        suspended = {one.site for one in await self._spool.suspensions()}
+        for line in resting:
+            if line.path.site not in suspended:
+                line.rest = None
 
     def share(self, share: Share) -> None:
         """This worker is one of so many from now on: its part of every path's limits is another."""

@@ -215,6 +215,7 @@ class Engine:
         """Keep this worker's share of every path's limits right: who begins or ends changes it for all."""
         while True:
             try:
+                await self._dispatcher.follow_suspensions()
                 lives = sorted(life.incarnation for life in await self._parts.spool.living())
             except SpoolUnavailableError as error:
                 _log.warning("living-unknown", error=error)

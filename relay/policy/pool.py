@@ -72,6 +72,11 @@ class Pools:
             or self.default
         )
 
+    def names(self) -> frozenset[str]:
+        """The names of all sources."""
+        pools = (self.default, *self.by_domain.values(), *self.by_stream.values(), *self.by_tenant.values())
+        return frozenset(member.source.name for pool in pools for member in pool.members)
+
 
 def only(source: Source) -> Pools:
     """One source for everything."""

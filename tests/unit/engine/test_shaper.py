@@ -1,0 +1,75 @@
+"""What rules and replies do to a path, on the whole engine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from relay.policy.shaping import Limits, ShapingBook, Share
+from relay.policy.shaping_file import parse_shaping
+from relay.policy.state import State
+from relay.smtp.reply import remote_reply
+from tests.support.engine_bench import engine_bench
+from tests.support.far_side import ACCEPTED
+
+RULES = """
+[[provider]]
+name = "touchy"
+domains = ["b.example"]
+connections = 2
+[[provider.reply]]
+id = "go-away"
+regex = 'GO_AWAY'
+count = 2
+action = "suspend"
+for = "2h"
+alarm = true
+"""
+
+
+async def test_a_reply_rule_suspends_the_path_in_the_spool_and_tells_a_person(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path, shaping=parse_shaping(RULES)) as bench:
+        host = bench.far.host("mx.b.example")
+        host.reply_to = lambda _: remote_reply(451, ("4.7.1 GO_AWAY for a while",))
+        await bench.send("a@b.example")
+        async with asyncio.timeout(20):
+            while not (suspended := await bench.spool.suspensions()):
+                await asyncio.sleep(0.02)
+        assert [(one.site, one.reason) for one in suspended] == [
+            ("mx.b.example", "rule go-away: the provider asked for it")
+        ]
+        assert [(alarm.kind, alarm.subject) for alarm in await bench.spool.alarms()] == [
+            ("provider", "go-away: mx.b.example from one")
+        ]
+        dials = host.dials
+        host.reply_to = lambda _: ACCEPTED
+        other = await bench.send("c@other.example")
+        await bench.until(other, State.DELIVERED)
+        waiting = await bench.send("d@b.example")
+        await asyncio.sleep(0.3)
+        view = await bench.spool.message(waiting)
+        assert view is not None
+        assert view.deliveries[0].state is State.WAITING
+        assert host.dials == dials
+
+
+async def test_the_rules_connections_are_never_exceeded(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path, shaping=parse_shaping(RULES)) as bench:
+        sent = [await bench.send(f"a{n}@b.example") for n in range(40)]
+        for message in sent:
+            await bench.until(message, State.DELIVERED)
+        assert bench.far.host("mx.b.example").peak <= 2
+
+
+async def test_a_worker_without_a_share_leaves_the_mail_to_others(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path, shaping=ShapingBook(everybody=Limits(1)), start=False) as bench:
+        dispatcher = bench.engine._dispatcher
+        nobody = next(n for n in range(2) if not Share(n, 2).of_connections(1, "mx.b.example from one"))
+        dispatcher.share(Share(nobody, 2))
+        bench.engine._watch_living = asyncio.Event().wait  # type: ignore[method-assign,assignment]
+        await bench.engine.start()
+        message = await bench.send("a@b.example")
+        await asyncio.sleep(0.5)
+        assert bench.far.host("mx.b.example").dials == 0
+        dispatcher.share(Share(0, 1))
+        await bench.until(message, State.DELIVERED)
