@@ -14,6 +14,7 @@ from relay.account.book import AccountBook
 from relay.account.identity import Identity
 from relay.clock import Clock, SystemClock
 from relay.database.sqlite import SqliteDatabase
+from relay.egress.contract import Dialer
 from relay.engine.dispatcher import DispatcherOptions
 from relay.engine.engine import Engine, EngineOptions, EngineParts
 from relay.engine.intake import IntakeOptions
@@ -27,6 +28,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.route import Source
 from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
+from relay.resolver.contract import Resolver
 from relay.resolver.routing import Router
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.spool.contract import Door, MessageView
@@ -113,16 +115,22 @@ async def engine_bench(
     start: bool = True,
     pools: Pools | None = None,
     shaping: ShapingBook = ShapingBook(),  # noqa: B008 - frozen
+    outside: tuple[Resolver, Dialer] | None = None,
+    port: int = 25,
     **bounds: Any,
 ) -> AsyncIterator[EngineBench]:
-    """An engine for a test; `bounds` are those of `DispatcherOptions`, `signed` domains have no key on disk."""
+    """An engine for a test; `bounds` are those of `DispatcherOptions`, `signed` domains have no key on disk.
+
+    `outside` replaces the scripted far side, for tests over real sockets.
+    """
     clock = clock or SystemClock()
     far = FarSide()
     entropy = SeededEntropy(1)
     signer = DkimSigner(folder / "dkim_keys", [DomainKeys(domain, ("s1",)) for domain in signed], 1)
+    resolver, dialer = outside or (far, far)
     router = Router(
-        far,
-        port=25,
+        resolver,
+        port=port,
         allow_private=True,
         own_names=frozenset({"relay.example"}),
         own_addresses=frozenset(),
@@ -142,7 +150,7 @@ async def engine_bench(
         replaced = asyncio.Event()
         book = book_on(database, clock)
         await book.migrate()
-        parts = EngineParts(spool, signer, router, far, clock, entropy, suppressions=book, shaping=shaping)
+        parts = EngineParts(spool, signer, router, dialer, clock, entropy, suppressions=book, shaping=shaping)
         engine = Engine(options, parts, lambda _: replaced.set())
         if start:
             await engine.start()
