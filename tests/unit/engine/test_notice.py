@@ -83,7 +83,7 @@ async def test_nobody_else_is_written_to(
 
 
 async def test_a_notice_that_cannot_be_delivered_gets_none(bench: EngineBench) -> None:
-    # RFC 5321 §6.1: or two relays would write to each other for ever
+    # B15, B17, RFC 5321 §6.1: or two relays would write to each other for ever
     bench.far.host("mx.sender.example").reply_to = lambda _: GONE
     message = await bench.send(envelope=envelope(parse_address("ann@sender.example"), None))
     await bench.until(message, State.BOUNCED)
