@@ -20,7 +20,6 @@ import asyncpg
 from relay.database.contract import Connection
 from relay.database.migrations import apply_migrations, read_migrations
 from relay.database.postgres_bridge import Bridge
-from relay.database.postgres_durability import check_server
 from relay.database.postgres_errors import certainly_not_committed, may_succeed_again, translate
 from relay.database.postgres_pool import STATEMENT_SECONDS, Connector, Link, PostgresPool
 from relay.database.postgres_room import TRIAL, Room
@@ -116,7 +115,6 @@ class PostgresDatabase:
         database = cls(url)
         try:
             async with database._link() as link:
-                await check_server(link.connection)
                 await link.connection.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
                 await link.connection.execute(_MARKS)
                 await link.connection.execute("DELETE FROM commit_mark WHERE at < now() - interval '1 day'")

@@ -1,4 +1,7 @@
-"""Is this server fit to keep a promise? Asked once at the start, answered in words an operator can act on."""
+"""Is this server fit to keep a promise? Asked at the start and of every server that a fail-over leads to.
+
+The answers are words an operator can act on.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ async def check_server(connection: Any) -> None:
         raise ConfigurationError("\n".join(f"spool.url: {refusal}" for refusal in refusals))
     for warning in find_warnings(settings):
         _log.warning("weak-durability", warning=warning)
+    if not settings["synchronous_standby_names"]:
+        _log.info(
+            "durability", note="no synchronous standby: mail outlives a crash of this server, not its disk's loss"
+        )
 
 
 def find_refusals(settings: Mapping[str, str]) -> Iterator[str]:

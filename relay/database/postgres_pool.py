@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from relay.database.postgres_durability import check_server
 from relay.errors import ConfigurationError, SpoolUnavailableError
 from relay.log import Log
 
@@ -66,32 +67,52 @@ class Link:
 
 
 class Connector:
-    """Opens connections: `connect` tries the hosts in turn, the last good one first."""
+    """Opens connections: `connect` tries the hosts in turn, the last good one first. Each is judged when it is new."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._hosts = hosts_of(url)
+        self._judged: str | None = None
 
     async def connect(self) -> Any:
-        """A connection to a host that takes writes. SpoolUnavailableError, or ConfigurationError if it refuses us."""
+        """A connection to a host that takes writes. Raises SpoolUnavailableError.
+
+        Before the first one was had, a host that refuses us or could not keep the promise is a ConfigurationError;
+        later, when a fail-over may have led to it, it is one more that cannot be used just now.
+        """
         complaints: list[str] = []
         for host in list(self._hosts):
             try:
                 connection = await self._connect(host)
-            except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-                raise ConfigurationError(f"spool.url: {error}") from None
+            except ConfigurationError as error:
+                if self._judged is None:
+                    raise
+                complaints.append(f"{_name(host)}: {error}")
             except TimeoutError:
                 complaints.append(f"{_name(host)}: no answer within {CONNECT_SECONDS:g} s")
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 complaints.append(f"{_name(host)}: {error}")
-            except ValueError as error:
-                raise ConfigurationError(f"spool.url: {error}") from None
             else:
                 self._prefer(host)
                 return connection
         raise SpoolUnavailableError(f"PostgreSQL: {'; '.join(complaints)}")
 
     async def _connect(self, host: tuple[str, int] | None) -> Any:
+        """A connection to one host. Its settings are looked at if it is not the one that was used last."""
+        try:
+            connection = await self._open(host)
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
+            raise ConfigurationError(f"spool.url: {error}") from None
+        if _name(host) != self._judged:
+            try:
+                await check_server(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+            self._judged = _name(host)
+        return connection
+
+    async def _open(self, host: tuple[str, int] | None) -> Any:
         place = {} if host is None else {"host": host[0], "port": host[1]}
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await asyncpg.connect(

@@ -139,6 +139,10 @@ class Assessor:
             else:
                 self._settler.add(_quarantined(duty, "what became of its last attempt could not be assessed"))
 
+    async def keeps_up(self) -> None:
+        """Wait while what came of earlier attempts cannot be written down."""
+        await self._settler.keeps_up()
+
     def give_back(self, parcel: Parcel) -> None:
         """Return leases unused: the deliveries are due as they were."""
         for duty in parcel.duties:

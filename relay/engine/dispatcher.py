@@ -359,6 +359,7 @@ class Dispatcher:
         self, line: SiteLine, standing: Standing, session: Session | None, departure: Departure
     ) -> AttemptResult | None:
         """What the attempt gave; None if the parcel was held instead."""
+        await self._assessor.keeps_up()
         parcel = standing.parcel
         async with self._window.reading(parcel.size if parcel.content is None else 0):
             await self._note_begun(parcel)

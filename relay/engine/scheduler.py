@@ -29,6 +29,9 @@ STEP_BACK_SECONDS: Final = 5.0
 STRAYS_SECONDS: Final = 30.0
 """How often the spool is asked for leases of ours that we know nothing of."""
 
+AFTER_OUTAGE_SECONDS: Final = 6.0
+"""The same after the spool was away, when there may be many."""
+
 
 class Scheduler:
     """Owns one task; `wake` makes it look now."""
@@ -47,6 +50,7 @@ class Scheduler:
         self._starved = False
         self._skipped: frozenset[str] = frozenset()
         self._strays: frozenset[tuple[int, int]] = frozenset()
+        self._hasty = 0
         self._strays_due = clock.monotonic() + STRAYS_SECONDS
         self._task: asyncio.Task[None] | None = None
 
@@ -77,6 +81,8 @@ class Scheduler:
             except SpoolUnavailableError as error:
                 _log.warning("claim-failed", error=error)
                 pause = POLL
+                # What looked like a stray before may be an accept that still asks for the fate of its commit.
+                self._strays, self._hasty, self._strays_due = frozenset(), 2, float("-inf")
             except Exception:  # noqa: BLE001 - the scheduler must outlive whatever one look meets
                 _log.exception("look-failed")
                 pause = POLL
@@ -139,4 +145,5 @@ class Scheduler:
             _log.warning("strays-given-back", deliveries=len(twice))
             await self._spool.settle(self._lease.incarnation, twice)
         self._strays = frozenset(strays)
-        self._strays_due = self._clock.monotonic() + STRAYS_SECONDS
+        self._hasty = max(0, self._hasty - 1)
+        self._strays_due = self._clock.monotonic() + (AFTER_OUTAGE_SECONDS if self._hasty else STRAYS_SECONDS)

@@ -35,6 +35,8 @@ class Settler:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._keeps_up = asyncio.Event()
+        self._keeps_up.set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -46,6 +48,10 @@ class Settler:
         self._waiting.append(settlement)
         self._idle.clear()
         self._wake.set()
+
+    async def keeps_up(self) -> None:
+        """Wait while settlements cannot be written: what is sent meanwhile would be sent again after a crash."""
+        await self._keeps_up.wait()
 
     async def flush(self, seconds: float) -> bool:
         """Wait up to `seconds` until everything added so far is committed; whether it was.
@@ -77,6 +83,7 @@ class Settler:
                 self._committing = len(batch)
                 await self._commit(batch)
                 self._committing = 0
+            self._keeps_up.set()
             self._idle.set()
 
     async def _commit(self, batch: list[Settlement]) -> None:
@@ -84,6 +91,7 @@ class Settler:
             try:
                 await self._spool.settle(self._lease.incarnation, batch)
             except SpoolUnavailableError as error:
+                self._keeps_up.clear()
                 _log.warning("settle-failed", deliveries=len(batch), error=error)
                 batch = self._to_repeat(batch)
                 if not batch:
@@ -94,6 +102,7 @@ class Settler:
                 await self._commit_singly(batch)
                 return
             else:
+                self._keeps_up.set()
                 self._settled(batch)
                 return
 

@@ -13,6 +13,7 @@ import pytest
 from relay.clock import SystemClock, to_millis
 from relay.database import postgres
 from relay.database.postgres import PostgresDatabase
+from relay.database.postgres_pool import Connector
 from relay.errors import ConfigurationError, SpoolFullError, SpoolUnavailableError
 from relay.ids import SeededEntropy, SpoolId, new_spool_id
 from relay.mail.address import parse_address
@@ -163,6 +164,19 @@ async def test_a_database_that_is_away_is_said_at_once(own_server: PostgresServe
                 await spool.ping()
         await asyncio.to_thread(own_server.start)
         await spool.accept(message())
+
+
+async def test_a_server_that_refuses_us_later_is_one_that_is_away(postgres_server: PostgresServer) -> None:
+    """A fail-over may lead to one that does not know us yet: what waits to be written must not be given up."""
+    connector = Connector(await postgres_server.create())
+    await (await connector.connect()).close()
+    operator = await asyncpg.connect(postgres_server.url())
+    await operator.execute(f"DROP DATABASE {connector._url.rpartition('/')[2]} WITH (FORCE)")
+    await operator.close()
+    with pytest.raises(SpoolUnavailableError, match="does not exist"):
+        await connector.connect()
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        await Connector(connector._url).connect()
 
 
 FULL = """

@@ -69,6 +69,30 @@ async def test_settlements_wait_for_the_spool_and_are_heard_of_once(desk: Desk) 
     assert await desk.states() == [State.DELIVERED] * 3
 
 
+async def test_nothing_new_begins_while_results_cannot_be_written(desk: Desk) -> None:
+    # Case (a) of docs/spool.md: what is sent now would be sent again after a crash
+    await asyncio.wait_for(desk.settler.keeps_up(), 10)
+    desk.bench.database.away = True
+    desk.settler.add(desk.held[0])
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(desk.settler.keeps_up())
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    desk.bench.database.away = False
+    await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_lease_that_went_back_unused_holds_up_nothing(desk: Desk) -> None:
+    desk.bench.database.away = True
+    back = Settlement(desk.held[0].seq, 0, State.WAITING, desk.bench.engine._parts.clock.now())
+    desk.settler.add(back)
+    async with asyncio.timeout(10):
+        while back not in desk.heard:
+            await asyncio.sleep(0.02)
+        await desk.settler.keeps_up()
+    desk.bench.database.away = False
+
+
 async def test_a_flush_ends_though_the_spool_does_not_come_back(desk: Desk) -> None:
     desk.bench.database.away = True
     desk.settler.add(desk.held[0])
