@@ -34,7 +34,7 @@ class BrakeRules:
     """How often chance alone may give as many complaints or more: a one-sided bound of 95 %."""
     window: timedelta = timedelta(days=7)
     per_minute: int = 60
-    """What a slowed stream may send, all nodes together."""
+    """What a slowed stream may send from one node."""
 
 
 @dataclass(frozen=True, slots=True)
