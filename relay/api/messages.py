@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final, assert_never
 
@@ -22,6 +24,7 @@ from relay.api.models import (
     MessageRequest,
     RecipientAccepted,
     RecipientLife,
+    Waits,
 )
 from relay.api.operation import Operation, json_answer
 from relay.api.posted import Posted, read_posted
@@ -29,7 +32,9 @@ from relay.api.problem import FieldError, Problem, from_refusal, not_found
 from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
 from relay.ids import SpoolId, delivery_id, is_spool_id
-from relay.spool.contract import Door, Idempotency, MessageView
+from relay.policy.state import State
+from relay.spool.contract import DeliveryView, Door, Idempotency, MessageView, Suspension
+from relay.spool.explaining import waiting
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _LARGE: Final = 256 * 1024
@@ -42,6 +47,7 @@ class Messages:
     def __init__(self, dependencies: ApiDependencies) -> None:
         self._intake = dependencies.intake
         self._spool = dependencies.spool
+        self._clock = dependencies.clock
         self._entropy = dependencies.entropy
         self._max_recipients = dependencies.options.max_recipients
         self._bodies = BodyReader(dependencies.options)
@@ -99,7 +105,7 @@ class Messages:
         view = await self._spool.message(SpoolId(message), identity.tenant)
         if view is None or view.tenant_id != identity.tenant:
             return not_found()
-        return json_answer(_life(view))
+        return json_answer(_life(view, self._clock.now(), await self._spool.suspensions()))
 
     async def submit(self, submission: Submission) -> Accepted | Refusal:
         """An accept may be inside its commit, so nothing that ends the request may end it."""
@@ -145,7 +151,14 @@ def accepted_document(answer: Accepted) -> MessageAccepted:
     return MessageAccepted(id=answer.id, recipients=recipients)
 
 
-def _life(view: MessageView) -> MessageLife:
+def _waits(view: MessageView, delivery: DeliveryView, now: datetime, suspensions: Sequence[Suspension]) -> Waits | None:
+    if delivery.state is not State.WAITING:
+        return None
+    why = waiting(view, delivery, now, suspensions)
+    return Waits(cause=why.cause, until=why.until, sentence=why.sentence)
+
+
+def _life(view: MessageView, now: datetime, suspensions: Sequence[Suspension]) -> MessageLife:
     return MessageLife(
         id=view.id,
         created_at=view.accepted_at,
@@ -162,6 +175,7 @@ def _life(view: MessageView) -> MessageLife:
                 state=d.state.label,
                 attempts=d.attempts,
                 next_due=d.due,
+                waits=_waits(view, d, now, suspensions),
             )
             for d in view.deliveries
         ],

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from relay.api.mailbox import Mailbox, parse_mailbox
+from relay.policy.explanation import Cause
 
 MAX_HEADER_VALUE: Final = 64 * 1024
 """Characters of one header value."""
@@ -142,6 +143,14 @@ class MessageAccepted(BaseModel):
     recipients: list[RecipientAccepted]
 
 
+class Waits(BaseModel):
+    """Why a waiting delivery has not left, until when at least, and what happens next."""
+
+    cause: Cause
+    until: datetime
+    sentence: str
+
+
 class RecipientLife(BaseModel):
     """Where the duty toward one recipient stands; `address` is null once it was erased."""
 
@@ -150,6 +159,7 @@ class RecipientLife(BaseModel):
     state: str
     attempts: int
     next_due: datetime | None
+    waits: Waits | None = None
 
 
 class ExchangeLife(BaseModel):

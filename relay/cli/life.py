@@ -6,13 +6,14 @@ claim, plan, talk, understand, settle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
 from relay.event import EventKind
 from relay.policy.state import State
-from relay.spool.contract import AttemptView, DeliveryView, Door, EventView, MessageView
+from relay.spool.contract import AttemptView, DeliveryView, Door, EventView, MessageView, Suspension
+from relay.spool.explaining import last_words, waiting
 from relay.units import format_duration, format_size
 
 _DOORS = {
@@ -23,7 +24,9 @@ _DOORS = {
 }
 
 
-def describe(view: MessageView, now: datetime, *, transcripts: bool = True) -> Iterator[str]:
+def describe(
+    view: MessageView, now: datetime, suspensions: Sequence[Suspension] = (), *, transcripts: bool = True
+) -> Iterator[str]:
     """The whole life, line by line."""
     sender = view.reverse_path or "<> (nobody: reports about it go nowhere)"
     yield f"message {view.id}"
@@ -38,10 +41,11 @@ def describe(view: MessageView, now: datetime, *, transcripts: bool = True) -> I
             yield f"  {event.kind.label:<10} {_time(event.at)} {_detail(event.detail)}".rstrip()
     for delivery in view.deliveries:
         yield ""
-        yield from _delivery(view, delivery, now, transcripts=transcripts)
+        yield from _delivery(view, delivery, transcripts=transcripts)
+        yield f"  next       {what_next(view, delivery, now, suspensions)}"
 
 
-def _delivery(view: MessageView, delivery: DeliveryView, now: datetime, *, transcripts: bool) -> Iterator[str]:
+def _delivery(view: MessageView, delivery: DeliveryView, *, transcripts: bool) -> Iterator[str]:
     recipient = delivery.recipient or f"(erased)@{delivery.domain}"
     yield f"delivery {delivery.message}.{delivery.n} to {recipient}: {delivery.state.label}"
     attempts = {item.number: item for item in view.attempts if item.n == delivery.n}
@@ -61,7 +65,6 @@ def _delivery(view: MessageView, delivery: DeliveryView, now: datetime, *, trans
     for number, attempt in sorted(attempts.items()):
         if number not in told:
             yield from _attempt(attempt, transcripts=transcripts)
-    yield f"  next       {what_next(view, delivery, now)}"
 
 
 def _attempt(attempt: AttemptView, *, transcripts: bool) -> Iterator[str]:
@@ -135,15 +138,15 @@ def _settled(event: EventView) -> Iterator[str]:
     yield f"  settle     {_time(event.at)} {event.kind.label}{late}{f': {reason}' if reason else ''}"
 
 
-def what_next(view: MessageView, delivery: DeliveryView, now: datetime) -> str:
+def what_next(view: MessageView, delivery: DeliveryView, now: datetime, suspensions: Sequence[Suspension] = ()) -> str:
     """What becomes of a delivery and why, in a sentence."""
     match delivery.state:
         case State.WAITING:
-            return _waiting(view, delivery, now)
+            return waiting(view, delivery, now, suspensions).sentence
         case State.LEASED:
             return "a worker has it: an attempt is under way, or about to begin"
         case State.HELD:
-            why = _reason(view, delivery) or "it is held"
+            why = last_words(view, delivery) or "it is held"
             return f"nothing until somebody acts: {why}; to let it go: leak queue release --id {view.id}"
         case State.DELIVERED:
             return "nothing: the next host took responsibility; a later bounce would make it returned"
@@ -159,26 +162,6 @@ def what_next(view: MessageView, delivery: DeliveryView, now: datetime) -> str:
             return "nothing: it bounced after the far side had accepted it"
         case _:
             assert_never(delivery.state)
-
-
-def _waiting(view: MessageView, delivery: DeliveryView, now: datetime) -> str:
-    due = delivery.due or now
-    when = f"in {format_duration(due - now)}, at {_time(due)}" if due > now else "now, as soon as a worker is free"
-    if not delivery.attempts:
-        return f"the first attempt {when}"
-    left = format_duration(view.expires_at - now)
-    why = _reason(view, delivery)
-    return f"attempt {delivery.attempts + 1} {when}{f' because: {why}' if why else ''}; given up in {left}"
-
-
-def _reason(view: MessageView, delivery: DeliveryView) -> str:
-    """The words of the last event that gave any."""
-    for event in reversed(view.events):
-        if event.n in {None, delivery.n}:
-            text = event.detail.get("reason") or event.detail.get("reply")
-            if text:
-                return str(text)
-    return ""
 
 
 def _detail(detail: Mapping[str, Any]) -> str:

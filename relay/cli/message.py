@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from relay.cli.output import UsageError, fail, say, say_json
 if TYPE_CHECKING:
     from relay.ids import SpoolId
     from relay.settings import Settings
-    from relay.spool.contract import MessageView
+    from relay.spool.contract import MessageView, Suspension
 
 
 def message(
@@ -33,37 +34,45 @@ def message(
         raise UsageError(
             f"{message_id!r} is not a message's id; it has 26 letters and digits, as the reply to DATA told"
         )
-    view, brake = run_async(_read(load(context), SpoolId(bare)))
+    view, brake, suspensions = run_async(_read(load(context), SpoolId(bare)))
     if view is None:
         fail(f"no message {bare}: it was never accepted here, or its time to be kept is over")
     if as_json:
-        say_json(as_plain(view))
+        say_json(as_plain(view, suspensions))
         return
-    for line in describe(view, SystemClock().now(), transcripts=not brief):
+    for line in describe(view, SystemClock().now(), suspensions, transcripts=not brief):
         say(line)
     if brake and any(delivery.state is State.WAITING for delivery in view.deliveries):
         say(f"  waits      because {brake}")
 
 
-async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str]:
-    """The message, and why its stream is braked ("" if it is not)."""
+async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str, list[Suspension]]:
+    """The message, why its stream is braked ("" if it is not), and the suspensions in force."""
     from relay.figures.brakes import EVERY_STREAM
 
     async with stores(settings, must_exist=True) as opened:
         view = await opened.spool.message(message_id)
         if view is None:
-            return None, ""
+            return None, "", []
+        suspensions = await opened.spool.suspensions()
         for one in await opened.figures.brakes():
             if one.tenant == view.tenant_id and one.stream in (view.stream, EVERY_STREAM):
-                return view, f"the stream {one.subject} is {one}"
-        return view, ""
+                return view, f"the stream {one.subject} is {one}", suspensions
+        return view, "", suspensions
 
 
-def as_plain(view: MessageView) -> dict[str, Any]:
-    """The view as JSON shows it: states and kinds by their lower-case names."""
+def as_plain(view: MessageView, suspensions: Sequence[Suspension] = ()) -> dict[str, Any]:
+    """The view as JSON shows it: states and kinds by their lower-case names, and why a delivery waits."""
+    from relay.clock import SystemClock
+    from relay.policy.state import State
+    from relay.spool.explaining import waiting
+
+    now = SystemClock().now()
     plain = asdict(view)
     for shown, delivery in zip(plain["deliveries"], view.deliveries, strict=True):
         shown["state"], shown["initial"] = delivery.state.label, delivery.initial.label
+        if delivery.state is State.WAITING:
+            shown["waits"] = asdict(waiting(view, delivery, now, suspensions))
     for shown, event in zip(plain["events"], view.events, strict=True):
         shown["kind"] = event.kind.label
     for shown, attempt in zip(plain["attempts"], view.attempts, strict=True):

@@ -209,6 +209,8 @@ class DeliveryView:
     due: datetime | None
     initial: State
     """The state it was accepted with; an idempotent repetition answers this one."""
+    site: str = ""
+    """Where its domain's mail goes, as last seen; empty while that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,10 @@ class Suspension:
     site: str
     until: datetime
     reason: str
+
+    def stops(self, tenant: str, delivery: DeliveryView) -> bool:
+        """Whether a delivery of the tenant falls under it."""
+        return self.tenant in ("", tenant) and self.domain in ("", delivery.domain) and self.site in ("", delivery.site)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from relay.spool.contract import (
 from relay.spool.rows import column_transcript, load
 
 _DELIVERY = (
-    "SELECT m.id, d.n, r.address, l.domain, d.state, d.attempts, d.due, d.initial"
+    "SELECT m.id, d.n, r.address, l.domain, d.state, d.attempts, d.due, d.initial, l.site"
     " FROM delivery d JOIN message m ON m.seq = d.message JOIN lane l ON l.id = d.lane"
     " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
 )
@@ -72,7 +72,7 @@ def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) 
 def _delivery(row: tuple[Any, ...]) -> DeliveryView:
     state = State(row[4])
     due = from_millis(row[6]) if row[6] is not None and not state.final else None
-    return DeliveryView(SpoolId(row[0]), row[1], row[2], row[3], state, row[5], due, State(row[7]))
+    return DeliveryView(SpoolId(row[0]), row[1], row[2], row[3], state, row[5], due, State(row[7]), row[8] or "")
 
 
 def _attempts(connection: Connection, seq: int) -> Iterator[AttemptView]:

@@ -92,6 +92,12 @@ async def test_the_life_of_a_message(api: ApiServer) -> None:
     assert life["expires_at"] == "2026-11-26T12:00:00Z"
     assert (life["tags"], life["metadata"], life["stream"]) == (["t"], {"k": "v"}, "")
     assert life["size"] == len(api.intake.submissions[0].content)
+    waits = life["recipients"][0].pop("waits")
+    assert waits == {
+        "cause": "turn",
+        "until": "2026-11-21T12:00:00Z",
+        "sentence": "the first attempt now, as soon as a worker is free and its path's pace has room",
+    }
     assert life["recipients"] == [
         {
             "address": "bob@example.net",

@@ -48,7 +48,11 @@ def test_every_state_has_words(state: State) -> None:
 @pytest.mark.parametrize(
     ("attempts", "due", "expected"),
     [
-        (0, _NOW - timedelta(seconds=5), "the first attempt now, as soon as a worker is free"),
+        (
+            0,
+            _NOW - timedelta(seconds=5),
+            "the first attempt now, as soon as a worker is free and its path's pace has room",
+        ),
         (0, _NOW + timedelta(minutes=5), "the first attempt in 5m, at 2026-11-21 12:05:00 UTC"),
         (2, _NOW + timedelta(minutes=5), "attempt 3 in 5m, at 2026-11-21 12:05:00 UTC; given up in 5d"),
     ],

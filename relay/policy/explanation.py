@@ -1,0 +1,79 @@
+"""Why a delivery has not left, and what happens next: one sentence, and the same as data. Pure.
+
+Asked by the command, the API and whoever shows a message; all of them say the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from relay.units import format_duration
+
+
+class Cause(StrEnum):
+    """What a waiting delivery waits for."""
+
+    SUSPENSION = "suspension"
+    """Its path is stopped: by an operator, or by a rule about a provider's reply."""
+    RETRY = "retry"
+    """The last attempt failed for now; its next one has a time."""
+    SCHEDULE = "schedule"
+    """It was handed in to leave later."""
+    TURN = "turn"
+    """It is due: a worker takes it as soon as its path's pace and limits have room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A suspension that a delivery falls under."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFacts:
+    """What is known of a delivery that waits; `words` are those of its last refusal, "" if there was none."""
+
+    now: datetime
+    due: datetime
+    expires_at: datetime
+    attempts: int
+    words: str = ""
+    stops: Sequence[Stop] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why it waits, until when at least, and the sentence."""
+
+    cause: Cause
+    until: datetime
+    sentence: str
+
+
+def explain_waiting(facts: WaitingFacts) -> Explanation:
+    """Why a WAITING delivery has not left, and what happens next."""
+    stop = max(facts.stops, key=lambda one: one.until, default=None)
+    number = facts.attempts + 1
+    begin = f"attempt {number}" if facts.attempts else "the first attempt"
+    left = f"; given up in {format_duration(facts.expires_at - facts.now)}" if facts.attempts else ""
+    because = f" because: {facts.words}" if facts.words and facts.attempts else ""
+    if stop is not None and stop.until >= facts.due:
+        why = f" because: {stop.reason}" if stop.reason else ""
+        sentence = f"its path is suspended until {_time(stop.until)}{why}; {begin} then"
+        return Explanation(Cause.SUSPENSION, stop.until, sentence + left)
+    if facts.due > facts.now:
+        cause = Cause.RETRY if facts.attempts else Cause.SCHEDULE
+        when = f"in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"
+    else:
+        cause = Cause.TURN
+        when = "now, as soon as a worker is free and its path's pace has room"
+    return Explanation(cause, facts.due, f"{begin} {when}{because}{left}")
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
