@@ -19,6 +19,8 @@ from relay.report.signs import Signs
 MAX_PACKED: Final = 10 * 1024 * 1024
 MAX_UNPACKED: Final = 10 * 1024 * 1024
 MAX_ENTRIES: Final = 10
+_BOUNDED: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""How an entry may be packed: `zipfile` unpacks bzip2 and LZMA without a bound, whatever it is asked for."""
 
 _DMARC_NAME = re.compile(
     r"[^!\s]{1,255}!([^!\s]{1,255})!\d{6,13}!\d{6,13}(?:![^!\s]{1,100})?\.(?:xml|zip|gz)", re.IGNORECASE
@@ -89,9 +91,11 @@ def _unzip(data: bytes) -> bytes:
             if not 1 <= len(entries) <= MAX_ENTRIES:
                 return b""
             fit = next((one for one in entries if one.filename.lower().endswith((".xml", ".json"))), entries[0])
+            if fit.compress_type not in _BOUNDED:
+                return b""
             with archive.open(fit) as entry:
                 content = entry.read(MAX_UNPACKED + 1)
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
-        # RuntimeError: it is encrypted, or (as NotImplementedError) packed in a way Python does not know.
+        # RuntimeError: it is encrypted.
         return b""
     return content if len(content) <= MAX_UNPACKED else b""

@@ -152,11 +152,13 @@ def _pieces(body: bytes, mark: bytes) -> Iterator[bytes]:
         at = body.find(mark, position)
         if at < 0:
             break
+        position = at + len(mark)
+        if at and body[at - 1] != 10:
+            continue  # before its line is looked at: a line may hold a million marks
         end = body.find(b"\n", at)
         end = len(body) if end < 0 else end
         rest = body[at + len(mark) : end].strip()
-        position = at + len(mark)
-        if (at and body[at - 1] != 10) or rest not in (b"", b"--"):
+        if rest not in (b"", b"--"):
             continue
         if start >= 0:
             yield body[start : max(start, at - 1)]
