@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from relay.authentication.spf import Evidence
 from relay.lab.inbox import MAX_MAILS, Inbox
 from relay.lab.mailbox import Arrival
 from relay.lab.reading import summarise
-from relay.lab.verdict import Evidence, Verdict, judge
+from relay.lab.verdict import Verdict, judge
 from relay.log import Log
 from relay.resolver.contract import Resolver
 

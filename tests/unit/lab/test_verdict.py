@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from relay.lab import dkim_check, dmarc_check
+from relay.authentication import dmarc, signatures
+from relay.authentication.spf import Evidence
 from relay.lab.hosts import DOMAINS, HOSTS, lay_out
-from relay.lab.verdict import Evidence, Verdict, judge
+from relay.lab.verdict import Verdict, judge
 from relay.lab.zone import Fault, Trouble, Zone, ZoneResolver
 from relay.resolver.contract import DnsAnswer
 
@@ -169,7 +170,7 @@ async def test_dns_trouble_is_a_temporary_verdict(zone: Zone) -> None:
 )
 async def test_hostile_signatures_are_errors_not_exceptions(zone: Zone, field: bytes) -> None:  # S13
     found = (await verdict(zone, field * 20 + LETTER)).dkim
-    assert len(found) == dkim_check.MAX_SIGNATURES
+    assert len(found) == signatures.MAX_SIGNATURES
     assert {s.result for s in found} <= {"permerror", "fail"}
     assert "\r" not in (await verdict(zone, field + LETTER)).authentication_results
 
@@ -232,13 +233,13 @@ class Records:
 async def test_dmarc_by_tree_walk(  # M04, M05, M06
     records: dict[str, str], author: str, signer: str, result: str, policy: str
 ) -> None:
-    judged = await dmarc_check.evaluate(Records(**records), [author], None, [signer])
+    judged = await dmarc.evaluate(Records(**records), [author], None, [signer])
     assert (judged.result, judged.policy) == (result, policy)
 
 
 async def test_test_mode_softens_and_the_walk_is_bounded() -> None:  # M05
-    judged = await dmarc_check.evaluate(Records(a_test="v=DMARC1; p=reject; t=y"), ["a.test"], None, [])
+    judged = await dmarc.evaluate(Records(a_test="v=DMARC1; p=reject; t=y"), ["a.test"], None, [])
     assert judged.disposition == "quarantine"
     resolver = Records()
-    await dmarc_check.evaluate(resolver, [".".join("abcdefghijkl") + ".test"], None, [])
-    assert resolver.asked == dmarc_check.MAX_QUERIES
+    await dmarc.evaluate(resolver, [".".join("abcdefghijkl") + ".test"], None, [])
+    assert resolver.asked == dmarc.MAX_QUERIES

@@ -19,9 +19,9 @@ import dkim
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from relay.lab.reading import MAX_HEADER
 from relay.resolver.contract import DnsAnswer, DnsFailure
 
+MAX_HEADER: Final = 262_144
 MAX_SIGNATURES: Final = 8
 MAX_SIGNATURE: Final = 4096
 _MAX_FOLDS = 64
