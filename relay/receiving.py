@@ -56,7 +56,8 @@ def inbound_options(settings: Settings) -> SubmissionOptions:
         require_auth=False,
         trusted_networks=(),
         max_message_size=inbound.max_message_size,
-        max_recipients=settings.submission.max_recipients,
+        # What RFC 5321 §4.5.3.1.8 asks for; each recipient has the whole mail read once more.
+        max_recipients=min(settings.submission.max_recipients, 100),
         max_connections=within_share(inbound.max_connections, SMTP_SHARE, "inbound.max_connections"),
         max_connections_per_address=inbound.max_connections_per_address,
         idle_timeout=settings.submission.idle_timeout.total_seconds(),

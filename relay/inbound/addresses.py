@@ -60,16 +60,18 @@ class Addresses:
         """What an address is for, or the refusal. Raises SpoolUnavailableError."""
         if address.domain not in self._domains:
             return NOT_OURS
+        # In lower case, or one mail to one address in a thousand spellings would be read a thousand times.
+        name = str(address).lower()
         purpose = NAMES.get(address.local.lower())
         if purpose is not None:
-            return InboundAddress(str(address), purpose)
+            return InboundAddress(name, purpose)
         token = self._tokens.verify(address.local)
         if isinstance(token, Token):
-            named = _named(str(address), token)
+            named = _named(name, token)
             if named is not None:
                 return named
-        if await self._sent_from(str(address).lower()):
-            return InboundAddress(str(address), Purpose.SENDER)
+        if await self._sent_from(name):
+            return InboundAddress(name, Purpose.SENDER)
         return NOBODY
 
     async def _sent_from(self, address: str) -> bool:

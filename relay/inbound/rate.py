@@ -1,4 +1,4 @@
-"""How much one stranger may send: mails a minute by client address, counted in windows of a minute.
+"""How much one stranger may send: mails a minute by client address (IPv6: by /64), in windows of a minute.
 
 Bounded memory: past `capacity` addresses the oldest is forgotten. Each worker counts for itself.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from relay.clock import Clock
+from relay.submission.connections import client_block
 
 WINDOW_SECONDS = 60.0
 
@@ -24,6 +25,7 @@ class Rate:
     def take(self, peer: str) -> bool:
         """Count one mail from `peer`; False if it had its share of this minute."""
         now = self._clock.monotonic()
+        peer = client_block(peer)
         began, count = self._windows.pop(peer, (now, 0))
         if now - began >= WINDOW_SECONDS:
             began, count = now, 0

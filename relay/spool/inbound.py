@@ -6,8 +6,10 @@ and the change of state, the event and the report are in that transaction; whoev
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +31,9 @@ from relay.spool.inbound_values import (
     SentDelivery,
 )
 from relay.spool.rows import dump, path_column
+
+_ONCE: Final = frozenset({EventKind.COMPLAINED, EventKind.OPTED_OUT})
+"""What each recipient can say of a message once; the complaint brake counts these events."""
 
 _VIEW: Final = (
     "SELECT i.id, i.at, m.peer, i.address, i.purpose, i.message, i.n, i.kind, i.result, i.shown, i.done_at, i.detail,"
@@ -92,7 +97,10 @@ class InboundStore:
     async def settle(self, number: int, consequence: Consequence) -> bool:
         """Write what followed from an item; False if it was sorted already."""
         now = to_millis(self._clock.now())
-        return await self._database.write(lambda connection: _settle(connection, number, consequence, now))
+        document = consequence.document
+        # Not in the transaction: a stranger's ten megabytes would hold up whoever commits beside it.
+        packed = None if document is None else await asyncio.to_thread(_packed, *document)
+        return await self._database.write(lambda connection: _settle(connection, number, consequence, packed, now))
 
     async def listing(self, where: InboundFilter) -> list[InboundView]:
         """Items that match, newest first."""
@@ -213,7 +221,21 @@ def _take(connection: Connection, mail: NewInbound, now: int) -> list[int]:
     return [row[0] for row in numbers]
 
 
-def _settle(connection: Connection, number: int, consequence: Consequence, now: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """An aggregate report as it is stored."""
+
+    form: str
+    domain: str
+    digest: str
+    content: bytes
+
+
+def _packed(form: str, domain: str, content: bytes) -> _Packed:
+    return _Packed(form, domain, hashlib.sha256(content).hexdigest(), zlib.compress(content))
+
+
+def _settle(connection: Connection, number: int, consequence: Consequence, packed: _Packed | None, now: int) -> bool:
     followed = consequence.followed
     connection.execute(
         "UPDATE inbound SET sorted_at = ?, kind = ?, result = ?, shown = ?, detail = ?, message = coalesce(message, ?),"
@@ -232,13 +254,11 @@ def _settle(connection: Connection, number: int, consequence: Consequence, now: 
         return False
     if consequence.delivery is not None and consequence.event is not None:
         _tell(connection, number, consequence, now)
-    if consequence.document is not None:
-        form, domain, content = consequence.document
-        digest = hashlib.sha256(content).hexdigest()
+    if packed is not None:
         connection.execute(
             "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            (form, domain, digest, now, zlib.compress(content, 9)),
+            (packed.form, packed.domain, packed.digest, now, packed.content),
         )
     if consequence.loop:
         connection.execute(
@@ -265,7 +285,20 @@ def _tell(connection: Connection, number: int, consequence: Consequence, now: in
         if connection.changes() != 1:
             kind = EventKind.ATTEMPTED
             connection.execute("UPDATE inbound SET result = ? WHERE id = ?", (Followed.RECORDED.value, number))
+    elif kind in _ONCE and _told_enough(connection, seq, n, kind):
+        connection.execute("UPDATE inbound SET result = ? WHERE id = ?", (Followed.RECORDED.value, number))
+        return
     write_event(connection, now, seq, n, kind, dump({**consequence.told, "inbound": number}))
+
+
+def _told_enough(connection: Connection, seq: int, n: int | None, kind: EventKind) -> bool:
+    """Whether all who could say it have: whoever was sent a mail may post his complaint a thousand times."""
+    ((told, recipients),) = connection.execute(
+        "SELECT (SELECT count(*) FROM event WHERE message = ? AND kind = ? AND coalesce(n, -1) = ?),"
+        " (SELECT count(*) FROM delivery WHERE message = ?)",
+        (seq, int(kind), -1 if n is None else n, seq),
+    )
+    return bool(told >= (recipients if n is None else 1))
 
 
 def _drain(rows: Any) -> None:

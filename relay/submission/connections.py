@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from relay.smtp.reply import Reply, reply
@@ -26,21 +26,23 @@ class Connections:
         """Count a session from `peer`, or say why there is no room for it."""
         if self._total >= self._options.max_connections:
             return _FULL
-        count = self._by_address.get(peer, 0)
+        block = client_block(peer)
+        count = self._by_address.get(block, 0)
         if count >= self._options.max_connections_per_address:
             return _FULL_FOR_ADDRESS
         self._total += 1
-        self._by_address[peer] = count + 1
+        self._by_address[block] = count + 1
         return None
 
     def leave(self, peer: str) -> None:
         """A session that was admitted has ended."""
         self._total -= 1
-        count = self._by_address[peer] - 1
+        block = client_block(peer)
+        count = self._by_address[block] - 1
         if count:
-            self._by_address[peer] = count
+            self._by_address[block] = count
         else:
-            del self._by_address[peer]
+            del self._by_address[block]
 
     def _is_trusted(self, peer: str) -> bool:
         """Whether `peer` may relay without authentication."""
@@ -58,6 +60,15 @@ def peer_address(peername: Any) -> str:
         return ""
     address = _plain_address(str(peername[0]))
     return "" if address is None else str(address)
+
+
+@lru_cache(maxsize=4096)
+def client_block(peer: str) -> str:
+    """What one client owns at least: its IPv4 address, or the whole /64 around its IPv6 address."""
+    address = _plain_address(peer)
+    if address is None:
+        return "unknown"
+    return str(address if isinstance(address, IPv4Address) else ip_network((address, 64), strict=False))
 
 
 def _plain_address(text: str) -> IPv4Address | IPv6Address | None:

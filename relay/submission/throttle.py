@@ -9,9 +9,8 @@ itself.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-
 from relay.clock import Clock
+from relay.submission.connections import client_block
 
 
 class GuessThrottle:
@@ -27,8 +26,8 @@ class GuessThrottle:
 
     def take(self, peer: str, name: str) -> tuple[str, ...] | None:
         """Count one guess; None when none is left. What comes back goes to `right` or `unchecked`, or nowhere."""
-        pair = f"{_address_key(peer)} {_name_key(name)}"
-        keys = (pair,) if pair in self._known else (_address_key(peer), _name_key(name))
+        pair = f"{client_block(peer)} {_name_key(name)}"
+        keys = (pair,) if pair in self._known else (client_block(peer), _name_key(name))
         now = self._clock.monotonic()
         if any(self._count(key, now) >= self._limit for key in keys):
             return None
@@ -51,7 +50,7 @@ class GuessThrottle:
     def right(self, keys: tuple[str, ...], peer: str, name: str) -> None:
         """The guess was right: it does not count, and the pair of address and name is known from now on."""
         self.unchecked(keys)
-        pair = f"{_address_key(peer)} {_name_key(name)}"
+        pair = f"{client_block(peer)} {_name_key(name)}"
         self._known.pop(pair, None)
         if len(self._known) >= self._capacity:
             del self._known[next(iter(self._known))]
@@ -63,15 +62,6 @@ class GuessThrottle:
             del self._counts[key]
             return 0
         return count
-
-
-def _address_key(peer: str) -> str:
-    """IPv6 counts by /64, of which one client owns all."""
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return "unknown"
-    return str(address if address.version == 4 else ip_network((peer, 64), strict=False))
 
 
 def _name_key(name: str) -> str:

@@ -117,6 +117,21 @@ async def test_two_reports_of_one_delivery_that_raced_return_it_once(bench: Benc
     assert [one.followed for one in await bench.store.listing(InboundFilter(waiting=False))] == ["recorded", "returned"]
 
 
+async def test_a_complaint_posted_again_and_again_counts_once(bench: Bench) -> None:  # the complaint brake
+    message = await bench.delivered()
+    for kind, followed in ((EventKind.COMPLAINED, Followed.COMPLAINED), (EventKind.OPTED_OUT, Followed.OPTED_OUT)):
+        for n in (0, 0, 0, None, None):
+            number = await bench.heard(message if n == 0 else None)
+            consequence = Consequence("complaint", followed, {"why": "x"}, delivery=(message, n), event=kind)
+            assert await bench.store.settle(number, consequence)
+    view = await bench.spool.message(message)
+    assert view is not None
+    told = [(event.kind.label, event.n) for event in view.events[2:]]
+    assert told == [("complained", 0), ("complained", None), ("opted_out", 0), ("opted_out", None)]
+    listed = [one.followed for one in await bench.store.listing(InboundFilter(waiting=False))]
+    assert sorted(listed) == sorted(2 * ["complained", "opted-out"] + 6 * ["recorded"])
+
+
 async def test_a_person_sees_it_until_it_is_done_and_it_is_forgotten_in_time(bench: Bench) -> None:
     shown, unsorted = await bench.heard(None), await bench.heard(None)
     await bench.store.settle(shown, Consequence("other", Followed.SHOWN, {}, shown=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pytest
 
 from relay.clock import SystemClock
 from relay.ids import SeededEntropy, new_spool_id
+from relay.inbound.rate import Rate
 from relay.node_secrets import token_keys
 from relay.policy.hearing import Purpose
 from relay.policy.state import State
+from relay.receiving import inbound_options
 from relay.spool.inbound_values import InboundFilter, InboundView
+from relay.submission.connections import Connections
 from relay.tokens import TokenKey, TokenKind, Tokens, delivery_subject
 from tests.support.whole_relay import WholeRelay, whole_relay
 
@@ -107,6 +111,31 @@ async def test_it_takes_its_own_addresses_and_refuses_all_others(relay: WholeRel
     answers = await talk(relay, list(table))
     assert dict(zip(table, answers, strict=False)) == table
     assert answers[-1] == 250
+
+
+async def test_an_address_in_many_spellings_is_one(relay: WholeRelay) -> None:  # S28
+    spellings = ["postmaster", "POSTMASTER", "PostMaster", "pOsTmAsTeR"]
+    assert await talk(relay, [f"{name}@{DOMAIN}" for name in spellings]) == [250] * 5
+    await sorted_items(relay, 1)
+    found = await relay.stores.inbound.listing(InboundFilter(waiting=False))
+    assert [one.address for one in found] == [f"postmaster@{DOMAIN}"]
+
+
+def test_a_client_owns_the_whole_block_around_its_address() -> None:  # S25
+    rate = Rate(2, SystemClock())
+    taken = [rate.take(peer) for peer in ("2001:db8::1", "2001:db8::ffff", "2001:db8::2:0:1", "2001:db8:0:1::1")]
+    assert taken == [True, True, False, True]
+    assert [rate.take("192.0.2.1"), rate.take("192.0.2.2"), rate.take("::ffff:192.0.2.1")] == [True] * 3
+    assert not rate.take("192.0.2.1")
+
+
+def test_a_block_of_addresses_has_the_sessions_of_one_client(relay: WholeRelay) -> None:  # S25
+    options = replace(inbound_options(relay.settings), max_connections_per_address=2)
+    room = Connections(options)
+    assert [room.admit(peer) is None for peer in ("2001:db8::1", "2001:db8::2", "2001:db8::3")] == [True, True, False]
+    assert room.admit("2001:db8:0:1::1") is None
+    room.leave("2001:db8::1")
+    assert room.admit("2001:db8::4") is None
 
 
 async def test_a_failure_report_settles_the_delivery_its_token_names(relay: WholeRelay) -> None:  # G14
