@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from relay.api.mailbox import Mailbox, parse_mailbox
+from relay.api.words import Words
 from relay.policy.explanation import Cause
 
 MAX_HEADER_VALUE: Final = 64 * 1024
@@ -229,13 +230,13 @@ class QueueSummary(BaseModel):
 class QueueRequest(StrictRequest):
     """Which of the caller's deliveries are meant; every field given must fit."""
 
-    domain: str = Field("", max_length=255, description="The recipients' domain.")
-    site: str = Field("", max_length=255, description="Where their mail goes, as `leak queue` names it.")
-    sender: str = Field("", max_length=320, description="The envelope sender.")
-    recipient: str = Field("", max_length=320, description="The recipient's address.")
+    domain: Words = Field("", max_length=255, description="The recipients' domain.")
+    site: Words = Field("", max_length=255, description="Where their mail goes, as `leak queue` names it.")
+    sender: Words = Field("", max_length=320, description="The envelope sender.")
+    recipient: Words = Field("", max_length=320, description="The recipient's address.")
     older_than: float | None = Field(None, ge=0, le=1e9, description="Accepted longer ago than so many seconds.")
     all: bool = Field(False, description="Every delivery that is not final.")
-    reason: str = Field("", max_length=200, description="Why; kept in the history.")
+    reason: Words = Field("", max_length=200, description="Why; kept in the history.")
 
     @property
     def names_something(self) -> bool:
@@ -254,10 +255,10 @@ class QueueAnswer(BaseModel):
 class SuspendRequest(StrictRequest):
     """A path to stop."""
 
-    domain: str = Field("", max_length=255)
-    site: str = Field("", max_length=255)
+    domain: Words = Field("", max_length=255)
+    site: Words = Field("", max_length=255)
     seconds: float = Field(3600, gt=0, le=2_592_000, description="How long.")
-    reason: str = Field("by its sender", max_length=200)
+    reason: Words = Field("by its sender", max_length=200)
 
 
 class SuspensionLife(BaseModel):

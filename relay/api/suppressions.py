@@ -18,6 +18,7 @@ from relay.api.operation import Operation, json_answer
 from relay.api.problem import Problem, from_validation
 from relay.api.query import Query, read_query
 from relay.api.request_body import BodyReader
+from relay.api.words import Words
 from relay.mail.address import Address, parse_address
 from relay.policy.suppress import Reason
 from relay.suppression.book import SuppressionBook
@@ -42,7 +43,7 @@ class SuppressionsQuery(Query):
 
     address: AddressText | None = Field(None, description="What stands about this address, however it is written.")
     reason: ReasonWord | None = None
-    stream: str | None = Field(None, max_length=64)
+    stream: Words | None = Field(None, max_length=64)
     over: bool = Field(False, description="Also those whose time is over.")
     after: int = Field(0, ge=0, le=2**62, description="The cursor of the page before.")
     limit: int = Field(100, ge=1, le=MOST)
@@ -53,8 +54,8 @@ class SuppressionRequest(StrictRequest):
 
     addresses: list[AddressText] = Field(min_length=1, max_length=MOST)
     reason: ReasonWord = "manual"
-    stream: str = Field("", max_length=64, description='Mail of this stream alone; "" = all of the caller\'s.')
-    detail: str = Field("", max_length=500, description="A note, kept with it.")
+    stream: Words = Field("", max_length=64, description='Mail of this stream alone; "" = all of the caller\'s.')
+    detail: Words = Field("", max_length=500, description="A note, kept with it.")
     until: AwareDatetime | None = Field(None, description="Its end; none: as the rules say.")
 
 
@@ -63,7 +64,7 @@ class RemovalQuery(Query):
 
     address: AddressText
     reason: ReasonWord | None = None
-    stream: str | None = Field(None, max_length=64)
+    stream: Words | None = Field(None, max_length=64)
 
 
 class SuppressionLife(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from relay.api.events import CursorText, Kinds
 from relay.api.query import Query
+from relay.api.words import Words
 
 
 class _Request(BaseModel):
@@ -21,7 +22,7 @@ class WebhookRequest(_Request):
     url: str = Field(max_length=2000, description="An https:// URL of a public host.")
     kinds: Kinds = Field((), description="The kinds of events to tell; none = all, those of later versions too.")
     form: Literal["standard", "mandrill"] = Field("standard", description="Standard Webhooks, or Mandrill's form.")
-    description: str = Field("", max_length=200)
+    description: Words = Field("", max_length=200)
     after: CursorText | None = Field(None, description="Tell what came after this cursor too; default: from now on.")
 
 

@@ -39,6 +39,9 @@ def as_text(data: bytes, charset: str = "") -> str:
         except (ValueError, LookupError, TypeError):
             continue
         break
+    if not text.isascii():
+        # UTF-7 can spell half of a character (a lone surrogate), which no database and no program downstream takes.
+        text = text.encode("utf-8", "replace").decode()
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
 
 

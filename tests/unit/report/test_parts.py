@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from relay.report.aggregate import MAX_UNPACKED, unpack
-from relay.report.decoding import plain_text
+from relay.report.decoding import as_text, plain_text
 from relay.report.mime import MAX_DEPTH, MAX_PARTS, parse
 from relay.report.reading import read_report
 from relay.report.result import Kind
@@ -37,6 +37,15 @@ def test_nesting_and_parts_have_caps() -> None:  # S28
 
     assert depth(parse(deep)) <= MAX_DEPTH + 1
     assert len(list(parse(wide).walk())) <= MAX_PARTS
+
+
+def test_half_a_character_is_no_text() -> None:
+    assert as_text(b"550 +2AA- nobody", "utf-7") == "550 ? nobody"
+    raw = (
+        b"Subject: =?utf-7?q?+2AA-?=\nContent-Type: text/plain; charset=utf-7\n\n<a@b.example>: 550 5.1.1 +2AA- +3AA-\n"
+    )
+    for part in parse(raw).walk():
+        assert part.text.encode()
 
 
 def test_html_without_its_tags() -> None:
