@@ -15,23 +15,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from relay import lifeline as lifelines
+from relay.assignment import ANEW_STATUS, ENVIRONMENT, REPLACED_STATUS, Assignment, inherited, lone_assignment
 from relay.errors import ConfigurationError, LeakError
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
-from relay.node import Front
 from relay.settings import Settings, load_settings
-from relay.worker import (
-    ANEW_STATUS,
-    ENVIRONMENT,
-    REPLACED_STATUS,
-    Assignment,
-    inherited,
-    lone_assignment,
-    run_worker,
-)
+
+if TYPE_CHECKING:
+    from relay.node import Front
 
 _log = Log("supervisor")
 
@@ -54,18 +48,25 @@ def run(file: Path, front: Front) -> int:
     settings = load_settings(file)
     assignment = inherited()
     if assignment is not None:
-        return run_worker(file, settings, assignment, assignment.listeners(), front)
+        return _work(file, settings, assignment, assignment.listeners(), front)
     configure_logging(settings.log.level, settings.log.format)
     count = settings.node.workers or os.cpu_count() or 1
     with NodeLock(settings) as lock:
         listeners = bind_all(wanted_listeners(settings), count, ORPHANS_SECONDS if lock.unclean else 0.0)
         if count > 1:
             return asyncio.run(Supervisor(file, listeners).run())
-        status = run_worker(file, settings, lone_assignment(), listeners[0], front)
+        status = _work(file, settings, lone_assignment(), listeners[0], front)
     if status == ANEW_STATUS:
         # Nobody else starts us again, and the same process cannot be as new as this makes it.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own words
     return status
+
+
+def _work(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
+    # Here and not above: a supervisor that does not load the node starts its workers a second sooner.
+    from relay.worker import run_worker
+
+    return run_worker(file, settings, assignment, listeners, front)
 
 
 class NodeLock:

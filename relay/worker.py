@@ -8,71 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
 import signal
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, assert_never, cast
+from typing import Final, assert_never
 
+from relay.assignment import ANEW_STATUS, REPLACED_STATUS, Assignment
 from relay.clock import SystemClock
 from relay.descriptors import raise_limit
 from relay.errors import ConfigurationError, LeakError
 from relay.ids import SystemEntropy
-from relay.listeners import Listener, Purpose
+from relay.listeners import Listener
 from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
-from relay.settings import Settings, load_settings, parse_listen
+from relay.settings import Settings, load_settings
 from relay.settings_effect import warn_without_effect
 from relay.spool.contract import Ending
 
 _log = Log("worker")
 
-ENVIRONMENT: Final = "LEAK_WORKER"
-REPLACED_STATUS: Final = 3
-"""With which a worker ends, and then its node, when another took its name: to start it again is to start a fight."""
-
-ANEW_STATUS: Final = 4
-"""With which a worker ends that others had given up: it was paused, or cut off. It is to be started again at once."""
-
 GARBAGE_THRESHOLD: Final = 5_000
 """New objects that can form cycles, after which young ones are looked through; Python's own is 700."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What a supervisor tells a worker, as JSON in its environment."""
-
-    worker: int
-    workers: int
-    sockets: tuple[tuple[str, str, int], ...]
-    """(purpose, address, descriptor) of each listener."""
-
-    def dump(self) -> str:
-        """As JSON."""
-        return json.dumps(
-            {
-                "worker": self.worker,
-                "workers": self.workers,
-                "sockets": [list(one) for one in self.sockets],
-            }
-        )
-
-    @classmethod
-    def load(cls, text: str) -> Assignment:
-        """From JSON."""
-        data = json.loads(text)
-        sockets = tuple((purpose, address, fd) for purpose, address, fd in data["sockets"])
-        return cls(data["worker"], data["workers"], sockets)
-
-    def listeners(self) -> list[Listener]:
-        """The inherited sockets."""
-        return [
-            Listener(cast("Purpose", purpose), parse_listen(address), socket.socket(fileno=fd))
-            for purpose, address, fd in self.sockets
-        ]
 
 
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -185,14 +141,3 @@ class Reloader:
                 _log.error("reload-refused", error=error)
             except Exception:  # noqa: BLE001 - a node that works must not end because it could not be reloaded
                 _log.exception("reload-failed")
-
-
-def lone_assignment() -> Assignment:
-    """The assignment of a worker without a supervisor."""
-    return Assignment(0, 1, ())
-
-
-def inherited() -> Assignment | None:
-    """What our supervisor tells us, None when there is none."""
-    text: Any = os.environ.get(ENVIRONMENT)
-    return Assignment.load(text) if text else None

@@ -17,9 +17,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from relay.assignment import REPLACED_STATUS
 from relay.event import EventKind
 from relay.namesake import ALARM
-from relay.worker import REPLACED_STATUS
 from tests.support.crash_world import submit, world
 from tests.support.postgres_server import PostgresServer
 from tests.support.tcp_proxy import TcpProxy
