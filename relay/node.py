@@ -188,7 +188,7 @@ class Node:
         self._telling.start()
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
-        await self._start_receiving(stores, engine, tokens)
+        await self._start_receiving(stores, engine, resolver, tokens)
         _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
 
     def _end(self, pulse: Pulse) -> None:
@@ -213,12 +213,21 @@ class Node:
         )
         await self._submission.start(listeners)
 
-    async def _start_receiving(self, stores: Stores, engine: Engine, tokens: Tokens) -> None:
+    async def _start_receiving(self, stores: Stores, engine: Engine, resolver: Resolver, tokens: Tokens) -> None:
         listeners = [one for one in self._parts.listeners if one.purpose == "inbound"]
         if listeners:
-            self._receiving = Receiving(
-                self._settings, ReceivingParts(stores, engine, tokens, self._parts.clock, self._opt_outs.by_mail)
+            secrets = ensure_secrets(self._settings.path(self._settings.node.secrets), self._parts.entropy)
+            parts = ReceivingParts(
+                stores,
+                engine,
+                tokens,
+                self._parts.clock,
+                resolver,
+                tenant=await stores.accounts.ensure_tenant(LOCAL_TENANT),
+                answer_key=secrets.block_hash,
+                unsubscribe=self._opt_outs.by_mail,
             )
+            self._receiving = Receiving(self._settings, parts)
             await self._receiving.start(listeners)
 
     async def _start_http(self, stores: Stores, engine: Engine, resolver: DnsResolver, secrets: NodeSecrets) -> None:

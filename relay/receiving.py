@@ -5,11 +5,13 @@ Stands between the settings and the node, as `relay.sending` does for the other 
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.clock import Clock
 from relay.descriptors import SMTP_SHARE, within_share
+from relay.engine.answering import AnswerParts, Answers
 from relay.engine.engine import Engine
 from relay.engine.feedback import Feedback, Unsubscribe
 from relay.engine.reissue import Reissues
@@ -19,11 +21,15 @@ from relay.inbound.rate import Rate
 from relay.inbound.server import InboundServer
 from relay.listeners import Listener
 from relay.opening import Stores
+from relay.report.auto_reply import Words
 from relay.report.classifier import Classifier
 from relay.report.rules import FILE, load_rules
+from relay.resolver.contract import Resolver
 from relay.settings import Settings
+from relay.spool.auto_answers import AutoAnswers
 from relay.spool.inbound_values import NewInbound
 from relay.submission.options import SubmissionOptions
+from relay.suppression.hashing import AddressHasher
 from relay.tls_files import server_context
 from relay.tokens import Tokens
 
@@ -73,7 +79,31 @@ class ReceivingParts:
     engine: Engine
     tokens: Tokens
     clock: Clock
+    resolver: Resolver
+    tenant: int
+    """Whose mail our answers are."""
+    answer_key: bytes = field(repr=False)
+    """Keys the hashes of who was answered."""
     unsubscribe: Unsubscribe | None = None
+
+
+def make_answers(settings: Settings, parts: ReceivingParts) -> Answers:
+    """Who answers replies, with the words the settings give him."""
+    stores, inbound = parts.stores, settings.inbound
+    return Answers(
+        AnswerParts(
+            node_name=settings.node.name,
+            tenant=parts.tenant,
+            words=Words(inbound.answer_english, inbound.answer_french),
+            spool=stores.spool,
+            ledger=AutoAnswers(stores.database, parts.clock),
+            # A key of its own, so that a row here cannot be found among the suppressions.
+            hasher=AddressHasher([hmac.digest(parts.answer_key, b"answered", "sha256")]),
+            resolver=parts.resolver,
+            prepare=parts.engine.intake.prepare,
+            suppressions=stores.suppressions,
+        )
+    )
 
 
 class Receiving:
@@ -93,6 +123,7 @@ class Receiving:
             parts.clock,
             settings.inbound.keep,
             parts.unsubscribe,
+            make_answers(settings, parts),
         )
         addresses = Addresses(
             settings.node.name, our_domains(settings), parts.tokens, self._store.is_sender, parts.clock

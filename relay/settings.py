@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -242,6 +242,16 @@ class ApiSettings(Section):
     )
 
 
+ANSWER_ENGLISH: Final = (
+    "Nobody reads mail to this address: it only sends. Your message was not passed on to anybody.\n"
+    "To reach a person, write to the postmaster of this domain."
+)
+ANSWER_FRENCH: Final = (
+    "Personne ne lit le courrier de cette adresse : elle ne fait qu'envoyer. Votre message n'a été transmis à "
+    "personne.\nPour joindre quelqu'un, écrivez au postmaster de ce domaine."
+)
+
+
 class InboundSettings(Section):
     listen: ListenAddresses = Field(
         (), description="Where bounces, complaints and reports arrive; needs the domain.", examples=[["0.0.0.0:25"]]
@@ -259,6 +269,14 @@ class InboundSettings(Section):
     max_connections_per_address: Whole = Field(20, ge=1, description="Open sessions a client address and worker.")
     max_per_minute: Whole = Field(
         200, ge=1, description="Mails a minute, client address and worker; more get 451 and come later."
+    )
+    answer_english: str = Field(
+        ANSWER_ENGLISH,
+        max_length=4000,
+        description='What a person who writes to a From address is told, once in 7 days; "" = not in this language.',
+    )
+    answer_french: str = Field(
+        ANSWER_FRENCH, max_length=4000, description="The same in French; with both empty nobody is answered."
     )
     keep: Duration = Field(
         timedelta(days=30), description="How long mail that came in is kept; events and stored reports stay."

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from relay.clock import Clock
+from relay.engine.answering import Answers
 from relay.engine.reissue import Reissues
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
@@ -66,7 +67,7 @@ _NOTHING: Final = _Found(None)
 
 
 class Feedback:
-    """Sorts. `unsubscribe` None: what comes to such an address is shown to a person."""
+    """Sorts. `unsubscribe` None: what comes to such an address is shown to a person; `answers` None: none is given."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Feedback:
         clock: Clock,
         keep: timedelta,
         unsubscribe: Unsubscribe | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self._store = store
         self._spool = spool
@@ -87,6 +89,7 @@ class Feedback:
         self._clock = clock
         self._keep = keep
         self._unsubscribe = unsubscribe
+        self._answers = answers
         self._waiting: list[int] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -100,6 +103,8 @@ class Feedback:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._answers is not None:
+            await self._answers.stop()
 
     def came(self, numbers: list[int]) -> None:
         """These items were committed just now."""
@@ -182,6 +187,11 @@ class Feedback:
         sent = found.sent
         state, recipient = (None, None) if sent is None else (sent.state, sent.recipient)
         hearing = hear(item.address.purpose, reading, state, recipient)
+        if item.address.purpose is Purpose.SENDER and reading.kind is Kind.OTHER and self._answers is not None:
+            why = self._answers.offer(item, lambda judged: self._settle(item, reading, judged, found))
+            if not why:
+                return
+            hearing = replace(hearing, why=f"{hearing.why}, not answered: {why}")
         block = concerned(reading.recipients, recipient) if reading.kind is Kind.BOUNCE else None
         # A failure is passed on once it settles the delivery; a delay or a delivery only to who asked for such reports.
         if sent is not None and block is not None and (not block.failed or hearing.followed is Followed.RETURNED):

@@ -54,6 +54,8 @@ class Followed(StrEnum):
     """An aggregate report, kept for the operator."""
     SHOWN = "shown"
     """A person should look: nothing follows by itself."""
+    ANSWERED = "answered"
+    """A program told its author that nobody reads the address."""
     KEPT = "kept"
     """Of no consequence: kept silently until its time is over."""
 

@@ -70,8 +70,8 @@ class InboundStore:
         rows = await self._database.read(
             lambda connection: list(
                 connection.execute(
-                    "SELECT i.id, i.at, m.peer, m.reverse_path, i.address, i.purpose, i.message, i.n, m.content,"
-                    " i.detail FROM inbound i JOIN inbound_mail m ON m.id = i.mail WHERE i.id = ?",
+                    "SELECT i.id, i.at, m.peer, m.helo, m.reverse_path, i.address, i.purpose, i.message, i.n,"
+                    " m.content, i.detail FROM inbound i JOIN inbound_mail m ON m.id = i.mail WHERE i.id = ?",
                     (number,),
                 )
             )

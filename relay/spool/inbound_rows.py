@@ -22,14 +22,15 @@ def moment(value: int | None) -> datetime | None:
 
 def item_of(row: tuple[Any, ...]) -> InboundItem:
     """An item as work."""
-    number, at, peer, path, address, purpose, message, n, content, detail = row
+    number, at, peer, helo, path, address, purpose, message, n, content, detail = row
     delivery = None if message is None else (SpoolId(message), n)
     subject = load(detail).get("token")
     return InboundItem(
         number,
         from_millis(at),
         peer,
-        path is None,
+        helo,
+        path or "",
         InboundAddress(address, Purpose(purpose), delivery, bytes.fromhex(subject) if subject else None),
         None if content is None else bytes(content),
     )

@@ -48,7 +48,9 @@ class InboundItem:
     id: int
     at: datetime
     peer: str
-    null_path: bool
+    helo: str
+    reverse_path: str
+    """"" is the null path."""
     address: InboundAddress
     content: bytes | None = field(repr=False)
 

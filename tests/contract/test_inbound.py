@@ -19,6 +19,7 @@ from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
+from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Door, NewMessage, Settlement, Spool
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
@@ -35,6 +36,7 @@ class Bench:
     spool: Spool
     store: InboundStore
     clock: HandClock
+    database: Database
 
     async def delivered(self) -> SpoolId:
         """A message whose one delivery is DELIVERED."""
@@ -73,7 +75,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         database, spool = postgres, PostgresSpool(postgres, clock)
     await AccountBook(database, clock, SystemEntropy()).migrate()
     await spool.migrate()
-    yield Bench(spool, InboundStore(database, clock), clock)
+    yield Bench(spool, InboundStore(database, clock), clock, database)
     await spool.close()
 
 
@@ -91,7 +93,7 @@ async def test_what_was_taken_is_found_until_it_is_sorted(bench: Bench) -> None:
     assert await bench.store.unsorted(bench.clock.now(), 10) == []
     item = await bench.store.item(number)
     assert item is not None
-    assert (item.null_path, item.content) == (True, b"Subject: x\r\n\r\n")
+    assert (item.reverse_path, item.helo, item.content) == ("", "mx", b"Subject: x\r\n\r\n")
 
 
 async def test_a_settlement_repeated_changes_nothing(bench: Bench) -> None:
@@ -163,3 +165,14 @@ async def test_sender_addresses_are_known_in_any_case(bench: Bench) -> None:
         await bench.store.note_sender("Ann@leak.example")
     assert await bench.store.is_sender("ANN@leak.example")
     assert not await bench.store.is_sender("bob@leak.example")
+
+
+async def test_the_right_to_answer_is_one_items_for_seven_days(bench: Bench) -> None:
+    ledger, week = AutoAnswers(bench.database, bench.clock), timedelta(days=7)
+    assert await ledger.may_answer(b"a" * 16, 1, week)
+    assert await ledger.may_answer(b"a" * 16, 1, week), "whoever takes up the same item may still answer it"
+    assert not await ledger.may_answer(b"a" * 16, 2, week)
+    assert await ledger.may_answer(b"b" * 16, 2, week)
+    bench.clock.move(week.total_seconds())
+    assert await ledger.may_answer(b"a" * 16, 3, week)
+    assert not await ledger.may_answer(b"a" * 16, 1, week)

@@ -1,0 +1,163 @@
+"""Answers to replies that nobody reads: a mail to a From address of ours is told so, once, if it is what it says.
+
+Stands behind the feedback that sorts inbound mail. Whether a program may answer at all is `relay.policy.answering`'s;
+that the author is who he says is judged here, by aligned DMARC; then the right to answer is taken, and the answer goes
+through intake with the null path, which nobody answers. Every judgement is a task of its own, bounded in number
+and time, so that a stranger's slow DNS delays no bounce; what is not settled is found again by the next sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from relay.account.identity import Identity
+from relay.authentication.spf import Evidence
+from relay.authentication.verdict import judge
+from relay.engine.refusals import stops_for
+from relay.engine.submission import Refusal, Submission
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.mail.address import NULL_PATH, Address, AddressError, parse_address
+from relay.mail.author import parse_mailboxes
+from relay.mail.envelope import Envelope, Recipient
+from relay.mail.header import HeaderError, parse_fields, split_content
+from relay.policy.answering import ONCE_IN, Incoming, prefers_french, why_silent
+from relay.policy.hearing import Followed, Hearing
+from relay.report.auto_reply import Words, build_auto_reply
+from relay.resolver.contract import Resolver
+from relay.spool.auto_answers import AutoAnswers
+from relay.spool.contract import Door, Idempotency, NewMessage, Spool
+from relay.spool.inbound_values import InboundItem
+from relay.suppression.book import SuppressionBook
+from relay.suppression.hashing import AddressHasher
+
+_log = Log("answer")
+
+MAX_JUDGING: Final = 20
+"""Replies judged at once; what comes beyond is kept unanswered."""
+SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 5.0
+
+Settle = Callable[[Hearing], Awaitable[None]]
+"""Writes down what followed from the item; raises SpoolUnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerParts:
+    """What answers are made with. `prepare` is intake's; `hasher` hashes under a key of this purpose alone."""
+
+    node_name: str
+    tenant: int
+    words: Words
+    spool: Spool
+    ledger: AutoAnswers
+    hasher: AddressHasher
+    resolver: Resolver
+    prepare: Callable[[Submission], Awaitable[NewMessage | Refusal]]
+    suppressions: SuppressionBook
+
+
+class Answers:
+    """Judges replies and answers them. Owns a task for each reply under way."""
+
+    def __init__(self, parts: AnswerParts) -> None:
+        self._parts = parts
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def offer(self, item: InboundItem, settle: Settle) -> str:
+        """Take up an item, to be settled later; or the reason why it is not answered, and nothing is taken up."""
+        if item.id in self._tasks:
+            return ""
+        mail = read_incoming(item)
+        why = "nothing is set to be answered" if not self._parts.words else why_silent(mail)
+        if not why and len(self._tasks) >= MAX_JUDGING:
+            why = "too many others are being looked at"
+        if not why:
+            task = asyncio.create_task(self._settle(item, mail, settle), name="answer")
+            self._tasks[item.id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(item.id, None))
+        return why
+
+    async def stop(self) -> None:
+        """End what is under way; another life takes it up."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            # Bounded: asyncio.wait_for of Python 3.11, which the SPF evaluation uses, can swallow a cancellation.
+            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+
+    async def _settle(self, item: InboundItem, mail: Incoming, settle: Settle) -> None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                why = await self._judge(item, mail) or await self._answer(item, mail)
+        except SpoolUnavailableError as error:
+            _log.warning("answer-failed", inbound=item.id, error=error)
+            return
+        except TimeoutError:
+            why = "it could not be judged in time"
+        except Exception:  # noqa: BLE001 - one mail that breaks the judging is kept as it is
+            _log.exception("answer-broken", inbound=item.id)
+            why = "it could not be judged; the log says more"
+        hearing = Hearing(Followed.KEPT, f"a reply to a From address, not answered: {why}")
+        if not why:
+            hearing = Hearing(Followed.ANSWERED, "a reply to a From address, and its author is who he says")
+        try:
+            await settle(hearing)
+        except SpoolUnavailableError as error:
+            _log.warning("sort-failed", inbound=item.id, error=error)
+
+    async def _judge(self, item: InboundItem, mail: Incoming) -> str:
+        """Why the author is not to be believed, "" if he is: DMARC passed, aligned (RFC 9989)."""
+        parts = self._parts
+        evidence = Evidence(parts.node_name, item.peer, item.helo, item.reverse_path, item.content or b"")
+        judged = await judge(parts.resolver, evidence, [mail.authors[0].domain])
+        return "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}: {judged.dmarc.why}"[:300]
+
+    async def _answer(self, item: InboundItem, mail: Incoming) -> str:
+        """Answer, and "": or why not. Raises SpoolUnavailableError."""
+        parts, author = self._parts, mail.authors[0]
+        try:
+            sender = parse_address(item.address.address)
+        except AddressError:
+            return "the address it was written to cannot be used as a From"
+        if await stops_for(parts.suppressions, parts.tenant, "", [author]):
+            return "its author is under a standing refusal"
+        if not await parts.ledger.may_answer(parts.hasher.of_mailbox(author), item.id, ONCE_IN):
+            return f"its author was answered in the last {ONCE_IN.days} days"
+        message = await parts.prepare(self._submission(sender, author, mail))
+        if isinstance(message, Refusal):
+            _log.error("answer-refused", inbound=item.id, reply=message.reply)
+            return "the answer was refused"
+        key = f"relay: answer {item.id}"
+        idempotency = Idempotency(key, hashlib.sha256(key.encode()).digest())
+        receipt = await parts.spool.accept(replace(message, lease_to=None, idempotency=idempotency))
+        _log.info("answered", inbound=item.id, id=receipt.id)
+        return ""
+
+    def _submission(self, sender: Address, author: Address, mail: Incoming) -> Submission:
+        answered = next((value for name, value in mail.fields if name == "message-id"), "")
+        french = prefers_french(author, mail.fields)
+        return Submission(
+            door=Door.NOTICE,
+            identity=Identity(self._parts.tenant, "", None, "answer", (sender.domain,)),
+            envelope=Envelope(NULL_PATH, (Recipient(author),), smtputf8=author.needs_smtputf8),
+            content=build_auto_reply(self._parts.words, sender, author, answered, french_first=french),
+        )
+
+
+def read_incoming(item: InboundItem) -> Incoming:
+    """What of an item decides; a header that two receivers could read differently names no author."""
+    try:
+        header, _ = split_content(item.content or b"")
+        fields = parse_fields(header)
+        named = [one for one in fields if one.key == b"from"]
+        authors = parse_mailboxes(named[0].value) if len(named) == 1 else ()
+    except HeaderError:
+        return Incoming(item.reverse_path, (), ())
+    texts = [(one.key.decode("ascii", "replace"), one.value.decode("utf-8", "replace")) for one in fields]
+    return Incoming(item.reverse_path, authors, texts)
