@@ -25,7 +25,9 @@ from relay.smtp.reply import Reply, strip_enhanced
 MAX_RETURNED: Final = 100_000
 """Octets of an original that is returned whole; above, only its header is."""
 
-_MAX_VALUE: Final = 900  # with the field's name this stays under the 998 octets of a line
+_MAX_VALUE: Final = 900
+"""Octets; with the field's name this stays under the 998 of a line, even where nothing can be folded."""
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _UNPRINTABLE = re.compile(r"[^ -~\u00a0-\U0010ffff]")
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")  # RFC 6533 §3
 
@@ -125,6 +127,8 @@ def _status_part(report: Report, *, international: bool) -> bytes:
     blocks += [_recipient_block(one, international=international) for one in report.recipients]
     body = b"\r\n".join(blocks)
     if not international:
+        # A far side may name itself in any octets; what is no ASCII tells this reader nothing (RFC 3464 §2.1.1).
+        body = _NOT_ASCII.sub(b"?", body)
         return b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + body
     if body.isascii():
         return b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + body
@@ -173,7 +177,8 @@ def _embedded(found: re.Match[str]) -> str:
 
 def _line(name: str, value: str) -> bytes:
     """A field of a status block: nothing in it can begin another line."""
-    return fold_field(name, _UNPRINTABLE.sub("?", value)[:_MAX_VALUE])
+    shown = _UNPRINTABLE.sub("?", value).encode("utf-8", "replace")[:_MAX_VALUE].decode("utf-8", "ignore")
+    return fold_field(name, shown)
 
 
 def _original_part(report: Report) -> bytes:

@@ -8,6 +8,7 @@ import email.policy
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage, Message
+from typing import Any
 
 import pytest
 
@@ -172,6 +173,19 @@ def test_hostile_replies_stay_in_their_field() -> None:  # S08
     assert block.get_all("Action") == ["failed"]
     assert block.get_all("Status") == ["5.1.1"]
     assert len(blocks_of(parts[1])) == 2
+
+
+@pytest.mark.parametrize("to", ["ann@example.com", "änn@example.com"])
+@pytest.mark.parametrize("field", ["orcpt", "remote_mta", "reply"])
+@pytest.mark.parametrize("words", ["中" * 3000, "é\r\nBcc: eve@example.net\r\n\r\n--b", "a" * 3000])
+def test_what_strangers_say_never_costs_the_report(to: str, field: str, words: str) -> None:  # S08
+    said: dict[str, Any] = {"orcpt": f"rfc822;{words}", "remote_mta": words, "reply": Reply(550, (words,))}
+    report = replace(REPORT, to=parse_address(to), recipients=(replace(BOB, **{field: said[field]}),))
+    raw = build_dsn(report)
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert b"\nBcc:" not in raw
+    assert b"\n--b\r\n" not in raw
+    assert raw.partition(b"\r\n\r\n")[2].isascii()
 
 
 def test_several_outcomes_in_one_report() -> None:
