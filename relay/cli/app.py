@@ -21,6 +21,7 @@ from relay.cli import (
     init,
     lab,
     message,
+    moderate,
     node,
     queue,
     read,
@@ -88,6 +89,7 @@ app.command(context_settings={"ignore_unknown_options": True, "help_option_names
 app.add_typer(queue.app, name="queue")
 app.command()(message.message)
 app.command()(read.read)
+app.command()(moderate.moderate)
 app.command()(database.migrate)
 app.command()(database.backup)
 app.command()(database.restore)

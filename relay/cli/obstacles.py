@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
     yield from _refusal(lambda: static_routes(settings))
     yield from (text for lines in _refusal(lambda: load_diagnoser(settings.folder)) for text in lines.splitlines())
     yield from (text for lines in _refusal(lambda: load_shaping(settings.folder)) for text in lines.splitlines())
+    rulebook = import_module("web.moderation.pack").load_rulebook  # by name: the relay does not know the front
+    yield from (text for lines in _refusal(lambda: rulebook(settings.folder)) for text in lines.splitlines())
     front = "web" in settings.node.roles and settings.web.listen is not None
     if front and settings.web.sender_domain is None and not settings.signing.domain:
         yield "web.sender_domain: missing; the front needs a domain for its letters' From"

@@ -1,0 +1,131 @@
+"""Moderation as letters meet it: the corpus of both languages, disguises, bounded time, and packs with errors."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from relay.data_files import data_file
+from relay.errors import ConfigurationError
+from web.moderation.moderator import Moderator, load_moderator
+from web.moderation.pack import LANGUAGES, load_rulebook
+from web.moderation.ruling import Rule, Step
+
+CORPUS = Path(__file__).parents[3] / "data" / "moderation"
+STOPPED = {Step.HOLD, Step.REFUSE}
+MODERATOR = load_moderator()
+WORDS = ("tu", "te", "you", "kill", "vais", "je", "f", "c", "*", "@", ".", "«", '"', "0", "si", "your", "pas")
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `hits` in `of`."""
+    z = 1.96
+    middle = (hits + z * z / 2) / (of + z * z)
+    half = z * math.sqrt(hits * (of - hits) / of + z * z / 4) / (of + z * z)
+    return middle - half, middle + half
+
+
+def lines(name: str) -> list[str]:
+    return (CORPUS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_corpus_of_what_must_be_stopped(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    letters = [line.split("\t") for line in lines(f"{language}_block")]
+    rulings = [(rule, text, MODERATOR.judge(text)) for rule, text in letters]
+    refused = sum(ruling.step is Step.REFUSE for _, _, ruling in rulings)
+    missed = [text for _, text, ruling in rulings if ruling.step not in STOPPED]
+    low, high = wilson(len(rulings) - len(missed), len(rulings))
+    with capsys.disabled():
+        print(f"\n{language}: {len(rulings)} to stop, {refused} refused, {len(missed)} missed; {low:.1%} to {high:.1%}")
+    assert not missed
+    assert not [(rule, text) for rule, text, ruling in rulings if rule not in ruling.rules]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_corpus_of_what_must_pass(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    letters = lines(f"{language}_pass")
+    touched = [text for text in letters if MODERATOR.judge(text).step not in {Step.PASS, Step.NUDGE}]
+    low, high = wilson(len(touched), len(letters))
+    with capsys.disabled():
+        print(f"\n{language}: {len(letters)} to pass, {len(touched)} stopped; {low:.1%} to {high:.1%}")
+    assert not touched
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f u c k  y o u",
+        "fuuuuuck you",
+        "fuc\u200bk you",
+        "f*ck you",
+        "сunt",
+        "Tu es un c0nn@rd",
+        "c.o.n.n.a.r.d",
+        "CONNARD",
+    ],
+)
+def test_a_disguise_changes_nothing(text: str) -> None:
+    assert MODERATOR.judge(text).step is Step.REFUSE
+
+
+@pytest.mark.parametrize(
+    "text", ["I want to die.", "Je veux mourir.", "I am going to kill myself tonight", "J'ai envie d'en finir."]
+)
+def test_help_comes_first_for_those_who_speak_of_harming_themselves(text: str) -> None:
+    assert MODERATOR.judge(text).step is Step.CARE
+
+
+def test_a_span_is_the_words_as_written() -> None:
+    text = "Hello. You’re a path\u200betic LOSER, really."
+    ruling = MODERATOR.judge(text)
+    assert any("LOSER" in text[span.start : span.end] for span in ruling.spans)
+
+
+def test_another_language_is_held() -> None:
+    for text in ("Ich liebe dich und ich habe es dir nie gesagt, weil ich Angst habe", "Ты мне очень нравишься"):
+        assert (MODERATOR.judge(text).step, MODERATOR.judge(text).rules) == (Step.HOLD, (Rule.LANGUAGE,))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.text(max_size=2000) | st.lists(st.sampled_from(WORDS)).map(" ".join),
+)
+def test_any_text_gets_a_ruling(text: str) -> None:
+    assert MODERATOR.judge(text) == MODERATOR.judge(text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["you are going to kill you ", "tu te je vais te ", "a* ", "f", "c o n ", "0 ", "é!", "1-", "a@"]
+)
+def test_time_grows_with_the_length_only(unit: str) -> None:
+    best = min(_seconds(MODERATOR, (unit * 2000)[:2000]) for _ in range(3))
+    assert best < 1.0  # 20 ms on a machine with nothing else to do
+
+
+def _seconds(moderator: Moderator, text: str) -> float:
+    start = time.perf_counter()
+    moderator.judge(text)
+    return time.perf_counter() - start
+
+
+def test_an_operators_pack_overrides_ours_and_its_errors_name_their_place(tmp_path: Path) -> None:
+    own = tmp_path / "moderation" / "en.toml"
+    own.parent.mkdir()
+    text = data_file("moderation/en.toml").read_text(encoding="utf-8")
+    own.write_text(text + '\n[[when]]\nrule = "spam"\nstep = "refuse"\npatterns = ["zorglub"]\n', encoding="utf-8")
+    assert load_moderator(tmp_path).judge("The zorglub awaits.").rules == (Rule.SPAM,)
+    line = len(text.splitlines()) + 3
+    own.write_text(text + '\n[[when]]\nrule = "nothing"\nstep = "refuse"\npatterns = ["a"]\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=f"en.toml:{line}: .*rule: is none of"):
+        load_rulebook(tmp_path)
+
+
+def test_every_rule_has_its_text_in_both_languages() -> None:
+    for language in LANGUAGES:
+        assert set(MODERATOR.book.texts[language]) == set(Rule)

@@ -1,0 +1,131 @@
+"""A letter as the rules read it: words without disguise, each with its place in the text as written.
+
+First step of moderation. Case, accents, look-alike letters of other alphabets and characters without width are
+folded away here; digits and marks that stand for letters are read by the lexicon, which knows the words. Linear in
+the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+BARRIER: Final = "."
+"""The token between two sentences, and at both ends of a letter."""
+
+MOST_TOKENS: Final = 1200
+"""Tokens that are read; a letter of 2,000 characters has fewer, unless nearly each is a word of its own."""
+
+_LOOKALIKES: Final = str.maketrans(
+    "аеорсухіјѕԁһӏвкмнтгпαερονκιτυχβ‘’ʼ`´ʹ＇øłđıſ",
+    "aeopcyxijsdhlbkmhtrnaepovkituxb'''''''oldis",
+)
+_WORD: Final = re.compile(
+    r"[@$]?[^\W_]+(?:[@$*#!€]+[^\W_]+)*\*{0,8}|[.!?;…\n]+|[\"“”„«»]|[\u2190-\u2bff\U0001f000-\U0001faff]"
+)
+_CYRILLIC_OR_GREEK: Final = re.compile("[\u0370-\u052f]")
+_LATIN: Final = re.compile("[A-Za-z]")
+_ENDINGS: Final = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
+_SINGLES: Final = 3
+_QUOTES: Final = frozenset('"“”„«»')
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of the letter as folded, and where it stands as written."""
+
+    word: str
+    start: int
+    end: int
+    quoted: bool = False
+
+
+@lru_cache(maxsize=4096)
+def _fold_character(character: str) -> str:
+    if unicodedata.category(character) in {"Cf", "Mn", "Me"}:
+        return ""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+    return plain.lower().replace("œ", "oe").replace("æ", "ae")
+
+
+def fold_word(word: str) -> str:
+    """A word of a rule pack in the form that letters are folded to."""
+    return "".join(_fold_character(character) for character in word).translate(_LOOKALIKES)
+
+
+def fold(text: str) -> tuple[str, list[int]]:
+    """`text` folded, and for each character of it the place in `text` that it came from."""
+    if text.isascii():
+        return text.lower(), list(range(len(text)))
+    latin = len(_LATIN.findall(text)) > len(_CYRILLIC_OR_GREEK.findall(text))
+    out: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        folded = character.lower() if character.isascii() else _fold_character(character)
+        if len(folded) == 1:
+            out.append(folded)
+            places.append(place)
+        else:
+            out.extend(folded)
+            places.extend([place] * len(folded))
+    joined = "".join(out)
+    return (joined.translate(_LOOKALIKES) if latin else joined), places
+
+
+def tokens_of(text: str) -> list[Token]:
+    """The words of `text`, with a barrier between sentences and at both ends."""
+    folded, places = fold(text)
+    found = [Token(BARRIER, 0, 0)]
+    quoted = False
+    for match in _WORD.finditer(folded):
+        word = match[0]
+        first = word[0]
+        start, end = places[match.start()], places[match.end() - 1] + 1
+        if first in ".!?;…\n":
+            if found[-1].word != BARRIER:
+                found.append(Token(BARRIER, start, end))
+            continue
+        if first in _QUOTES:
+            quoted = first in "“«„" or (first == '"' and not quoted)
+            continue
+        before = folded[match.start() - 1] if match.start() else " "
+        if before == "'" and found[-1].end >= start - 1:
+            word = _contraction(found, word)
+        found.append(Token(word, start, end, quoted))
+        if len(found) > MOST_TOKENS:
+            break
+    if found[-1].word != BARRIER:
+        found.append(Token(BARRIER, len(text), len(text)))
+    return found
+
+
+def _contraction(found: list[Token], word: str) -> str:
+    """`word` after an apostrophe as a word of its own: "don't" is do not, "you're" is you are."""
+    last = found[-1]
+    if word == "t" and len(last.word) > 2 and last.word.endswith("n"):
+        stem = {"won": "will", "can": "can"}.get(last.word, last.word[:-1])
+        found[-1] = Token(stem, last.start, last.end, last.quoted)
+        return "not"
+    return _ENDINGS.get(word, word) if len(last.word) > 1 or last.word == "i" else word
+
+
+def spelled_out(tokens: list[Token]) -> list[tuple[int, int]]:
+    """The runs of three or more tokens of one letter each, as first and last index: "c o n n a r d"."""
+    runs: list[tuple[int, int]] = []
+    start: int | None = None
+    for index, token in enumerate([*tokens, Token(BARRIER, 0, 0), Token("end", 0, 0)]):
+        single = len(token.word) == 1 and token.word.isalnum()
+        # "f.u.c.k" has barriers between its letters.
+        dotted = (
+            token.word == BARRIER and start is not None and index + 1 < len(tokens) and len(tokens[index + 1].word) == 1
+        )
+        if single and start is None:
+            start = index
+        elif not single and not dotted and start is not None:
+            if index - start >= _SINGLES:
+                runs.append((start, index - 1))
+            start = None
+    return runs

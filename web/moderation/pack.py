@@ -1,0 +1,229 @@
+"""The rule packs, `config/moderation/{en,fr}.toml`: read, checked, and compiled into one rulebook.
+
+Both languages' rules are asked of every letter, since people mix them. A file beside the operator's `relay.toml`
+overrides its namesake; whatever is wrong in one is a ConfigurationError that names file, line and key.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from relay.data_files import TableLines, data_file, read_data_file
+from relay.errors import ConfigurationError
+from web.moderation.folding import BARRIER, fold_word
+from web.moderation.lexicon import Lexicon
+from web.moderation.pattern import Pattern, PatternError, parse_pattern
+from web.moderation.ruling import Rule, RuleText, Step
+
+LANGUAGES: Final = ("en", "fr")
+_TABLES: Final = frozenset({"rule", "class", "alias", "reading", "allow", "when"})
+_READING: Final = frozenset({"negation", "grave", "plain", "common"})
+_WHEN: Final = frozenset({"rule", "step", "patterns", "always"})
+_BARRIER_CLASS: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Patterns, and what they mean where no allowance covers them."""
+
+    rule: Rule
+    step: Step
+    patterns: tuple[Pattern, ...]
+    always: bool
+    """Whether no allowance takes it back."""
+
+
+@dataclass(slots=True)
+class Rulebook:
+    """Everything the packs say; built by `load_rulebook`, then only read."""
+
+    lexicon: Lexicon = field(default_factory=Lexicon)
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    whens: list[When] = field(default_factory=list)
+    allowances: list[Pattern] = field(default_factory=list)
+    negations: set[int] = field(default_factory=set)
+    common: set[str] = field(default_factory=set)
+    said: set[int] = field(default_factory=set)
+    """Classes of words that report what somebody said."""
+    texts: dict[str, dict[Rule, RuleText]] = field(default_factory=dict)
+    """By language, then rule."""
+
+
+def load_rulebook(folder: Path | None = None) -> Rulebook:
+    """The rulebook of both packs, those in `folder`/moderation first. Raises ConfigurationError, a line a complaint."""
+    book = Rulebook()
+    complaints: list[str] = []
+    grave: set[int] = set()
+    plain: set[str] = set()
+    numbers = {BARRIER: _BARRIER_CLASS}
+    book.lexicon.add(BARRIER, _BARRIER_CLASS)
+    for language in LANGUAGES:
+        name = f"moderation/{language}.toml"
+        place = data_file(name, folder / name if folder is not None else None)
+        reader = _PackReader(language, read_data_file(place), str(place), book, numbers)
+        reader.read()
+        complaints += reader.complaints
+        grave |= reader.grave
+        plain |= reader.plain
+    if complaints:
+        raise ConfigurationError("\n".join(complaints))
+    book.lexicon.seal(plain, frozenset(grave))
+    return book
+
+
+class _PackReader:
+    def __init__(self, language: str, text: str, place: str, book: Rulebook, numbers: dict[str, int]) -> None:
+        self._language, self._text, self._place, self._book = language, text, place, book
+        self._numbers = numbers
+        self._lines = TableLines(text)
+        self.complaints: list[str] = []
+        self.grave: set[int] = set()
+        self.plain: set[str] = set()
+
+    def read(self) -> None:
+        try:
+            tables = tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError as error:
+            self.complaints.append(f"{self._place}: {error}")
+            return
+        for name in tables.keys() - _TABLES:
+            self._complain(name, 1, "", f"is unknown; a pack has {', '.join(sorted(_TABLES))}")
+        self._rules(self._table(tables, "rule"))
+        self._classes(self._table(tables, "class"))
+        self._aliases(self._table(tables, "alias"))
+        self._reading(self._table(tables, "reading"))
+        for number, entry in self._entries(tables, "allow"):
+            self._book.allowances += self._patterns("allow", number, entry)
+        for number, entry in self._entries(tables, "when"):
+            self._when(number, entry)
+
+    def _complain(self, table: str, number: int, key: str, text: str) -> None:
+        line = self._lines.line(table, number, key)
+        shown = f"[{table}] {key}".strip()
+        self.complaints.append(f"{self._place}:{line}: {shown}: {text}")
+
+    def _table(self, tables: Mapping[str, Any], name: str) -> dict[str, Any]:
+        value = tables.get(name, {})
+        if isinstance(value, dict):
+            return value
+        self._complain(name, 1, "", "must be a table")
+        return {}
+
+    def _entries(self, tables: Mapping[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        value = tables.get(name, [])
+        if not isinstance(value, list):
+            self._complain(name, 1, "", f"must be written [[{name}]]")
+            return
+        for number, entry in enumerate(value, start=1):
+            if isinstance(entry, dict):
+                yield number, entry
+
+    def _rules(self, table: Mapping[str, Any]) -> None:
+        texts: dict[Rule, RuleText] = {}
+        for name, value in table.items():
+            if name not in set(Rule):
+                self._complain(f"rule.{name}", 1, "", f"is no rule; there are {', '.join(Rule)}")
+                continue
+            title, text = (value.get("title"), value.get("text")) if isinstance(value, dict) else (None, None)
+            if not isinstance(title, str) or not isinstance(text, str):
+                self._complain(f"rule.{name}", 1, "", "needs a title and a text")
+                continue
+            texts[Rule(name)] = RuleText(title, text)
+        for missing in set(Rule) - texts.keys():
+            self._complain("rule", 1, "", f"[rule.{missing}] is missing")
+        self._book.texts[self._language] = texts
+
+    def _classes(self, table: Mapping[str, Any]) -> None:
+        for name, words in table.items():
+            if not isinstance(words, str) or not words.split():
+                self._complain("class", 1, name, "write its words in one text, with spaces between them")
+                continue
+            number = self._numbers.setdefault(f"{self._language}:<{name}>", len(self._numbers))
+            for word in words.split():
+                self._book.lexicon.add(fold_word(word), number)
+            if name == "said":
+                self._book.said.add(number)
+
+    def _aliases(self, table: Mapping[str, Any]) -> None:
+        for short, long in table.items():
+            if not isinstance(long, str) or not long.split():
+                self._complain("alias", 1, short, "write the words it stands for")
+                continue
+            self._book.aliases.setdefault(fold_word(short), tuple(fold_word(word) for word in long.split()))
+
+    def _reading(self, table: Mapping[str, Any]) -> None:
+        for key, value in table.items():
+            if key not in _READING or not isinstance(value, str):
+                self._complain("reading", 1, key, f"is not one of the texts {', '.join(sorted(_READING))}")
+                continue
+            words = value.split()
+            if key in {"negation", "grave"}:
+                for name in words:
+                    number = self._numbers.get(f"{self._language}:<{name}>")
+                    if number is None:
+                        self._complain("reading", 1, key, f"there is no class {name}")
+                        continue
+                    (self._book.negations if key == "negation" else self.grave).add(number)
+            else:
+                (self.plain if key == "plain" else self._book.common).update(fold_word(word) for word in words)
+
+    def _when(self, number: int, entry: Mapping[str, Any]) -> None:
+        for key in entry.keys() - _WHEN:
+            self._complain("when", number, key, f"is unknown; there are {', '.join(sorted(_WHEN))}")
+        rule, step = entry.get("rule"), entry.get("step")
+        if rule not in set(Rule):
+            self._complain("when", number, "rule", f"is none of {', '.join(Rule)}")
+            return
+        if step not in set(Step) - {Step.PASS}:
+            self._complain("when", number, "step", "is none of nudge, hold, refuse, care")
+            return
+        always = entry.get("always", False)
+        if not isinstance(always, bool):
+            self._complain("when", number, "always", "is true or false")
+            return
+        patterns = tuple(self._patterns("when", number, entry))
+        self._book.whens.append(When(Rule(rule), Step(step), patterns, always))
+
+    def _patterns(self, table: str, number: int, entry: Mapping[str, Any]) -> Iterator[Pattern]:
+        texts = entry.get("patterns")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            self._complain(table, number, "patterns", "write a list of patterns")
+            return
+        for text in texts:
+            try:
+                yield parse_pattern(text, self._number_of)
+            except PatternError as error:
+                self._complain(table, number, "patterns", f"{text!r} {error}")
+
+    def _number_of(self, element: str) -> int:
+        """The class of an element; words and mixtures of classes become a class of their own."""
+        if element in {"^", "$"}:
+            return _BARRIER_CLASS
+        parts = element.split("|")
+        if len(parts) == 1 and element.startswith("<"):
+            number = self._numbers.get(f"{self._language}:{element}")
+            if number is None:
+                raise PatternError(f"names the class {element}, which is not in this file")
+            return number
+        key = f"{self._language}:{element}"
+        if key in self._numbers:
+            return self._numbers[key]
+        wholes = [self._number_of(part) for part in parts if part.startswith("<")]
+        number = self._numbers.setdefault(key, len(self._numbers))
+        lexicon = self._book.lexicon
+        for part in parts:
+            if part in {"^", "$"}:
+                lexicon.add(BARRIER, number)
+            elif not part.startswith("<"):
+                if not part.rstrip("*"):
+                    raise PatternError(f"has an empty word in {element}")
+                lexicon.add(fold_word(part.rstrip("*")) + ("*" if part.endswith("*") else ""), number)
+        for table in (lexicon.words, lexicon.stems):
+            for word, classes in table.items():
+                if classes & set(wholes):
+                    table[word] = classes | {number}
+        return number
