@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,8 @@ def dns(
         raise UsageError("--check and --zone exclude each other")
     settings = load(context)
     records = wanted_records(settings)
+    if not as_json and not zone:
+        run_async(_propose_reject(settings))
     if check:
         _print_comparisons(run_async(compare_live(settings, records)), as_json=as_json)
     elif as_json:
@@ -39,6 +42,20 @@ def dns(
             say(record.zone_line())
     else:
         print_records(records)
+
+
+async def _propose_reject(settings: Settings) -> None:
+    """Say on standard error which domains' policy may become p=reject; without a spool nothing is known."""
+    from relay.cli.inbound_reports import propose_all, read_stored
+    from relay.errors import LeakError
+
+    try:
+        heard = await read_stored(settings, timedelta(days=60))
+    except (CommandError, LeakError):
+        return
+    for domain, proposal in propose_all(settings, heard).items():
+        if proposal.reject:
+            warn(f"_dmarc.{domain}: reports say: {proposal.why}; p=reject may be published now")
 
 
 def print_records(records: list[Record]) -> None:

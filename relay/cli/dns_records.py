@@ -95,6 +95,11 @@ def _addresses(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
+def known_addresses(settings: Settings) -> frozenset[str]:
+    """The addresses the world sees us send from, as far as they are configured."""
+    return frozenset(str(ipaddress.ip_address(address)) for address, _ in _addresses(settings))
+
+
 def _is_internal(address: str) -> bool:
     # Not `is_private`: that counts the documentation networks too, with which people try things out.
     networks = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.cli.context import Json, load, run_async, stores
+from relay.cli.inbound_reports import reports_command
 from relay.cli.output import UsageError, ago, fail, print_rows, say, say_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from relay.settings import Settings
     from relay.spool.inbound_values import FeedbackLoop, InboundFilter, InboundView
 
-app = typer.Typer(no_args_is_help=True, help="Mail that came back: list, show, done, loops, enrol.")
+app = typer.Typer(no_args_is_help=True, help="Mail that came back: list, show, done, reports, loops, enrol.")
+app.command("reports")(reports_command)
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `leak inbound list` shows it.")]
 
