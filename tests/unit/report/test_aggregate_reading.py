@@ -17,7 +17,8 @@ def document(*rows: tuple[str, object, str, str], begin: int = 1_700_000_000, he
     body = "".join(ROW.format(*row) for row in rows)
     return (
         f'<?xml version="1.0"?>{head}<feedback><report_metadata><org_name>R</org_name><date_range>'
-        f"<begin>{begin}</begin><end>{begin + 86_399}</end></date_range></report_metadata><policy_published><domain>Leak.example</domain>"
+        f"<begin>{begin}</begin><end>{begin + 86_399}</end></date_range></report_metadata>"
+        f"<policy_published><domain>Leak.example</domain>"
         f"</policy_published>{body}</feedback>"
     ).encode()
 
