@@ -51,7 +51,7 @@ from relay.policy.notify import NoticeRule
 from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import Share
 from relay.policy.shaping_file import load_shaping
-from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains
+from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains, sts_policies
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
 from relay.resolver.resolver import DnsResolver
@@ -266,6 +266,7 @@ class Node:
             self._telling.door if self._telling is not None else None,
             stores.figures,
             self._opt_outs,
+            sts_policies(settings),
         )
 
     async def _front_parts(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from relay.clock import Clock
 from relay.descriptors import SMTP_SHARE, within_share
@@ -19,8 +20,9 @@ from relay.inbound.addresses import Addresses
 from relay.inbound.context import InboundContext
 from relay.inbound.rate import Rate
 from relay.inbound.server import InboundServer
-from relay.listeners import Listener
+from relay.listeners import Listener, wanted_listeners
 from relay.opening import Stores
+from relay.policy.mta_sts import StsMode, StsPolicy
 from relay.report.auto_reply import Words
 from relay.report.classifier import Classifier
 from relay.report.rules import FILE, load_rules
@@ -32,6 +34,9 @@ from relay.submission.options import SubmissionOptions
 from relay.suppression.hashing import AddressHasher
 from relay.tls_files import server_context
 from relay.tokens import Tokens
+
+STS_MAX_AGE: Final = 7 * 86_400
+"""Seconds for which senders may keep the policy: after it they ask again."""
 
 
 def return_domains(settings: Settings) -> dict[str, str]:
@@ -52,6 +57,16 @@ def our_domains(settings: Settings) -> frozenset[str]:
     """Every domain the inbound door takes mail for."""
     named = {settings.inbound.domain, *(entry.return_domain for entry in settings.signing.domain)}
     return signing_domains(settings) | {domain for domain in named if domain is not None}
+
+
+def sts_policies(settings: Settings) -> dict[str, StsPolicy]:
+    """The MTA-STS policy of each domain whose MX is this node, by domain; none where nothing listens for it."""
+    mode = StsMode(settings.inbound.mta_sts)
+    listens = any(wanted.setting.startswith("inbound.") for wanted in wanted_listeners(settings))
+    if mode is StsMode.NONE or not listens:
+        return {}
+    named = [settings.inbound.domain, *(entry.return_domain for entry in settings.signing.domain)]
+    return {domain: StsPolicy(mode, (settings.node.name,), STS_MAX_AGE) for domain in named if domain}
 
 
 def inbound_options(settings: Settings) -> SubmissionOptions:

@@ -270,6 +270,10 @@ class InboundSettings(Section):
     max_per_minute: Whole = Field(
         200, ge=1, description="Mails a minute, client address and worker; more get 451 and come later."
     )
+    mta_sts: Literal["none", "testing", "enforce"] = Field(
+        "testing",
+        description="The MTA-STS policy that HTTP serves as `mta-sts.` of the return domains; its MX is the node.",
+    )
     answer_english: str = Field(
         ANSWER_ENGLISH,
         max_length=4000,

@@ -19,6 +19,7 @@ from relay.api.dependencies import ApiDependencies, ApiOptions
 from relay.api.events import Events
 from relay.api.guard import Guard
 from relay.api.messages import Messages
+from relay.api.mta_sts import MtaSts
 from relay.api.openapi import describe
 from relay.api.operation import Operation
 from relay.api.probes import Probes
@@ -60,6 +61,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *(Webhooks(dependencies, dependencies.webhooks).operations() if dependencies.webhooks else ()),
         *(Reports(dependencies, dependencies.figures).operations() if dependencies.figures else ()),
         *(Unsubscribe(dependencies.opt_outs).operations() if dependencies.opt_outs else ()),
+        *(MtaSts(dependencies.policies).operations() if dependencies.policies else ()),
         *Probes(dependencies, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from relay.account.identity import Accounts
 from relay.clock import Clock
@@ -13,6 +13,7 @@ from relay.figures.book import FigureBook
 from relay.ids import Entropy
 from relay.notify.book import WebhookBook
 from relay.notify.poster import Poster
+from relay.policy.mta_sts import StsPolicy
 from relay.spool.contract import Spool
 from relay.suppression.book import SuppressionBook
 
@@ -59,3 +60,5 @@ class ApiDependencies:
     """None: nobody is told over webhooks here."""
     figures: FigureBook | None = None
     opt_outs: OptOuts | None = None
+    policies: Mapping[str, StsPolicy] = field(default_factory=dict)
+    """MTA-STS policies by inbound domain."""

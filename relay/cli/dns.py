@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from relay.settings import Settings
 
 
+POLICY_SECONDS = 10.0
+
+
 def dns(
     context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Compare with the live DNS; exit status 1 on a gap.")] = False,
@@ -26,11 +29,13 @@ def dns(
 ) -> None:
     """Print the DNS records this configuration needs, or compare them with the live DNS."""
     from relay.cli.dns_records import wanted_records
+    from relay.receiving import sts_policies
 
     if check and zone:
         raise UsageError("--check and --zone exclude each other")
     settings = load(context)
-    records = wanted_records(settings)
+    answering = run_async(answering_policies(settings)) if sts_policies(settings) else ()
+    records = wanted_records(settings, answering)
     if not as_json and not zone:
         run_async(_propose_reject(settings))
     if check:
@@ -42,6 +47,33 @@ def dns(
             say(record.zone_line())
     else:
         print_records(records)
+
+
+async def answering_policies(settings: Settings) -> frozenset[str]:
+    """The domains whose MTA-STS policy answers over HTTPS as it should: a record without it makes senders wait."""
+    from relay.clock import SystemClock
+    from relay.receiving import sts_policies
+    from relay.resolver.policy_host import PolicyHosts, https_context
+    from relay.resolver.resolver import DnsResolver
+
+    policies, delivery = sts_policies(settings), settings.delivery
+    if not policies:
+        return frozenset()
+    servers = [(server.host, server.port) for server in settings.resolver.nameservers]
+    timeout = settings.resolver.timeout.total_seconds()
+    resolver = DnsResolver(servers, timeout=timeout, trust_ad=False, clock=SystemClock())
+    context = https_context(settings.path(delivery.ca_file) if delivery.ca_file else None)
+    private, port = delivery.allow_private_addresses, delivery.mta_sts_port
+    hosts = PolicyHosts(resolver, context, allow_private=private, port=port)
+    try:
+        async with asyncio.timeout(POLICY_SECONDS):
+            found = await asyncio.gather(*(hosts.fetch(domain) for domain in policies))
+    except TimeoutError:
+        return frozenset()
+    finally:
+        await hosts.close()
+        await resolver.close()
+    return frozenset(domain for domain, policy in zip(policies, found, strict=True) if policy == policies[domain])
 
 
 async def _propose_reject(settings: Settings) -> None:

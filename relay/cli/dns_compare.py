@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.cli.dns_records import Purpose, Record
+from relay.policy.mta_sts import record_id
 from relay.resolver.contract import DnsAnswer, DnsFailure
 
 
@@ -61,7 +62,13 @@ def compare(record: Record, answer: DnsAnswer) -> Comparison:
             hosts = [text.partition(" ")[2] for text in live]
             fits = record.value.partition(" ")[2] in hosts
             return _verdict(record, live, fits, f"bounces go to {', '.join(hosts)}")
-        case Purpose.HOST | Purpose.REVERSE:
+        case Purpose.TLS_REPORTS:
+            ours = record.value.partition("rua=")[2].lower()
+            fits = len(live) == 1 and ours in live[0].lower()
+            return _verdict(record, live, fits, "keep one record, with our address among its rua")
+        case Purpose.MTA_STS if record.type == "TXT":
+            return _verdict(record, live, record_id(live) == record_id([record.value]), "its id is of another policy")
+        case Purpose.HOST | Purpose.REVERSE | Purpose.MTA_STS:
             names = [text.lower().removesuffix(".") for text in live]
             return _verdict(record, live, record.value.lower() in names, "another value stands there")
 
@@ -84,6 +91,10 @@ def _concerns(purpose: Purpose, text: str) -> bool:
         return lowered == "v=spf1" or lowered.startswith("v=spf1 ")
     if purpose is Purpose.DMARC:
         return bool(re.match(r"v\s*=\s*dmarc1\b", lowered))
+    if purpose is Purpose.TLS_REPORTS:
+        return bool(re.match(r"v\s*=\s*tlsrptv1\b", lowered))
+    if purpose is Purpose.MTA_STS:  # a policy record, or a host name
+        return lowered.startswith("v=stsv1") or not re.search(r"[ =]", lowered)
     return True
 
 

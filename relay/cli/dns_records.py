@@ -8,10 +8,12 @@ them, or they would be refused for days. A and PTR belong to whoever gives the h
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from relay.policy.mta_sts import policy_id
+from relay.receiving import sts_policies
 from relay.settings import Settings, SigningDomain
 from relay.settings_effect import inbound_listens
 from relay.signing.keys import KeyFileError, describe_key, key_path, record_name, zone_text
@@ -27,6 +29,8 @@ class Purpose(StrEnum):
     SPF = "SPF"
     DMARC = "DMARC"
     BOUNCES = "bounces"
+    MTA_STS = "MTA-STS"
+    TLS_REPORTS = "TLS reports"
     HOST = "host"
     REVERSE = "reverse"
 
@@ -46,7 +50,7 @@ class Record:
         if not self.value:
             return f"; {self.name}. {self.type}: {self.problem}"
         value = zone_text(self.value) if self.type == "TXT" else self.value
-        if self.type == "MX":
+        if self.type in ("MX", "CNAME"):
             value += "."
         if self.type == "PTR":
             return f"; {self.name}. {ZONE_TTL} IN PTR {value}.   (ask whoever gives you the address)"
@@ -57,10 +61,13 @@ class Record:
         return asdict(self)
 
 
-def wanted_records(settings: Settings) -> list[Record]:
-    """Every record, each once, in the order in which it is best published."""
+def wanted_records(settings: Settings, answering: Collection[str] = ()) -> list[Record]:
+    """Every record, each once, in the order in which it is best published.
+
+    `answering` are the domains whose MTA-STS policy was fetched over HTTPS: theirs alone may be announced.
+    """
     records: dict[tuple[str, str, str], Record] = {}
-    for record in _records(settings):
+    for record in (*_records(settings), *_sts(settings, answering)):
         records.setdefault((record.purpose, record.name, record.type + record.value), record)
     return list(records.values())
 
@@ -134,6 +141,16 @@ def _signing_domain(settings: Settings, entry: SigningDomain, spf: str) -> Itera
     yield Record(Purpose.DMARC, f"_dmarc.{entry.domain}", "TXT", f"v=DMARC1; p=none; aspf=r{reports}")
     if entry.return_domain:
         yield from _return_domain(settings, entry.return_domain, spf)
+
+
+def _sts(settings: Settings, answering: Collection[str]) -> Iterator[Record]:
+    for domain, policy in sts_policies(settings).items():
+        if domain in answering:
+            yield Record(Purpose.MTA_STS, f"_mta-sts.{domain}", "TXT", f"v=STSv1; id={policy_id(policy)};")
+        else:
+            yield Record(Purpose.MTA_STS, f"mta-sts.{domain}", "CNAME", settings.node.name)
+        rua = f"v=TLSRPTv1; rua=mailto:tls-reports@{domain}"
+        yield Record(Purpose.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", rua)
 
 
 def _published(settings: Settings, entry: SigningDomain) -> list[str]:

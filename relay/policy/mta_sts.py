@@ -5,6 +5,7 @@ Stands under the fetcher, which brings both texts, and the plan, which asks whet
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,3 +98,14 @@ def parse_policy(text: str) -> StsPolicy:
     if not patterns and mode is not StsMode.NONE:
         raise StsSyntaxError("no mx is listed")
     return StsPolicy(mode, tuple(patterns)[:MAX_MX], int(age))
+
+
+def policy_text(policy: StsPolicy) -> str:
+    """A policy as it is served (RFC 8461 §3.2)."""
+    lines = ["version: STSv1", f"mode: {policy.mode.value}", *(f"mx: {one}" for one in policy.mx)]
+    return "".join(f"{line}\r\n" for line in [*lines, f"max_age: {policy.max_age}"])
+
+
+def policy_id(policy: StsPolicy) -> str:
+    """The id for the TXT record: another policy has another one."""
+    return hashlib.sha256(policy_text(policy).encode()).hexdigest()[:20]
