@@ -26,7 +26,7 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _SETTINGS_HEAD: Final = """\
 # Settings
 
-Written by `python -m relay.cli.reference` from `relay/settings.py`; change the code, not this page.
+Written by `python -m relay.cli.reference` from `relay/settings/`; change the code, not this page.
 
 One file, `config/relay.toml` unless `--config` or `$LEAK_CONFIG` names another. An unknown key is an error, and
 `leak check` tells every complaint at once, with its line. Relative paths start at the file's folder. Durations are

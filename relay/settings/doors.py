@@ -1,0 +1,151 @@
+"""The sections of what listens: submission, the HTTP API, the inbound door, the front."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from relay.settings.values import (
+    Duration,
+    Flag,
+    HostName,
+    ListenAddress,
+    ListenAddresses,
+    Section,
+    Size,
+    TlsFiles,
+    Whole,
+    check_networks,
+)
+
+ANSWER_ENGLISH: Final = (
+    "Nobody reads mail to this address: it only sends. Your message was not passed on to anybody.\n"
+    "To reach a person, write to the postmaster of this domain."
+)
+ANSWER_FRENCH: Final = (
+    "Personne ne lit le courrier de cette adresse : elle ne fait qu'envoyer. Votre message n'a été transmis à "
+    "personne.\nPour joindre quelqu'un, écrivez au postmaster de ce domaine."
+)
+
+
+class SubmissionSettings(Section):
+    listen: ListenAddresses = Field((), description='"host:port"; "/tls" after it means implicit TLS.')
+    require_auth: Flag = Field(True, description="False: AUTH is optional; strangers still get 550 5.7.1.")
+    trusted_networks: tuple[str, ...] = Field(
+        (),
+        description="Networks that may relay without AUTH and with any sender.",
+        examples=[["127.0.0.1/32"]],
+    )
+    max_message_size: Size = Field(25_000_000, description="Largest message taken, in octets with CRLF.")
+    max_recipients: Whole = Field(1000, ge=100, le=10_000, description="Recipients a message may have.")
+    max_connections: Whole = Field(1000, ge=1, description="Open sessions a worker; more get 421.")
+    max_connections_per_address: Whole = Field(100, ge=1, description="Open sessions a client address and worker.")
+    idle_timeout: Duration = Field(timedelta(minutes=5), description="Silence after which a session gets 421.")
+    hide_client: Flag = Field(False, description="Leave the client's address and name out of Received (C11).")
+    tls: TlsFiles | None = Field(None, description="Certificate and key; none: no STARTTLS, AUTH only if trusted.")
+
+    @field_validator("trusted_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_networks(value)
+
+    @model_validator(mode="after")
+    def _tls_needs_certificate(self) -> SubmissionSettings:
+        if self.tls is None and any(address.tls for address in self.listen):
+            raise ValueError("a /tls address needs tls = { certificate, key }")
+        return self
+
+
+class ApiSettings(Section):
+    listen: ListenAddress | None = Field(None, description="Where the HTTP API answers.")
+    admin_listen: ListenAddress | None = Field(
+        None, description="Where the operator's pages answer; not in effect yet."
+    )
+    max_body: Size = Field(40_000_000, description="Largest request body (a 25 MB message in base64 is 34 MB).")
+    max_connections: Whole = Field(
+        1000, ge=1, description="Open HTTP connections a worker, the front's too; more get 503."
+    )
+    max_connections_per_address: Whole = Field(
+        200, ge=1, description="Those of one client address; `web.trusted_proxies` speak for many and have no cap."
+    )
+
+
+class InboundSettings(Section):
+    listen: ListenAddresses = Field(
+        (), description="Where bounces, complaints and reports arrive; needs the domain.", examples=[["0.0.0.0:25"]]
+    )
+    domain: HostName | None = Field(
+        None,
+        description="The domain of return tokens, unless a signing domain names its own; none: return paths are kept.",
+        examples=["bounces.leak.example"],
+    )
+    tls: TlsFiles | None = Field(None, description="Certificate and key for STARTTLS; none: it is not offered.")
+    max_message_size: Size = Field(
+        25_000_000, description="Largest mail taken; some hosts return the whole of what they bounce."
+    )
+    max_connections: Whole = Field(200, ge=1, description="Open sessions a worker; more get 421.")
+    max_connections_per_address: Whole = Field(20, ge=1, description="Open sessions a client address and worker.")
+    max_per_minute: Whole = Field(
+        200, ge=1, description="Mails a minute, client address and worker; more get 451 and come later."
+    )
+    mta_sts: Literal["none", "testing", "enforce"] = Field(
+        "testing",
+        description="The MTA-STS policy that HTTP serves as `mta-sts.` of the return domains; its MX is the node.",
+    )
+    answer_english: str = Field(
+        ANSWER_ENGLISH,
+        max_length=4000,
+        description='What a person who writes to a From address is told, once in 7 days; "" = not in this language.',
+    )
+    answer_french: str = Field(
+        ANSWER_FRENCH, max_length=4000, description="The same in French; with both empty nobody is answered."
+    )
+    keep: Duration = Field(
+        timedelta(days=30), description="How long mail that came in is kept; events and stored reports stay."
+    )
+
+    @model_validator(mode="after")
+    def _tls_needs_certificate(self) -> InboundSettings:
+        if self.tls is None and any(address.tls for address in self.listen):
+            raise ValueError("a /tls address needs tls = { certificate, key }")
+        return self
+
+
+class WebSettings(Section):
+    listen: ListenAddress | None = Field(None, description="Where the Leak front answers.")
+    base_url: str = Field(
+        "http://127.0.0.1:8080", description="The front's public address, without a slash at the end."
+    )
+    sender_domain: HostName | None = Field(
+        None, description="Domain of the letters' From; default: the first signing domain."
+    )
+    trusted_proxies: tuple[str, ...] = Field((), description="Networks whose Forwarded / X-Forwarded-For is believed.")
+    client_port_header: str = Field(
+        "X-Forwarded-Port", description="Header in which such a proxy tells the client's port."
+    )
+    first_contact: Literal["direct", "doorbell"] = Field(
+        "direct", description="How an address hears of us first; not in effect yet."
+    )
+    admission_per_day: Whole = Field(
+        0, ge=0, description="Letters a day at most; 0 = what warm-up allows; not in effect yet."
+    )
+    limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
+    sealed_keys: Path = Field(
+        Path("config/sealed"), description="Public halves of the sealed records' keys; not in effect yet."
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_networks(value)
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", value):
+            raise ValueError("write http:// or https:// and a host, without a path")
+        return value

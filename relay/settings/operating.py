@@ -1,0 +1,98 @@
+"""The sections of the node itself: its spool, roles, logs, alarms, webhooks, journal, and the lab."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from relay.settings.values import Duration, Flag, HostName, Listen, ListenAddress, Section, Size, Whole
+
+Role = Literal["web", "api", "submission", "inbound", "delivery"]
+
+
+class NodeSettings(Section):
+    name: HostName = Field(
+        default_factory=lambda: socket.gethostname() if "." in socket.gethostname() else "localhost.localdomain",
+        description="The node's public host name: EHLO, Received, reporting name of DSNs.",
+        examples=["mail.leak.example"],
+    )
+    workers: Whole = Field(0, ge=0, le=256, description="Worker processes; 0 = one a core, 1 = no supervisor.")
+    roles: tuple[Role, ...] = Field(
+        ("web", "api", "submission", "inbound", "delivery"),
+        description="What this node does.",
+    )
+    secrets: Path = Field(
+        Path("secrets"),
+        description="Folder of secret keys (0600), made at first start; the same on all nodes.",
+    )
+    uvloop: Flag = Field(True, description="Use uvloop's event loop where it is installed.")
+
+
+class SpoolSettings(Section):
+    url: str = Field(
+        "sqlite:///var/lib/leak/spool.db",
+        description="sqlite:///PATH (relative: sqlite:PATH) for one machine, or postgresql://user@host1,host2/database "
+        "for any number of nodes; of several hosts the writable one is used.",
+    )
+    minimum_free: Size = Field(
+        100_000_000,
+        description="Free bytes on the spool's disk below which new mail is refused with 452 or 507.",
+    )
+    lease: Duration = Field(
+        timedelta(seconds=60),
+        ge=timedelta(seconds=3),
+        description="For how long a worker may be silent before the others take over what it holds, at most 5 s later: "
+        "where a machine vanished, its mail goes on after that. A worker that died is replaced at once.",
+    )
+    keep_content: Duration = Field(
+        timedelta(days=7), description="How long a message's content is kept after its last delivery ended."
+    )
+
+
+class AlarmSettings(Section):
+    command: str = Field("", description="Run with the alarm as JSON on standard input; not in effect yet.")
+
+
+class WebhookSettings(Section):
+    """Where events are posted to, which tenants ask for over the HTTP API: docs/events.md."""
+
+    allow_private_addresses: Flag = Field(
+        False, description="Post to loopback and private addresses too: only where every tenant is trusted."
+    )
+    allow_http: Flag = Field(False, description="Post to http:// URLs too: what is told can be read on the way.")
+    timeout: Duration = Field(timedelta(seconds=15), description="Time for one post as a whole.")
+    give_up_after: Duration = Field(
+        timedelta(days=5), description="A webhook that took nothing for so long is disabled, with an alarm."
+    )
+    max_per_tenant: Whole = Field(20, ge=0, le=1000, description="Webhooks a tenant may have.")
+
+
+class JournalSettings(Section):
+    """Events as lines of JSON in a file, for log shippers: docs/events.md."""
+
+    file: Path | None = Field(
+        None,
+        description="Where every event of the spool, of all tenants, is written by this node; none: nowhere.",
+        examples=["/var/log/leak/events.jsonl"],
+    )
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+class LabSettings(Section):
+    inbox: ListenAddress = Field(
+        Listen(host="127.0.0.1", port=8025), description="Where the lab's inbox answers; loopback only."
+    )
+    subnet: Whole = Field(1, ge=1, le=254, description="N of the addresses 127.0.N.x of the lab's mail hosts.")
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe line written.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for people.")
