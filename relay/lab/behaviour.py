@@ -112,7 +112,7 @@ _FULL: Final = Treatment(reply(452, "4.2.2", "the mailbox is full"))
 
 MAGIC: Final[tuple[tuple[str, str], ...]] = (
     ("ok", "takes the mail"),
-    ("unknown", "550 5.1.1: no such mailbox"),
+    ("unknown", "550 5.1.1: no such mailbox; unknown+anything too"),
     ("full", "452 4.2.2: the mailbox is full"),
     ("grey+60", "greylists for 60 seconds (any number)"),
     ("defer+421x3", "answers 421 three times, then takes the mail (any 4xx or 5xx, any count)"),
@@ -153,6 +153,8 @@ class Manners:
         local = who.recipient.rpartition("@")[0].lower().strip('"')
         match local:
             case "unknown":
+                return _UNKNOWN
+            case _ if local.startswith("unknown+"):  # as many addresses that do not exist as a test needs
                 return _UNKNOWN
             case "full":
                 return _FULL

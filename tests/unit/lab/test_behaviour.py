@@ -41,6 +41,8 @@ def manners(clock: HandClock) -> Manners:
         ("ok", None),
         ("somebody", None),
         ("unknown", "550 5.1.1"),
+        ("unknown+2", "550 5.1.1"),
+        ("unknowns", None),
         ("UNKNOWN", "550 5.1.1"),
         ("full", "452 4.2.2"),
         ("grey+", None),
