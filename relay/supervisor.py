@@ -209,6 +209,7 @@ class Supervisor:
         try:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # else -c looks for modules in the current folder first, whoever may write there
                 "-c",
                 _WORKER,
                 "run",

@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from relay.cli.output import fail
+from relay.data_files import data_file
 
 DEFAULT: Final = Path("config/lab.toml")
 PLACE: Final = Path("leak-lab/config/lab.toml")
@@ -33,9 +33,7 @@ def lab_config(context: typer.Context) -> Path:
     if DEFAULT.exists():
         return DEFAULT
     if not PLACE.exists():
-        shipped = Path(__file__).parents[1] / "defaults" / "lab.toml"
-        if not shipped.exists():
-            fail(f"there is no {DEFAULT} here; name the lab's configuration with --config")
+        shipped = data_file("lab.toml")
         PLACE.parent.mkdir(parents=True, exist_ok=True)
         PLACE.write_bytes(shipped.read_bytes())
     return PLACE

@@ -448,8 +448,9 @@ class Dispatcher:
             line.pace = line.pace.succeeded()
             self._fill_sessions(line)
         elif line.resting(now) is None:
-            self._lines.put_to_rest(line, refusal or result.outcomes[0], now)
-            _log.warning("site-rests", path=line.path, rest=line.rest)
+            failure = refusal or result.outcomes[0]
+            rest = self._lines.put_to_rest(line, failure, now)
+            _log.warning("site-rests", path=line.path, until=rest.until, phase=failure.phase.value, reply=failure.reply)
             self._line_up_again(line)
 
     def _line_up_again(self, line: SiteLine) -> None:

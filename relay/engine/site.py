@@ -300,14 +300,15 @@ class SiteLines:
             self._of_site.setdefault(path.site, set()).add(line)
         return line
 
-    def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime, rule: ReplyRule | None = None) -> None:
-        """No host of the site could be reached, or it wants nothing from us for now."""
+    def put_to_rest(self, line: SiteLine, failure: Outcome, now: datetime, rule: ReplyRule | None = None) -> Rest:
+        """No host of the site could be reached, or it wants nothing from us for now: the rest that begins."""
         line.pace = line.pace.failed()
         asked = failure.diagnosis.rest if failure.diagnosis is not None else None
         lasts = rule.lasts if rule is not None else asked or self._rest
         line.rest = Rest(now, now + lasts, failure, rule)
         self._put += 1
         heappush(self._rests, (line.rest.until + self._rest, self._put, line, line.rest))
+        return line.rest
 
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""

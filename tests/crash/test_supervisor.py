@@ -171,3 +171,17 @@ async def test_a_worker_that_still_loads_its_modules_ends_with_its_supervisor(re
     await until(lambda: not any(map(is_alive, orphans)), 15)
     log = log_of(relay)
     assert log.count('"action": "started"') == WORKERS
+
+
+async def test_workers_load_nothing_from_the_folder_the_node_is_started_in(tmp_path: Path) -> None:
+    strange = tmp_path / "strange" / "relay"
+    strange.mkdir(parents=True)
+    (strange / "__init__.py").write_text("raise SystemExit('code of the current folder was run')\n", encoding="utf-8")
+    config = tmp_path / "relay.toml"
+    relay = RelayProcess(config, configure(config), tmp_path / "relay.log", folder=strange.parent)
+    try:
+        await relay.start()
+        await until(lambda: started(relay) == WORKERS)
+        assert "current folder" not in log_of(relay)
+    finally:
+        await relay.clean_up()

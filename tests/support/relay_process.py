@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-COMMAND = (sys.executable, "-c", "import sys; from relay.cli import main; sys.exit(main())")
+COMMAND = (sys.executable, "-P", "-c", "import sys; from relay.cli import main; sys.exit(main())")
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,6 +59,8 @@ class RelayProcess:
     log: Path
     files: int = 0
     """Open files each process may have; 0 = what the system grants."""
+    folder: Path = ROOT
+    """Where it is started."""
     process: asyncio.subprocess.Process | None = None
     started: list[asyncio.subprocess.Process] = field(default_factory=list)
 
@@ -71,7 +73,7 @@ class RelayProcess:
                 "run",
                 "--config",
                 str(self.config),
-                cwd=ROOT,
+                cwd=self.folder,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
