@@ -143,6 +143,10 @@ class Assessor:
         """Wait while what came of earlier attempts cannot be written down."""
         await self._settler.keeps_up()
 
+    async def written(self) -> None:
+        """Wait until every verdict so far is committed."""
+        await self._settler.written()
+
     def give_back(self, parcel: Parcel) -> None:
         """Return leases unused: the deliveries are due as they were."""
         for duty in parcel.duties:

@@ -240,6 +240,8 @@ class Dispatcher:
                 session = await self._deliver(line, standing, None)
                 if session is not None:
                     await session.quit()
+                # Until its verdict is on disk, the next suspect's death would count as this one's too.
+                await self._assessor.written()
         finally:
             self._waiting_alone -= 1
             self._lines.drop_if_empty(line)

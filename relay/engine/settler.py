@@ -32,6 +32,9 @@ class Settler:
         self._settled = settled
         self._waiting: list[Settlement] = []
         self._committing = 0
+        self._added = 0
+        self._written = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -46,8 +49,16 @@ class Settler:
     def add(self, settlement: Settlement) -> None:
         """Settle soon. Bounded by the window: only what is leased can be settled."""
         self._waiting.append(settlement)
+        self._added += 1
         self._idle.clear()
         self._wake.set()
+
+    async def written(self) -> None:
+        """Wait until everything added so far is committed: settlements are committed in their order."""
+        if self._written < self._added:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._added, waiter))
+            await waiter
 
     async def keeps_up(self) -> None:
         """Wait while settlements cannot be written: what is sent meanwhile would be sent again after a crash."""
@@ -83,8 +94,16 @@ class Settler:
                 self._committing = len(batch)
                 await self._commit(batch)
                 self._committing = 0
+                self._written += len(batch)
+                self._wake_waiters()
             self._keeps_up.set()
             self._idle.set()
+
+    def _wake_waiters(self) -> None:
+        while self._waiters and self._waiters[0][0] <= self._written:
+            waiter = self._waiters.pop(0)[1]
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _commit(self, batch: list[Settlement]) -> None:
         while True:

@@ -56,7 +56,7 @@ async def unfinished(outside: World) -> list[tuple[str, State]]:
         await stores.close()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 async def test_poison_is_held_after_three_deaths(
     database: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -73,8 +73,7 @@ async def test_poison_is_held_after_three_deaths(
         with suppress(EOFError, OSError):
             await submit(port, "poison", "X-Poison: kill\r\n")
         await asyncio.gather(*(insist(port, serial) for serial in serials[OTHERS // 2 :]))
-        # Each death costs a start of Python beside all other tests, and at worst a lease has to run out (60 s).
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(120):
             while await unfinished(outside) != [("poison@plain.lab.test", State.HELD)]:
                 await asyncio.sleep(0.2)
         deaths = outside.relay.log.read_text().count("worker-died")
