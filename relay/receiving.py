@@ -29,6 +29,7 @@ from relay.report.rules import FILE, load_rules
 from relay.resolver.contract import Resolver
 from relay.settings import Settings
 from relay.spool.auto_answers import AutoAnswers
+from relay.spool.inbound_room import InboundRoom
 from relay.spool.inbound_values import NewInbound
 from relay.submission.options import SubmissionOptions
 from relay.suppression.hashing import AddressHasher
@@ -128,6 +129,7 @@ class Receiving:
         self._settings = settings
         self._store = parts.stores.inbound
         self._spool = parts.stores.spool
+        self._room = InboundRoom(parts.stores.database, parts.clock, settings.inbound.room)
         rules = settings.folder / FILE
         self._feedback = Feedback(
             self._store,
@@ -165,4 +167,5 @@ class Receiving:
 
     async def _take(self, mail: NewInbound) -> list[int]:
         await self._spool.ping()  # below the floor of free space nothing new is taken (S32)
+        await self._room.make(mail)
         return await self._store.take(mail)

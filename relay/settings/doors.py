@@ -92,6 +92,12 @@ class InboundSettings(Section):
     max_per_minute: Whole = Field(
         200, ge=1, description="Mails a minute, client address and worker; more get 451 and come later."
     )
+    room: Size = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="Octets that mail from outside may fill; the oldest that waits for nobody makes room, else 452. "
+        "Half of it is for mail to return paths and unsubscribe addresses of ours.",
+    )
     mta_sts: Literal["none", "testing", "enforce"] = Field(
         "testing",
         description="The MTA-STS policy that HTTP serves as `mta-sts.` of the return domains; its MX is the node.",
@@ -105,7 +111,7 @@ class InboundSettings(Section):
         ANSWER_FRENCH, max_length=4000, description="The same in French; with both empty nobody is answered."
     )
     keep: Duration = Field(
-        timedelta(days=30), description="How long mail that came in is kept; events and stored reports stay."
+        timedelta(days=30), description="How long mail that came in is kept; events stay, stored reports 400 days."
     )
 
     @model_validator(mode="after")

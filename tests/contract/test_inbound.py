@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from relay.account.book import AccountBook
-from relay.database.contract import Database
+from relay.clock import to_millis
+from relay.database.contract import Connection, Database
 from relay.database.postgres import PostgresDatabase
 from relay.database.sqlite import SqliteDatabase
+from relay.errors import SpoolFullError
 from relay.event import EventKind
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import NULL_PATH, parse_address
@@ -22,6 +24,7 @@ from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Door, NewMessage, Settlement, Spool
 from relay.spool.inbound import InboundStore
+from relay.spool.inbound_room import LOOK_SECONDS, REPORTS_KEPT, InboundRoom
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
 from relay.spool.postgres import PostgresSpool
 from relay.spool.sqlite import SqliteSpool
@@ -176,3 +179,55 @@ async def test_the_right_to_answer_is_one_items_for_seven_days(bench: Bench) -> 
     bench.clock.move(week.total_seconds())
     assert await ledger.may_answer(b"a" * 16, 3, week)
     assert not await ledger.may_answer(b"a" * 16, 1, week)
+
+
+def _mail(size: int, purpose: Purpose = Purpose.POSTMASTER, delivery: tuple[SpoolId, int] | None = None) -> NewInbound:
+    address = InboundAddress("x@bounces.leak.example", purpose, delivery)
+    return NewInbound("192.0.2.1", "mx", True, NULL_PATH, (address,), b"x" * size)
+
+
+async def test_strangers_fill_half_of_the_room_and_bounces_still_come(bench: Bench) -> None:  # S32
+    room = InboundRoom(bench.database, bench.clock, 1000)
+
+    async def take(mail: NewInbound) -> int:
+        await room.make(mail)
+        return (await bench.store.take(mail))[0]
+
+    seen = await take(_mail(400))
+    assert await bench.store.settle(seen, Consequence("human", Followed.SHOWN, {}, shown=True))
+    with pytest.raises(SpoolFullError):  # what waits for a person is never deleted
+        await take(_mail(200))
+    token = (await bench.delivered(), 0)
+    bounce = await take(_mail(500, Purpose.RETURN, token))
+    with pytest.raises(SpoolFullError):
+        await take(_mail(200, Purpose.RETURN, token))
+    assert await bench.store.settle(bounce, Consequence("other", Followed.KEPT, {}))
+    newest = await take(_mail(600, Purpose.RETURN, token))
+    assert await bench.store.item(bounce) is None
+    assert await bench.store.item(seen) is not None
+    assert await bench.store.item(newest) is not None
+
+
+async def test_old_aggregate_reports_go_and_others_make_room_at_last(bench: Bench) -> None:
+    def store(connection: Connection) -> None:
+        for digest in ("a", "b"):
+            connection.execute(
+                "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES ('dmarc', 'd.test', ?, ?, ?)",
+                (digest, to_millis(bench.clock.now()), b"x" * 300),
+            )
+
+    async def reports() -> int:
+        query = "SELECT count(*) FROM aggregate_report"
+        rows = await bench.database.read(lambda connection: list(connection.execute(query)))
+        return int(rows[0][0])
+
+    await bench.database.write(store)
+    room = InboundRoom(bench.database, bench.clock, 1400)
+    await room.make(_mail(100))
+    assert await reports() == 2
+    await room.make(_mail(600))
+    assert await reports() == 0
+    await bench.database.write(store)
+    bench.clock.move((REPORTS_KEPT + timedelta(seconds=LOOK_SECONDS)).total_seconds())
+    await room.make(_mail(100))
+    assert await reports() == 0
