@@ -10,16 +10,14 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Database
-from relay.database.postgres import PostgresDatabase
-from relay.database.sqlite import SqliteDatabase
 from relay.event import EventKind
 from relay.figures.book import FigureBook
 from relay.figures.rows import add_figures, hour_of
 from relay.ids import SystemEntropy
 from relay.policy.complaints import BrakeRules
 from relay.policy.lessons import Figure
+from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
-from tests.support.postgres_server import PostgresServer
 
 RULES = BrakeRules()
 HOUR = 3600
@@ -46,14 +44,9 @@ class Bench:
         return {one.subject: one.level.value for one in await self.figures.brakes()}
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=BOTH)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    database: Database
-    if request.param == "sqlite":
-        database = await SqliteDatabase.open(tmp_path / "spool.db")
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = await PostgresDatabase.open(await server.create())
+    database = await open_database(request, tmp_path)
     clock = HandClock()
     accounts = AccountBook(database, clock, SystemEntropy())
     await accounts.migrate()

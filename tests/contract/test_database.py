@@ -16,6 +16,7 @@ from relay.database.contract import Connection, Database
 from relay.database.postgres import PostgresDatabase
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SystemEntropy
+from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
 from tests.support.postgres_server import PostgresServer
 from web.letters import DatabaseLetterStore, NewLetter, hash_secret
@@ -24,14 +25,9 @@ ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=BOTH)
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database: Database
-    if request.param == "sqlite":
-        database = await SqliteDatabase.open(tmp_path / "t.db")
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = await PostgresDatabase.open(await server.create())
+    database = await open_database(request, tmp_path)
     yield database
     await database.close()
 

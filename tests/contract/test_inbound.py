@@ -12,8 +12,6 @@ import pytest
 from relay.account.book import AccountBook
 from relay.clock import to_millis
 from relay.database.contract import Connection, Database
-from relay.database.postgres import PostgresDatabase
-from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError
 from relay.event import EventKind
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
@@ -26,10 +24,8 @@ from relay.spool.contract import Door, NewMessage, Settlement, Spool
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_room import LOOK_SECONDS, REPORTS_KEPT, InboundRoom
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
-from relay.spool.postgres import PostgresSpool
-from relay.spool.sqlite import SqliteSpool
+from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
-from tests.support.postgres_server import PostgresServer
 
 ENTROPY = SeededEntropy(9)
 
@@ -64,18 +60,11 @@ class Bench:
         return number
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=BOTH)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     clock = HandClock()
-    database: Database
-    spool: Spool
-    if request.param == "sqlite":
-        sqlite = await SqliteDatabase.open(tmp_path / "spool.db")
-        database, spool = sqlite, SqliteSpool(sqlite, clock)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        postgres = await PostgresDatabase.open(await server.create())
-        database, spool = postgres, PostgresSpool(postgres, clock)
+    database = await open_database(request, tmp_path)
+    spool = spool_on(database, clock)
     await AccountBook(database, clock, SystemEntropy()).migrate()
     await spool.migrate()
     yield Bench(spool, InboundStore(database, clock), clock, database)

@@ -13,8 +13,6 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Connection, Database
-from relay.database.postgres import PostgresDatabase
-from relay.database.sqlite import SqliteDatabase
 from relay.engine.learning import Learner
 from relay.event import EventKind
 from relay.figures.book import FigureBook
@@ -27,11 +25,9 @@ from relay.policy.state import State
 from relay.policy.suppress import SuppressionRules
 from relay.smtp.reply import remote_reply
 from relay.spool.contract import AttemptRecord, Door, NewMessage, Settlement, Spool
-from relay.spool.postgres import PostgresSpool
-from relay.spool.sqlite import SqliteSpool
 from relay.suppression.book import SuppressionBook
+from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
-from tests.support.postgres_server import PostgresServer
 from tests.support.suppressions import book_on
 
 GONE = Diagnosis("unknown-user", Scope.RECIPIENT, Course.AS_SAID, "a-rule")
@@ -102,18 +98,11 @@ class Bench:
         return [dict(row.counts) for row in await self.figures.report(query)]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=BOTH)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    database: Database
-    spool: Spool
     clock = HandClock()
-    if request.param == "sqlite":
-        database = sqlite = await SqliteDatabase.open(tmp_path / "spool.db")
-        spool = SqliteSpool(sqlite, clock)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = postgres = await PostgresDatabase.open(await server.create())
-        spool = PostgresSpool(postgres, clock)
+    database = await open_database(request, tmp_path)
+    spool = spool_on(database, clock)
     accounts = AccountBook(database, clock, SystemEntropy())
     await accounts.migrate()
     assert [await accounts.ensure_tenant(name) for name in ("one", "two")] == [1, 2]

@@ -14,8 +14,6 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Connection, Database
-from relay.database.postgres import PostgresDatabase
-from relay.database.sqlite import SqliteDatabase
 from relay.event import EventKind
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import NULL_PATH, parse_address
@@ -43,9 +41,7 @@ from relay.spool.contract import (
     Terms,
     Verb,
 )
-from relay.spool.postgres import PostgresSpool
-from relay.spool.sqlite import SqliteSpool
-from tests.support.postgres_server import PostgresServer
+from tests.support.either_database import BOTH, open_database, spool_on
 
 TABLES = {
     "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table'",
@@ -131,18 +127,11 @@ class Bench:
         return [event.kind for event in view.events]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=BOTH)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     clock = HandClock()
-    database: Database
-    spool: Spool
-    if request.param == "sqlite":
-        database = sqlite = await SqliteDatabase.open(tmp_path / "spool.db")
-        spool = SqliteSpool(sqlite, clock)
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = postgres = await PostgresDatabase.open(await server.create())
-        spool = PostgresSpool(postgres, clock)
+    database = await open_database(request, tmp_path)
+    spool = spool_on(database, clock)
     accounts = AccountBook(database, clock, SystemEntropy())
     await accounts.migrate()
     assert await accounts.ensure_tenant("one") == 1

@@ -11,15 +11,13 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Database
-from relay.database.postgres import PostgresDatabase
-from relay.database.sqlite import SqliteDatabase
 from relay.ids import SystemEntropy
 from relay.mail.address import Address, parse_address
 from relay.policy.suppress import Reason, SuppressionRules
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import NewSuppression, Which
+from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
-from tests.support.postgres_server import PostgresServer
 from tests.support.suppressions import book_on
 
 ANN = parse_address("ann@b.example")
@@ -40,14 +38,9 @@ class Bench:
         return found[0].reason.value if found else ""
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=BOTH)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    database: Database
-    if request.param == "sqlite":
-        database = await SqliteDatabase.open(tmp_path / "spool.db")
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        database = await PostgresDatabase.open(await server.create())
+    database = await open_database(request, tmp_path)
     clock = HandClock()
     accounts = AccountBook(database, clock, SystemEntropy())
     await accounts.migrate()
