@@ -32,7 +32,8 @@ from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.state import State
 from relay.settings import load_settings
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import AttemptRecord, Door, EventKind, NewMessage, Parcel, Settlement
+from relay.spool.contract import EventKind
+from relay.spool.work import AttemptRecord, Door, NewMessage, Parcel, Settlement
 from tests.support.postgres_server import PostgresServer, find_binaries
 from tests.support.relay_process import write_toml
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from relay.engine.alarms import Alarms
 from relay.log import Log
-from relay.spool.contract import Life
+from relay.spool.life import Life
 
 _log = Log("node")
 

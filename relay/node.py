@@ -60,7 +60,7 @@ from relay.sending import TlsPolicies, static_routes
 from relay.settings import Settings, parse_listen
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.sources import families, make_pools, own_addresses, own_names
-from relay.spool.contract import Ending, Pulse, Terms
+from relay.spool.life import Ending, Pulse, Terms
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
 from relay.telling import Telling, TellingParts

@@ -23,7 +23,7 @@ from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
 from relay.settings import Settings, load_settings
 from relay.settings_effect import warn_without_effect
-from relay.spool.contract import Ending
+from relay.spool.life import Ending
 
 _log = Log("worker")
 

@@ -20,7 +20,8 @@ from relay.api.problem import FieldError, Problem, from_validation, invalid, not
 from relay.api.request_body import BodyReader
 from relay.clock import Clock
 from relay.ids import SpoolId, is_spool_id
-from relay.spool.contract import QueueFilter, Suspension, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Suspension, Verb
 
 WINDOW: Final = timedelta(seconds=60)
 """How long a cancel can be undone by the operator."""

@@ -33,8 +33,10 @@ from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
 from relay.ids import SpoolId, delivery_id, is_spool_id
 from relay.policy.state import State
-from relay.spool.contract import DeliveryView, Door, Idempotency, MessageView, Suspension
 from relay.spool.explaining import waiting
+from relay.spool.inquiry import DeliveryView, MessageView
+from relay.spool.orders import Suspension
+from relay.spool.work import Door, Idempotency
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _LARGE: Final = 256 * 1024

@@ -16,7 +16,7 @@ from relay.api.problem import Problem
 from relay.api.query import Query, read_query
 from relay.ids import delivery_id
 from relay.policy.state import State
-from relay.spool.contract import FoundMessage, MessageFilter
+from relay.spool.inquiry import FoundMessage, MessageFilter
 
 _STATES = {state.label: state for state in State}
 Address = Annotated[str, StringConstraints(max_length=320, pattern=re.compile(r"^[^\x00]*$"))]

@@ -12,8 +12,10 @@ from typing import Any, assert_never
 
 from relay.event import EventKind
 from relay.policy.state import State
-from relay.spool.contract import AttemptView, DeliveryView, Door, EventView, MessageView, Suspension
 from relay.spool.explaining import last_words, waiting
+from relay.spool.inquiry import AttemptView, DeliveryView, EventView, MessageView
+from relay.spool.orders import Suspension
+from relay.spool.work import Door
 from relay.units import format_duration, format_size
 
 _DOORS = {

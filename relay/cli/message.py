@@ -14,7 +14,8 @@ from relay.cli.output import UsageError, fail, say, say_json
 if TYPE_CHECKING:
     from relay.ids import SpoolId
     from relay.settings import Settings
-    from relay.spool.contract import MessageView, Suspension
+    from relay.spool.inquiry import MessageView
+    from relay.spool.orders import Suspension
 
 
 def message(

@@ -15,7 +15,8 @@ from relay.cli.queue_filter import Domain, MessageId, OlderThan, Sender, Site, T
 if TYPE_CHECKING:
     from relay.figures.brakes import Brake
     from relay.settings import Settings
-    from relay.spool.contract import Alarm, DeliveryView, LaneFigures, QueueFilter, Suspension
+    from relay.spool.inquiry import DeliveryView, LaneFigures, QueueFilter
+    from relay.spool.orders import Alarm, Suspension
 
 app = typer.Typer(help="What waits for delivery; summary by tenant and domain without a further word.")
 

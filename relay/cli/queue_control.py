@@ -27,7 +27,8 @@ from relay.cli.queue_filter import (
 
 if TYPE_CHECKING:
     from relay.settings import Settings
-    from relay.spool.contract import QueueFilter, RequestReceipt, Suspension, Verb
+    from relay.spool.inquiry import QueueFilter
+    from relay.spool.orders import RequestReceipt, Suspension, Verb
 
 WINDOW: Final = timedelta(seconds=60)
 """How long a cancel or a bounce can be undone."""
@@ -106,15 +107,15 @@ def _tell(verb: str, receipt: RequestReceipt) -> None:
 
 
 async def _count(settings: Settings, verb: str, where: QueueFilter) -> int:
-    from relay.spool.contract import Verb
     from relay.spool.control import concerned
+    from relay.spool.orders import Verb
 
     async with stores(settings, must_exist=True) as opened:
         return await opened.spool.count(replace(where, states=concerned(Verb(verb), where)))
 
 
 async def _request(settings: Settings, verb: str, where: QueueFilter, reason: str) -> RequestReceipt:
-    from relay.spool.contract import Verb
+    from relay.spool.orders import Verb
 
     kind: Verb = Verb(verb)
     async with stores(settings, must_exist=True) as opened:
@@ -149,7 +150,7 @@ def suspend(
     as_json: Json = False,
 ) -> None:
     """Take no mail of a domain, a site or a tenant from the queue for a time; ends by itself."""
-    from relay.spool.contract import Suspension
+    from relay.spool.orders import Suspension
     from relay.units import parse_duration
 
     if not any((domain, site, tenant)):

@@ -10,7 +10,7 @@ import typer
 from relay.cli.output import UsageError
 
 if TYPE_CHECKING:
-    from relay.spool.contract import QueueFilter
+    from relay.spool.inquiry import QueueFilter
 
 Domain = Annotated[str, typer.Option("--domain", help="Deliveries to this domain.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Deliveries of this tenant.")]
@@ -29,7 +29,7 @@ def deliveries(count: int) -> str:
 def make_filter(names: tuple[str, str, str, str], older_than: str, message: str, limit: int) -> QueueFilter:
     """The filter of a queue command; `names` are domain, tenant, sender and recipient. UsageError for nonsense."""
     from relay.ids import SpoolId, is_spool_id
-    from relay.spool.contract import QueueFilter
+    from relay.spool.inquiry import QueueFilter
     from relay.units import parse_duration
 
     domain, tenant, sender, recipient = names

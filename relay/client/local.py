@@ -25,7 +25,9 @@ from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.resolver.check import DomainCheck, check_domain, suggest
 from relay.resolver.contract import DnsAnswer, Resolver
-from relay.spool.contract import Door, Idempotency, MessageView, Spool
+from relay.spool.contract import Spool
+from relay.spool.inquiry import MessageView
+from relay.spool.work import Door, Idempotency
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import NewSuppression
 

@@ -30,8 +30,9 @@ from relay.policy.hearing import Followed, Hearing
 from relay.report.auto_reply import Words, build_auto_reply
 from relay.resolver.contract import Resolver
 from relay.spool.auto_answers import AutoAnswers
-from relay.spool.contract import Door, Idempotency, NewMessage, Spool
+from relay.spool.contract import Spool
 from relay.spool.inbound_values import InboundItem
+from relay.spool.work import Door, Idempotency, NewMessage
 from relay.suppression.book import SuppressionBook
 from relay.suppression.hashing import AddressHasher
 

@@ -22,7 +22,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
 from relay.policy.verdict import Situation, Verdict, decide
 from relay.report.wording import Action
-from relay.spool.contract import AttemptRecord, Duty, NewMessage, Parcel, Settlement
+from relay.spool.work import AttemptRecord, Duty, NewMessage, Parcel, Settlement
 
 _log = Log("delivery")
 

@@ -24,7 +24,7 @@ from relay.policy.route import Candidate, Source, Way
 from relay.policy.tls import PolicyType
 from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
-from relay.spool.contract import Parcel
+from relay.spool.work import Parcel
 
 _BEFORE_RECIPIENTS: Final = frozenset(
     {Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH, Phase.MAIL}

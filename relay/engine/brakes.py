@@ -17,7 +17,7 @@ from relay.figures.book import FigureBook
 from relay.figures.brakes import EVERY_STREAM, Brake
 from relay.log import Log
 from relay.policy.complaints import BrakeRules, Level
-from relay.spool.contract import Door, Parcel
+from relay.spool.work import Door, Parcel
 
 _log = Log("brake")
 

@@ -13,7 +13,8 @@ from relay.event import EventKind
 from relay.mail.header import HeaderError
 from relay.policy.state import State
 from relay.signing.contract import KeyUnavailableError
-from relay.spool.contract import Parcel, Settlement, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import Parcel, Settlement
 
 
 class ContentReader:

@@ -37,7 +37,9 @@ from relay.policy.shaping import Action, ReplyRule, Share
 from relay.policy.verdict import ends
 from relay.resolver.routing import Router
 from relay.smtp.reply import reply
-from relay.spool.contract import NewMessage, Parcel, Settlement, Spool, Suspension
+from relay.spool.contract import Spool
+from relay.spool.orders import Suspension
+from relay.spool.work import NewMessage, Parcel, Settlement
 
 _log = Log("dispatcher")
 

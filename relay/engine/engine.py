@@ -44,7 +44,9 @@ from relay.policy.shaping import ShapingBook, Share
 from relay.policy.shaping_file import load_shaping
 from relay.resolver.routing import Router
 from relay.signing.contract import Signer
-from relay.spool.contract import Incarnation, NewMessage, Parcel, Pulse, Settlement, Spool, Terms
+from relay.spool.contract import Spool
+from relay.spool.life import Pulse, Terms
+from relay.spool.work import Incarnation, NewMessage, Parcel, Settlement
 from relay.suppression.book import SuppressionBook
 
 _log = Log("engine")

@@ -32,16 +32,8 @@ from relay.mail.sevenbit import to_seven_bit
 from relay.policy.state import State
 from relay.signing.contract import KeyUnavailableError, Signer
 from relay.smtp.reply import reply
-from relay.spool.contract import (
-    Door,
-    Duty,
-    IdempotencyConflictError,
-    Incarnation,
-    NewMessage,
-    Parcel,
-    Receipt,
-    Spool,
-)
+from relay.spool.contract import Spool
+from relay.spool.work import Door, Duty, IdempotencyConflictError, Incarnation, NewMessage, Parcel, Receipt
 from relay.suppression.book import SuppressionBook
 
 _log = Log("intake")

@@ -16,7 +16,9 @@ from typing import Final
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from relay.spool.contract import Incarnation, Pulse, Spool, Terms
+from relay.spool.contract import Spool
+from relay.spool.life import Pulse, Terms
+from relay.spool.work import Incarnation
 
 _log = Log("lease")
 

@@ -24,7 +24,8 @@ from relay.policy.outcome import DecidedBy, Outcome
 from relay.policy.state import State
 from relay.report.dsn import Report, ReportRecipient, build_dsn, status_of
 from relay.report.wording import Action
-from relay.spool.contract import Door, Duty, NewMessage, Parcel, Settlement, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import Door, Duty, NewMessage, Parcel, Settlement
 
 _log = Log("notice")
 

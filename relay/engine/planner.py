@@ -18,7 +18,8 @@ from relay.log import Log
 from relay.policy.outcome import Outcome, Phase
 from relay.policy.route import Plan
 from relay.resolver.routing import Router
-from relay.spool.contract import Parcel, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import Parcel
 
 _log = Log("planner")
 

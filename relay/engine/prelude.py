@@ -14,7 +14,7 @@ from relay.ids import Entropy, new_message_id
 from relay.mail.date import format_date
 from relay.mail.header import fold_field, parse_fields, split_content
 from relay.signing.contract import Signer
-from relay.spool.contract import Door
+from relay.spool.work import Door
 
 
 class PreludeWriter:

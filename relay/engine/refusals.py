@@ -17,7 +17,7 @@ from relay.log import Log
 from relay.mail.address import Address
 from relay.policy.state import State
 from relay.policy.suppress import Mark
-from relay.spool.contract import Door, Parcel, Settlement
+from relay.spool.work import Door, Parcel, Settlement
 from relay.suppression.book import SuppressionBook
 
 _log = Log("delivery")

@@ -24,8 +24,9 @@ from relay.report.result import Reading, Said
 from relay.report.result import Recipient as Told
 from relay.report.wording import Action
 from relay.smtp.reply import Reply, remote_reply
-from relay.spool.contract import Door, Idempotency, NewMessage, Spool
+from relay.spool.contract import Spool
 from relay.spool.inbound_values import SentDelivery
+from relay.spool.work import Door, Idempotency, NewMessage
 
 _log = Log("feedback")
 

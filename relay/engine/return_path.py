@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from relay.ids import SpoolId
 from relay.mail.address import Address, ReversePath
-from relay.spool.contract import Door, Parcel
+from relay.spool.work import Door, Parcel
 from relay.tokens import TokenKind, Tokens, delivery_subject
 
 RETURN_LIFE: Final = timedelta(days=366)

@@ -13,7 +13,8 @@ from relay.engine.lease import Lease
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.state import State
-from relay.spool.contract import Settlement, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import Settlement
 
 _log = Log("scheduler")
 

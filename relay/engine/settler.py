@@ -15,7 +15,8 @@ from relay.errors import SpoolUnavailableError
 from relay.event import EventKind
 from relay.log import Log
 from relay.policy.state import State
-from relay.spool.contract import Settlement, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import Settlement
 
 _log = Log("settler")
 

@@ -20,7 +20,7 @@ from relay.policy.outcome import Outcome
 from relay.policy.pace import Pace, starting_pace, within
 from relay.policy.route import EgressPath, Way
 from relay.policy.shaping import UNNAMED, Limits, ReplyRule, Shaping, Share
-from relay.spool.contract import Parcel
+from relay.spool.work import Parcel
 
 MAX_LINES: Final = 10_000
 """Lines of a worker above which what is known of idle paths is forgotten, the oldest first."""

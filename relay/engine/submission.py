@@ -15,7 +15,7 @@ from relay.ids import SpoolId
 from relay.mail.envelope import Envelope
 from relay.policy.state import State
 from relay.smtp.reply import Reply
-from relay.spool.contract import Door, Idempotency
+from relay.spool.work import Door, Idempotency
 
 
 @dataclass(frozen=True, slots=True)

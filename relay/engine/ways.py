@@ -16,7 +16,7 @@ from relay.policy.outcome import Outcome, Scope
 from relay.policy.pool import Pools
 from relay.policy.route import Plan, Way, way_from
 from relay.policy.unroutable import no_reachable_address
-from relay.spool.contract import Parcel
+from relay.spool.work import Parcel
 
 _log = Log("egress")
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from relay import metrics
-from relay.spool.contract import Parcel, Settlement
+from relay.spool.work import Parcel, Settlement
 
 SMALL: Final = 256 * 1024
 """Octets of content up to which a session need not wait for room to read it: sessions are bounded."""

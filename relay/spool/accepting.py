@@ -10,8 +10,8 @@ from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.mail.envelope import Recipient
 from relay.policy.state import State
-from relay.spool.contract import IdempotencyConflictError, NewMessage, Receipt
 from relay.spool.rows import dump, labels_column, path_column
+from relay.spool.work import IdempotencyConflictError, NewMessage, Receipt
 
 PIECE: Final = 256 * 1024
 """Octets of content in one row."""

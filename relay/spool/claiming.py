@@ -15,10 +15,11 @@ from relay.database.contract import Connection
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.spool.accepting import SUSPENDED, is_living
-from relay.spool.contract import Door, Duty, Incarnation, Parcel, Wanted
 from relay.spool.control import bounce_reason, cancel
+from relay.spool.life import Wanted
 from relay.spool.quarantine import quarantine
 from relay.spool.rows import column_address, column_path
+from relay.spool.work import Door, Duty, Incarnation, Parcel
 
 MAX_LANES: Final = 64
 """Lanes looked at for one tenant in one claim."""

@@ -16,7 +16,8 @@ from relay.database.contract import Connection
 from relay.event import EventKind
 from relay.policy.state import State
 from relay.spool.accepting import advance_lane, write_event
-from relay.spool.contract import QueueFilter, RequestReceipt, Suspension, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import RequestReceipt, Suspension, Verb
 from relay.spool.quarantine import end_alarms
 from relay.spool.rows import dump
 from relay.spool.views import matching

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from relay.policy.explanation import Explanation, Stop, WaitingFacts, explain_waiting
-from relay.spool.contract import DeliveryView, MessageView, Suspension
+from relay.spool.inquiry import DeliveryView, MessageView
+from relay.spool.orders import Suspension
 
 
 def waiting(

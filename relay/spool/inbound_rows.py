@@ -10,9 +10,9 @@ from relay.ids import SpoolId
 from relay.mail.envelope import Notify, Return
 from relay.policy.hearing import Purpose
 from relay.policy.state import State
-from relay.spool.contract import Door
 from relay.spool.inbound_values import InboundAddress, InboundItem, InboundView, SentDelivery
 from relay.spool.rows import column_path, load
+from relay.spool.work import Door
 
 
 def moment(value: int | None) -> datetime | None:

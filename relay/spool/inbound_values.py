@@ -16,7 +16,7 @@ from relay.mail.address import ReversePath
 from relay.mail.envelope import Notify, Return
 from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
-from relay.spool.contract import Door
+from relay.spool.work import Door
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,27 +14,16 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Database
 from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import SpoolId
-from relay.spool.contract import (
-    Alarm,
-    DeliveryView,
-    Ending,
-    Incarnation,
-    LaneFigures,
-    Life,
-    MessageFilter,
-    MessageView,
-    Pulse,
-    QueueFilter,
-    SearchPage,
-    Settlement,
-    Suspension,
-)
 from relay.spool.control import suspend, suspensions
 from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
+from relay.spool.inquiry import DeliveryView, LaneFigures, MessageFilter, MessageView, QueueFilter, SearchPage
+from relay.spool.life import Ending, Life, Pulse
+from relay.spool.orders import Alarm, Suspension
 from relay.spool.search import search
 from relay.spool.silence import Silence
 from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view, original
+from relay.spool.work import Incarnation, Settlement
 
 _LIVING: Final = (
     "SELECT id, node, worker, started, coalesce(place, '') FROM incarnation WHERE ended IS NULL ORDER BY id"

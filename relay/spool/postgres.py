@@ -19,21 +19,10 @@ from relay.database.postgres import LONG_SECONDS, PostgresDatabase, Transaction
 from relay.database.postgres_wakeups import Wakeups
 from relay.policy.state import State
 from relay.spool.accepting import IDEMPOTENCY_MILLIS
-from relay.spool.contract import (
-    UNBOUNDED,
-    Incarnation,
-    NewMessage,
-    Parcel,
-    Pulse,
-    QueueFilter,
-    Receipt,
-    RequestReceipt,
-    Settlement,
-    Terms,
-    Verb,
-    Wanted,
-)
 from relay.spool.feed import ADOPT, FROM_ELSEWHERE
+from relay.spool.inquiry import QueueFilter
+from relay.spool.life import UNBOUNDED, Pulse, Terms, Wanted
+from relay.spool.orders import RequestReceipt, Verb
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.postgres_accepting import accept_all
 from relay.spool.postgres_claiming import NEXT_DUE, claim
@@ -41,6 +30,7 @@ from relay.spool.postgres_control import ask, finish, undo
 from relay.spool.postgres_effects import Effects
 from relay.spool.postgres_lives import CHANNEL, ENDED, end, register, say_alive
 from relay.spool.postgres_settling import SettleRequest, settle_all
+from relay.spool.work import Incarnation, NewMessage, Parcel, Receipt, Settlement
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "postgres"
 

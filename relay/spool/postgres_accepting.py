@@ -16,10 +16,10 @@ from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.spool.accepting import PIECE, suppressed_detail
-from relay.spool.contract import NewMessage, Receipt
 from relay.spool.postgres_effects import Effects, columns
 from relay.spool.postgres_idempotency import Answer, Keys
 from relay.spool.rows import dump, labels_column, path_column
+from relay.spool.work import NewMessage, Receipt
 
 SUSPENDED_UNTIL: Final = """
 (SELECT max(s.until) FROM suspension s WHERE (s.tenant IS NULL OR s.tenant = lane.tenant)

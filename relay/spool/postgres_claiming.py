@@ -14,11 +14,12 @@ from relay.database.postgres import Transaction
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.spool.claiming import MAX_LANES, UNREADABLE, WHY_UNREADABLE
-from relay.spool.contract import Door, Duty, Incarnation, Parcel, Wanted
+from relay.spool.life import Wanted
 from relay.spool.postgres_accepting import LIVING, SUSPENDED_UNTIL
 from relay.spool.postgres_effects import Effects
 from relay.spool.postgres_quarantine import Quarantined, quarantine
 from relay.spool.rows import column_address, column_path
+from relay.spool.work import Door, Duty, Incarnation, Parcel
 
 _TENANTS: Final = """
 RECURSIVE tenants AS (

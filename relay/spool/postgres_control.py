@@ -14,8 +14,9 @@ from relay.database.postgres import Transaction
 from relay.database.postgres_bridge import numbered
 from relay.event import EventKind
 from relay.policy.state import State
-from relay.spool.contract import QueueFilter, RequestReceipt, Verb
 from relay.spool.control import concerned
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import RequestReceipt, Verb
 from relay.spool.postgres_effects import Effects, columns
 from relay.spool.postgres_quarantine import end_alarms
 from relay.spool.rows import dump

@@ -13,8 +13,8 @@ from relay.clock import to_millis
 from relay.database.postgres import Transaction
 from relay.ids import SpoolId
 from relay.spool.accepting import IDEMPOTENCY_MILLIS
-from relay.spool.contract import Idempotency, IdempotencyConflictError, NewMessage, Receipt
 from relay.spool.postgres_effects import columns
+from relay.spool.work import Idempotency, IdempotencyConflictError, NewMessage, Receipt
 
 _TAKE: Final = """
 INSERT INTO idempotency AS stands (tenant, key, digest, message, at)

@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Final
 
 from relay.database.postgres import Transaction
-from relay.spool.contract import Incarnation, Pulse, Terms
+from relay.spool.life import Pulse, Terms
 from relay.spool.portable import SUCCESSOR, ended_pulse
 from relay.spool.postgres_quarantine import void_leases
 from relay.spool.silence import Beat, Silence
+from relay.spool.work import Incarnation
 
 CHANNEL: Final = "leak_spool"
 """Where nodes tell each other that there may be due work."""

@@ -16,11 +16,12 @@ from relay.database.postgres import Transaction
 from relay.event import EventKind
 from relay.policy.outcome import Result
 from relay.policy.state import State
-from relay.spool.contract import AttemptRecord, Incarnation, NewMessage, Settlement, Verb
+from relay.spool.orders import Verb
 from relay.spool.postgres_effects import Attempt, Effects, columns
 from relay.spool.postgres_quarantine import raise_alarms
 from relay.spool.rows import attempt_detail, dump, transcript_column
 from relay.spool.settling import late_detail, settlement_detail
+from relay.spool.work import AttemptRecord, Incarnation, NewMessage, Settlement
 
 # "state + 0" keeps the planner off the index of leased deliveries: its statistics are mostly from a moment when hardly
 # any was, and it would compare every settlement with every lease of the cluster instead of asking for each by its key.

@@ -12,7 +12,7 @@ from typing import Any, Final
 from relay.mail.address import NULL_PATH, Address, ReversePath
 from relay.policy.outcome import TlsFacts
 from relay.smtp.transcript import Exchange
-from relay.spool.contract import AttemptRecord
+from relay.spool.work import AttemptRecord
 
 MAX_REPLY: Final = 1000
 """Characters of a reply kept with each delivery: a thousand recipients do not store a host's prose in full each."""

@@ -15,7 +15,7 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection
 from relay.ids import SpoolId, base32
 from relay.policy.state import State
-from relay.spool.contract import FoundDelivery, FoundMessage, MessageFilter, SearchPage
+from relay.spool.inquiry import FoundDelivery, FoundMessage, MessageFilter, SearchPage
 from relay.spool.rows import load
 
 WINDOW: Final = 5000

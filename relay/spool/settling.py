@@ -14,10 +14,10 @@ from relay.event import EventKind
 from relay.policy.outcome import Result
 from relay.policy.state import State
 from relay.spool.accepting import accept, advance_lane, write_event
-from relay.spool.contract import AttemptRecord, Incarnation, Settlement
 from relay.spool.control import close_delivery, obey
 from relay.spool.quarantine import raise_alarm
 from relay.spool.rows import attempt_detail, dump, transcript_column
+from relay.spool.work import AttemptRecord, Incarnation, Settlement
 
 
 def settle(connection: Connection, incarnation: Incarnation, settlement: Settlement, now: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.clock import Clock
-from relay.spool.contract import LEASE
+from relay.spool.work import LEASE
 
 _BELIEVED: Final = 6
 """A heartbeat seen for the first time is at most the sixth part of its lease old: they come as often as that."""

@@ -14,25 +14,15 @@ from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
 from relay.spool.claiming import claim, tenants_waiting
-from relay.spool.contract import (
-    UNBOUNDED,
-    Incarnation,
-    NewMessage,
-    Parcel,
-    Pulse,
-    QueueFilter,
-    Receipt,
-    RequestReceipt,
-    Settlement,
-    Terms,
-    Verb,
-    Wanted,
-)
 from relay.spool.control import ask, finish, undo
+from relay.spool.inquiry import QueueFilter
+from relay.spool.life import UNBOUNDED, Pulse, Terms, Wanted
+from relay.spool.orders import RequestReceipt, Verb
 from relay.spool.portable import PATIENCE_SECONDS, SUCCESSOR, PortableSpool, count_settled, ended_pulse
 from relay.spool.quarantine import void_leases
 from relay.spool.settling import settle
 from relay.spool.silence import Beat
+from relay.spool.work import Incarnation, NewMessage, Parcel, Receipt, Settlement
 
 _T = TypeVar("_T")
 

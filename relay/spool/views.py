@@ -10,16 +10,9 @@ from relay.database.contract import Connection
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
-from relay.spool.contract import (
-    AttemptView,
-    DeliveryView,
-    Door,
-    EventView,
-    LaneFigures,
-    MessageView,
-    QueueFilter,
-)
+from relay.spool.inquiry import AttemptView, DeliveryView, EventView, LaneFigures, MessageView, QueueFilter
 from relay.spool.rows import column_transcript, load
+from relay.spool.work import Door
 
 _DELIVERY = (
     "SELECT m.id, d.n, r.address, l.domain, d.state, d.attempts, d.due, d.initial, l.site"

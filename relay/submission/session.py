@@ -15,7 +15,7 @@ from relay.engine.submission import Origin, Submission
 from relay.mail.envelope import Envelope, Recipient
 from relay.smtp.parameters import MailArguments, parse_mail, parse_rcpt
 from relay.smtp.reply import Reply
-from relay.spool.contract import Door
+from relay.spool.work import Door
 from relay.submission import replies, sasl
 from relay.submission.auth import authenticate
 from relay.submission.context import SubmissionContext

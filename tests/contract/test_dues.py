@@ -7,7 +7,7 @@ from datetime import timedelta
 from relay.event import EventKind
 from relay.policy.outcome import Result
 from relay.policy.state import State
-from relay.spool.contract import Receipt, Settlement
+from relay.spool.work import Receipt, Settlement
 from tests.contract.test_spool import START, Bench, attempt, bench
 
 __all__ = ["bench"]

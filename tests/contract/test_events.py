@@ -14,7 +14,7 @@ from relay.event.feed import BEGINNING, EventFilter, FeedEvent, Position, parse_
 from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.spool import feed
-from relay.spool.contract import Settlement
+from relay.spool.work import Settlement
 from tests.support.feed_bench import FeedBench, feed_bench
 from tests.support.postgres_server import PostgresServer
 

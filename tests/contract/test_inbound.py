@@ -20,10 +20,11 @@ from relay.mail.envelope import Envelope, Recipient
 from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
-from relay.spool.contract import Door, NewMessage, Settlement, Spool
+from relay.spool.contract import Spool
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_room import LOOK_SECONDS, REPORTS_KEPT, InboundRoom
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
+from relay.spool.work import Door, NewMessage, Settlement
 from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
 

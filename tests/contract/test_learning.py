@@ -24,7 +24,8 @@ from relay.policy.outcome import Course, DecidedBy, Diagnosis, Host, Outcome, Ph
 from relay.policy.state import State
 from relay.policy.suppress import SuppressionRules
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import AttemptRecord, Door, NewMessage, Settlement, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import AttemptRecord, Door, NewMessage, Settlement
 from relay.suppression.book import SuppressionBook
 from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock

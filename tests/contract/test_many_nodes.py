@@ -19,8 +19,10 @@ from relay.ids import SeededEntropy, SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.state import State
-from relay.spool.contract import Door, Idempotency, Incarnation, NewMessage, QueueFilter, Settlement, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from relay.spool.postgres import PostgresSpool
+from relay.spool.work import Door, Idempotency, Incarnation, NewMessage, Settlement
 from tests.support.postgres_server import PostgresServer
 
 MESSAGES = int(os.environ.get("LEAK_MANY_NODES_MESSAGES", "150"))

@@ -11,7 +11,9 @@ from relay.event import EventKind
 from relay.policy.outcome import Result
 from relay.policy.quarantine import TRIES, Care
 from relay.policy.state import State
-from relay.spool.contract import Parcel, QueueFilter, Settlement, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
+from relay.spool.work import Parcel, Settlement
 from tests.contract.test_spool import Bench, attempt, bench
 
 __all__ = ["bench"]

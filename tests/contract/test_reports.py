@@ -6,7 +6,7 @@ from relay.database.contract import Connection
 from relay.event import EventKind
 from relay.policy.outcome import Result
 from relay.policy.state import State
-from relay.spool.contract import Settlement
+from relay.spool.work import Settlement
 from tests.contract.test_spool import Bench, attempt, bench
 
 __all__ = ["bench"]

@@ -14,7 +14,7 @@ from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.state import State
 from relay.spool import search as search_module
-from relay.spool.contract import MessageFilter
+from relay.spool.inquiry import MessageFilter
 from tests.support.feed_bench import FeedBench, feed_bench
 
 

@@ -22,24 +22,21 @@ from relay.policy.outcome import DecidedBy, Host, Outcome, Phase, Result, Scope,
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
 from relay.smtp.transcript import Exchange
-from relay.spool.contract import (
+from relay.spool.contract import Spool
+from relay.spool.inquiry import QueueFilter
+from relay.spool.life import Ending, Pulse, Terms
+from relay.spool.orders import Suspension, Verb
+from relay.spool.work import (
     LEASE,
     AttemptRecord,
     Door,
-    Ending,
     Idempotency,
     IdempotencyConflictError,
     Incarnation,
     NewMessage,
     Parcel,
-    Pulse,
-    QueueFilter,
     Receipt,
     Settlement,
-    Spool,
-    Suspension,
-    Terms,
-    Verb,
 )
 from tests.support.either_database import BOTH, open_database, spool_on
 

@@ -29,7 +29,7 @@ from relay.notify.book import WebhookBook, migrate_webhooks
 from relay.notify.poster import Poster
 from relay.notify.webhook import Form, NewWebhook, Webhook
 from relay.policy.state import State
-from relay.spool.contract import Incarnation, Settlement
+from relay.spool.work import Incarnation, Settlement
 from tests.support.feed_bench import FeedBench, feed_bench
 from tests.support.webhook_receiver import Received, WebhookReceiver
 

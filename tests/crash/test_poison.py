@@ -13,7 +13,7 @@ from relay.ids import SystemEntropy
 from relay.opening import open_stores
 from relay.policy.state import State
 from relay.settings import load_settings
-from relay.spool.contract import QueueFilter
+from relay.spool.inquiry import QueueFilter
 from tests.support.crash_world import RefusedError, World, reply, world
 
 POISON = Path(__file__).parents[1] / "support" / "poison"

@@ -19,8 +19,8 @@ from relay.ids import SeededEntropy, SpoolId, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.state import State
-from relay.spool.contract import Door, NewMessage, Settlement
 from relay.spool.postgres import PostgresSpool
+from relay.spool.work import Door, NewMessage, Settlement
 from tests.support.postgres_server import PostgresServer
 from tests.support.tcp_proxy import Cut, TcpProxy
 

@@ -24,8 +24,8 @@ from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import AttemptRecord, Door, NewMessage, Settlement
 from relay.spool.sqlite import SqliteSpool
+from relay.spool.work import AttemptRecord, Door, NewMessage, Settlement
 from tests.support.power_cut import Disk, RecordingVfs
 
 CUTS = int(os.environ.get("LEAK_POWER_CUTS", "12"))

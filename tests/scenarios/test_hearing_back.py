@@ -11,7 +11,8 @@ from relay.figures.contract import ReportQuery
 from relay.mail.address import parse_address
 from relay.policy.complaints import Level
 from relay.policy.state import State
-from relay.spool.contract import QueueFilter, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from tests.support.whole_relay import whole_relay
 
 LETTER = b"From: Ann <ann@leak.lab.test>\r\nTo: you@inbox.lab.test\r\nSubject: hello\r\n\r\nA line.\r\n"

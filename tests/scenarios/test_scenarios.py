@@ -17,8 +17,8 @@ from relay.lab.mailbox import Arrival
 from relay.mail.address import parse_address
 from relay.policy.state import State
 from relay.policy.suppress import Reason
-from relay.spool.contract import DeliveryView, MessageView
 from relay.spool.inbound_values import InboundFilter
+from relay.spool.inquiry import DeliveryView, MessageView
 from relay.suppression.contract import NewSuppression
 from tests.support.postgres_server import PostgresServer
 from tests.support.whole_relay import WholeRelay, whole_relay

@@ -12,7 +12,7 @@ from relay.errors import SpoolUnavailableError
 from relay.ids import SeededEntropy, new_spool_id
 from relay.mail.address import Address
 from relay.mail.envelope import Envelope, Recipient
-from relay.spool.contract import Door, NewMessage
+from relay.spool.work import Door, NewMessage
 from tests.simulation.node import SimulatedNode
 from tests.simulation.world import World
 

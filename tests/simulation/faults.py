@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from relay.errors import SpoolUnavailableError
 from relay.ids import SpoolId
-from relay.spool.contract import QueueFilter, Suspension, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Suspension, Verb
 from relay.spool.sqlite import SqliteSpool
 from tests.simulation.disk import DiskTrouble
 from tests.simulation.loop import WORLD, Life

@@ -19,7 +19,7 @@ from relay.engine.submission import Accepted, Submission
 from relay.mail.address import Address
 from relay.mail.envelope import Envelope, Recipient
 from relay.spool.accepting import IDEMPOTENCY_MILLIS
-from relay.spool.contract import Door, Idempotency
+from relay.spool.work import Door, Idempotency
 from tests.simulation.clock import BEGIN
 from tests.simulation.ledger import Ledger
 from tests.simulation.node import SimulatedNode

@@ -25,7 +25,7 @@ from relay.lab.lab import Lab, LabPlan
 from relay.opening import open_stores
 from relay.settings import load_settings
 from relay.signing.keys import KeyType, make_key
-from relay.spool.contract import QueueFilter
+from relay.spool.inquiry import QueueFilter
 from tests.support.relay_process import RelayProcess, free_port, write_toml
 
 CLIENTS = 8

@@ -31,8 +31,9 @@ from relay.policy.state import State
 from relay.resolver.contract import Resolver
 from relay.resolver.routing import Router
 from relay.signing.signer import DkimSigner, DomainKeys
-from relay.spool.contract import Door, MessageView
+from relay.spool.inquiry import MessageView
 from relay.spool.sqlite import SqliteSpool
+from relay.spool.work import Door
 from relay.suppression.book import SuppressionBook
 from tests.support.far_side import FarSide
 from tests.support.suppressions import book_on

@@ -18,9 +18,10 @@ from relay.event.feed import BEGINNING, EventFilter, FeedEvent, Position
 from relay.ids import SeededEntropy, SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
-from relay.spool.contract import Door, NewMessage, Receipt, Spool
+from relay.spool.contract import Spool
 from relay.spool.postgres import PostgresSpool
 from relay.spool.sqlite import SqliteSpool
+from relay.spool.work import Door, NewMessage, Receipt
 
 
 class ShiftedClock:

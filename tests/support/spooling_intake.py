@@ -10,7 +10,8 @@ from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submiss
 from relay.ids import Entropy, new_spool_id
 from relay.policy.state import State
 from relay.smtp.reply import reply
-from relay.spool.contract import IdempotencyConflictError, NewMessage, Spool
+from relay.spool.contract import Spool
+from relay.spool.work import IdempotencyConflictError, NewMessage
 
 
 class SpoolingIntake:

@@ -28,7 +28,7 @@ from relay.node import Node, NodeParts
 from relay.opening import Stores
 from relay.policy.state import State
 from relay.settings import Settings, settings_from
-from relay.spool.contract import MessageView
+from relay.spool.inquiry import MessageView
 
 _SUBNETS = itertools.count(10 + 40 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:] or 0) % 200)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from relay.engine.alarms import Alarms
 from relay.namesake import ALARM, is_contested, tell_replaced
-from relay.spool.contract import Incarnation, Life
+from relay.spool.life import Life
+from relay.spool.work import Incarnation
 from tests.support.engine_bench import spool_of
 from tests.support.hand_clock import HandClock
 

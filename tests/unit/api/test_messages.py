@@ -20,7 +20,7 @@ from relay.engine.submission import Origin, Refusal
 from relay.ids import SystemEntropy, delivery_id
 from relay.mail.header import parse_fields, split_content
 from relay.smtp.reply import reply
-from relay.spool.contract import Door
+from relay.spool.work import Door
 from tests.support.api_server import ApiServer, running_api
 
 

@@ -19,7 +19,7 @@ from relay.opening import open_stores
 from relay.settings import load_settings
 from relay.signing.keys import KeyFileError, KeyType, make_key
 from relay.signing.rotation import FILE, read_rotation
-from relay.spool.contract import Door, NewMessage
+from relay.spool.work import Door, NewMessage
 from tests.support.command import leak, leak_program
 from tests.support.dns_server import DnsServer, Zone
 

@@ -10,7 +10,8 @@ from relay.cli.life import describe, what_next
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
-from relay.spool.contract import AttemptView, DeliveryView, Door, EventView, MessageView
+from relay.spool.inquiry import AttemptView, DeliveryView, EventView, MessageView
+from relay.spool.work import Door
 
 _ID = SpoolId("0" * 26)
 _NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -24,7 +24,7 @@ from relay.policy.state import State
 from relay.settings import load_settings
 from relay.smtp.reply import remote_reply
 from relay.smtp.transcript import Exchange
-from relay.spool.contract import AttemptRecord, Door, NewMessage, Settlement
+from relay.spool.work import AttemptRecord, Door, NewMessage, Settlement
 from tests.support.command import leak
 
 

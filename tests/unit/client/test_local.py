@@ -25,8 +25,8 @@ from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.resolver.resolver import DnsResolver
 from relay.smtp.reply import reply
-from relay.spool.contract import AttemptRecord, Door, Settlement
 from relay.spool.sqlite import SqliteSpool
+from relay.spool.work import AttemptRecord, Door, Settlement
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import Which
 from tests.support.dns_server import DnsServer, Fault, Zone

@@ -16,7 +16,8 @@ from relay.figures.book import FigureBook
 from relay.figures.brakes import _write
 from relay.policy.complaints import BrakeRules, Judgement, Level, Sample
 from relay.policy.state import State
-from relay.spool.contract import QueueFilter, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from tests.support.engine_bench import EngineBench, engine_bench
 
 
@@ -93,7 +94,7 @@ def test_a_pace_lets_so_many_go_and_makes_nobody_wait_for_ever() -> None:
 
 @pytest.mark.parametrize("level", [Level.SLOW, Level.STOP])
 async def test_our_own_reports_pass(tmp_path: Path, level: Level) -> None:
-    from relay.spool.contract import Door
+    from relay.spool.work import Door
 
     async with engine_bench(tmp_path) as bench:
         await brake(bench, level)

@@ -13,7 +13,8 @@ from relay.ids import SpoolId
 from relay.mail.address import Address
 from relay.policy.state import State
 from relay.smtp.reply import Reply, remote_reply
-from relay.spool.contract import QueueFilter, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from tests.support.engine_bench import EngineBench, engine_bench
 
 LETTERS = 60

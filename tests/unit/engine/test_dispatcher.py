@@ -15,7 +15,7 @@ from relay.policy.shaping import Limits, ShapingBook
 from relay.policy.state import State
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import QueueFilter
+from relay.spool.inquiry import QueueFilter
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.hand_clock import HandClock
 

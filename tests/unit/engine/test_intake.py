@@ -16,7 +16,7 @@ from relay.engine.submission import Accepted, Refusal, Submission
 from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.state import State
-from relay.spool.contract import Door, Idempotency
+from relay.spool.work import Door, Idempotency
 from tests.support.engine_bench import CONTENT, EngineBench, engine_bench, submission
 
 

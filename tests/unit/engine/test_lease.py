@@ -10,7 +10,8 @@ import pytest
 
 from relay.database.contract import Connection
 from relay.engine.lease import BEATS, HOLDS, Lease
-from relay.spool.contract import LEASE, Ending, Pulse
+from relay.spool.life import Ending, Pulse
+from relay.spool.work import LEASE
 from tests.support.engine_bench import spool_of
 from tests.support.hand_clock import HandClock
 

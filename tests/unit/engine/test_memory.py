@@ -16,7 +16,7 @@ import pytest
 
 from relay.clock import SystemClock
 from relay.policy.state import State
-from relay.spool.contract import QueueFilter
+from relay.spool.inquiry import QueueFilter
 from tests.support.engine_bench import CONTENT, engine_bench
 
 MESSAGES = int(os.environ.get("LEAK_QUEUE_MESSAGES", "3000"))

@@ -21,7 +21,7 @@ from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import Door, NewMessage
+from relay.spool.work import Door, NewMessage
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.hand_clock import HandClock
 

@@ -11,7 +11,7 @@ from relay.policy.pool import Member, Pool, Pools
 from relay.policy.route import Source
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import MessageView
+from relay.spool.inquiry import MessageView
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.far_side import ACCEPTED
 from tests.support.hand_clock import HandClock

@@ -14,7 +14,8 @@ from relay.engine.attempt import Attempter
 from relay.policy.quarantine import TRIES, Care, care, counts
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import QueueFilter, Verb
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from relay.spool.sqlite import SqliteSpool
 from tests.support.engine_bench import CONTENT, EngineBench, engine_bench
 

@@ -17,7 +17,7 @@ from relay.mail.address import parse_address
 from relay.policy.shaping import Limits, ShapingBook
 from relay.policy.state import State
 from relay.policy.suppress import Reason
-from relay.spool.contract import Door
+from relay.spool.work import Door
 from relay.suppression.contract import NewSuppression
 from tests.support.engine_bench import EngineBench, engine_bench, submission
 

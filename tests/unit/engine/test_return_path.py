@@ -8,7 +8,7 @@ from relay.engine.return_path import ReturnPaths
 from relay.ids import SeededEntropy, new_spool_id
 from relay.mail.address import NULL_PATH, Address, parse_address
 from relay.mail.envelope import Envelope, Recipient
-from relay.spool.contract import Door, Duty, Parcel
+from relay.spool.work import Door, Duty, Parcel
 from relay.tokens import Token, TokenKey, TokenKind, Tokens, subject_delivery
 from tests.support.hand_clock import HandClock
 

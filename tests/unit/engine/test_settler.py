@@ -16,7 +16,8 @@ from relay.engine.settler import Settler
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
-from relay.spool.contract import QueueFilter, Settlement
+from relay.spool.inquiry import QueueFilter
+from relay.spool.work import Settlement
 from tests.support.engine_bench import EngineBench, engine_bench
 
 

@@ -18,7 +18,7 @@ from relay.policy.route import EgressPath, Plan, Source, Way
 from relay.policy.shaping import Limits
 from relay.policy.state import State
 from relay.smtp.reply import reply
-from relay.spool.contract import Door, Duty, Parcel, Settlement
+from relay.spool.work import Door, Duty, Parcel, Settlement
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PATH = EgressPath("mx.example", "one")

@@ -13,7 +13,7 @@ from relay.engine.submission import Refusal
 from relay.mail.address import NULL_PATH, Address
 from relay.mail.envelope import Notify, Return
 from relay.smtp.reply import reply
-from relay.spool.contract import Door as DoorKind
+from relay.spool.work import Door as DoorKind
 from tests.support.recording_intake import ANN, TRUSTED
 from tests.support.smtp_client import connected
 from tests.support.smtp_door import STRANGER, open_door
