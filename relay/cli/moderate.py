@@ -20,7 +20,7 @@ def moderate(context: typer.Context, as_json: Json = False) -> None:
     """Rule on letters, one a line on standard input: pass, nudge, hold, refuse or care, and by which rules."""
     moderator: Any = import_module("web.moderation.moderator").load_moderator(config_file(context).parent)
     for raw in sys.stdin.buffer:
-        ruling = moderator.judge(raw.decode("utf-8", "replace").rstrip("\r\n"))
+        ruling = moderator.rule(raw.decode("utf-8", "replace").rstrip("\r\n"))
         rules = [rule.value for rule in ruling.rules]
         if as_json:
             spans = [{"start": one.start, "end": one.end, "rule": one.rule.value} for one in ruling.spans]

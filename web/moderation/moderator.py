@@ -6,7 +6,7 @@ The last step of moderation. Pure and total: any text gets a ruling, in time lin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,9 @@ from web.moderation.folding import BARRIER, Token, spelled_out, tokens_of
 from web.moderation.languages import is_foreign
 from web.moderation.pack import Rulebook, load_rulebook
 from web.moderation.pattern import Places
-from web.moderation.ruling import RANK, Rule, Ruling, Span, Step
+from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
 from web.moderation.traces import Found, Trace, find_traces
+from web.moderation.wording import Wording
 
 MOST_READ: Final = 4000
 """Characters that are read; the front takes 2,000."""
@@ -29,6 +30,7 @@ class _Hit:
     step: Step
     start: int
     end: int
+    part: Part = Part.LETTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,27 @@ class Moderator:
 
     book: Rulebook
 
-    def judge(self, text: str) -> Ruling:
-        """The ruling on a letter of any content and length."""
-        text = text[:MOST_READ]
+    def rule(self, letter: str, pseudonym: str = "") -> Ruling:
+        """The ruling on a letter of any content and length, signed `pseudonym` if that is not empty.
+
+        Where letter and pseudonym get different steps, the graver one is told.
+        """
+        hits = self._hits(letter[:MOST_READ], Part.LETTER)
+        if pseudonym:
+            hits += self._hits(pseudonym[:MOST_READ], Part.PSEUDONYM)
+        return _ruling(hits)
+
+    def wording(self, language: str) -> Wording:
+        """What rules and steps say to people in `language`, "en" or "fr"."""
+        return self.book.wording[language]
+
+    def _hits(self, text: str, part: Part) -> list[_Hit]:
         tokens = self._read(tokens_of(text))
         hits = [*self._by_rules(tokens), *_by_traces(find_traces(text), tokens)]
         words = [token.word for token in tokens if token.word != BARRIER]
         if is_foreign(text, words, self.book.common):
             hits.append(_Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
-        return _ruling(hits)
+        return [replace(hit, part=part) for hit in hits] if part is not Part.LETTER else hits
 
     def _read(self, tokens: list[Token]) -> list[Token]:
         """Tokens with spelled-out words joined, abbreviations written out, and what others said left out."""
@@ -157,10 +171,13 @@ def _ruling(hits: list[_Hit]) -> Ruling:
     if not hits:
         return Ruling(Step.PASS)
     step = max((hit.step for hit in hits), key=RANK.__getitem__)
+    help_first = any(hit.step is Step.CARE for hit in hits)
     led = [hit for hit in hits if hit.step is step]
     rules = tuple(dict.fromkeys(hit.rule for hit in led))
-    spans = sorted({(hit.start, hit.end, hit.rule) for hit in led if hit.end > hit.start})
-    return Ruling(step, rules, tuple(Span(*span) for span in spans[:_MOST_SPANS]))
+    spans = sorted({(hit.part, hit.start, hit.end, hit.rule) for hit in led if hit.end > hit.start})
+    return Ruling(
+        step, rules, tuple(Span(start, end, rule, part) for part, start, end, rule in spans[:_MOST_SPANS]), help_first
+    )
 
 
 def load_moderator(folder: Path | None = None) -> Moderator:

@@ -17,10 +17,11 @@ from relay.errors import ConfigurationError
 from web.moderation.folding import BARRIER, fold_word
 from web.moderation.lexicon import Lexicon
 from web.moderation.pattern import Pattern, PatternError, parse_pattern
-from web.moderation.ruling import Rule, RuleText, Step
+from web.moderation.ruling import Rule, Step
+from web.moderation.wording import Wording, read_wording
 
 LANGUAGES: Final = ("en", "fr")
-_TABLES: Final = frozenset({"rule", "class", "alias", "reading", "allow", "when"})
+_TABLES: Final = frozenset({"rule", "step", "help", "class", "alias", "reading", "allow", "when"})
 _READING: Final = frozenset({"negation", "grave", "plain", "common"})
 _WHEN: Final = frozenset({"rule", "step", "patterns", "always"})
 _BARRIER_CLASS: Final = 0
@@ -49,8 +50,8 @@ class Rulebook:
     common: set[str] = field(default_factory=set)
     said: set[int] = field(default_factory=set)
     """Classes of words that report what somebody said."""
-    texts: dict[str, dict[Rule, RuleText]] = field(default_factory=dict)
-    """By language, then rule."""
+    wording: dict[str, Wording] = field(default_factory=dict)
+    """By language."""
 
 
 def load_rulebook(folder: Path | None = None) -> Rulebook:
@@ -92,7 +93,7 @@ class _PackReader:
             return
         for name in tables.keys() - _TABLES:
             self._complain(name, 1, "", f"is unknown; a pack has {', '.join(sorted(_TABLES))}")
-        self._rules(self._table(tables, "rule"))
+        self._book.wording[self._language] = read_wording(tables, self._complain)
         self._classes(self._table(tables, "class"))
         self._aliases(self._table(tables, "alias"))
         self._reading(self._table(tables, "reading"))
@@ -121,21 +122,6 @@ class _PackReader:
         for number, entry in enumerate(value, start=1):
             if isinstance(entry, dict):
                 yield number, entry
-
-    def _rules(self, table: Mapping[str, Any]) -> None:
-        texts: dict[Rule, RuleText] = {}
-        for name, value in table.items():
-            if name not in set(Rule):
-                self._complain(f"rule.{name}", 1, "", f"is no rule; there are {', '.join(Rule)}")
-                continue
-            title, text = (value.get("title"), value.get("text")) if isinstance(value, dict) else (None, None)
-            if not isinstance(title, str) or not isinstance(text, str):
-                self._complain(f"rule.{name}", 1, "", "needs a title and a text")
-                continue
-            texts[Rule(name)] = RuleText(title, text)
-        for missing in set(Rule) - texts.keys():
-            self._complain("rule", 1, "", f"[rule.{missing}] is missing")
-        self._book.texts[self._language] = texts
 
     def _classes(self, table: Mapping[str, Any]) -> None:
         for name, words in table.items():

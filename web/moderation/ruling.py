@@ -16,6 +16,11 @@ class Step(StrEnum):
     CARE = "care"
     REFUSE = "refuse"
 
+    @property
+    def stops(self) -> bool:
+        """Whether the letter may not depart as it is, or not yet."""
+        return self in {Step.HOLD, Step.REFUSE}
+
 
 RANK: Final = {step: rank for rank, step in enumerate(Step)}
 """Which step wins where several rules speak; the order of `Step`."""
@@ -36,28 +41,49 @@ class Rule(StrEnum):
     EXTORTION = "extortion"
     LANGUAGE = "language"
 
+    @property
+    def anchor(self) -> str:
+        """Where /dos-and-donts tells of it: the fragment, without "#"."""
+        return self.value
+
+
+class Part(StrEnum):
+    """What of a letter was read."""
+
+    LETTER = "letter"
+    PSEUDONYM = "pseudonym"
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters `start` to `end` (exclusive) of the letter, and the rule they touch."""
+    """Characters `start` to `end` (exclusive) of `part`, and the rule they touch."""
 
     start: int
     end: int
     rule: Rule
+    part: Part = Part.LETTER
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The decision about one letter. `rules` has the rules that led to `step`, gravest first."""
+    """The decision about one letter. `rules` has the rules that led to `step`, gravest first; none for `pass`."""
 
     step: Step
     rules: tuple[Rule, ...] = ()
     spans: tuple[Span, ...] = ()
+    """The words that led to `step`, in their order; empty where the letter as a whole did."""
+    help_first: bool = False
+    """Whether the writer speaks of harming themselves, whatever else there is: they are shown help first."""
 
-
-@dataclass(frozen=True, slots=True)
-class RuleText:
-    """What a rule says to people in one language."""
-
-    title: str
-    text: str
+    def parts(self, text: str) -> list[tuple[str, Rule | None]]:
+        """`text`, the letter, cut into stretches with the rule that each touches; together they are `text` again."""
+        cut: list[tuple[str, Rule | None]] = []
+        at = 0
+        for span in self.spans:
+            if span.part is not Part.LETTER or span.end <= at:
+                continue
+            start = max(span.start, at)
+            cut += [(text[at:start], None)] if start > at else []
+            cut.append((text[start : span.end], span.rule))
+            at = span.end
+        return [*cut, (text[at:], None)] if at < len(text) else cut

@@ -14,7 +14,7 @@ from relay.data_files import data_file
 from relay.errors import ConfigurationError
 from web.moderation.moderator import Moderator, load_moderator
 from web.moderation.pack import LANGUAGES, load_rulebook
-from web.moderation.ruling import Rule, Step
+from web.moderation.ruling import Part, Rule, Step
 
 CORPUS = Path(__file__).parents[3] / "data" / "moderation"
 STOPPED = {Step.HOLD, Step.REFUSE}
@@ -37,7 +37,7 @@ def lines(name: str) -> list[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_corpus_of_what_must_be_stopped(language: str, capsys: pytest.CaptureFixture[str]) -> None:
     letters = [line.split("\t") for line in lines(f"{language}_block")]
-    rulings = [(rule, text, MODERATOR.judge(text)) for rule, text in letters]
+    rulings = [(rule, text, MODERATOR.rule(text)) for rule, text in letters]
     refused = sum(ruling.step is Step.REFUSE for _, _, ruling in rulings)
     missed = [text for _, text, ruling in rulings if ruling.step not in STOPPED]
     low, high = wilson(len(rulings) - len(missed), len(rulings))
@@ -50,7 +50,7 @@ def test_the_corpus_of_what_must_be_stopped(language: str, capsys: pytest.Captur
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_corpus_of_what_must_pass(language: str, capsys: pytest.CaptureFixture[str]) -> None:
     letters = lines(f"{language}_pass")
-    touched = [text for text in letters if MODERATOR.judge(text).step not in {Step.PASS, Step.NUDGE}]
+    touched = [text for text in letters if MODERATOR.rule(text).step not in {Step.PASS, Step.NUDGE}]
     low, high = wilson(len(touched), len(letters))
     with capsys.disabled():
         print(f"\n{language}: {len(letters)} to pass, {len(touched)} stopped; {low:.1%} to {high:.1%}")
@@ -71,25 +71,41 @@ def test_the_corpus_of_what_must_pass(language: str, capsys: pytest.CaptureFixtu
     ],
 )
 def test_a_disguise_changes_nothing(text: str) -> None:
-    assert MODERATOR.judge(text).step is Step.REFUSE
+    assert MODERATOR.rule(text).step is Step.REFUSE
 
 
 @pytest.mark.parametrize(
     "text", ["I want to die.", "Je veux mourir.", "I am going to kill myself tonight", "J'ai envie d'en finir."]
 )
 def test_help_comes_first_for_those_who_speak_of_harming_themselves(text: str) -> None:
-    assert MODERATOR.judge(text).step is Step.CARE
+    assert MODERATOR.rule(text).step is Step.CARE
+    both = MODERATOR.rule(f"{text}. You are an asshole.")
+    assert (both.step, both.help_first) == (Step.REFUSE, True)
 
 
 def test_a_span_is_the_words_as_written() -> None:
     text = "Hello. You’re a path\u200betic LOSER, really."
-    ruling = MODERATOR.judge(text)
+    ruling = MODERATOR.rule(text)
     assert any("LOSER" in text[span.start : span.end] for span in ruling.spans)
+
+
+def test_the_pseudonym_is_read_too() -> None:
+    ruling = MODERATOR.rule("Thank you for everything.", "ton pire connard")
+    assert (ruling.step, ruling.spans[0].part) == (Step.REFUSE, Part.PSEUDONYM)
+    assert ruling.parts("Thank you for everything.") == [("Thank you for everything.", None)]
+    assert MODERATOR.rule("Thank you for everything.", "A quiet neighbour").step is Step.PASS
+
+
+def test_a_page_can_mark_the_words() -> None:
+    text = "Hello. Fuck you, and fuck you again."
+    parts = MODERATOR.rule(text).parts(text)
+    assert "".join(part for part, _ in parts) == text
+    assert {rule for _, rule in parts} == {None, Rule.BULLYING}
 
 
 def test_another_language_is_held() -> None:
     for text in ("Ich liebe dich und ich habe es dir nie gesagt, weil ich Angst habe", "Ты мне очень нравишься"):
-        assert (MODERATOR.judge(text).step, MODERATOR.judge(text).rules) == (Step.HOLD, (Rule.LANGUAGE,))
+        assert (MODERATOR.rule(text).step, MODERATOR.rule(text).rules) == (Step.HOLD, (Rule.LANGUAGE,))
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -97,7 +113,7 @@ def test_another_language_is_held() -> None:
     st.text(max_size=2000) | st.lists(st.sampled_from(WORDS)).map(" ".join),
 )
 def test_any_text_gets_a_ruling(text: str) -> None:
-    assert MODERATOR.judge(text) == MODERATOR.judge(text)
+    assert MODERATOR.rule(text) == MODERATOR.rule(text)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +126,7 @@ def test_time_grows_with_the_length_only(unit: str) -> None:
 
 def _seconds(moderator: Moderator, text: str) -> float:
     start = time.perf_counter()
-    moderator.judge(text)
+    moderator.rule(text)
     return time.perf_counter() - start
 
 
@@ -119,13 +135,29 @@ def test_an_operators_pack_overrides_ours_and_its_errors_name_their_place(tmp_pa
     own.parent.mkdir()
     text = data_file("moderation/en.toml").read_text(encoding="utf-8")
     own.write_text(text + '\n[[when]]\nrule = "spam"\nstep = "refuse"\npatterns = ["zorglub"]\n', encoding="utf-8")
-    assert load_moderator(tmp_path).judge("The zorglub awaits.").rules == (Rule.SPAM,)
+    assert load_moderator(tmp_path).rule("The zorglub awaits.").rules == (Rule.SPAM,)
     line = len(text.splitlines()) + 3
     own.write_text(text + '\n[[when]]\nrule = "nothing"\nstep = "refuse"\npatterns = ["a"]\n', encoding="utf-8")
     with pytest.raises(ConfigurationError, match=f"en.toml:{line}: .*rule: is none of"):
         load_rulebook(tmp_path)
 
 
+def test_a_pack_without_all_its_words_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "moderation" / "en.toml"
+    own.parent.mkdir()
+    text = data_file("moderation/en.toml").read_text(encoding="utf-8")
+    line = text[: text.index("[step.hold]")].count("\n") + 1
+    own.write_text(text.replace("[rule.spam]", "[rule.spam2]").replace("[step.hold]\ntitle =", "[step.hold]\nname ="))
+    with pytest.raises(ConfigurationError) as caught:
+        load_rulebook(tmp_path)
+    assert "[rule.spam] is missing" in str(caught.value)
+    assert "[rule.spam2]: is no rule" in str(caught.value).replace("] :", "]:")
+    assert f"en.toml:{line}: [step.hold]" in str(caught.value)
+
+
 def test_every_rule_has_its_text_in_both_languages() -> None:
     for language in LANGUAGES:
-        assert set(MODERATOR.book.texts[language]) == set(Rule)
+        wording = MODERATOR.wording(language)
+        assert set(wording.rules) == set(Rule)
+        assert set(wording.steps) == set(Step) - {Step.PASS}
+        assert wording.helps
