@@ -90,6 +90,10 @@ class Attempter:
         self.returns = returns
         self.diagnoser = diagnoser
 
+    def explain(self, outcome: Outcome, domain: str) -> Outcome:
+        """The outcome with its diagnosis, by the rules as they are now."""
+        return self.diagnoser.explain(outcome, domain)
+
     async def attempt(
         self, parcel: Parcel, content: Sequence[bytes], way: Way, session: Session | None, permit: Permit
     ) -> AttemptResult:

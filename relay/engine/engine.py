@@ -15,7 +15,7 @@ from relay.engine.assess import Assessor
 from relay.engine.attempt import Attempter
 from relay.engine.brakes import Brakes
 from relay.engine.content import ContentReader
-from relay.engine.dispatcher import Dispatcher, DispatcherOptions
+from relay.engine.dispatcher import Dispatcher, DispatcherOptions, DispatcherParts
 from relay.engine.intake import IntakeOptions, MailIntake
 from relay.engine.janitor import Janitor
 from relay.engine.learning import Learner
@@ -131,25 +131,26 @@ class Engine:
         self.ways = Ways(options.pools)
         self._attempter = Attempter(parts.dialer, parts.diagnoser, clock, self._lease.holds, parts.returns)
         self._shaper = Shaper(parts.shaping, options.share, self.alarms)
-        self._dispatcher = Dispatcher(
-            options.dispatcher,
-            parts.router,
-            self._attempter,
-            self.ways,
-            self._shaper,
-            ContentReader(spool, prelude, self._settler, self.alarms, name),
-            Refusals(parts.suppressions, self._settler),
-            Assessor(
-                self._settler,
-                Notices(name, spool, self.intake.prepare, options.notices),
-                options.schedule,
-                clock=clock,
-                entropy=parts.entropy,
-            ),
-            spool,
-            clock,
-            self._brakes,
+        assessor = Assessor(
+            self._settler,
+            Notices(name, spool, self.intake.prepare, options.notices),
+            options.schedule,
+            clock=clock,
+            entropy=parts.entropy,
         )
+        work = DispatcherParts(
+            router=parts.router,
+            attempter=self._attempter,
+            ways=self.ways,
+            shaper=self._shaper,
+            contents=ContentReader(spool, prelude, self._settler, self.alarms, name),
+            refusals=Refusals(parts.suppressions, self._settler),
+            assessor=assessor,
+            spool=spool,
+            clock=clock,
+            brakes=self._brakes,
+        )
+        self._dispatcher = Dispatcher(options.dispatcher, work)
         self._living: asyncio.Task[None] | None = None
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
         self._learner = self._make_learner()

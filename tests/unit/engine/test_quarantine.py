@@ -106,7 +106,7 @@ async def test_a_suspect_is_settled_before_the_next_begins(tmp_path: Path, monke
 
 
 async def test_many_suspects_do_not_fill_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.engine.dispatcher._MAX_ALONE", 2)
+    monkeypatch.setattr("relay.engine.suspects.MAX_ALONE", 2)
     async with engine_bench(tmp_path, start=False, window=4) as bench:
         for n in range(6):
             await bench.send(f"s{n}@slow.example")

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from relay.clock import SystemClock
 from relay.engine.gate import Gate
-from relay.engine.site import SiteLine, SiteLines, Standing
+from relay.engine.line import SiteLine, Standing
+from relay.engine.site import SiteLines
 from relay.engine.window import Window
 from relay.ids import SpoolId
 from relay.mail.address import parse_address

@@ -1,0 +1,130 @@
+"""Conduct: how a path is treated after what an attempt on it showed.
+
+Stands between the sessions and the lines. Pace, rest and slowness follow from outcomes, and so does what a provider's
+replies ask for by the shaping rules; a suspension by such a rule goes into the spool, so that all workers honour it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+from math import inf
+from typing import Final
+
+from relay.clock import Clock
+from relay.engine.attempt import AttemptResult
+from relay.engine.custody import Custody
+from relay.engine.gate import LONG
+from relay.engine.line import SiteLine, Slowed, Standing
+from relay.engine.shaper import Shaper
+from relay.engine.site import SiteLines
+from relay.engine.ways import Ways
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from relay.policy.outcome import Outcome, Scope
+from relay.policy.route import EgressPath
+from relay.policy.shaping import Action, ReplyRule
+from relay.spool.orders import Suspension
+
+_log = Log("dispatcher")
+
+_STORED: Final = timedelta(seconds=30)
+"""How long the row of a suspension may be on its way to the spool."""
+
+
+class Then(Enum):
+    """What is to be done with those who stand in the path's line."""
+
+    STAY = "stay"
+    FILL = "fill"
+    """The path went well: perhaps more sessions may serve them."""
+    LINE_UP_AGAIN = "line-up-again"
+    """The path rests, or its source: they look for another."""
+    GIVE_BACK = "give-back"
+    """It takes nothing for long: they wait in the spool."""
+
+
+class Conduct:
+    """Of all paths of a worker."""
+
+    def __init__(self, custody: Custody, lines: SiteLines, ways: Ways, shaper: Shaper, clock: Clock) -> None:
+        self._tasks = custody.tasks
+        self._spool = custody.spool
+        self._lines = lines
+        self._ways = ways
+        self._shaper = shaper
+        self._clock = clock
+
+    def learn(self, line: SiteLine, standing: Standing, result: AttemptResult) -> Then:
+        """Let the path's pace and rest, and the source's health, follow what was seen."""
+        now = self._clock.now()
+        source_rests = self._ways.learn(standing.way, result.outcomes[0], now, reached=result.reached)
+        stay = Then.LINE_UP_AGAIN if source_rests else Then.STAY
+        if not result.reached and result.outcomes[0].scope is Scope.SOURCE:
+            return stay  # our own trouble, such as no descriptors left, says nothing about the site
+        refusal = result.refusal_of_path
+        pressure = result.pressure
+        if self._asked(line, result, now):
+            return Then.LINE_UP_AGAIN
+        if pressure is not None and refusal is None:
+            return self._slow(line, pressure, stay)
+        if result.reached and refusal is None:
+            if line.rest is not None and line.rest.rule is None:
+                line.rest = None
+            line.pace = line.pace.succeeded()
+            return Then.FILL
+        if line.resting(now) is None:
+            failure = refusal or result.outcomes[0]
+            rest = self._lines.put_to_rest(line, failure, now)
+            _log.warning("site-rests", path=line.path, until=rest.until, phase=failure.phase.value, reply=failure.reply)
+            return Then.LINE_UP_AGAIN
+        return stay
+
+    def _slow(self, line: SiteLine, refusal: Outcome, stay: Then) -> Then:
+        """The far side said "too much": the gate knows. Mail that would wait long for it waits in the spool."""
+        wait = line.gate.wait()
+        _log.info("path-slowed", path=line.path, rate=line.gate.rate.shown(), wait=wait, reply=refusal.reply)
+        return Then.GIVE_BACK if LONG < wait < inf else stay
+
+    def _asked(self, line: SiteLine, result: AttemptResult, now: datetime) -> bool:
+        """Do what reply rules ask for; whether the path is suspended by one."""
+        suspended = False
+        for rule in self._shaper.asked(line.path, line.shaping, result.outcomes, now):
+            failure = result.outcomes[0]
+            _log.warning("reply-rule", path=line.path, rule=rule.id, action=rule.action, reply=failure.reply)
+            if rule.alarm:
+                self._tasks.start(self._shaper.alarm(rule, line.path, str(failure.reply)), f"alarm-{rule.id}")
+            if rule.action is Action.SUSPEND:
+                self._lines.put_to_rest(line, failure, now, rule)
+                self._tasks.start(self._suspend(line.path, rule, now + rule.lasts), f"suspend-{rule.id}")
+                suspended = True
+            elif rule.action is Action.SLOW:
+                line.slowed = Slowed(now + rule.lasts, rule)
+                line.use(line.shaping, self._shaper.share, now)
+        return suspended
+
+    async def _suspend(self, path: EgressPath, rule: ReplyRule, until: datetime) -> None:
+        """Let the spool keep the site's mail back: for all workers, and after a restart too.
+
+        With several sources the site's other paths go on, so that nothing but this worker's rest keeps the path back.
+        """
+        if len(self._ways.pools.names()) > 1:
+            return
+        reason = f"rule {rule.id}: the provider asked for it"
+        try:
+            if any(one.site == path.site and one.reason == reason for one in await self._spool.suspensions()):
+                return  # another worker was told the same
+            await self._spool.suspend(Suspension(0, "", "", path.site, until, reason))
+        except SpoolUnavailableError as error:
+            _log.warning("suspension-not-stored", path=path, error=error)
+
+    async def follow_suspensions(self) -> None:
+        """End the rests of reply rules whose suspension an operator ended. Raises SpoolUnavailableError."""
+        long_ago = self._clock.now() - _STORED
+        resting = [line for line in self._lines if line.rest and line.rest.rule and line.rest.since < long_ago]
+        if not resting or len(self._ways.pools.names()) > 1:
+            return
+        suspended = {one.site for one in await self._spool.suspensions()}
+        for line in resting:
+            if line.path.site not in suspended:
+                line.rest = None
