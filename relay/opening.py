@@ -21,6 +21,7 @@ from relay.node_secrets import ensure_secrets, old_block_hashes
 from relay.notify.book import migrate_webhooks
 from relay.policy.suppress import SuppressionRules
 from relay.settings import Settings
+from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
 from relay.spool.inbound import InboundStore
 from relay.spool.sqlite import SqliteSpool
@@ -47,6 +48,7 @@ class Stores:
     suppressions: SuppressionBook
     inbound: InboundStore
     figures: FigureBook
+    warm_ups: WarmUpBook
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
@@ -83,10 +85,12 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         await migrate_webhooks(database)
         figures = FigureBook(database, clock)
         await figures.migrate()
+        warm_ups = WarmUpBook(database, clock)
+        await warm_ups.migrate()
     except BaseException:
         await database.close()
         raise
-    return Stores(database, spool, accounts, suppressions, InboundStore(database, clock), figures)
+    return Stores(database, spool, accounts, suppressions, InboundStore(database, clock), figures, warm_ups)
 
 
 def _suppressions(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> SuppressionBook:

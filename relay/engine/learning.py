@@ -21,6 +21,8 @@ from relay.log import Log
 from relay.policy.complaints import BrakeRules
 from relay.policy.lessons import Deed, Lessons, learn
 from relay.policy.suppress import Reason
+from relay.shaping.rows import add_trials, any_warm_up
+from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import NewSuppression
@@ -44,6 +46,7 @@ class Learner:
         holder: str,
         provider_of: Callable[[str, str], str],
         brake: BrakeRules | None = None,
+        warm_ups: WarmUpBook | None = None,
     ) -> None:
         self._spool = spool
         self._figures = figures
@@ -52,6 +55,7 @@ class Learner:
         self._holder = holder
         self._provider_of = provider_of
         self._brake = brake
+        self._warm_ups = warm_ups
         self._forget_due = clock.monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -99,6 +103,8 @@ class Learner:
     def _write(self, connection: Connection, lessons: Lessons) -> list[bytes]:
         """Everything that a batch teaches; the hashes that are refused from now on."""
         add_figures(connection, lessons.figures)
+        if self._warm_ups is not None and lessons.trials and any_warm_up(connection):
+            add_trials(connection, lessons.trials)
         rows, fresh = self._suppressions.rows, []
         now = self._clock.now()
         if lessons.delivered and rows.counts_any(connection):
@@ -118,6 +124,8 @@ class Learner:
     async def _forget(self) -> None:
         if self._clock.monotonic() >= self._forget_due:
             await self._figures.forget()
+            if self._warm_ups is not None:
+                await self._warm_ups.forget()
             self._forget_due = self._clock.monotonic() + FORGET_SECONDS
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from relay.event import EventKind
@@ -24,6 +25,8 @@ OTHER: Final = "other"
 """The provider of hosts that belong to none we know."""
 
 MAX_REASON: Final = 40
+
+GREYLISTED: Final = "greylisted"
 
 
 class Figure(NamedTuple):
@@ -49,6 +52,25 @@ class Deed:
     at: datetime
 
 
+class TrialKind(StrEnum):
+    """What a provider answered to a letter of a source that warms up."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    """For now, and about us: greylisting and what is about a recipient say nothing of a source."""
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+
+
+class Trial(NamedTuple):
+    """One answer; it counts for the warm-up that the delivery left by, if it did by one."""
+
+    message: str
+    n: int
+    kind: TrialKind
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Lessons:
     """What a batch of events teaches."""
@@ -57,6 +79,7 @@ class Lessons:
     deeds: list[Deed] = field(default_factory=list)
     delivered: list[tuple[int, Address]] = field(default_factory=list)
     """(tenant, address) of what was delivered: soft bounces of theirs are forgiven."""
+    trials: list[Trial] = field(default_factory=list)
 
 
 def learn(events: Sequence[FeedEvent], provider_of: Callable[[str, str], str]) -> Lessons:
@@ -68,6 +91,8 @@ def learn(events: Sequence[FeedEvent], provider_of: Callable[[str, str], str]) -
         address = _address(event)
         if event.kind in COUNTED and not event.detail.get("late"):
             lessons.figures[_figure(event, provider_of)] += 1
+            if (kind := _trial(event)) is not None and event.n is not None:
+                lessons.trials.append(Trial(event.message, event.n, kind, event.at))
         if address is None:
             continue
         if event.kind is EventKind.DELIVERED:
@@ -84,6 +109,27 @@ def _figure(event: FeedEvent, provider_of: Callable[[str, str], str]) -> Figure:
         domain = (event.address or "").rpartition("@")[2]
         provider = provider_of(str(event.detail.get("host", "")), domain) or OTHER
     return Figure(hour, event.tenant, event.stream, provider, int(event.kind), _reason(event))
+
+
+def _trial(event: FeedEvent) -> TrialKind | None:
+    match event.kind:
+        case EventKind.DELIVERED:
+            return TrialKind.DELIVERED
+        case EventKind.COMPLAINED:
+            return TrialKind.COMPLAINED
+        case EventKind.RETURNED:
+            return TrialKind.BOUNCED if event.detail.get("permanent") is True else None
+        case EventKind.BOUNCED | EventKind.EXPIRED | EventKind.DEFERRED:
+            if event.detail.get("decided_by") != "remote":
+                return None
+            if event.detail.get("result") == "permanent":
+                return TrialKind.BOUNCED
+            diagnosis = event.detail.get("diagnosis")
+            told = diagnosis if isinstance(diagnosis, Mapping) else {}
+            about_us = told.get("scope") != "recipient" and told.get("meaning") != GREYLISTED
+            return TrialKind.DEFERRED if about_us else None
+        case _:
+            return None
 
 
 def _reason(event: FeedEvent) -> str:

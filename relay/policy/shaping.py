@@ -14,6 +14,8 @@ from datetime import timedelta
 from enum import StrEnum
 from zlib import crc32
 
+from relay.policy.warm_up import WarmUpRules
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -61,6 +63,8 @@ class ShapingRule:
     domains: frozenset[str]
     limits: Mapping[str, float]
     replies: tuple[ReplyRule, ...] = ()
+    warm_up: tuple[int, ...] = ()
+    """Ceilings of its own; empty: those of everybody."""
 
     def means_hosts(self, exchangers: Iterable[str]) -> bool:
         """Whether every exchanger is one of this rule's: equal to a suffix, or below it."""
@@ -76,6 +80,9 @@ class Shaping:
     origin: Mapping[str, str] = field(default_factory=dict)
     """The rule that set a limit; absent where none did."""
     replies: tuple[ReplyRule, ...] = ()
+    provider: str = ""
+    """The first rule's name, whose counters of warm-up are shared by all its sites; "" where no rule applies."""
+    warm_up: WarmUpRules = field(default_factory=WarmUpRules)
 
 
 UNNAMED = Shaping()
@@ -89,6 +96,8 @@ class ShapingBook:
     rules: tuple[ShapingRule, ...] = ()
     everybody: Limits = field(default_factory=Limits)
     """What a site gets that no rule names."""
+    warm_up: WarmUpRules = field(default_factory=WarmUpRules)
+    """The schedule of young sources, and what makes a day bad."""
 
     def shaping(self, exchangers: Iterable[str], domain: str) -> Shaping:
         """What applies to a site with these exchangers, and to the domain."""
@@ -101,7 +110,16 @@ class ShapingBook:
             limits.update(rule.limits)
             origin.update(dict.fromkeys(rule.limits, rule.name))
         replies = tuple(reply for rule in meant for reply in rule.replies)
-        return Shaping(replace(self.everybody, **limits), origin, replies)  # type: ignore[arg-type]
+        warm_up = self.warm_up
+        for rule in meant:
+            warm_up = replace(warm_up, ceilings=rule.warm_up) if rule.warm_up else warm_up
+        return Shaping(
+            replace(self.everybody, **limits),  # type: ignore[arg-type]
+            origin,
+            replies,
+            meant[0].name if meant else "",
+            warm_up,
+        )
 
 
 @dataclass(frozen=True, slots=True)

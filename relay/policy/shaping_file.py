@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 from relay.data_files import TableLines, data_file, read_data_file
 from relay.errors import ConfigurationError
 from relay.policy.shaping import Action, ReplyRule, ShapingBook, ShapingRule
+from relay.policy.warm_up import WarmUpRules
 from relay.units import parse_duration
 
 FILE: Final = "providers.toml"
@@ -29,7 +31,14 @@ LIMITS: Final = {
 }
 """Keys of the file, and the limit that each sets."""
 
-_RULE_KEYS: Final = frozenset({"name", "mx", "domains", "reply", *LIMITS})
+SHARES: Final = ("deferred", "bounced", "complained")
+"""Keys of [warm_up]: the shares of letters that make a day bad."""
+
+MOST_A_DAY: Final = 10_000_000
+MOST_DAYS: Final = 100
+
+_RULE_KEYS: Final = frozenset({"name", "mx", "domains", "reply", "warm_up", *LIMITS})
+
 _REPLY_KEYS: Final = frozenset(
     {"id", "regex", "count", "within", "action", "for", "connections", "messages_per_minute", "alarm"}
 )
@@ -64,16 +73,41 @@ class _Reading:
 
     def book(self, given: Mapping[str, Any]) -> ShapingBook:
         entries = given.get("provider", [])
-        if set(given) - {"provider"} or not isinstance(entries, list):
-            raise ConfigurationError(f"{self._source}:1: write [[provider]] sections and nothing else")
+        warming = given.get("warm_up", {})
+        if set(given) - {"provider", "warm_up"} or not isinstance(entries, list) or not isinstance(warming, dict):
+            raise ConfigurationError(f"{self._source}:1: write [warm_up], [[provider]] sections and nothing else")
         rules = tuple(self._rule(number, entry) for number, entry in enumerate(entries, 1))
         names = [rule.name for rule in rules]
         for number, name in enumerate(names, 1):
             if name in names[: number - 1]:
                 self._complain("provider", number, "name", f"{name!r} occurs twice")
+        warm_up = self._warm_up(warming)
         if self._complaints:
             raise ConfigurationError("\n".join(self._complaints))
-        return ShapingBook(rules)
+        return ShapingBook(rules, warm_up=warm_up)
+
+    def _warm_up(self, entry: Mapping[str, Any]) -> WarmUpRules:
+        """The schedule of young sources: the program's own where the file says nothing."""
+        where, rules = ("warm_up", 1), WarmUpRules()
+        self._unknown(where, entry, frozenset({"ceilings", "enough", *SHARES}))
+        shares: dict[str, float] = {}
+        for key in SHARES:
+            value = entry.get(key, getattr(rules, key))
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+                self._complain(*where, key, "write a share above 0 and below 1, like 0.05")
+                continue
+            shares[key] = float(value)
+        enough = self._number(where, entry, "enough")
+        ceilings = self._ceilings(where, entry, "ceilings") or rules.ceilings
+        return replace(rules, ceilings=ceilings, enough=rules.enough if enough is None else int(enough), **shares)
+
+    def _ceilings(self, where: tuple[str, int], entry: Mapping[str, Any], key: str) -> tuple[int, ...]:
+        value = entry.get(key, [])
+        whole = isinstance(value, list) and all(type(one) is int and 0 < one <= MOST_A_DAY for one in value)
+        if not whole or (key in entry and not value) or sorted(set(value)) != value or len(value) > MOST_DAYS:
+            self._complain(*where, key, "write letters a day, each more than the one before, like [50, 100, 200]")
+            return ()
+        return tuple(value)
 
     def _complain(self, table: str, number: int, key: str, what: str) -> None:
         line = self._lines.line(table, number, key)
@@ -92,7 +126,8 @@ class _Reading:
         }
         replies = tuple(self._reply(reply) for reply in entry.get("reply", ()))
         ends = tuple(one if one.startswith(".") else f".{one}" for one in mx)
-        return ShapingRule(name, ends, frozenset(domains), limits, replies)
+        ceilings = self._ceilings(where, entry, "warm_up")
+        return ShapingRule(name, ends, frozenset(domains), limits, replies, ceilings)
 
     def _reply(self, entry: Mapping[str, Any]) -> ReplyRule:
         self._replies += 1
@@ -142,7 +177,7 @@ class _Reading:
         value = entry.get(key)
         if value is None:
             return None
-        whole = key in ("connections", "messages_per_connection", "count")
+        whole = key in ("connections", "messages_per_connection", "count", "enough")
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 < value <= 1e6:
             self._complain(*where, key, f"write a {'whole ' if whole else ''}number above 0")
             return None

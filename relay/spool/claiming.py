@@ -8,6 +8,7 @@ tenant with due work gets its share of the window, and within it every domain.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from relay.clock import from_millis
@@ -18,14 +19,14 @@ from relay.spool.accepting import SUSPENDED, is_living
 from relay.spool.control import bounce_reason, cancel
 from relay.spool.life import Wanted
 from relay.spool.quarantine import quarantine
-from relay.spool.rows import column_address, column_path
+from relay.spool.rows import column_address, column_path, column_warmth
 from relay.spool.work import Door, Duty, Incarnation, Parcel
 
 MAX_LANES: Final = 64
 """Lanes looked at for one tenant in one claim."""
 
 
-_Leased = tuple[int, int, int, int, int | None, int | None, int, int]
+_Leased = tuple[int, int, int, int, int | None, int | None, int, int, str | None, int | None, int | None]
 
 UNREADABLE: Final = (ValueError, OverflowError, TypeError, LookupError)
 """What making values of rows raises when the rows are not what we wrote."""
@@ -85,10 +86,10 @@ def _lanes(connection: Connection, tenant: int, share: int, wanted: Wanted, now:
 
 
 def _lease_lane(connection: Connection, incarnation: Incarnation, lane: int, quota: int, now: int) -> list[_Leased]:
-    """Lease the lane's oldest due deliveries: (message, n, attempts, due, notify, asked, broken, delay_told)."""
+    """Lease the lane's oldest due deliveries; the columns are those of the query."""
     rows = list(
         connection.execute(
-            "SELECT message, n, attempts, due, notify, asked, broken, delay_told"
+            "SELECT message, n, attempts, due, notify, asked, broken, delay_told, source, warm_up, promised"
             " FROM delivery INDEXED BY delivery_waiting WHERE lane = ? AND state = 1 AND due <= ? ORDER BY due LIMIT ?",
             (lane, now, quota),
         )
@@ -141,12 +142,11 @@ def _parcel(connection: Connection, seq: int, rows: list[_Leased], bounce: str) 
         raise LookupError(seq)
     spool_id = SpoolId(message[0])
     duties: list[Duty] = []
-    for _, n, attempts, due, notify, _, broken, told in rows:
+    for _, n, attempts, due, notify, _, broken, told, source, warm_up, promised in rows:
         recipient = _recipient(connection, seq, n, notify)
         if recipient is not None:
-            duties.append(
-                Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce, broken, bool(told))
-            )
+            duty = Duty(seq, n, spool_id, message[1], recipient, attempts, from_millis(due), bounce, broken, bool(told))
+            duties.append(replace(duty, source=source or "", warmth=column_warmth(warm_up, promised)))
     envelope = Envelope(
         column_path(message[4]),
         tuple(duty.recipient for duty in duties),

@@ -11,7 +11,7 @@ from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.smtp.transcript import Exchange
-from relay.spool.work import Door
+from relay.spool.work import Door, Warmth
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class DeliveryView:
     """The state it was accepted with; an idempotent repetition answers this one."""
     site: str = ""
     """Where its domain's mail goes, as last seen; empty while that is not known."""
+    source: str = ""
+    """The egress source that a host last answered through."""
+    warmth: Warmth | None = None
+    """The warm-up that it left by, or waits for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from relay.spool.life import Wanted
 from relay.spool.postgres_accepting import LIVING, SUSPENDED_UNTIL
 from relay.spool.postgres_effects import Effects
 from relay.spool.postgres_quarantine import Quarantined, quarantine
-from relay.spool.rows import column_address, column_path
+from relay.spool.rows import column_address, column_path, column_warmth
 from relay.spool.work import Door, Duty, Incarnation, Parcel
 
 _TENANTS: Final = """
@@ -53,12 +53,13 @@ WITH picked AS MATERIALIZED (
   ) AS d
 ), leased AS (
   UPDATE delivery d SET state = 2, lease = $4 FROM picked WHERE d.message = picked.message AND d.n = picked.n
-  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked, d.broken, d.delay_told
+  RETURNING d.message, d.n, d.lane, d.attempts, d.due, d.notify, d.asked, d.broken, d.delay_told,
+    d.source, d.warm_up, d.promised
 )
 SELECT leased.message, leased.n, leased.attempts, leased.due, leased.notify, recipient.address, recipient.orcpt,
   CASE WHEN request.id IS NULL THEN '' WHEN request.reason = '' THEN 'bounced by the operator'
     ELSE request.reason END, leased.lane, leased.broken,
-  leased.delay_told
+  leased.delay_told, leased.source, leased.warm_up, leased.promised
 FROM leased LEFT JOIN recipient ON recipient.message = leased.message AND recipient.n = leased.n
   LEFT JOIN request ON request.id = leased.asked AND request.verb = 'bounce' AND request.final_at IS NULL
     AND request.undone IS NULL
@@ -151,8 +152,10 @@ def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
             bounce,
             broken,
             bool(told),
+            source or "",
+            column_warmth(warm_up, promised),
         )
-        for _, n, attempts, due, notify, address, orcpt, _, _, broken, told in rows
+        for _, n, attempts, due, notify, address, orcpt, _, _, broken, told, source, warm_up, promised in rows
     )
     envelope = Envelope(
         column_path(path),

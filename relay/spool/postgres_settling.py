@@ -20,7 +20,7 @@ from relay.spool.orders import Verb
 from relay.spool.postgres_effects import Attempt, Effects, columns
 from relay.spool.postgres_quarantine import raise_alarms
 from relay.spool.rows import attempt_detail, dump, transcript_column
-from relay.spool.settling import late_detail, settlement_detail
+from relay.spool.settling import late_detail, settlement_detail, warm_columns
 from relay.spool.work import AttemptRecord, Incarnation, NewMessage, Settlement
 
 # "state + 0" keeps the planner off the index of leased deliveries: its statistics are mostly from a moment when hardly
@@ -28,10 +28,11 @@ from relay.spool.work import AttemptRecord, Incarnation, NewMessage, Settlement
 _CHANGE: Final = """
 UPDATE delivery d SET state = s.state, due = s.due, lease = NULL, begun = 0, attempts = d.attempts + s.tried,
   broken = CASE WHEN s.broken THEN d.broken + 1 WHEN s.tried > 0 THEN 0 ELSE d.broken END,
-  delay_told = CASE WHEN s.told THEN 1 ELSE d.delay_told END
+  delay_told = CASE WHEN s.told THEN 1 ELSE d.delay_told END, source = coalesce(s.source, d.source),
+  warm_up = coalesce(s.warm_up, d.warm_up), promised = CASE WHEN s.promises THEN s.promised ELSE d.promised END
 FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::bigint[], $5::int[], $6::bigint[], $7::int[], $8::boolean[],
-  $9::boolean[])
-  AS s(message, n, state, due, tried, lease, earlier, broken, told)
+  $9::boolean[], $10::text[], $11::bigint[], $12::boolean[], $13::bigint[])
+  AS s(message, n, state, due, tried, lease, earlier, broken, told, source, warm_up, promises, promised)
 WHERE d.message = s.message AND d.n = s.n AND d.state + 0 = 2 AND d.lease = s.lease
   AND d.attempts = coalesce(s.earlier, d.attempts)
 RETURNING d.message, d.n, d.lane, d.asked
@@ -81,7 +82,7 @@ async def settle_all(transaction: Transaction, requests: Sequence[SettleRequest]
     if not first:
         return Settled([[] for _ in requests], [])
     rows = [_change_row(settlement, incarnation) for settlement, incarnation in first.values()]
-    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 9))}
+    changed = {(seq, n): (lane, asked) for seq, n, lane, asked in await transaction.fetch(_CHANGE, *columns(rows, 13))}
     obeying: list[tuple[int, int, int]] = []
     alarms: dict[int, str] = {}
     belated: list[_Belated] = []
@@ -158,6 +159,7 @@ def _change_row(settlement: Settlement, incarnation: Incarnation) -> tuple[Any, 
         earlier,
         settlement.broken,
         settlement.delay_told,
+        *warm_columns(settlement),
     )
 
 

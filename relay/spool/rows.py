@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from relay.clock import from_millis
 from relay.mail.address import NULL_PATH, Address, ReversePath
 from relay.policy.outcome import TlsFacts
 from relay.smtp.transcript import Exchange
-from relay.spool.work import AttemptRecord
+from relay.spool.work import AttemptRecord, Warmth
 
 MAX_REPLY: Final = 1000
 """Characters of a reply kept with each delivery: a thousand recipients do not store a host's prose in full each."""
@@ -45,6 +46,13 @@ def column_address(value: str) -> Address:
     """A stored address: it was parsed when it came in."""
     local, _, domain = value.rpartition("@")
     return Address(local, domain)
+
+
+def column_warmth(warm_up: int | None, promised: int | None) -> Warmth | None:
+    """A stored warm-up; None where none was noted."""
+    if warm_up is None:
+        return None
+    return Warmth(warm_up, None if promised is None else from_millis(promised))
 
 
 def attempt_detail(attempt: AttemptRecord) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def _change_state(
     rows = connection.execute(
         "UPDATE delivery SET state = ?, due = ?, lease = NULL, begun = 0, attempts = attempts + ?,"
         " delay_told = CASE WHEN ? THEN 1 ELSE delay_told END,"
-        " broken = CASE WHEN ? THEN broken + 1 WHEN ? THEN 0 ELSE broken END"
+        " broken = CASE WHEN ? THEN broken + 1 WHEN ? THEN 0 ELSE broken END, source = coalesce(?, source),"
+        " warm_up = coalesce(?, warm_up), promised = CASE WHEN ? THEN ? ELSE promised END"
         " WHERE message = ? AND n = ? AND state = 2 AND lease = ? AND attempts = coalesce(?, attempts)"
         " RETURNING lane, asked",
         (
@@ -63,6 +64,7 @@ def _change_state(
             int(settlement.delay_told),
             int(settlement.broken),
             int(settlement.attempt is not None),
+            *warm_columns(settlement),
             settlement.seq,
             settlement.n,
             incarnation,
@@ -72,6 +74,15 @@ def _change_state(
     # The statement must run to its end, or SQLite keeps it open across the commit.
     found = list(rows)
     return (found[0][0], found[0][1]) if found else None
+
+
+def warm_columns(settlement: Settlement) -> tuple[str | None, int | None, bool, int | None]:
+    """Source, warm-up, whether the promise changes, and the promise."""
+    warmth = settlement.warmth
+    if warmth is None:
+        return settlement.source or None, None, False, None
+    promised = None if warmth.promised is None else to_millis(warmth.promised)
+    return settlement.source or None, warmth.row, True, promised
 
 
 def _write_attempt(connection: Connection, seq: int, n: int, attempt: AttemptRecord) -> None:

@@ -11,12 +11,12 @@ from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.spool.inquiry import AttemptView, DeliveryView, EventView, LaneFigures, MessageView, QueueFilter
-from relay.spool.rows import column_transcript, load
+from relay.spool.rows import column_transcript, column_warmth, load
 from relay.spool.work import Door
 
 _DELIVERY = (
-    "SELECT m.id, d.n, r.address, l.domain, d.state, d.attempts, d.due, d.initial, l.site"
-    " FROM delivery d JOIN message m ON m.seq = d.message JOIN lane l ON l.id = d.lane"
+    "SELECT m.id, d.n, r.address, l.domain, d.state, d.attempts, d.due, d.initial, l.site, d.source,"
+    " d.warm_up, d.promised FROM delivery d JOIN message m ON m.seq = d.message JOIN lane l ON l.id = d.lane"
     " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n"
 )
 
@@ -65,7 +65,19 @@ def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) 
 def _delivery(row: tuple[Any, ...]) -> DeliveryView:
     state = State(row[4])
     due = from_millis(row[6]) if row[6] is not None and not state.final else None
-    return DeliveryView(SpoolId(row[0]), row[1], row[2], row[3], state, row[5], due, State(row[7]), row[8] or "")
+    return DeliveryView(
+        SpoolId(row[0]),
+        row[1],
+        row[2],
+        row[3],
+        state,
+        row[5],
+        due,
+        State(row[7]),
+        row[8] or "",
+        row[9] or "",
+        column_warmth(row[10], row[11]),
+    )
 
 
 def _attempts(connection: Connection, seq: int) -> Iterator[AttemptView]:

@@ -95,6 +95,14 @@ class IdempotencyConflictError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Warmth:
+    """The warm-up that a delivery left by (row 0: by none), or waits for, if a departure was `promised` to it."""
+
+    row: int
+    promised: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Duty:
     """A leased delivery: everything an attempt needs but the content. `seq` and `n` name it in the spool."""
 
@@ -111,6 +119,9 @@ class Duty:
     """Tries in a row that broke on our side (`relay.policy.quarantine`)."""
     delay_told: bool = False
     """Its sender was told that it is delayed."""
+    source: str = ""
+    """The egress source that a host last answered through: it returns from there."""
+    warmth: Warmth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +184,7 @@ class Settlement:
     """The notice tells of its delay: it is told once."""
     broken: bool = False
     """The try broke on our side: it is counted, and with HELD the alarm `quarantine` is raised with it."""
+    source: str = ""
+    """The egress source that a host answered through; "" leaves what is known as it was."""
+    warmth: Warmth | None = None
+    """The warm-up it left by or waits for; None leaves what is known as it was."""
