@@ -7,6 +7,7 @@ It is mounted at the root, and the relay's API may be added to the same applicat
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -21,31 +22,45 @@ from relay.log import Log
 from web.catalogue import Language, load_words
 from web.client_address import ClientAddressReader
 from web.courier import Courier, Rounds
+from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits
 from web.mail import MailWriter
+from web.moderation.moderator import Moderator
 from web.options import FrontOptions
-from web.pages import Pages, Parts
+from web.pages import Pages
+from web.parts import Parts
 from web.preview import PreviewTokens
 from web.render import Renderer, make_templates
 from web.requests import ForeignFormError, UnreadableFormError, language_of
+from web.status import StatusPages
 
-__all__ = ["FrontOptions", "make_app"]
+__all__ = ["FrontOptions", "Outside", "make_app"]
 
 _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/admin")
 
 _log = Log("front")
 
 
-def make_app(
-    options: FrontOptions, relay: RelayClient, letters: LetterStore, clock: Clock, entropy: Entropy
-) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the front is given: the relay, its own tables, the rules, time and chance."""
+
+    relay: RelayClient
+    letters: LetterStore
+    moderator: Moderator
+    clock: Clock
+    entropy: Entropy
+
+
+def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     """The front. Its start-up makes the tables and begins the courier's rounds; its clean-up ends them.
 
     Raises ValueError for a trusted proxy that is no network. Serve it without an access log.
     """
     templates = make_templates()
     renderer = Renderer(templates, load_words(), https=options.is_https)
+    relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
     courier = Courier(relay, letters, clock, entropy, Rounds(options.hand_over_every, options.status_kept))
     parts = Parts(
         options=options,
@@ -53,6 +68,8 @@ def make_app(
         store=letters,
         courier=courier,
         clock=clock,
+        entropy=entropy,
+        judge=Judge(outside.moderator),
         tokens=PreviewTokens(options, clock, entropy),
         writer=MailWriter(options, templates),
         renderer=renderer,
@@ -60,12 +77,12 @@ def make_app(
         limits=LetterLimits(clock, entropy) if options.limits else None,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
-    app.add_routes(front_routes(Pages(parts)))
+    app.add_routes(front_routes(Pages(parts), StatusPages(parts)))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     return app
 
 
-def front_routes(pages: Pages) -> list[web.RouteDef]:
+def front_routes(pages: Pages, status: StatusPages) -> list[web.RouteDef]:
     """Every route of the front, with and without a language before it."""
     routes = [
         web.get("/robots.txt", pages.robots),
@@ -77,7 +94,8 @@ def front_routes(pages: Pages) -> list[web.RouteDef]:
             web.post(f"{prefix}/", pages.compose_again),
             web.get(f"{prefix}/preview", pages.back_to_compose),
             web.post(f"{prefix}/preview", pages.preview),
-            web.get(f"{prefix}/s/{{secret}}", pages.status),
+            web.get(f"{prefix}/s/{{secret}}", status.show),
+            web.post(f"{prefix}/s/{{secret}}", status.act),
         ]
     return routes + [web.get(f"/{language.value}", pages.back_to_compose) for language in Language]
 

@@ -3,6 +3,9 @@
 A letter is committed to the front's table before anybody is told that it was sent; from then on the courier
 owes it to the relay, with the letter's id as idempotency key, so that a repeated hand-over makes no second
 mail (the relay remembers a key for 24 hours). A crash at any point leaves the letter due again.
+
+Before a letter leaves, its recipient's refusal is asked for once more: who has refused our mail since the letter
+was written gets none.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
-from web.letters import LetterStore, NewLetter, PendingLetter
+from web.letters import Departure, LetterStore, NewLetter, PendingLetter
 
 FIRST_LOOK: Final = timedelta(seconds=10)
 """When the rounds first look at a letter that was just added: the hand-over at once comes before."""
@@ -72,15 +75,18 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def send(self, letter: NewLetter, patience: timedelta) -> bool:
-        """Keep `letter` durably and hand it over, waiting at most `patience` for the latter.
+    async def send(self, letter: NewLetter, departure: Departure, patience: timedelta) -> bool:
+        """Keep `letter` durably; if it may leave now, hand it over, waiting at most `patience` for that.
 
         False if the same letter was sent before. Raises SpoolUnavailableError if it could not be kept.
         """
         now = self._clock.now()
-        if not await self._store.add(letter, now, now + FIRST_LOOK):
+        at_once = departure.hold is None and departure.due <= now
+        if at_once:
+            departure = Departure(now + FIRST_LOOK, claimed=True)
+        if not await self._store.add(letter, now, departure):
             return False
-        if len(self._under_way) < _IN_FLIGHT:
+        if at_once and len(self._under_way) < _IN_FLIGHT:
             task = asyncio.create_task(self._hand_over(PendingLetter(letter.mail, 1, now)), name="web hand-over")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
@@ -98,15 +104,21 @@ class Courier:
             await asyncio.sleep(self._rounds.every.total_seconds())
 
     async def make_round(self) -> int:
-        """Hand over every letter that is due, forget old ones once an hour; how many letters were tried."""
+        """Hand over every letter that is due, give back what nobody decided about, forget old letters once an hour.
+
+        How many letters were tried.
+        """
+        returned = await self._store.end_holds(self._clock.now())
+        if returned:
+            _log.warning("holds-ended", letters=returned, remedy="leak letters lists what waits for a decision")
         tried = 0
         while letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH):
             await asyncio.gather(*(self._hand_over(letter) for letter in letters))
             tried += len(letters)
         if self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
-            before = self._clock.now() - self._rounds.status_kept
-            while await self._store.forget(before, _FORGET_BATCH) == _FORGET_BATCH:
+            now = self._clock.now()
+            while await self._store.forget(now, now - self._rounds.status_kept, _FORGET_BATCH) == _FORGET_BATCH:
                 pass
         return tried
 
@@ -128,6 +140,9 @@ class Courier:
     async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused:
         try:
             async with asyncio.timeout(_HAND_OVER_TIMEOUT):
+                # A try before this one may have been taken: only the relay can say so.
+                if letter.attempts == 1 and await self._relay.suppressed(letter.mail.recipient):
+                    return LetterRefused(temporary=False, reason="the recipient wants none")
                 return await self._relay.submit(letter.mail)
         except TimeoutError:
             return LetterRefused(temporary=True, reason="hand-over timed out")
@@ -140,7 +155,7 @@ class Courier:
     async def _note_refusal(self, letter: PendingLetter, refusal: LetterRefused) -> None:
         now = self._clock.now()
         if not refusal.temporary or now - letter.created > _GIVE_UP:
-            await self._store.note_refused(letter.id)
+            await self._store.note_refused(letter.id, now)
             _log.warning("letter-refused", attempts=letter.attempts, why=refusal.reason)
             return
         longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2 ** min(letter.attempts - 1, 10))

@@ -1,51 +1,57 @@
-"""The front's own table: letters that were sent, and what the relay does not have yet.
+"""Letters as the front keeps them: the values, and the contract of the table they stand in.
 
-Promise: `add` returns after the commit; from then on a letter is either waiting here to be handed over, or
-known to the relay under `message_id`, or refused by it for good. Recipient and text leave this table in the
-transaction that notes the hand-over. The status link's secret is never stored, only its hash; no address,
+Promise: `add` returns after the commit; from then on a letter is either waiting here (for its departure, for a
+person's decision, for the relay), or known to the relay under `message_id`, or ended. Recipient and text leave the
+table in the transaction that notes either. The status link's secret is never stored, only its hash; no address,
 no agent and no exact time of a writer is (S53).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Final, Protocol
+from enum import StrEnum
+from typing import Final, Protocol
 
 from relay.client.contract import Letter
-from relay.clock import from_millis, to_millis
-from relay.database.contract import Connection, Database
 
 STREAM: Final = "letters"
-_FOLDER: Final = Path(__file__).parent / "sql"
-_ROUNDING: Final = 5 * 60 * 1000
 
-_ADD_LETTER: Final = """
-INSERT INTO web_letter (id, secret_hash, language, signature, created) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING RETURNING id
-"""
-_ADD_HANDOVER: Final = """
-INSERT INTO web_handover (letter_id, due, sender, sender_name, recipient, subject, text, html)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_FIND: Final = """
-SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, h.due
-FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE l.secret_hash = ?
-"""
-_TAKE: Final = """
-UPDATE web_handover SET due = ?, attempts = attempts + 1
-WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
-RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html,
-  (SELECT created FROM web_letter WHERE id = letter_id)
-"""
-_FORGET: Final = """
-DELETE FROM web_letter WHERE id IN (
-  SELECT id FROM web_letter l WHERE created < ?
-  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) LIMIT ?)
-"""
+HOLD_TIME: Final = timedelta(hours=48)
+"""How long a letter waits for a person; then it goes back to its writer and never departs."""
+
+WORDS_KEPT: Final = timedelta(days=7)
+"""How long the status page gives back the words of a letter that nobody decided about."""
+
+
+class HeldFor(StrEnum):
+    """Why a letter waits for a person; the words are in the catalogue under `held.<value>`."""
+
+    RULES = "rules"
+    APPEAL = "appeal"
+    REPORT = "report"
+    """The recipient reported a letter, and no decision has been made about that yet."""
+    PILE_ON = "pile-on"
+
+
+class Ending(StrEnum):
+    """How a letter ended without the relay; the words are in the catalogue under `stage.<value>`."""
+
+    CANCELLED = "cancelled"
+    RETURNED = "returned"
+    REFUSED = "refused"
+    UNDELIVERABLE = "undeliverable"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Until when a person may decide, and why they are asked. `hidden`: nobody needs to, it could not arrive."""
+
+    until: datetime
+    why: HeldFor
+    rules: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,23 @@ class NewLetter:
     language: str
     signature: str
     mail: Letter
+    message: str = ""
+    """The writer's own words: what a moderator reads, and what goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """When a letter may leave: at `due`, or never by itself while there is a `hold`."""
+
+    due: datetime
+    hold: Hold | None = None
+    claimed: bool = False
+    """Whether somebody is handing it over right now, so that it cannot be called back."""
 
 
 @dataclass(frozen=True, slots=True)
 class LetterRecord:
-    """What is kept of a letter. `due` is set while the relay does not have it."""
+    """What is kept of a letter. `due` is set while the relay does not have it and no person is asked."""
 
     id: str
     language: str
@@ -70,6 +88,20 @@ class LetterRecord:
     message_id: str | None
     refused: bool
     due: datetime | None
+    attempts: int = 0
+    hold: Hold | None = None
+    ending: Ending | None = None
+    ended: datetime | None = None
+    rules: tuple[str, ...] = ()
+    reason: str = ""
+    """What the person who refused it told the writer."""
+    words: str = ""
+    """The writer's words, of a letter that goes back."""
+
+    def may_be_cancelled(self, now: datetime) -> bool:
+        """Whether nobody has begun to hand it over."""
+        waits = self.due is not None and self.attempts == 0 and self.due > now
+        return self.message_id is None and self.ending is None and (waits or self.hold is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +130,8 @@ class LetterStore(Protocol):
         """Make or update the tables."""
         ...
 
-    async def add(self, letter: NewLetter, now: datetime, due: datetime) -> bool:
-        """Keep `letter`, to be handed over at `due` by whoever looks then; False if its id is known already."""
+    async def add(self, letter: NewLetter, now: datetime, departure: Departure) -> bool:
+        """Keep `letter` until its departure; False if its id is known already."""
         ...
 
     async def knows(self, letter_id: str) -> bool:
@@ -118,113 +150,29 @@ class LetterStore(Protocol):
         """The relay could not take the letter: try again at `due`."""
         ...
 
+    async def hold(self, letter_id: str, hold: Hold) -> None:
+        """Stop a letter that was about to leave, until a person decides."""
+        ...
+
     async def note_handed_over(self, letter_id: str, message_id: str) -> None:
         """The relay has the letter under `message_id`: forget recipient and text. Again is harmless."""
         ...
 
-    async def note_refused(self, letter_id: str) -> None:
-        """The relay will never take the letter: forget recipient and text."""
+    async def note_refused(self, letter_id: str, now: datetime) -> None:
+        """The letter will never arrive: forget recipient and text."""
         ...
 
-    async def forget(self, before: datetime, limit: int) -> int:
-        """Delete up to `limit` letters older than `before` that the relay has or refused; how many it were."""
+    async def cancel(self, letter_id: str, now: datetime) -> bool:
+        """The writer takes it back; False if somebody has begun to hand it over, or it has ended."""
         ...
 
+    async def end_holds(self, now: datetime) -> int:
+        """Give back every letter that a person should have decided about by now; how many."""
+        ...
 
-class DatabaseLetterStore:
-    """`LetterStore` over the relay's database object, in tables of its own."""
+    async def forget(self, now: datetime, before: datetime, limit: int) -> int:
+        """Delete up to `limit` letters older than `before` that are nobody's duty any more; how many it were.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def prepare(self) -> None:
-        await self._database.migrate("web", _FOLDER / self._database.dialect)
-
-    async def add(self, letter: NewLetter, now: datetime, due: datetime) -> bool:
-        created = to_millis(now) // _ROUNDING * _ROUNDING
-        mail = letter.mail
-        known = (letter.id, letter.secret_hash, letter.language, letter.signature, created)
-        content = (mail.sender, mail.sender_name, mail.recipient, mail.subject, mail.text, mail.html)
-
-        def work(connection: Connection) -> bool:
-            if not list(connection.execute(_ADD_LETTER, known)):
-                return False
-            connection.execute(_ADD_HANDOVER, (letter.id, to_millis(due), *content))
-            return True
-
-        return await self._database.write(work)
-
-    async def knows(self, letter_id: str) -> bool:
-        return bool(await self._rows("SELECT 1 FROM web_letter WHERE id = ?", (letter_id,)))
-
-    async def find(self, secret_hash: bytes) -> LetterRecord | None:
-        rows = await self._rows(_FIND, (secret_hash,))
-        if not rows:
-            return None
-        letter_id, language, signature, created, message_id, refused, due = rows[0]
-        return LetterRecord(
-            id=letter_id,
-            language=language,
-            signature=signature,
-            created=from_millis(created),
-            message_id=message_id,
-            refused=bool(refused),
-            due=None if due is None else from_millis(due),
-        )
-
-    async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
-        moment = to_millis(now)
-        # A look first: an idle front must not ask for the database's write lock every few seconds.
-        if not await self._rows("SELECT 1 FROM web_handover WHERE due <= ? LIMIT 1", (moment,)):
-            return []
-        bindings = (to_millis(now + claim), moment, moment, limit)
-        rows = await self._database.write(lambda connection: list(connection.execute(_TAKE, bindings)))
-        return [_pending(row) for row in rows]
-
-    async def postpone(self, letter_id: str, due: datetime) -> None:
-        await self._change("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))
-
-    async def note_handed_over(self, letter_id: str, message_id: str) -> None:
-        await self._settle("UPDATE web_letter SET message_id = ? WHERE id = ?", (message_id, letter_id))
-
-    async def note_refused(self, letter_id: str) -> None:
-        # A late refusal never overrules a hand-over that another process has noted.
-        await self._settle("UPDATE web_letter SET refused = ? WHERE id = ? AND message_id IS NULL", (1, letter_id))
-
-    async def forget(self, before: datetime, limit: int) -> int:
-        def work(connection: Connection) -> int:
-            connection.execute(_FORGET, (to_millis(before), limit))
-            return connection.changes()
-
-        return await self._database.write(work)
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
-
-    async def _change(self, sql: str, bindings: Sequence[Any]) -> None:
-        def work(connection: Connection) -> None:
-            connection.execute(sql, bindings)
-
-        await self._database.write(work)
-
-    async def _settle(self, sql: str, bindings: tuple[Any, str]) -> None:
-        def work(connection: Connection) -> None:
-            connection.execute(sql, bindings)
-            connection.execute("DELETE FROM web_handover WHERE letter_id = ?", (bindings[1],))
-
-        await self._database.write(work)
-
-
-def _pending(row: tuple[Any, ...]) -> PendingLetter:
-    letter_id, attempts, sender, sender_name, recipient, subject, text, html, created = row
-    mail = Letter(
-        sender=sender,
-        sender_name=sender_name,
-        recipient=recipient,
-        subject=subject,
-        text=text,
-        html=html,
-        stream=STREAM,
-        idempotency_key=letter_id,
-    )
-    return PendingLetter(mail, attempts, from_millis(created))
+        Words that were given back go after `WORDS_KEPT`.
+        """
+        ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
@@ -10,8 +12,9 @@ from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
-from web.app import make_app
-from web.letters import DatabaseLetterStore
+from web.app import Outside, make_app
+from web.letter_table import DatabaseLetterStore
+from web.moderation.moderator import load_moderator
 from web.options import FrontOptions
 
 
@@ -26,6 +29,12 @@ class FrontValues(Protocol):
     def client_port_header(self) -> str: ...
     @property
     def limits(self) -> bool: ...
+    @property
+    def cool_down(self) -> timedelta: ...
+    @property
+    def jitter(self) -> timedelta: ...
+    @property
+    def failure_delay(self) -> timedelta: ...
 
 
 class Keys(Protocol):
@@ -41,13 +50,17 @@ def mount(  # the node's parts, each with a purpose of its own
     values: FrontValues,
     keys: Keys,
     sender_domain: str,
+    folder: Path,
     *,
     relay: RelayClient,
     database: Database,
     clock: Clock,
     entropy: Entropy,
 ) -> web.Application:
-    """The front's application. Raises ValueError for a trusted proxy that is no network."""
+    """The front's application; rule packs may stand in `folder`.
+
+    Raises ValueError for a trusted proxy that is no network, ConfigurationError for a damaged rule pack.
+    """
     options = FrontOptions(
         base_url=values.base_url,
         sender_domain=sender_domain,
@@ -56,5 +69,9 @@ def mount(  # the node's parts, each with a purpose of its own
         trusted_proxies=values.trusted_proxies,
         client_port_header=values.client_port_header,
         limits=values.limits,
+        cool_down=values.cool_down,
+        jitter=values.jitter,
+        failure_delay=values.failure_delay,
     )
-    return make_app(options, relay, DatabaseLetterStore(database), clock, entropy)
+    outside = Outside(relay, DatabaseLetterStore(database), load_moderator(folder), clock, entropy)
+    return make_app(options, outside)

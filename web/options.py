@@ -33,6 +33,12 @@ class FrontOptions:
     """How often letters that the relay could not take at once are looked for."""
     status_kept: timedelta = timedelta(days=90)
     """How long a status link works."""
+    cool_down: timedelta = timedelta(0)
+    """How long a writer may take a letter back."""
+    jitter: timedelta = timedelta(0)
+    """A letter leaves at a random moment within this time after the cool-down."""
+    failure_delay: timedelta = timedelta(0)
+    """That a letter could not be delivered is told up to so much later."""
 
     def __post_init__(self) -> None:
         for name, key in (("form", self.form_key), ("link", self.link_key)):

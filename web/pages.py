@@ -1,4 +1,4 @@
-"""The pages: compose → preview → send → status. Each handler reads, asks, decides and renders; no state between.
+"""The pages: compose → preview → send. Each handler reads, asks, decides and renders; no state between.
 
 Nothing is sent without the signed token of a preview, so what is sent is what was shown. A letter is
 answered with its secret link only after it was committed.
@@ -8,55 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from relay.client.contract import AddressCheck, LetterState, RelayClient
-from relay.clock import Clock
+from relay.client.contract import AddressCheck
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
-from web.client_address import ClientAddressReader
-from web.courier import Courier
 from web.draft import Draft, Field, Form, Problem, judge
-from web.letters import LetterRecord, LetterStore, NewLetter, hash_secret
-from web.limits import LetterLimits
-from web.mail import MailWriter
-from web.options import FrontOptions
-from web.preview import PREVIEW_LIFETIME, LetterNames, Preview, PreviewTokens
-from web.render import Renderer
+from web.judgement import marked_paragraphs, phrases_of
+from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.moderation.ruling import Ruling, Step
+from web.parts import Parts
+from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
 from web.requests import language_of, read_fields
 from web.signature import Signature
-from web.timeline import Stage, Standing, standing_at_relay, standing_before_relay
 
 _CHECK_TIMEOUT: Final = 3.0
-_STATE_TIMEOUT: Final = 5.0
 _PATIENCE: Final = timedelta(seconds=3)
 _RETRY_AFTER: Final = 60
 _TOO_OFTEN: Final = "to-often"
+_SOONEST: Final = timedelta(hours=1)
+"""A person may have decided after so long: before it, no held letter ends."""
+_OF_A_PREVIEW: Final = frozenset({"send", "appeal", "edit", "translate"})
 _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": f"signature-{Signature.FRIEND.value}"}
 
 _log = Log("front")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the pages work with."""
-
-    options: FrontOptions
-    relay: RelayClient
-    store: LetterStore
-    courier: Courier
-    clock: Clock
-    tokens: PreviewTokens
-    writer: MailWriter
-    renderer: Renderer
-    addresses: ClientAddressReader
-    limits: LetterLimits | None
 
 
 class Pages:
@@ -83,15 +64,15 @@ class Pages:
         language = language_of(request)
         opened = self._parts.tokens.open(fields.get("token", ""))
         if opened is None:
-            if fields.get("action") in {"send", "edit", "translate"}:
+            if fields.get("action") in _OF_A_PREVIEW:
                 return self._render.notice("refused", language, HTTPStatus.FORBIDDEN)
             nonce = self._parts.tokens.nonce(fields.get("token", ""))
             form = Form.read({**fields, "to": fields.get("use") or fields.get("to", "")})
             return await self._judge(request, form, nonce)
         shown, age = opened
         match fields.get("action"):
-            case "send":
-                return await self._send(request, shown, age)
+            case "send" | "appeal" as action:
+                return await self._send(request, shown, age, appeals=action == "appeal")
             case "edit":
                 return self._form(language, shown.draft.form(), shown.nonce)
             case _ if fields.get("use"):
@@ -103,26 +84,6 @@ class Pages:
     async def back_to_compose(self, request: web.Request) -> web.StreamResponse:
         """GET /preview: there is nothing to show without a form."""
         return self._render.redirect(f"/{language_of(request).value}/")
-
-    async def status(self, request: web.Request) -> web.StreamResponse:
-        """GET /s/{secret}: where the letter stands. A wrong secret takes the same look-up as a right one."""
-        secret = request.match_info["secret"]
-        record = await self._parts.store.find(hash_secret(secret))
-        if record is None:
-            return self._render.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
-        has_prefix = request.path.split("/", 2)[1] != "s"
-        language = language_of(request) if has_prefix else Language(record.language)
-        standing = standing_before_relay(record) or await self._standing_at_relay(record)
-        values = {
-            "record": record,
-            "standing": standing,
-            "renews": not standing.stage.final and request.query.get("renew") != "no",
-            "next_try": self._next_try(standing, language),
-            "secret": secret,
-            "link": f"{self._parts.options.base_url}/s/{secret}",
-            "days": self._parts.options.status_kept.days,
-        }
-        return self._render.page("status.html", language, values)
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
         """GET /static/…: the style sheet and the icon."""
@@ -170,23 +131,37 @@ class Pages:
             return AddressCheck(address, ok=False, unknown=True)
 
     def _preview(self, shown: Preview, notice: str = "", status: int = HTTPStatus.OK) -> web.Response:
-        """The preview page. Raises ValueError if no mail can be made of the draft."""
-        mail = self._parts.writer.compose(shown.draft, self._render.words(shown.language))
+        """The preview page, or why there is none. Raises ValueError if no mail can be made of the draft."""
+        language = shown.language
+        ruling = self._parts.judge.rule_on(shown.draft)
+        mail = self._parts.writer.compose(shown.draft, self._render.words(language))
+        marks = phrases_of(shown.draft.message, ruling)
+        texts = self._parts.judge.texts(language)
         values = {
             "mail": mail,
+            "body": marked_paragraphs(mail.body, marks),
             "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
             "token": self._parts.tokens.sign(shown),
             "notice": notice,
+            "step": ruling.step.value,
+            "rules": [{"id": rule.value, "title": texts[rule].title, "text": texts[rule].text} for rule in ruling.rules],
+            "cools_down": self._parts.options.cool_down > timedelta(0),
             "suggestion": shown.suggestion,
             "unknown": shown.unknown,
         }
-        return self._render.page("preview.html", shown.language, values, status=status)
+        if ruling.step is Step.REFUSE:
+            status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
+            return self._render.page("refused.html", language, values, status=status)
+        return self._render.page("preview.html", language, values, status=status)
 
-    async def _send(self, request: web.Request, shown: Preview, age: timedelta) -> web.Response:
+    async def _send(self, request: web.Request, shown: Preview, age: timedelta, *, appeals: bool) -> web.Response:
         words = self._render.words(shown.language)
         names = self._parts.tokens.names(shown)
+        ruling = self._parts.judge.rule_on(shown.draft)
         try:
             if not await self._parts.store.knows(names.id):
+                if ruling.step is Step.REFUSE and not appeals:
+                    return self._preview(shown)
                 if age > PREVIEW_LIFETIME:
                     return self._preview(shown, words("preview.expired"), HTTPStatus.CONFLICT)
                 wait = self._limit(request, shown.draft)
@@ -195,13 +170,29 @@ class Pages:
                     response = self._preview(shown, notice, HTTPStatus.TOO_MANY_REQUESTS)
                     response.headers["Retry-After"] = str(int(wait.total_seconds()))
                     return response
-                await self._parts.courier.send(self._letter(shown, names), _PATIENCE)
+                departure = await self._departure(shown.draft, ruling)
+                await self._parts.courier.send(self._letter(shown, names), departure, _PATIENCE)
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
             response = self._preview(shown, words("preview.unavailable"), HTTPStatus.SERVICE_UNAVAILABLE)
             response.headers["Retry-After"] = str(_RETRY_AFTER)
             return response
         return self._render.redirect(f"/s/{names.secret}")
+
+    async def _departure(self, draft: Draft, ruling: Ruling) -> Departure:
+        """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
+
+        Whoever refuses our mail is asked for before a person is: nobody needs to read what cannot arrive, and the
+        letter's writer sees what every writer sees.
+        """
+        now, options = self._parts.clock.now(), self._parts.options
+        chance = self._parts.entropy.uniform()
+        blocked = await self._parts.relay.suppressed(draft.recipient)
+        if ruling.step not in {Step.HOLD, Step.REFUSE}:
+            return Departure(now + options.cool_down + options.jitter * chance)
+        why = HeldFor.APPEAL if ruling.step is Step.REFUSE else HeldFor.RULES
+        until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)
+        return Departure(until, Hold(until, why, tuple(rule.value for rule in ruling.rules), hidden=blocked))
 
     def _letter(self, shown: Preview, names: LetterNames) -> NewLetter:
         writer = self._parts.writer
@@ -212,6 +203,7 @@ class Pages:
             language=shown.language.value,
             signature=shown.draft.signature.value,
             mail=writer.letter(mail, names.id),
+            message=shown.draft.message,
         )
 
     def _limit(self, request: web.Request, draft: Draft) -> timedelta | None:
@@ -220,26 +212,7 @@ class Pages:
         return self._parts.limits.take(self._network(request), draft.recipient)
 
     def _network(self, request: web.Request) -> bytes:
-        return self._parts.addresses.read(_peer(request), request.headers).network
-
-    async def _standing_at_relay(self, record: LetterRecord) -> Standing:
-        state: LetterState | None
-        try:
-            async with asyncio.timeout(_STATE_TIMEOUT):
-                state = await self._parts.relay.state(record.message_id or "")
-        except (TimeoutError, SpoolUnavailableError) as error:
-            _log.warning("state-not-known", why=str(error) or "timed out")
-            return Standing(Stage.UNCLEAR)
-        return standing_at_relay(state)
-
-    def _next_try(self, standing: Standing, language: Language) -> str:
-        if standing.next_try is None:
-            return ""
-        words = self._render.words(language)
-        wait = standing.next_try - self._parts.clock.now()
-        if wait <= timedelta(0):
-            return words("status.next_now")
-        return words("status.next", span=words.about(wait))
+        return self._parts.client(request).network
 
 
 def _form_values(form: Form, problems: tuple[Problem, ...], token: str) -> Mapping[str, object]:
@@ -254,8 +227,3 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str) -> Mappi
         "signatures": list(Signature),
         "suggestion": next((problem.suggestion for problem in problems if problem.suggestion), ""),
     }
-
-
-def _peer(request: web.Request) -> tuple[str, int] | None:
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and len(peer) >= 2 else None

@@ -7,21 +7,28 @@ recipient by writing to them; and "opened" does not exist.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from relay.client.contract import LetterState
-from web.letters import LetterRecord
+from web.letters import Ending, LetterRecord
 
 
 class Stage(StrEnum):
     """A stage of a letter's life; its words are in the catalogue under `stage.<value>`."""
 
+    COOLING = "cooling"
+    """It leaves by itself at a known time; until then its writer may take it back."""
+    HELD = "held"
+    """A person reads it first."""
     WAITING = "waiting"
     RETRYING = "retrying"
     DELIVERED = "delivered"
     UNDELIVERABLE = "undeliverable"
+    CANCELLED = "cancelled"
+    RETURNED = "returned"
+    REFUSED = "refused"
     FORGOTTEN = "forgotten"
     UNCLEAR = "unclear"
     """The relay does not answer just now."""
@@ -32,7 +39,9 @@ class Stage(StrEnum):
         return self in _FINAL
 
 
-_FINAL: Final = frozenset({Stage.DELIVERED, Stage.UNDELIVERABLE, Stage.FORGOTTEN})
+_FINAL: Final = frozenset(
+    {Stage.DELIVERED, Stage.UNDELIVERABLE, Stage.CANCELLED, Stage.RETURNED, Stage.REFUSED, Stage.FORGOTTEN}
+)
 
 _STAGES: Final[dict[str, Stage]] = {
     "waiting": Stage.WAITING,
@@ -55,20 +64,42 @@ class Standing:
     next_try: datetime | None = None
 
 
-def standing_before_relay(record: LetterRecord) -> Standing | None:
-    """Where a letter stands that the relay does not have; None if the relay has to be asked."""
-    if record.message_id is not None:
-        return None
-    if record.due is not None:
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says where letters stand at `now`.
+
+    A failure is told `delay` after it happened, one time for each letter: how soon one is known would say whether
+    an address exists, or whether its owner wants no letters.
+    """
+
+    now: datetime
+    delay: timedelta = timedelta(0)
+
+    def before_relay(self, record: LetterRecord) -> Standing | None:
+        """Where a letter stands that the relay does not have; None if the relay has to be asked."""
+        if record.message_id is not None:
+            return None
+        if record.ending is not None and record.ending is not Ending.UNDELIVERABLE:
+            return Standing(Stage(record.ending.value))
+        if record.refused or record.ending is Ending.UNDELIVERABLE:
+            return self._failed(record.ended)
+        if record.hold is not None:
+            return Standing(Stage.HELD, record.hold.until)
+        if record.may_be_cancelled(self.now):
+            return Standing(Stage.COOLING, record.due)
         return Standing(Stage.WAITING)
-    return Standing(Stage.UNDELIVERABLE)
 
+    def at_relay(self, state: LetterState | None) -> Standing:
+        """Where a letter stands that was handed over; None means that the relay has forgotten it."""
+        if state is None:
+            return Standing(Stage.FORGOTTEN)
+        stage = _STAGES.get(state.state, Stage.UNCLEAR)
+        if stage is Stage.UNDELIVERABLE:
+            return self._failed(state.changed_at)
+        if stage is Stage.WAITING and state.attempts > 0:
+            return Standing(Stage.RETRYING, state.next_due)
+        return Standing(stage)
 
-def standing_at_relay(state: LetterState | None) -> Standing:
-    """Where a letter stands that was handed over; None means that the relay has forgotten it."""
-    if state is None:
-        return Standing(Stage.FORGOTTEN)
-    stage = _STAGES.get(state.state, Stage.UNCLEAR)
-    if stage is Stage.WAITING and state.attempts > 0:
-        return Standing(Stage.RETRYING, state.next_due)
-    return Standing(stage)
+    def _failed(self, at: datetime | None) -> Standing:
+        is_told = at is None or at + self.delay <= self.now
+        return Standing(Stage.UNDELIVERABLE if is_told else Stage.WAITING)

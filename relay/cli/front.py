@@ -20,6 +20,7 @@ def load_front(parts: FrontParts) -> Application:
             parts.settings.web,
             parts.secrets,
             parts.sender_domain,
+            parts.settings.folder,
             relay=parts.relay,
             database=parts.database,
             clock=parts.clock,

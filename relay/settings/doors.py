@@ -140,6 +140,19 @@ class WebSettings(Section):
         0, ge=0, description="Letters a day at most; 0 = what warm-up allows; not in effect yet."
     )
     limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
+    cool_down: Duration = Field(
+        timedelta(minutes=5), description="How long a letter waits before it leaves; its writer may take it back."
+    )
+    jitter: Duration = Field(
+        timedelta(minutes=10),
+        description="A letter leaves at a random moment within this time after the cool-down, so that its time says "
+        "little about when it was written.",
+    )
+    failure_delay: Duration = Field(
+        timedelta(minutes=30),
+        description="A writer learns up to this much later that a letter could not be delivered, whether its address "
+        "does not exist, was refused or wants no letters.",
+    )
     sealed_keys: Path = Field(
         Path("config/sealed"), description="Public halves of the sealed records' keys; not in effect yet."
     )

@@ -19,7 +19,8 @@ from relay.ids import SystemEntropy
 from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
 from tests.support.postgres_server import PostgresServer
-from web.letters import DatabaseLetterStore, NewLetter, hash_secret
+from web.letter_table import DatabaseLetterStore
+from web.letters import Departure, NewLetter, hash_secret
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 1, tzinfo=UTC)

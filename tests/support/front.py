@@ -17,7 +17,7 @@ from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.switched_database import SwitchedDatabase
 from web.app import make_app
-from web.letters import DatabaseLetterStore
+from web.letter_table import DatabaseLetterStore
 from web.options import FrontOptions
 
 OPTIONS = FrontOptions(

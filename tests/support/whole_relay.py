@@ -123,7 +123,7 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
             "keys": "dkim_keys",
             "domain": [{"domain": "leak.lab.test", "selectors": ["lab-rsa", "lab-ed25519"]}],
         },
-        "web": {"listen": "127.0.0.1:0", "limits": False},
+        "web": {"listen": "127.0.0.1:0", "limits": False, "cool_down": "0s", "jitter": "0s", "failure_delay": "0s"},
         "webhooks": {"allow_private_addresses": True, "allow_http": True},
         "log": {"level": "error", "format": "text"},
     }

@@ -15,7 +15,8 @@ from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from web.courier import FIRST_LOOK, Courier, Rounds
-from web.letters import DatabaseLetterStore, NewLetter, hash_secret
+from web.letter_table import DatabaseLetterStore
+from web.letters import Departure, NewLetter, hash_secret
 
 ROUNDS = Rounds(timedelta(milliseconds=20), timedelta(days=90))
 PATIENCE = timedelta(seconds=10)

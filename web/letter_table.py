@@ -1,0 +1,232 @@
+"""The table of letters in the relay's database: what was sent, and what the relay does not have yet.
+
+Every change of a letter is one transaction; two processes that change the same letter find out by the rows they
+changed. A letter that waits for a person has a due time that never comes, so that whoever looks for due letters,
+an older program included, leaves it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from relay.client.contract import Letter
+from relay.clock import from_millis, to_millis
+from relay.database.contract import Connection, Database
+from web.letters import (
+    STREAM,
+    WORDS_KEPT,
+    Departure,
+    Ending,
+    HeldFor,
+    Hold,
+    LetterRecord,
+    NewLetter,
+    PendingLetter,
+)
+
+NEVER: Final = 253_402_300_799_000
+"""The last second of the year 9999, in milliseconds."""
+
+_FOLDER: Final = Path(__file__).parent / "sql"
+_ROUNDING: Final = 5 * 60 * 1000
+
+_ADD_LETTER: Final = """
+INSERT INTO web_letter (id, secret_hash, language, signature, created, rules) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING id
+"""
+_ADD_HANDOVER: Final = """
+INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for, hidden,
+  sender, sender_name, recipient, subject, text, html, message)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_FIND: Final = """
+SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
+  h.due, h.attempts, h.held_until, h.held_for, h.message
+FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE l.secret_hash = ?
+"""
+_TAKE: Final = """
+UPDATE web_handover SET due = ?, attempts = attempts + 1
+WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
+RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html,
+  (SELECT created FROM web_letter WHERE id = letter_id)
+"""
+_HOLD: Final = "UPDATE web_handover SET due = ?, attempts = 0, held_until = ?, held_for = ? WHERE letter_id = ?"
+_CANCEL: Final = """
+DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
+  AND EXISTS (SELECT 1 FROM web_letter WHERE id = letter_id AND ending IS NULL)
+"""
+_OVERDUE: Final = "SELECT letter_id, hidden FROM web_handover WHERE held_until <= ?"
+_GIVE_BACK: Final = """
+UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', recipient = '', text = '', html = ''
+WHERE letter_id = ?
+"""
+END_LETTER: Final = "UPDATE web_letter SET ending = ?, ended = ? WHERE id = ? AND message_id IS NULL"
+_FORGET_WORDS: Final = """
+DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
+  AND letter_id IN (SELECT id FROM web_letter WHERE ending = ? AND ended < ?)
+"""
+_FORGET: Final = """
+DELETE FROM web_letter WHERE id IN (
+  SELECT id FROM web_letter l WHERE created < ?
+  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) LIMIT ?)
+"""
+
+
+class DatabaseLetterStore:
+    """`LetterStore` over the relay's database object, in tables of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(self) -> None:
+        await self._database.migrate("web", _FOLDER / self._database.dialect)
+
+    async def add(self, letter: NewLetter, now: datetime, departure: Departure) -> bool:
+        created = to_millis(now) // _ROUNDING * _ROUNDING
+        rules = " ".join(departure.hold.rules) if departure.hold else ""
+        known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules)
+        handover = (letter.id, *_schedule(departure), *_content(letter, departure))
+
+        def work(connection: Connection) -> bool:
+            if not list(connection.execute(_ADD_LETTER, known)):
+                return False
+            connection.execute(_ADD_HANDOVER, handover)
+            return True
+
+        return await self._database.write(work)
+
+    async def knows(self, letter_id: str) -> bool:
+        return bool(await self._rows("SELECT 1 FROM web_letter WHERE id = ?", (letter_id,)))
+
+    async def find(self, secret_hash: bytes) -> LetterRecord | None:
+        rows = await self._rows(_FIND, (secret_hash,))
+        return _record(rows[0]) if rows else None
+
+    async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
+        moment = to_millis(now)
+        # A look first: an idle front must not ask for the database's write lock every few seconds.
+        if not await self._rows("SELECT 1 FROM web_handover WHERE due <= ? LIMIT 1", (moment,)):
+            return []
+        bindings = (to_millis(now + claim), moment, moment, limit)
+        rows = await self._database.write(lambda connection: list(connection.execute(_TAKE, bindings)))
+        return [_pending(row) for row in rows]
+
+    async def postpone(self, letter_id: str, due: datetime) -> None:
+        await self._change("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))
+
+    async def hold(self, letter_id: str, hold: Hold) -> None:
+        rules = ("UPDATE web_letter SET rules = ? WHERE id = ?", (" ".join(hold.rules), letter_id))
+        await self._change(_HOLD, (NEVER, to_millis(hold.until), hold.why.value, letter_id), rules)
+
+    async def note_handed_over(self, letter_id: str, message_id: str) -> None:
+        await self._settle("UPDATE web_letter SET message_id = ? WHERE id = ?", (message_id, letter_id))
+
+    async def note_refused(self, letter_id: str, now: datetime) -> None:
+        # A late refusal never overrules a hand-over that another process has noted.
+        sql = "UPDATE web_letter SET refused = 1, ended = ? WHERE id = ? AND message_id IS NULL"
+        await self._settle(sql, (to_millis(now), letter_id))
+
+    async def cancel(self, letter_id: str, now: datetime) -> bool:
+        moment = to_millis(now)
+
+        def work(connection: Connection) -> bool:
+            connection.execute(_CANCEL, (letter_id, moment))
+            if not connection.changes():
+                return False
+            connection.execute(END_LETTER, (Ending.CANCELLED.value, moment, letter_id))
+            return True
+
+        return await self._database.write(work)
+
+    async def end_holds(self, now: datetime) -> int:
+        moment = to_millis(now)
+        if not await self._rows(f"{_OVERDUE} LIMIT 1", (moment,)):
+            return 0
+
+        def work(connection: Connection) -> int:
+            overdue = list(connection.execute(_OVERDUE, (moment,)))
+            for letter_id, hidden in overdue:
+                ending = Ending.UNDELIVERABLE if hidden else Ending.RETURNED
+                connection.execute(END_LETTER, (ending.value, moment, letter_id))
+                gone = "DELETE FROM web_handover WHERE letter_id = ?" if hidden else _GIVE_BACK
+                connection.execute(gone, (letter_id,))
+            return len(overdue)
+
+        return await self._database.write(work)
+
+    async def forget(self, now: datetime, before: datetime, limit: int) -> int:
+        def work(connection: Connection) -> int:
+            connection.execute(_FORGET_WORDS, (NEVER, Ending.RETURNED.value, to_millis(now - WORDS_KEPT)))
+            connection.execute(_FORGET, (to_millis(before), limit))
+            return connection.changes()
+
+        return await self._database.write(work)
+
+    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+
+    async def _change(self, sql: str, bindings: Sequence[Any], *more: tuple[str, Sequence[Any]]) -> None:
+        def work(connection: Connection) -> None:
+            for statement, values in ((sql, bindings), *more):
+                connection.execute(statement, values)
+
+        await self._database.write(work)
+
+    async def _settle(self, sql: str, bindings: tuple[Any, str]) -> None:
+        await self._change(sql, bindings, ("DELETE FROM web_handover WHERE letter_id = ?", (bindings[1],)))
+
+
+def _schedule(departure: Departure) -> tuple[Any, ...]:
+    hold = departure.hold
+    if hold is None:
+        return (to_millis(departure.due), int(departure.claimed), None, None, 0)
+    return (NEVER, 0, to_millis(hold.until), hold.why.value, int(hold.hidden))
+
+
+def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
+    mail = letter.mail
+    if departure.hold is not None and departure.hold.hidden:
+        return (mail.sender, "", "", "", "", "", "")
+    # What waits for a person may have to go back; everything else is in the mail's text already.
+    return (mail.sender, mail.sender_name, mail.recipient, mail.subject, mail.text, mail.html, letter.message)
+
+
+def _record(row: tuple[Any, ...]) -> LetterRecord:
+    letter_id, language, signature, created, message_id, refused, ending, ended, rules, reason = row[:10]
+    due, attempts, held_until, held_for, message = row[10:]
+    ruled = tuple(rules.split())
+    given_back = ending == Ending.RETURNED.value
+    return LetterRecord(
+        id=letter_id,
+        language=language,
+        signature=signature,
+        created=from_millis(created),
+        message_id=message_id,
+        refused=bool(refused),
+        due=None if due is None or due == NEVER else from_millis(due),
+        attempts=attempts or 0,
+        hold=None if held_until is None else Hold(from_millis(held_until), HeldFor(held_for), ruled),
+        ending=Ending(ending) if ending else None,
+        ended=None if ended is None else from_millis(ended),
+        rules=ruled,
+        reason=reason,
+        words=message or "" if given_back else "",
+    )
+
+
+def _pending(row: tuple[Any, ...]) -> PendingLetter:
+    letter_id, attempts, sender, sender_name, recipient, subject, text, html, created = row
+    mail = Letter(
+        sender=sender,
+        sender_name=sender_name,
+        recipient=recipient,
+        subject=subject,
+        text=text,
+        html=html,
+        stream=STREAM,
+        idempotency_key=letter_id,
+    )
+    return PendingLetter(mail, attempts, from_millis(created))

@@ -1,0 +1,47 @@
+"""What the pages work with, and the few things that all of them ask of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from relay.client.contract import RelayClient
+from relay.clock import Clock
+from relay.ids import Entropy
+from web.client_address import ClientAddress, ClientAddressReader
+from web.courier import Courier
+from web.judgement import Judge
+from web.letters import LetterStore
+from web.limits import LetterLimits
+from web.mail import MailWriter
+from web.options import FrontOptions
+from web.preview import PreviewTokens
+from web.render import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Built once, shared by all pages."""
+
+    options: FrontOptions
+    relay: RelayClient
+    store: LetterStore
+    courier: Courier
+    clock: Clock
+    entropy: Entropy
+    judge: Judge
+    tokens: PreviewTokens
+    writer: MailWriter
+    renderer: Renderer
+    addresses: ClientAddressReader
+    limits: LetterLimits | None
+
+    def client(self, request: web.Request) -> ClientAddress:
+        """Who asks; it is never stored and never logged."""
+        return self.addresses.read(_peer(request), request.headers)
+
+
+def _peer(request: web.Request) -> tuple[str, int] | None:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and len(peer) >= 2 else None

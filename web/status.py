@@ -1,0 +1,114 @@
+"""`/s/{secret}`: where a letter stands, in plain words; its writer may take it back until it leaves.
+
+Whoever has the link sees the stage and the reasons, never the recipient; the words only when the letter goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from relay.client.contract import LetterState
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from web.catalogue import Language
+from web.letters import LetterRecord, hash_secret
+from web.moderation.ruling import Rule
+from web.parts import Parts
+from web.plain_text import paragraphs
+from web.requests import language_of, read_fields
+from web.timeline import Stage, Standing, Teller
+
+_STATE_TIMEOUT: Final = 5.0
+_ROUNDING: Final = 300
+_KNOWN: Final = frozenset(rule.value for rule in Rule)
+
+_log = Log("front")
+
+
+class StatusPages:
+    """The two handlers of a status link."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """GET: where the letter stands. A wrong secret takes the same look-up as a right one."""
+        secret = request.match_info["secret"]
+        record = await self._parts.store.find(hash_secret(secret))
+        if record is None:
+            return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+        language = _language(request, record)
+        values = await self._values(record, language)
+        renews = not values["is_final"] and request.query.get("renew") != "no"
+        shown = {"secret": secret, "link": f"{self._parts.options.base_url}/s/{secret}", "renews": renews}
+        return self._parts.renderer.page("status.html", language, {**values, **shown})
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        """POST action=cancel: take the letter back if nobody has begun to hand it over; then the page again."""
+        fields = await read_fields(request, self._parts.options.base_url)
+        record = await self._parts.store.find(hash_secret(request.match_info["secret"]))
+        if record is None:
+            return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+        if fields.get("action") == "cancel" and await self._parts.store.cancel(record.id, self._parts.clock.now()):
+            _log.info("letter-cancelled")
+        return self._parts.renderer.redirect(request.path)
+
+    async def _values(self, record: LetterRecord, language: Language) -> dict[str, object]:
+        now, words = self._parts.clock.now(), self._parts.renderer.words(language)
+        delay = self._parts.options.failure_delay * self._parts.tokens.share_of(record.id)
+        teller = Teller(now, delay)
+        standing = teller.before_relay(record) or await self._at_relay(record, teller)
+        when = standing.next_try
+        return {
+            "record": record,
+            "standing": standing,
+            "is_final": standing.stage.final,
+            "next_try": self._next_try(standing, language),
+            "departs": words.moment(_rounded(when)) if standing.stage is Stage.COOLING and when else "",
+            "decided_by": words.moment(when) if standing.stage is Stage.HELD and when else "",
+            "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
+            "rules": self._rules(record, language),
+            "words": paragraphs(record.words) if standing.stage is Stage.RETURNED else (),
+            "days": self._parts.options.status_kept.days,
+        }
+
+    async def _at_relay(self, record: LetterRecord, teller: Teller) -> Standing:
+        state: LetterState | None
+        try:
+            async with asyncio.timeout(_STATE_TIMEOUT):
+                state = await self._parts.relay.state(record.message_id or "")
+        except (TimeoutError, SpoolUnavailableError) as error:
+            _log.warning("state-not-known", why=str(error) or "timed out")
+            return Standing(Stage.UNCLEAR)
+        return teller.at_relay(state)
+
+    def _rules(self, record: LetterRecord, language: Language) -> list[Mapping[str, str]]:
+        """The rules by which it is held or was refused; what an older pack called otherwise is left out."""
+        texts = self._parts.judge.texts(language)
+        known = [Rule(name) for name in record.rules if name in _KNOWN]
+        return [{"id": rule.value, "title": texts[rule].title, "text": texts[rule].text} for rule in known]
+
+    def _next_try(self, standing: Standing, language: Language) -> str:
+        if standing.next_try is None or standing.stage is not Stage.RETRYING:
+            return ""
+        words = self._parts.renderer.words(language)
+        wait = standing.next_try - self._parts.clock.now()
+        if wait <= timedelta(0):
+            return words("status.next_now")
+        return words("status.next", span=words.about(wait))
+
+
+def _language(request: web.Request, record: LetterRecord) -> Language:
+    has_prefix = request.path.split("/", 2)[1] != "s"
+    return language_of(request) if has_prefix else Language(record.language)
+
+
+def _rounded(at: datetime) -> datetime:
+    """The next full five minutes: when exactly it leaves is nobody's to know."""
+    return at + timedelta(seconds=-at.timestamp() % _ROUNDING)
