@@ -1,17 +1,18 @@
-"""What moderation says of a whole draft, and what its pages show of that: pure but for the moderator it holds.
+"""What moderation says of a draft, as the pages show it. Pure, but for the moderator it holds.
 
 Between compose and preview, and again when a letter is sent: rules may have changed in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from web.catalogue import Language
 from web.draft import Draft
 from web.moderation.moderator import Moderator
-from web.moderation.ruling import RANK, Rule, RuleText, Ruling, Span, Step
+from web.moderation.ruling import Rule, Ruling
+from web.moderation.wording import RuleText, Wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,54 +23,58 @@ class Piece:
     marked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ToldRule:
+    """A rule as a page shows it; `id` is its anchor on /dos-and-donts."""
+
+    id: str
+    words: RuleText
+
+
 class Judge:
-    """Rules on drafts, and knows the words of the rules."""
+    """Rules on drafts, and knows what rules and steps say to people."""
 
     def __init__(self, moderator: Moderator) -> None:
         self._moderator = moderator
 
     def rule_on(self, draft: Draft) -> Ruling:
-        """The ruling on the letter and on the invented name, whichever is graver."""
-        ruling = self._moderator.judge(draft.message)
-        if not draft.pseudonym:
-            return ruling
-        name = self._moderator.judge(draft.pseudonym)
-        # A name is in no language, and has no place in the letter to point at.
-        if name.rules == (Rule.LANGUAGE,) or RANK[name.step] <= RANK[ruling.step]:
-            return ruling
-        return Ruling(name.step, name.rules)
+        """The ruling on the letter and on the invented name."""
+        return self._moderator.rule(draft.message, draft.pseudonym)
 
-    def texts(self, language: Language) -> Mapping[Rule, RuleText]:
-        """Title and text of every rule."""
-        return self._moderator.book.texts[language.value]
+    def wording(self, language: Language) -> Wording:
+        """What is said in `language`."""
+        return self._moderator.wording(language.value)
 
-
-def marked_paragraphs(paragraphs: tuple[tuple[str, ...], ...], phrases: frozenset[str]) -> list[list[list[Piece]]]:
-    """Paragraphs of lines of pieces, with `phrases` marked wherever they stand in one line."""
-    return [[list(_pieces(line, phrases)) for line in lines] for lines in paragraphs]
+    def told(self, names: Iterable[str], language: Language) -> list[ToldRule]:
+        """The rules of these ids; what an older pack called otherwise is left out."""
+        words = self.wording(language).rules
+        known = {rule.value: rule for rule in Rule}
+        return [ToldRule(known[name].anchor, words[known[name]]) for name in names if name in known]
 
 
-def phrases_of(message: str, ruling: Ruling) -> frozenset[str]:
-    """The words that the ruling is about, line by line; none where it is about the letter as a whole."""
-    if ruling.step is Step.PASS or Rule.LANGUAGE in ruling.rules:
-        return frozenset()
-    parts = (part.strip() for span in ruling.spans for part in _text_of(message, span).split("\n"))
-    return frozenset(part for part in parts if part)
+def marked_paragraphs(message: str, ruling: Ruling) -> list[list[list[Piece]]]:
+    """`message` as paragraphs of lines of pieces, as `web.plain_text.paragraphs` cuts it."""
+    found: list[list[list[Piece]]] = []
+    blank = True
+    for line in _lines(ruling.parts(message)):
+        if not line:
+            blank = True
+        elif blank:
+            found.append([line])
+            blank = False
+        else:
+            found[-1].append(line)
+    return found
 
 
-def _text_of(message: str, span: Span) -> str:
-    return message[span.start : span.end]
-
-
-def _pieces(line: str, phrases: frozenset[str]) -> Iterator[Piece]:
-    rest = line
-    while rest:
-        found = [(rest.find(phrase), -len(phrase)) for phrase in phrases if phrase in rest]
-        if not found:
-            yield Piece(rest, marked=False)
-            return
-        start, length = min(found)
-        if start:
-            yield Piece(rest[:start], marked=False)
-        yield Piece(rest[start : start - length], marked=True)
-        rest = rest[start - length :]
+def _lines(parts: Iterable[tuple[str, Rule | None]]) -> list[list[Piece]]:
+    lines: list[list[Piece]] = [[]]
+    for text, rule in parts:
+        # A rule that is about the whole letter, its language for one, points at nothing in it.
+        marked = rule is not None and rule is not Rule.LANGUAGE
+        for n, run in enumerate(text.split("\n")):
+            if n:
+                lines.append([])
+            if run:
+                lines[-1].append(Piece(run, marked))
+    return lines

@@ -20,7 +20,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.draft import Draft, Field, Form, Problem, judge
-from web.judgement import marked_paragraphs, phrases_of
+from web.judgement import marked_paragraphs
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
 from web.moderation.ruling import Ruling, Step
 from web.parts import Parts
@@ -135,16 +135,18 @@ class Pages:
         language = shown.language
         ruling = self._parts.judge.rule_on(shown.draft)
         mail = self._parts.writer.compose(shown.draft, self._render.words(language))
-        marks = phrases_of(shown.draft.message, ruling)
-        texts = self._parts.judge.texts(language)
+        wording = self._parts.judge.wording(language)
         values = {
             "mail": mail,
-            "body": marked_paragraphs(mail.body, marks),
+            "body": marked_paragraphs(shown.draft.message, ruling),
             "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
             "token": self._parts.tokens.sign(shown),
             "notice": notice,
             "step": ruling.step.value,
-            "rules": [{"id": rule.value, "title": texts[rule].title, "text": texts[rule].text} for rule in ruling.rules],
+            "told": wording.steps.get(ruling.step),
+            "rules": self._parts.judge.told(ruling.rules, language),
+            "helps": wording.helps if ruling.help_first else (),
+            "care": wording.steps[Step.CARE],
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "suggestion": shown.suggestion,
             "unknown": shown.unknown,
@@ -188,7 +190,7 @@ class Pages:
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
         blocked = await self._parts.relay.suppressed(draft.recipient)
-        if ruling.step not in {Step.HOLD, Step.REFUSE}:
+        if not ruling.step.stops:
             return Departure(now + options.cool_down + options.jitter * chance)
         why = HeldFor.APPEAL if ruling.step is Step.REFUSE else HeldFor.RULES
         until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)

@@ -6,7 +6,6 @@ Whoever has the link sees the stage and the reasons, never the recipient; the wo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
@@ -18,7 +17,6 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.letters import LetterRecord, hash_secret
-from web.moderation.ruling import Rule
 from web.parts import Parts
 from web.plain_text import paragraphs
 from web.requests import language_of, read_fields
@@ -26,7 +24,6 @@ from web.timeline import Stage, Standing, Teller
 
 _STATE_TIMEOUT: Final = 5.0
 _ROUNDING: Final = 300
-_KNOWN: Final = frozenset(rule.value for rule in Rule)
 
 _log = Log("front")
 
@@ -73,7 +70,7 @@ class StatusPages:
             "departs": words.moment(_rounded(when)) if standing.stage is Stage.COOLING and when else "",
             "decided_by": words.moment(when) if standing.stage is Stage.HELD and when else "",
             "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
-            "rules": self._rules(record, language),
+            "rules": self._parts.judge.told(record.rules, language),
             "words": paragraphs(record.words) if standing.stage is Stage.RETURNED else (),
             "days": self._parts.options.status_kept.days,
         }
@@ -87,12 +84,6 @@ class StatusPages:
             _log.warning("state-not-known", why=str(error) or "timed out")
             return Standing(Stage.UNCLEAR)
         return teller.at_relay(state)
-
-    def _rules(self, record: LetterRecord, language: Language) -> list[Mapping[str, str]]:
-        """The rules by which it is held or was refused; what an older pack called otherwise is left out."""
-        texts = self._parts.judge.texts(language)
-        known = [Rule(name) for name in record.rules if name in _KNOWN]
-        return [{"id": rule.value, "title": texts[rule].title, "text": texts[rule].text} for rule in known]
 
     def _next_try(self, standing: Standing, language: Language) -> str:
         if standing.next_try is None or standing.stage is not Stage.RETRYING:

@@ -20,6 +20,7 @@ from relay.cli import (
     inbound,
     init,
     lab,
+    letters,
     message,
     moderate,
     node,
@@ -93,6 +94,7 @@ app.command()(moderate.moderate)
 app.command()(database.migrate)
 app.command()(database.backup)
 app.command()(database.restore)
+app.add_typer(letters.app, name="letters")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(user.app, name="user")

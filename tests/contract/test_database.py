@@ -94,19 +94,19 @@ def letter(number: int) -> NewLetter:
 async def test_letters(database: Database) -> None:
     store = DatabaseLetterStore(database)
     await store.prepare()
-    assert await store.add(letter(1), NOW, NOW)
-    assert not await store.add(letter(1), NOW, NOW)
+    assert await store.add(letter(1), NOW, Departure(NOW))
+    assert not await store.add(letter(1), NOW, Departure(NOW))
     for number in range(2, 6):
-        await store.add(letter(number), NOW, NOW)
+        await store.add(letter(number), NOW, Departure(NOW))
     taken = await asyncio.gather(*(store.take_due(NOW, timedelta(minutes=1), 3) for _ in range(4)))
     assert sorted(one.id for some in taken for one in some) == [f"id{number}" for number in range(1, 6)]
     await store.note_handed_over("id1", "m1")
-    await store.note_refused("id2")
+    await store.note_refused("id2", NOW)
     await store.postpone("id3", NOW)
     (again,) = await store.take_due(NOW, timedelta(minutes=1), 9)
     assert (again.id, again.attempts) == ("id3", 2)
     found = await store.find(hash_secret("1"))
     assert found is not None
     assert (found.message_id, found.due, found.refused) == ("m1", None, False)
-    assert await store.forget(NOW + timedelta(days=1), 9) == 2
+    assert await store.forget(NOW, NOW + timedelta(days=1), 9) == 2
     assert not await store.knows("id1")

@@ -10,6 +10,7 @@ class PageReader(HTMLParser):
 
     def __init__(self, document: str) -> None:
         super().__init__()
+        self.document = document
         self.fields: dict[str, str] = {}
         self.actions: list[str] = []
         self.resources: list[str] = []

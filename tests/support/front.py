@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
@@ -16,8 +17,9 @@ from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.switched_database import SwitchedDatabase
-from web.app import make_app
+from web.app import Outside, make_app
 from web.letter_table import DatabaseLetterStore
+from web.moderation.moderator import load_moderator
 from web.options import FrontOptions
 
 OPTIONS = FrontOptions(
@@ -28,6 +30,9 @@ OPTIONS = FrontOptions(
     limits=False,
     hand_over_every=timedelta(milliseconds=50),
 )
+
+
+_moderator = cache(load_moderator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ async def running_front(
     relay = relay or RelayInMemory()
     database = SwitchedDatabase(await SqliteDatabase.open(folder / "front.db"))
     store = DatabaseLetterStore(database)
-    app = make_app(options, relay, store, clock or HandClock(), SeededEntropy(7))
+    app = make_app(options, Outside(relay, store, _moderator(), clock or HandClock(), SeededEntropy(7)))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

@@ -9,6 +9,8 @@ from relay.client.contract import AddressCheck, Letter, LetterAccepted, LetterRe
 from relay.errors import SpoolUnavailableError
 from relay.mail.address import AddressError, parse_address
 
+_LONG_AGO = datetime(2026, 11, 21, tzinfo=UTC)
+
 
 class RelayInMemory:
     """Keeps what it took in `letters`, one entry a key; `arrivals` counts every call of `submit`."""
@@ -47,7 +49,7 @@ class RelayInMemory:
             return self.refusal
         self.letters.setdefault(letter.idempotency_key, letter)
         message_id = f"m-{letter.idempotency_key}"
-        self.states.setdefault(message_id, LetterState("waiting", 0, datetime(2026, 11, 21, tzinfo=UTC), None))
+        self.states.setdefault(message_id, LetterState("waiting", 0, _LONG_AGO, None))
         return LetterAccepted(message_id)
 
     async def state(self, message_id: str) -> LetterState | None:
@@ -70,7 +72,9 @@ class RelayInMemory:
         sender, recipient = parse_address(letter.sender), parse_address(letter.recipient)
         return {"From": f"{letter.sender_name} <{sender}>", "To": str(recipient), "Subject": letter.subject}
 
-    def settle(self, state: str, *, attempts: int = 1, next_due: datetime | None = None) -> None:
+    def settle(
+        self, state: str, *, attempts: int = 1, next_due: datetime | None = None, changed_at: datetime = _LONG_AGO
+    ) -> None:
         """Put every message into `state`."""
         for message_id in self.states:
-            self.states[message_id] = LetterState(state, attempts, datetime(2026, 11, 21, tzinfo=UTC), next_due)
+            self.states[message_id] = LetterState(state, attempts, changed_at, next_due)

@@ -20,6 +20,7 @@ from web.letters import Departure, NewLetter, hash_secret
 
 ROUNDS = Rounds(timedelta(milliseconds=20), timedelta(days=90))
 PATIENCE = timedelta(seconds=10)
+START = HandClock().now()
 
 
 def _letter(n: int = 0) -> NewLetter:
@@ -61,7 +62,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tmp_path: Path) -> None:
-    assert await bench.courier.send(_letter(), PATIENCE)
+    assert await bench.courier.send(_letter(), Departure(START), PATIENCE)
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert (record.message_id, record.due, record.refused) == ("m-letter-0", None, False)
@@ -72,7 +73,7 @@ async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tm
 
 async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  # S53
     bench.clock.move(123.456)
-    await bench.courier.send(_letter(), PATIENCE)
+    await bench.courier.send(_letter(), Departure(START), PATIENCE)
     rows = await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_letter")))
     assert "secret-0" not in repr(rows)
     assert "victim" not in repr(rows)
@@ -82,15 +83,15 @@ async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  #
 
 
 async def test_the_same_letter_is_sent_once(bench: Bench) -> None:
-    first, second = await asyncio.gather(*(bench.courier.send(_letter(), PATIENCE) for _ in range(2)))
+    first, second = await asyncio.gather(*(bench.courier.send(_letter(), Departure(START), PATIENCE) for _ in range(2)))
     assert sorted((first, second)) == [False, True]
-    assert not await bench.courier.send(_letter(), PATIENCE)
+    assert not await bench.courier.send(_letter(), Departure(START), PATIENCE)
     assert len(bench.relay.letters) == 1
 
 
 async def test_a_crash_between_store_and_hand_over_loses_nothing(bench: Bench) -> None:
     now = bench.clock.now()
-    await bench.store.add(_letter(), now, now + FIRST_LOOK)  # and here the process dies
+    await bench.store.add(_letter(), now, Departure(now + FIRST_LOOK))  # and here the process dies
     again = bench.new_courier()
     assert await again.make_round() == 0
     bench.clock.move(FIRST_LOOK.total_seconds())
@@ -101,7 +102,7 @@ async def test_a_crash_between_store_and_hand_over_loses_nothing(bench: Bench) -
 
 async def test_a_crash_between_hand_over_and_its_note_makes_no_second_mail(bench: Bench) -> None:
     now = bench.clock.now()
-    await bench.store.add(_letter(), now, now)
+    await bench.store.add(_letter(), now, Departure(now))
     await bench.relay.submit(_letter().mail)  # and here the process dies
     await bench.new_courier().make_round()
     assert bench.relay.arrivals == 2
@@ -116,7 +117,7 @@ async def test_a_relay_that_cannot_just_now_is_asked_again(bench: Bench, how: st
     if how == "refused":
         bench.relay.refusal = LetterRefused(temporary=True, reason="full")
     bench.relay.unavailable = how == "unavailable"
-    assert await bench.courier.send(_letter(), PATIENCE)
+    assert await bench.courier.send(_letter(), Departure(START), PATIENCE)
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert record.due is not None
@@ -128,7 +129,7 @@ async def test_a_relay_that_cannot_just_now_is_asked_again(bench: Bench, how: st
 
 async def test_waits_grow_and_end_after_five_days(bench: Bench) -> None:
     bench.relay.refusal = LetterRefused(temporary=True, reason="full")
-    await bench.courier.send(_letter(), PATIENCE)
+    await bench.courier.send(_letter(), Departure(START), PATIENCE)
     tries = 0
     while (record := await bench.store.find(hash_secret("secret-0"))) and record.due is not None:
         bench.clock.move((record.due - bench.clock.now()).total_seconds() + (3600 if tries > 10 else 0))
@@ -141,7 +142,7 @@ async def test_waits_grow_and_end_after_five_days(bench: Bench) -> None:
 
 async def test_a_final_refusal_ends_the_letter_and_forgets_its_words(bench: Bench) -> None:
     bench.relay.refusal = LetterRefused(temporary=False, reason="no")
-    await bench.courier.send(_letter(), PATIENCE)
+    await bench.courier.send(_letter(), Departure(START), PATIENCE)
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert (record.refused, record.due, record.message_id) == (True, None, None)
@@ -152,7 +153,7 @@ async def test_a_final_refusal_ends_the_letter_and_forgets_its_words(bench: Benc
 async def test_a_claimed_letter_is_nobody_elses(bench: Bench) -> None:
     now = bench.clock.now()
     for n in range(3):
-        await bench.store.add(_letter(n), now, now)
+        await bench.store.add(_letter(n), now, Departure(now))
     claim = timedelta(minutes=1)
     first = await bench.store.take_due(now, claim, 2)
     second = await bench.store.take_due(now, claim, 2)
@@ -164,7 +165,7 @@ async def test_a_claimed_letter_is_nobody_elses(bench: Bench) -> None:
 async def test_the_rounds_run_by_themselves_and_survive_trouble(bench: Bench) -> None:
     bench.relay.unavailable = True
     now = bench.clock.now()
-    await bench.store.add(_letter(), now, now)
+    await bench.store.add(_letter(), now, Departure(now))
     await bench.courier.start()
     async with asyncio.timeout(20):
         while not bench.relay.arrivals:
@@ -177,9 +178,9 @@ async def test_the_rounds_run_by_themselves_and_survive_trouble(bench: Bench) ->
 
 
 async def test_old_letters_are_forgotten_but_never_owed_ones(bench: Bench) -> None:  # S53
-    await bench.courier.send(_letter(0), PATIENCE)
+    await bench.courier.send(_letter(0), Departure(START), PATIENCE)
     now = bench.clock.now()
-    await bench.store.add(_letter(1), now, now + timedelta(days=400))
+    await bench.store.add(_letter(1), now, Departure(now + timedelta(days=400)))
     bench.clock.move(91 * 86400)
     await bench.courier.make_round()
     assert await bench.store.find(hash_secret("secret-0")) is None

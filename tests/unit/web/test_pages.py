@@ -12,53 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.form import PageReader
-from tests.support.front import OPTIONS, Front, running_front, with_limits
+from tests.support.front import OPTIONS, running_front, with_limits
 from tests.support.hand_clock import HandClock
+from tests.support.visitor import LETTER, Visitor
 from web.letters import hash_secret
 from web.limits import PREVIEWS
-
-LETTER = {
-    "to": "ann@example.org",
-    "signature": "friend",
-    "pseudonym": "",
-    "message": "Thank you.\r\nFor all of it.",
-    "rules": "on",
-}
-
-
-class Visitor:
-    """Somebody with a browser, without scripts or cookies."""
-
-    def __init__(self, front: Front, session: aiohttp.ClientSession) -> None:
-        self.front = front
-        self._session = session
-
-    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, PageReader]:
-        return await self._ask("GET", path, None, headers)
-
-    async def post(
-        self, path: str, fields: dict[str, str], **headers: str
-    ) -> tuple[aiohttp.ClientResponse, PageReader]:
-        return await self._ask("POST", path, fields, headers)
-
-    async def preview(self, **changes: str) -> str:
-        """The token of a letter's preview."""
-        response, page = await self.post("/en/preview", LETTER | changes)
-        assert response.status == 200, page.text
-        return page.fields["token"]
-
-    async def send(self, token: str, **headers: str) -> aiohttp.ClientResponse:
-        response, _ = await self.post("/en/preview", {"token": token, "action": "send"}, **headers)
-        return response
-
-    async def _ask(
-        self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]
-    ) -> tuple[aiohttp.ClientResponse, PageReader]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = self.front.url + path
-        async with self._session.request(method, url, data=fields, headers=named, allow_redirects=False) as response:
-            return response, PageReader(await response.text())
 
 
 @pytest.fixture
@@ -375,7 +333,7 @@ async def test_bodies_that_are_no_form(visitor: Visitor) -> None:
 async def test_wrong_paths_methods_and_secrets(visitor: Visitor) -> None:
     for path in ("/nothing", "/s/", "/s/" + "0" * 32, "/s/" + "x" * 3000, "/static/0/leak.css", "/de/"):
         assert (await visitor.get(path))[0].status == 404, path
-    response, _ = await visitor.post("/s/x", {})
+    response, _ = await visitor.post("/robots.txt", {})
     assert response.status == 405
     assert "GET" in response.headers["Allow"]
     assert (await visitor.get("/en"))[0].status == 303

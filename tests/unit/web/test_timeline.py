@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from relay.client.contract import LetterState
 from relay.policy.state import State
 from web.letters import LetterRecord
-from web.timeline import Stage, Standing, standing_at_relay, standing_before_relay
+from web.timeline import Stage, Standing, Teller
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
+TELLER = Teller(NOW)
+
 
 def _at_relay(state: str, attempts: int = 0) -> Standing:
-    return standing_at_relay(LetterState(state, attempts, NOW, NOW))
+    return TELLER.at_relay(LetterState(state, attempts, NOW, NOW))
 
 
 def test_every_state_has_a_stage() -> None:
@@ -34,14 +36,14 @@ def test_a_postponed_letter_tells_its_next_try() -> None:
 
 
 def test_what_the_relay_does_not_know() -> None:
-    assert standing_at_relay(None) == Standing(Stage.FORGOTTEN)
+    assert TELLER.at_relay(None) == Standing(Stage.FORGOTTEN)
     assert _at_relay("a-state-of-tomorrow") == Standing(Stage.UNCLEAR)
 
 
 def test_letters_that_the_relay_does_not_have() -> None:
-    def record(message_id: str | None, due: datetime | None) -> LetterRecord:
-        return LetterRecord("id", "en", "friend", NOW, message_id, refused=False, due=due)
+    def record(message_id: str | None, due: datetime | None, *, refused: bool = False) -> LetterRecord:
+        return LetterRecord("id", "en", "friend", NOW, message_id, refused=refused, due=due)
 
-    assert standing_before_relay(record(None, NOW)) == Standing(Stage.WAITING)
-    assert standing_before_relay(record(None, None)) == Standing(Stage.UNDELIVERABLE)
-    assert standing_before_relay(record("m", None)) is None
+    assert TELLER.before_relay(record(None, NOW)) == Standing(Stage.WAITING)
+    assert TELLER.before_relay(record(None, None, refused=True)) == Standing(Stage.UNDELIVERABLE)
+    assert TELLER.before_relay(record("m", None)) is None

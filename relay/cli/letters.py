@@ -1,0 +1,168 @@
+"""`leak letters`: letters that wait for a person; shown, let go or refused, for whoever has no moderators' pages.
+
+The front is loaded by name, since the relay's packages know nothing of it. What is decided here is logged like every
+decision, with the reason, which a refused letter's writer reads.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from relay.cli.context import Json, load, run_async, stores
+from relay.cli.output import UsageError, clean, fail, say, say_json, say_table, until
+from relay.cli.queue_filter import now
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
+
+app = typer.Typer(help="Letters of the front that wait for a person.", no_args_is_help=True)
+
+_GONE: Final = "no letter of this id waits for a decision (`leak letters list`)"
+
+Letter = Annotated[str, typer.Argument(help="The letter's id, as `leak letters list` shows it.")]
+
+
+@app.command("list")
+def list_command(context: typer.Context, as_json: Json = False) -> None:
+    """What waits, the letter whose time ends first on top; a letter nobody decides about goes back after 48 hours."""
+    held = _with_holds(load(context), lambda holds: holds.held())
+    if as_json:
+        say_json([_plain(letter) for letter in held])
+        return
+    rows = [
+        (one.id, until(one.until, now()), one.why.value, ", ".join(one.rules), _start_of(one.message)) for one in held
+    ]
+    say_table(("id", "ends", "why", "rules", "begins"), rows, empty="no letter waits for a person")
+
+
+@app.command("show")
+def show(context: typer.Context, letter: Letter, as_json: Json = False) -> None:
+    """One letter with its words."""
+    found = _with_holds(load(context), lambda holds: holds.find(letter))
+    if found is None:
+        fail(_GONE)
+    if as_json:
+        say_json(_plain(found))
+        return
+    say(f"{found.id}  held for {found.why.value}: {', '.join(found.rules) or 'no rule'}")
+    say(f"written around {found.created:%Y-%m-%d %H:%M} UTC in {found.language}, goes back at {found.until:%d %H:%M}")
+    say(f"signed  {clean(found.sender_name)}\nto      {clean(found.recipient)}\n")
+    say("\n".join(clean(line) for line in found.message.split("\n")))
+
+
+@app.command("release")
+def release(
+    context: typer.Context,
+    letter: Letter,
+    reason: Annotated[str, typer.Option("--reason", help="Why it may go; kept in the log.")],
+) -> None:
+    """Let a letter go."""
+    settings = load(context)
+
+    async def work(holds: Any) -> bool:
+        import random
+
+        decision = _decision(letter, "release", reason, ())
+        # The wait for a person is cool-down enough; the moment of departure stays nobody's to know.
+        jitter = settings.web.jitter * random.SystemRandom().random()
+        return bool(await holds.release(decision, now() + jitter))
+
+    if not _with_holds(settings, work):
+        fail(_GONE)
+    say("released: it leaves within " + _minutes(settings.web.jitter))
+
+
+@app.command("refuse")
+def refuse(
+    context: typer.Context,
+    letter: Letter,
+    rules: Annotated[list[str], typer.Option("--rule", help="The rule it breaks; may be given again.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; its writer reads this, and it is kept in the log.")],
+) -> None:
+    """Refuse a letter: its words are deleted, and its writer reads rule and reason."""
+    known = [rule.value for rule in import_module("web.moderation.ruling").Rule]
+    for rule in rules:
+        if rule not in known:
+            raise UsageError(f"--rule: {rule} is none of {', '.join(known)}")
+    decision = _decision(letter, "refuse", reason, tuple(rules))
+    if not _with_holds(load(context), lambda holds: holds.refuse(decision)):
+        fail(_GONE)
+    say("refused")
+
+
+@app.command("log")
+def log(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """What was decided, by whom and why, the latest first."""
+    logged = _with_holds(load(context), lambda holds: holds.decisions(limit))
+    rows = [
+        {
+            "at": one.at.isoformat(),
+            "subject": one.decision.subject,
+            "action": one.decision.action,
+            "by": one.decision.actor,
+            "rules": list(one.decision.rules),
+            "reason": one.decision.reason,
+        }
+        for one in logged
+    ]
+    if as_json:
+        say_json(rows)
+        return
+    say_table(
+        ("at", "letter", "decision", "by", "rules", "reason"),
+        [(row["at"], row["subject"], row["action"], row["by"], " ".join(row["rules"]), row["reason"]) for row in rows],
+        empty="nothing has been decided yet",
+    )
+
+
+def _decision(letter: str, action: str, reason: str, rules: tuple[str, ...]) -> Any:
+    if not reason.strip():
+        raise UsageError("--reason: say why; it is kept with the decision")
+    return import_module("web.holds").Decision(letter, action, getpass.getuser(), reason.strip(), rules)
+
+
+def _with_holds(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` gives for the store of held letters."""
+    from relay.clock import SystemClock
+    from relay.ids import SystemEntropy
+
+    async def ask() -> Any:
+        async with stores(settings, must_exist=True) as opened:
+            await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
+            return await work(import_module("web.holds").HoldStore(opened.database, SystemClock(), SystemEntropy()))
+
+    return run_async(ask())
+
+
+def _plain(letter: Any) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "created": letter.created.isoformat(),
+        "language": letter.language,
+        "why": letter.why.value,
+        "rules": list(letter.rules),
+        "until": letter.until.isoformat(),
+        "sender_name": letter.sender_name,
+        "recipient": letter.recipient,
+        "subject": letter.subject,
+        "message": letter.message,
+    }
+
+
+def _start_of(message: str) -> str:
+    line = clean(" ".join(message.split()))
+    return line if len(line) <= 50 else line[:49] + "…"
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{max(1, round(span.total_seconds() / 60))} min"

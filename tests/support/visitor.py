@@ -1,0 +1,71 @@
+"""Somebody with a browser, for tests of the front: posts forms and reads pages, without scripts or cookies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from tests.support.form import PageReader
+from tests.support.front import Front
+
+LETTER = {
+    "to": "ann@example.org",
+    "signature": "friend",
+    "pseudonym": "",
+    "message": "Thank you.\r\nFor all of it.",
+    "rules": "on",
+}
+
+
+class Visitor:
+    """Somebody with a browser, without scripts or cookies."""
+
+    def __init__(self, front: Front, session: aiohttp.ClientSession) -> None:
+        self.front = front
+        self._session = session
+
+    async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, PageReader]:
+        return await self._ask("GET", path, None, headers)
+
+    async def post(
+        self, path: str, fields: dict[str, str], **headers: str
+    ) -> tuple[aiohttp.ClientResponse, PageReader]:
+        return await self._ask("POST", path, fields, headers)
+
+    async def preview(self, **changes: str) -> str:
+        """The token of a letter's preview."""
+        response, page = await self.post("/en/preview", LETTER | changes)
+        assert response.status == 200, page.text
+        return page.fields["token"]
+
+    async def send(self, token: str, **headers: str) -> aiohttp.ClientResponse:
+        response, _ = await self.post("/en/preview", {"token": token, "action": "send"}, **headers)
+        return response
+
+    async def until_arrived(self, letters: int = 1) -> None:
+        """Wait until the relay has so many letters."""
+        async with asyncio.timeout(60):
+            while self.front.relay.arrivals < letters:
+                await asyncio.sleep(0.01)
+
+    async def until_counted(self, count: Callable[[Front], Awaitable[int]], wanted: int) -> None:
+        """Wait until `count` of the front is what is wanted."""
+        async with asyncio.timeout(60):
+            while await count(self.front) != wanted:
+                await asyncio.sleep(0.01)
+
+    async def until_told(self, path: str, words: str) -> None:
+        """Wait until a page says `words`."""
+        async with asyncio.timeout(60):
+            while words not in (await self.get(path))[1].text:
+                await asyncio.sleep(0.01)
+
+    async def _ask(
+        self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]
+    ) -> tuple[aiohttp.ClientResponse, PageReader]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = self.front.url + path
+        async with self._session.request(method, url, data=fields, headers=named, allow_redirects=False) as response:
+            return response, PageReader(await response.text())

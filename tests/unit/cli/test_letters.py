@@ -1,0 +1,78 @@
+"""`leak letters` on a real spool: what waits is listed, shown, let go or refused, and every decision is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.client.contract import Letter
+from relay.clock import SystemClock
+from relay.ids import SystemEntropy
+from relay.opening import open_stores
+from relay.settings import load_settings
+from tests.support.command import Ran, leak
+from web.letter_table import DatabaseLetterStore
+from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, PendingLetter, hash_secret
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "relay.toml"
+    path.write_text('[spool]\nurl = "sqlite:spool.db"\n')
+    asyncio.run(_fill(path))
+    return path
+
+
+@pytest.fixture
+def run(file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    return lambda *words: leak(capsys, "--config", file, "letters", *words)
+
+
+async def _fill(path: Path) -> None:
+    clock = SystemClock()
+    stores = await open_stores(load_settings(path), clock, SystemEntropy())
+    letters = DatabaseLetterStore(stores.database)
+    await letters.prepare()
+    for n in range(2):
+        mail = Letter("l@leak.example", "A friend", "ann@b.example", "s", "t", "<p>t", "letters", f"id{n}")
+        letter = NewLetter(mail.idempotency_key, hash_secret(str(n)), "en", "friend", mail, f"Words {n}\x1b[31m")
+        hold = Hold(clock.now() + HOLD_TIME, HeldFor.RULES, ("threat",))
+        await letters.add(letter, clock.now(), Departure(hold.until, hold))
+    await stores.close()
+
+
+async def _due(path: Path) -> list[PendingLetter]:
+    clock = SystemClock()
+    stores = await open_stores(load_settings(path), clock, SystemEntropy())
+    due = await DatabaseLetterStore(stores.database).take_due(clock.now() + timedelta(days=1), timedelta(0), 9)
+    await stores.close()
+    return due
+
+
+def test_held_letters_are_decided_about(run: Run, file: Path) -> None:
+    assert [row["id"] for row in json.loads(run("list", "--json").out)] == ["id0", "id1"]
+    shown = run("show", "id0").out
+    assert "Words 0" in shown
+    assert "\x1b" not in shown
+    assert asyncio.run(_due(file)) == []
+
+    assert run("release", "id0", "--reason", "meant well").status == 0
+    assert run("refuse", "id1", "--rule", "nonsense", "--reason", "r").status == 2
+    assert run("refuse", "id1", "--rule", "threat", "--reason", " ").status == 2
+    assert run("refuse", "id1", "--rule", "threat", "--reason", "It threatens.").status == 0
+    assert run("refuse", "id1", "--rule", "threat", "--reason", "twice").status == 1
+    assert "no letter waits" in run("list").out
+    assert [letter.id for letter in asyncio.run(_due(file))] == ["id0"]
+
+    log = json.loads(run("log", "--json").out)
+    assert {(row["subject"], row["action"], row["reason"]) for row in log} == {
+        ("id0", "release", "meant well"),
+        ("id1", "refuse", "It threatens."),
+    }

@@ -1,0 +1,222 @@
+"""Moderation on the form: pass, nudge, hold, care, refuse; appeals; the life of a held letter; taking one back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.ids import SeededEntropy
+from tests.support.front import OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import LETTER, Visitor
+from web.holds import Decision, HoldStore
+from web.letters import HOLD_TIME
+
+INSULT = "You are a pathetic loser."
+FOREIGN = "Ich möchte dir heute sagen, dass ich dich sehr vermisse und immer an dich denke, mein lieber Freund."
+DESPAIR = "I want to kill myself tonight."
+NUDGED = "Write to me at ann.other@example.org."
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def visitor(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    async with running_front(tmp_path, clock) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+@pytest.fixture
+async def patient(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    """A visitor of a front that lets letters wait, and tells failures late."""
+    options = replace(
+        OPTIONS,
+        cool_down=timedelta(minutes=5),
+        jitter=timedelta(minutes=10),
+        failure_delay=timedelta(minutes=30),
+        hand_over_every=timedelta(milliseconds=5),
+    )
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+def holds_of(front: Front, clock: HandClock) -> HoldStore:
+    return HoldStore(front.database, clock, SeededEntropy(5))
+
+
+async def test_a_nudge_marks_the_words_and_asks_once_more(visitor: Visitor) -> None:
+    response, page = await visitor.post("/en/preview", LETTER | {"message": NUDGED})
+    assert response.status == 200
+    assert "Read this once more" in page.text
+    assert "<mark>ann.other@example.org" in page.document
+    assert "/en/dos-and-donts#private-information" in page.document
+    assert not visitor.front.relay.arrivals
+    assert (await visitor.send(page.fields["token"])).status == 303
+    await visitor.until_arrived()
+
+
+async def test_an_insult_is_refused_by_name_and_never_kept(visitor: Visitor) -> None:
+    response, page = await visitor.post("/en/preview", LETTER | {"message": INSULT})
+    assert response.status == 422
+    assert "/en/dos-and-donts#bullying" in page.document
+    assert "No bullying" in page.text
+    assert 'value="send"' not in page.document
+    assert (await visitor.send(page.fields["token"])).status == 422
+    assert not visitor.front.relay.arrivals
+    assert await _count(visitor.front) == 0
+    _, again = await visitor.post("/en/preview", {"token": page.fields["token"], "action": "edit"})
+    assert again.fields["message"] == INSULT
+
+
+async def test_the_invented_name_is_read_too(visitor: Visitor) -> None:
+    response, _ = await visitor.post("/fr/preview", LETTER | {"message": "Merci pour tout.", "pseudonym": "Connard"})
+    assert response.status == 422
+
+
+async def test_help_comes_first_then_the_choice(visitor: Visitor) -> None:
+    response, page = await visitor.post("/en/preview", LETTER | {"message": DESPAIR})
+    assert response.status == 200
+    assert page.text.index("988") < page.text.index(DESPAIR)
+    assert (await visitor.send(page.fields["token"])).status == 303
+    _, page = await visitor.post("/fr/preview", LETTER | {"message": "Je veux me tuer ce soir."})
+    assert page.text.index("3114") < page.text.index("Je veux me tuer")
+    assert "3018" in page.text
+
+
+async def test_an_appeal_is_read_by_a_person_who_lets_it_go(visitor: Visitor, clock: HandClock) -> None:
+    _, page = await visitor.post("/en/preview", LETTER | {"message": INSULT})
+    response, _ = await visitor.post("/en/preview", {"token": page.fields["token"], "action": "appeal"})
+    link = response.headers["Location"]
+    _, status = await visitor.get(link)
+    assert "A person reads it first" in status.text
+    assert "You asked for a person" in status.text
+    holds = holds_of(visitor.front, clock)
+    (held,) = await holds.held()
+    assert (held.message, held.recipient, held.rules) == (INSULT, "ann@example.org", ("bullying",))
+    assert await holds.release(Decision(held.id, "release", "me", "a joke between friends"), clock.now())
+    assert not await holds.release(Decision(held.id, "release", "me", "twice"), clock.now())
+    await visitor.until_arrived()
+    (logged,) = await holds.decisions()
+    assert (logged.decision.action, logged.decision.reason) == ("release", "a joke between friends")
+
+
+async def test_a_held_letter_goes_back_after_two_days_and_never_departs(visitor: Visitor, clock: HandClock) -> None:
+    link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+    assert "A person reads it first" in (await visitor.get(link))[1].text
+    (held,) = await holds_of(visitor.front, clock).held()
+    clock.move(HOLD_TIME.total_seconds())
+    await visitor.until_told(link, "It has come back to you")
+    _, status = await visitor.get(link)
+    assert FOREIGN in status.text
+    assert status.refresh == ""
+    late = Decision(held.id, "release", "me", "too late")
+    assert not await holds_of(visitor.front, clock).release(late, clock.now())
+    clock.move(400 * 86400)
+    assert not visitor.front.relay.arrivals
+
+
+async def test_the_words_of_a_returned_letter_go_after_a_week(visitor: Visitor, clock: HandClock) -> None:
+    link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+    clock.move(HOLD_TIME.total_seconds())
+    await visitor.until_told(link, "It has come back to you")
+    clock.move(8 * 86400)
+    await visitor.front.store.forget(clock.now(), clock.now() - timedelta(days=90), 9)
+    _, status = await visitor.get(link)
+    assert FOREIGN not in status.text
+    assert "It has come back to you" in status.text
+
+
+async def test_a_refusal_tells_rule_reason_and_redress(visitor: Visitor, clock: HandClock) -> None:
+    link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+    holds = holds_of(visitor.front, clock)
+    (held,) = await holds.held()
+    assert await holds.refuse(Decision(held.id, "refuse", "me", "It <threatens> her.", ("threat",)))
+    _, status = await visitor.get(link)
+    for told in ("It was refused", "No threats", "It <threatens> her.", "out-of-court"):
+        assert told in status.text
+    assert await _count(visitor.front) == 0
+    assert await holds.held() == []
+    rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_decision")))
+    assert FOREIGN not in repr(rows)
+
+
+async def test_a_letter_waits_and_can_be_taken_back_until_it_leaves(patient: Visitor, clock: HandClock) -> None:
+    link = (await patient.send(await patient.preview())).headers["Location"]
+    _, status = await patient.get(link)
+    assert "It waits before it leaves" in status.text
+    assert "It leaves around 21 November, " in status.text
+    clock.move(4 * 60)
+    assert (await patient.post(link, {"action": "cancel"}))[0].status == 303
+    assert "You took it back" in (await patient.get(link))[1].text
+    clock.move(3600)
+    other = (await patient.send(await patient.preview(message="Another"))).headers["Location"]
+    clock.move(15 * 60)
+    await patient.until_arrived()
+    (left,) = patient.front.relay.letters.values()
+    assert "Another" in left.text
+    await patient.post(other, {"action": "cancel"})
+    assert "On its way" in (await patient.get(other))[1].text
+
+
+async def test_a_held_letter_can_be_taken_back(patient: Visitor, clock: HandClock) -> None:
+    link = (await patient.send(await patient.preview(message=FOREIGN))).headers["Location"]
+    await patient.post(link, {"action": "cancel"})
+    assert "You took it back" in (await patient.get(link))[1].text
+    assert await holds_of(patient.front, clock).held() == []
+
+
+async def test_nobody_else_takes_a_letter_back(patient: Visitor) -> None:
+    link = (await patient.send(await patient.preview())).headers["Location"]
+    response, _ = await patient.post(link, {"action": "cancel"}, Sec_Fetch_Site="cross-site")
+    assert response.status == 403
+    assert "It waits before it leaves" in (await patient.get(link))[1].text
+
+
+async def test_refusals_and_failures_are_told_alike_and_late(patient: Visitor, clock: HandClock) -> None:
+    """A recipient who wants no letters, and an address that does not exist, look the same at every moment."""
+    patient.front.relay.refused["blocked@example.org"] = False
+    links = [
+        (await patient.send(await patient.preview(to=to))).headers["Location"]
+        for to in ("blocked@example.org", "unknown@example.org")
+    ]
+    clock.move(15 * 60)
+    await patient.until_arrived()
+    patient.front.relay.settle("bounced", changed_at=clock.now())
+    for link in links:
+        await patient.until_told(link, "On its way")
+    clock.move(30 * 60)
+    shown = [(await patient.get(link))[1].text.replace(link, "") for link in links]
+    assert shown[0] == shown[1]
+    assert "It could not be delivered" in shown[0]
+
+
+async def test_nobody_reads_what_a_blocked_recipient_would_not_get(visitor: Visitor, clock: HandClock) -> None:
+    visitor.front.relay.refused["ann@example.org"] = False
+    link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+    assert "A person reads it first" in (await visitor.get(link))[1].text
+    assert await holds_of(visitor.front, clock).held() == []
+    rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_handover")))
+    assert "vermisse" not in repr(rows)
+    clock.move(86400)
+    await visitor.until_told(link, "It could not be delivered")
+
+
+async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, clock: HandClock) -> None:
+    await patient.send(await patient.preview())
+    patient.front.relay.refused["ann@example.org"] = False
+    clock.move(15 * 60)
+    await patient.until_counted(_count, 0)
+    assert not patient.front.relay.arrivals
+
+
+async def _count(front: Front) -> int:
+    rows = await front.database.read(lambda c: list(c.execute("SELECT count(*) FROM web_handover")))
+    return int(rows[0][0])
