@@ -17,6 +17,7 @@ from relay.cli import (
     database,
     dkim,
     dns,
+    doctor,
     inbound,
     init,
     lab,
@@ -85,6 +86,7 @@ app.command()(lab.lab)
 app.command()(init.init)
 app.command()(check.check)
 app.command()(dns.dns)
+app.command()(doctor.doctor)
 app.add_typer(dkim.app, name="dkim")
 app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})(send)
 app.add_typer(queue.app, name="queue")

@@ -15,6 +15,8 @@ from relay.lab.zone import Fault, Trouble, Zone
 SENDING_DOMAIN: Final = "leak.lab.test"
 RELAY_NAME: Final = "mail.leak.lab.test"
 RETURN_DOMAIN: Final = "bounces.leak.lab.test"
+BLOCKLIST: Final = "dnsbl.lab.test"
+SIGNED_NAME: Final = "signed.lab.test"
 SPF: Final = "v=spf1 ip4:127.0.0.0/8 -all"
 DEAD: Final = 250
 """The host number at which nothing listens."""
@@ -148,6 +150,10 @@ def lay_out(zone: Zone, subnet: int, hosts: tuple[LabHost, ...], domains: tuple[
             zone.publish(domain.name, "A", address(subnet, domain.address))
     _publish_host(zone, RELAY_NAME, "127.0.0.1")
     zone.publish("ns.lab.test", "A", "127.0.0.1")
+    # What the doctor asks: a blocklist with its test entry alone (RFC 5782 §5), and a name as if it were signed.
+    zone.publish(f"2.0.0.127.{BLOCKLIST}", "A", "127.0.0.2")
+    zone.publish(SIGNED_NAME, "A", "127.0.0.1")
+    zone.break_name(SIGNED_NAME, Fault(authentic=True))
     for name in (SENDING_DOMAIN, RELAY_NAME, RETURN_DOMAIN):
         zone.publish(name, "TXT", SPF)
     zone.publish(f"_dmarc.{SENDING_DOMAIN}", "TXT", "v=DMARC1; p=reject; adkim=r; aspf=r")

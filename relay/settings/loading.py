@@ -14,6 +14,7 @@ from relay.errors import ConfigurationError
 from relay.settings.doors import ApiSettings, InboundSettings, SubmissionSettings, WebSettings
 from relay.settings.operating import (
     AlarmSettings,
+    DoctorSettings,
     JournalSettings,
     LabSettings,
     LogSettings,
@@ -42,6 +43,7 @@ class Settings(Section):
     complaints: ComplaintSettings = ComplaintSettings()
     unsubscribe: UnsubscribeSettings = UnsubscribeSettings()
     web: WebSettings = WebSettings()
+    doctor: DoctorSettings = DoctorSettings()
     alarm: AlarmSettings = AlarmSettings()
     webhooks: WebhookSettings = WebhookSettings()
     journal: JournalSettings = JournalSettings()

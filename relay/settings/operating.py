@@ -1,15 +1,41 @@
-"""The sections of the node itself: its spool, roles, logs, alarms, webhooks, journal, and the lab."""
+"""The sections of the node itself: its spool, roles, logs, doctor, alarms, webhooks, journal, and the lab."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from relay.settings.values import Duration, Flag, HostName, Listen, ListenAddress, Section, Size, Whole
+from relay.settings.values import (
+    Duration,
+    Flag,
+    HostName,
+    Listen,
+    ListenAddress,
+    Section,
+    ServerAddresses,
+    Size,
+    Whole,
+    parse_listen,
+)
+
+TARGETS: Final = (
+    "gmail-smtp-in.l.google.com:25",
+    "mx-eu.mail.am0.yahoodns.net:25",
+    "outlook-com.olc.protection.outlook.com:25",
+)
+ADDRESS_LISTS: Final = (
+    "zen.spamhaus.org",
+    "bl.spamcop.net",
+    "b.barracudacentral.org",
+    "psbl.surriel.com",
+    "bl.mailspike.net",
+)
+DOMAIN_LISTS: Final = ("dbl.spamhaus.org",)
 
 Role = Literal["web", "api", "submission", "inbound", "delivery"]
 
@@ -51,6 +77,55 @@ class SpoolSettings(Section):
     keep_content: Duration = Field(
         timedelta(days=7), description="How long a message's content is kept after its last delivery ended."
     )
+
+
+class DoctorSettings(Section):
+    """What `leak doctor` looks at, on the command line and inside the node: docs/doctor.md."""
+
+    every: Duration = Field(
+        timedelta(hours=1), description='How often the node looks by itself, its findings being alarms; "0s" = never.'
+    )
+    timeout: Duration = Field(timedelta(seconds=30), ge=timedelta(seconds=1), description="Time for one check.")
+    addresses: tuple[str, ...] = Field(
+        (),
+        description="The public addresses mail leaves from, where no egress source tells them (behind NAT); "
+        "none: those of the EHLO name.",
+        examples=[["203.0.113.5"]],
+    )
+    targets: ServerAddresses = Field(
+        tuple(parse_listen(text) for text in TARGETS),
+        description='Mail hosts that are greeted to see whether port 25 is open outward, "host:port" each.',
+    )
+    blocklists: tuple[HostName, ...] = Field(
+        ADDRESS_LISTS, description="Lists of addresses that are asked about ours; [] = none."
+    )
+    domain_blocklists: tuple[HostName, ...] = Field(
+        DOMAIN_LISTS, description="Lists of domains that are asked about ours; [] = none."
+    )
+    spamhaus_key_file: Path | None = Field(
+        None, description="File with the key of Spamhaus' Data Query Service, 0600; none: its public servers are asked."
+    )
+    time_server: str = Field(
+        "", description='A time server to compare the clock with; "" = none.', examples=["pool.ntp.org:123"]
+    )
+    signed_name: HostName | None = Field(
+        "ietf.org", description="A domain signed with DNSSEC, to see whether the resolver validates."
+    )
+
+    @field_validator("addresses")
+    @classmethod
+    def _ip_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ipaddress.ip_address(text)) for text in value)
+        except ValueError as error:
+            raise ValueError(f"{error}; write IP addresses") from None
+
+    @field_validator("time_server")
+    @classmethod
+    def _time_server(cls, value: str) -> str:
+        if value and (parse_listen(value).tls or not parse_listen(value).port):
+            raise ValueError(f'{value!r} is no time server; write "host:port"')
+        return value
 
 
 class AlarmSettings(Section):
