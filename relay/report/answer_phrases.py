@@ -102,6 +102,9 @@ PLAIN_SUBJECTS: Final = (
     *("fuori sede", "fuori ufficio", "resposta automática", "resposta automatica", "automatisch antwoord", "autosvar"),
     *("automatisk svar", "automatiskt svar", "automaattinen vastaus", "odpowiedź automatyczna", "automatikus válasz"),
     *("автоответ", "автоматический ответ", "自動応答", "自動返信", "自动回复", "自動回覆", "자동 회신", "부재중"),
+    *("otomatik yanıt", "automatická odpov", "αυτόματη απάντηση", "автоматична відпов", "autosvar", "자동응답"),
+    *("risponditore automatico", "autoodpowiedź", "automatisch beantwoord", "răspuns automat", "trả lời tự động"),
+    *("samodejni odgovor", "automatski odgovor", "automatinis atsak", "automaatvastus", "תגובה אוטומטית", "رد تلقائي"),
 )
 """Subjects that nobody gives to a letter of their own: enough by themselves."""
 
@@ -147,7 +150,16 @@ REPLY_WORDS: Final = (
     ),
     *("estaré ausente", "estoy de vacaciones", "sono fuori", "sarò assente", "sono assente", "sono in ferie"),
     *("estou fora", "estarei ausente", "estou de férias", "ik ben niet", "ik ben afwezig", "ik ben met vakantie"),
-    *("jag är inte", "jag är borta", "jeg er ikke", "olen poissa", "jestem nieobecn", "меня не будет", "я в отпуске"),
+    *(
+        "jag är inte",
+        "jag är borta",
+        "jeg er ikke",
+        "olen poissa",
+        "olen lomalla",
+        "jestem nieobecn",
+        "меня не будет",
+        "я в отпуске",
+    ),
 )
 CHALLENGE_SUBJECTS: Final = (
     *("please confirm your message", "confirm your message", "confirm your e-mail to", "confirm your email to"),
@@ -165,7 +177,9 @@ CHALLENGE_SUBJECTS: Final = (
     ),
     *("authentification requise", "authentifiez", "authentification de votre", "confirmez votre message"),
     *("validation de votre message", "bestätigen sie ihre nachricht", "absenderbestätigung", "confirme su mensaje"),
-    *("conferma il tuo messaggio", "подтвердите отправку"),
+    *("conferma il tuo messaggio", "подтвердите отправк", "bestätigen sie ihre e-mail", "bestätigen sie ihre mail"),
+    *("confirm email", "confirm your email", "verify#", "sender authentication", "confirmación de remitente"),
+    *("confirmação de remetente", "verificación de remitente", "verifica mittente", "bevestig uw bericht"),
 )
 CHALLENGE_WORDS: Final = (
     *(
@@ -212,4 +226,16 @@ CHALLENGE_WORDS: Final = (
         "vanquish",
         "bluebottle",
     ),
+    *("active spam killer", "without changing the subject", "real live human", "your original message will be"),
+    *("to complete this verification", "i have never received mail from you", "first time you have sent"),
+    *(
+        "damit ihre nachricht zugestellt",
+        "damit ihre e-mail zugestellt",
+        "spamschutz",
+        "spam-schutz",
+        "spamfilter nutz",
+    ),
+    *("чтобы ваше письмо было доставлено", "перейдите по ссылке", "подтвердите, что вы", "подтвердите отправк"),
+    *("para que su mensaje", "para entregar su mensaje", "para que sua mensagem", "affinché il suo messaggio"),
+    *("pour prouver que vous", "anti-spam personnel", "om uw bericht af te leveren"),
 )

@@ -60,7 +60,8 @@ def read_automatic(message: Part, signs: Signs) -> Automatic | None:
 
 
 def _by_words(message: Part, signs: Signs) -> Automatic | None:
-    subject = next((phrase for phrase in REPLY_SUBJECTS if phrase in signs.subject), "")
+    plain = next((phrase for phrase in PLAIN_SUBJECTS if phrase in signs.subject), "")
+    subject = plain or next((phrase for phrase in REPLY_SUBJECTS if phrase in signs.subject), "")
     if signs.listed:
         return None
     automatic = (
@@ -73,7 +74,7 @@ def _by_words(message: Part, signs: Signs) -> Automatic | None:
     words = next((phrase for phrase in REPLY_WORDS if phrase in opening), "")
     if (subject and words) or (automatic and (subject or words)):
         return Automatic(Kind.AUTO_REPLY, True, f"words: {subject or words}")
-    if subject and any(phrase in signs.subject for phrase in PLAIN_SUBJECTS) and not signs.subject.startswith("fw"):
+    if plain and not signs.subject.startswith("fw"):
         return Automatic(Kind.AUTO_REPLY, False, f"subject: {subject}")
     return None
 

@@ -23,6 +23,7 @@ _BLOCKS = frozenset(
     {"br", "p", "/p", "div", "/div", "tr", "/tr", "li", "/li", "ul", "/ul", "table", "/table", "pre", "/pre", "hr"}
     | {f"{slash}h{size}" for size in range(1, 7) for slash in ("", "/")}
 )
+_CELLS = frozenset({"td", "th", "/td", "/th", "dt", "dd", "label"})
 _UNSEEN = frozenset({"script", "style", "title"})
 _NOT_CHARSETS = frozenset({"punycode", "idna", "undefined", "unicode-escape", "raw-unicode-escape"})
 _ANGLED_ADDRESS = re.compile(r"<([^<>\s@]{1,100}@[^<>\s]{1,255})>")
@@ -85,6 +86,8 @@ def plain_text(page: str) -> str:
         tag = name[0] if name else ""
         if tag in _BLOCKS:
             words.append("\n")
+        elif tag in _CELLS:
+            words.append(" ")
         closing = f"</{tag}" if tag in _UNSEEN else "-->" if page.startswith("<!--", start) else ">"
         end = folded.find(closing, start)
         if end >= 0 and tag in _UNSEEN:

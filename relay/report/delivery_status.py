@@ -20,6 +20,8 @@ from relay.report.words import ADDRESS, find_code, find_enhanced
 MAX_RECIPIENTS: Final = 500
 MAX_DIAGNOSTIC: Final = 4000
 _MAX_LINES: Final = 20_000
+_CUT: Final = 2
+"""Letters of an action that are enough where the report was cut off in the middle of it."""
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*+:(.*)")
 _TYPED = re.compile(r"\s*+([A-Za-z0-9][\w.+/-]{0,40})\s*+;(.*)", re.DOTALL)
@@ -30,7 +32,9 @@ _MESSAGE_FIELDS = frozenset(
     {"reporting-mta", "original-envelope-id", "dsn-gateway", "received-from-mta", "arrival-date", "x-postfix-queue-id"}
 )
 _WHO = ("original-recipient", "final-recipient")
-_RECIPIENT_FIELDS = frozenset({*_WHO, "action", "status", "diagnostic-code", "remote-mta", "x-actual-recipient"})
+_RECIPIENT_FIELDS = frozenset(
+    {*_WHO, "action", "status", "diagnostic-code", "remote-mta"} | {"x-actual-recipient", "x-supplementary-info"}
+)
 _STATUS_KINDS = frozenset(
     {"message/delivery-status", "message/global-delivery-status", "text/delivery-status", "message/deliverystatus"}
 )
@@ -79,21 +83,27 @@ class _Group:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-def find_status(message: Part, *, enclosed: bool = False) -> DeliveryStatus | None:
+def find_status(message: Part, *, enclosed: bool = False, loosely: bool = False) -> DeliveryStatus | None:
     """The first delivery-status part of the message, or with `enclosed` of a message inside it; None without one.
 
-    A part is one by its type, or by holding the fields where a multipart/report has its second part.
+    A part is one by its type, or by holding the fields where a multipart/report has its second part; with `loosely`,
+    for mail that a daemon sent, in any part that begins with such fields.
     """
     parts = list(message.walk() if enclosed else message.near())
     for part in parts:
         if part.kind in _STATUS_KINDS and (status := read_status(_status_text(part))):
             return status
-    if not any(_is_delivery_report(part) for part in parts) and message.children:
+    strict = bool(message.children) and not any(_is_delivery_report(part) for part in parts)
+    if strict and not loosely:
         return None
     plain = [part for part in parts if not part.children and part.kind in _PLAIN_KINDS]
     for part in plain[:6]:
         text = part.shown(20_000)
-        if "inal-recipient" in text.lower() and (status := read_status(text)):
+        if (
+            "inal-recipient" in text.lower()
+            and not (strict and _LINE.match(text.lstrip()) is None)
+            and (status := read_status(text))
+        ):
             return status
     return None
 
@@ -180,7 +190,7 @@ def _block(fields: dict[str, str]) -> Block | None:
     actual = read_typed_address(fields.get("x-actual-recipient", ""))
     address = next((one for one in (original, final, actual) if "@" in one), "")
     address = address or next((one for one in (final, original, actual) if one), "")
-    diagnostic = _diagnostic(fields.get("diagnostic-code", ""))
+    diagnostic = _diagnostic(fields.get("diagnostic-code", "") or fields.get("x-supplementary-info", ""))
     action = _action(fields.get("action", ""))
     given = _ENHANCED.search(fields.get("status", ""))
     status = given[0] if given else ""
@@ -212,7 +222,10 @@ def _best_status(status: str, said: str, code: int | None) -> str:
 
 def _action(value: str) -> Said | None:
     word = value.strip().lower()
-    return next((action for prefix, action in _ACTIONS if word.startswith(prefix)), None)
+    found = next((action for prefix, action in _ACTIONS if word.startswith(prefix)), None)
+    if found is None and len(word) >= _CUT:
+        found = next((action for prefix, action in _ACTIONS if prefix.startswith(word)), None)
+    return found
 
 
 def _diagnostic(value: str) -> str:

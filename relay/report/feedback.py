@@ -56,7 +56,21 @@ def read_complaint(message: Part, signs: Signs) -> Complaint | None:
         for part in message.children:
             if "feedback-type" in part.shown(4000).lower():
                 return _read(message, part, part.text)
-    return _informal(message, signs)
+    return _untyped(message) or _informal(message, signs)
+
+
+def _untyped(message: Part) -> Complaint | None:
+    """A feedback report whose parts lost their types: fields that only such a report begins with, and the mail."""
+    if returned_part(message) is None:
+        return None
+    for part in message.children:
+        if part.kind != "text/plain" and part.kind != "application/octet-stream":
+            continue
+        text = part.shown(4000).lstrip()
+        fields = _fields(text) if _FIELD.match(text) else {}
+        if "feedback-type" in fields and ("user-agent" in fields or "version" in fields):
+            return _read(message, part, text)
+    return None
 
 
 def _read(container: Part, part: Part, text: str) -> Complaint:

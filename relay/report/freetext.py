@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from relay.report.mime import Part
-from relay.report.phrasebook import DELAYS, FAILURES, FINALS, OPENINGS
+from relay.report.phrasebook import DELAYS, FAILURES, FINALS, OPENINGS, WARNINGS
 from relay.report.result import Original, Said
 from relay.report.returned import addressees, returned_part, split_notice
 from relay.report.signs import Signs
@@ -22,6 +22,8 @@ from relay.report.words import ADDRESS, bare_address, find_addresses, find_code,
 MAX_LINES: Final = 400
 MAX_LINE: Final = 1000
 _ENOUGH: Final = 3
+_PLAIN: Final = 6
+"""An address alone on its line beside a word of failure: what a daemon writes so is a bounce."""
 _NEAR: Final = 8
 _DIAGNOSTIC_LINES: Final = 12
 
@@ -36,8 +38,12 @@ _LABEL = re.compile(
     r"|destinataires?|adresse|empfänger|destinatarios?|destinatário|indirizzo|para|ontvanger|адрес|получател\w*|宛先"
     r"|収件人|收件人|email|message for"
     r"|(?:message|mail|nachricht|bericht|mensaje|messaggio|mensagem|courrier) (?:to|à|an|aan|a|para|für|for|al?))"
-    r"\s{0,3}[:=(\[|]{0,2}\s{0,3}[<\"'(\[]{0,2}(?:rfc822;|smtp:|mailto:)?\s?\x00",
+    r"\s{0,3}[:：=(\[|]{0,2}\s{0,3}[<\"'(\[]{0,2}(?:rfc822;|smtp:|mailto:)?\s?\x00",
     re.IGNORECASE,
+)
+_MAIL_TO_THEM = re.compile(
+    r"(?:message|mail) (?:sent )?(?:to|for|addressed to) [^\s@]{1,100}@\S{1,200} (?:could not|cannot|can't|couldn't"
+    r"|was not|wasn't|has not been|was rejected|was refused|failed)"
 )
 _NOT_WHO = re.compile(
     r"(?:^|[\s>*\"])(?:from|sender|reply-to|return-path|message-id|mail from|reply to|absender|expéditeur|de|remitente"
@@ -45,7 +51,7 @@ _NOT_WHO = re.compile(
     r"|contact|please (?:send|forward|write|e-?mail|notify|call)|mailto:|questions|for (?:further )?(?:help|assistance)"
     r"|postmaster@|abuse@|support@|helpdesk@|help@|webmaster@|hostmaster@|mailer-daemon@|unsubscribe|reply to|\bid <"
     r"|envoyez|contacte[zr]|wenden sie|bei fragen|\(envelope-from|sent by|expanded from|generated from|message from"
-    r"|mail from:",
+    r"|mail from:|please try|original address:|forward(?:ed|ing)? to",
     re.IGNORECASE,
 )
 _NEVER_WHO = re.compile(
@@ -98,6 +104,8 @@ def read_notice(message: Part, signs: Signs, *, container: Part | None = None) -
     others = _others(signs, original)
     candidates = _candidates(lines, folded, failing, _Known(known, others))
     chosen = _choose(candidates, known, signs)
+    if signs.daemon and any(one.score >= _PLAIN for one in chosen):
+        evidence += 1
     return TextBounce(
         action=_action(whole, signs.subject),
         recipients=tuple(_with_words(chosen, lines)),
@@ -137,7 +145,8 @@ def _evidence(folded: list[str], whole: str) -> tuple[int, list[bool]]:
     present = [phrase for phrase in FAILURES if phrase in whole]
     failing = [any(phrase in line for phrase in present) or find_code(line) is not None for line in folded]
     head = "\n".join([line for line in folded if line.strip()][:12])
-    points = 3 if any(phrase in head for phrase in OPENINGS) else int(any(phrase in whole for phrase in OPENINGS))
+    opens = any(phrase in head for phrase in OPENINGS) or _MAIL_TO_THEM.search(head) is not None
+    points = 3 if opens else int(any(phrase in whole for phrase in OPENINGS))
     points += 1 if present else 0
     points += 1 if find_code(whole) is not None or find_enhanced(whole) else 0
     return points, failing
@@ -246,6 +255,8 @@ def _says_more(kept: list[str]) -> bool:
 
 def _action(whole: str, subject: str) -> Said:
     text = f"{subject}\n{whole}"
+    if any(phrase in text for phrase in WARNINGS):
+        return Said.DELAYED
     if any(phrase in text for phrase in DELAYS) and not any(phrase in whole for phrase in FINALS):
         return Said.DELAYED
     return Said.FAILED

@@ -55,7 +55,8 @@ BOUNCE_SUBJECTS: Final = (
     *("delivery problem", "delivery report", "delivery has failed", "delivery unsuccessful", "delivery incomplete"),
     *("delivery notification", "delivery attempt", "mail system error", "user unknown", "unknown user", "mail failure"),
     *("failed mail", "mail error", "error in mail", "mail returned", "bounced", "bounce message", "failed delivery"),
-    *("warning: could not send", "warning: message", "message delayed", "delayed mail", "delivery delay", "(delay)"),
+    *("warning: could not send", "warning: message", "message delayed", "delayed mail", "delivery delay"),
+    *("delivery is delayed", "delivery has been delayed", "warning: delivery", "(delay)"),
     *("still being retried", "mailbox full", "mailbox is full", "over quota", "quota exceeded", "permanent delivery"),
     *("message status", "invalid recipient", "postmaster notify", "message rejected", "mail rejected", "(failure)"),
     *("failed: ", "undelivered", "message not sent", "recipient rejected", "email error", "error sending", "reject:"),
@@ -80,6 +81,7 @@ BOUNCE_SUBJECTS: Final = (
     ),
     *("ikke leveret", "ikke levert", "ei voitu toimittaa", "nedoruč", "kézbesít", "nelivrat", "teslim edileme"),
     *("не доставлен", "недоставлен", "невозможно доставить", "доставки", "не удалось доставить", "возвращ"),
+    *("not member article", "reject mail notice", "не может быть доставлен", "levereres ikke"),
     *("退信", "无法投递", "未送达", "無法傳遞", "传送失败", "傳送失敗", "投递失败", "退回", "配信不能", "配送エラー"),
     *("未配信", "送信エラー", "配信エラー", "配信できません", "エラーメール", "宛先不明", "送信不能", "未達"),
     *("반송", "전송 실패", "배달되지", "전달되지"),
@@ -112,7 +114,9 @@ OPENINGS: Final = (
     *("kon niet worden", "kan niet worden afgeleverd", "не удалось доставить", "не может быть доставлено"),
     *("не было доставлено", "не доставлено", "nie mogła zostać", "nie została dostarczona", "kunde inte levereras"),
     *(
-        "抱歉，您的邮件被退回",
+        "您的邮件被退回",
+        "메일이 전송되지 않았",
+        "메일을 보내지 못",
         "无法投递",
         "未能送达",
         "配信できません",
@@ -208,6 +212,12 @@ DELAYS: Final = (
         "稍后重试",
     ),
 )
+
+WARNINGS: Final = (
+    *("this is a warning only", "this is a warning message only", "you do not need to resend", "still being retried"),
+    "will be retried until it is",
+)
+"""Words that stand in no final report: they overrule `FINALS`."""
 
 FINALS: Final = (
     *("permanent", "giving up", "given up", "i'm not going to try again", "will not be retried", "no further"),

@@ -33,6 +33,9 @@ ENOUGH: Final = 5
 
 MAX_RECIPIENTS: Final = 500
 _DAEMON_WEIGHT: Final = 3
+_OPENING: Final = 3
+"""Points of a text that begins as reports do."""
+_NOBODY: Final = frozenset({"unknown-host", "unknown-user"})
 _WORDLESS: Final = frozenset({"unmatched"})
 
 
@@ -75,7 +78,7 @@ class _Reader:
         document = read_document(self._message, self._signs)
         if document is not None:
             return Reading(Kind.REPORT, document=document, detail=f"aggregate report: {document.form}")
-        status = find_status(self._message)
+        status = find_status(self._message, loosely=self._signs.weight >= _DAEMON_WEIGHT)
         if status is not None:
             return self._reported(status)
         automatic = read_automatic(self._message, self._signs)
@@ -142,6 +145,8 @@ class _Reader:
         status = known.status
         if status == "5.0.0" and code is not None and code < 500:
             status = ""  # a class only, and the far side said "later": its word counts
+        elif status == "4.0.0" and code is None and known.failed and self._hopeless(words, provider):
+            status = ""  # given up, and the words say that there is nobody: a class without a reply says less
         bare = bool(notice) and find_code(words) is None and not find_enhanced(words)
         refusal = Refusal(words, None, "", provider) if bare else Refusal(words, code, status, provider)
         meaning = self._classifier.classify(refusal)
@@ -156,6 +161,9 @@ class _Reader:
             known, reason=meaning.reason, scope=meaning.scope, rule=meaning.rule, permanent=permanent, code=code
         )
 
+    def _hopeless(self, words: str, provider: str) -> bool:
+        return self._classifier.classify(Refusal(words, None, "", provider)).reason in _NOBODY
+
     def _text_bounce(self) -> Reading | None:
         weight = self._signs.weight
         if weight < 1 and not (weight >= -1 and self._message.kind.startswith(("text/", "multipart/"))):
@@ -164,8 +172,8 @@ class _Reader:
         if weight + text.evidence < ENOUGH:
             return None
         means, found = self._found(text)
-        if not found and weight < 2:
-            return None
+        if not found and (weight < 2 or (weight < ENOUGH and text.evidence < _OPENING)):
+            return None  # a postmaster is also a person, who may write about a refusal
         recipients = [self._from_words(*one, text) for one in found[:MAX_RECIPIENTS]]
         return Reading(
             Kind.BOUNCE,

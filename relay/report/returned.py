@@ -81,7 +81,17 @@ _HEADER_LINE = re.compile(
     r"(?:received: (?:from|by)|return-path: ?<|message-id: ?<|dkim-signature:|x-mailer:|mime-version: 1|x-original-to:"
     r"|delivered-to: |x-sender:|content-type: \w+/)"
 )
-_NOT_SIGNS = ("the original message was received", "your original message was", "original message was")
+_NOT_SIGNS = (
+    *("the original message was received", "your original message was", "original message was", "original message id"),
+    *(
+        "original message-id",
+        "original message subject",
+        "subject of the original",
+        "原邮件主题",
+        "原邮件标题",
+        "原始邮件主题",
+    ),
+)
 _QUOTE = re.compile(r"^[ \t>|]{1,8}")
 
 

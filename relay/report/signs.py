@@ -20,7 +20,7 @@ _DAEMON_LOCAL = re.compile(
     r"|mailadm(?:in)?"
     r"|mail[-_. ]?delivery\w{0,20}|mail[-_]?(?:system|master|agent|server|gate|router|gateway)|postoffice|mailmarshal"
     r"|uucp"
-    r"|mrouter|system[-_.]?administrator|microsoftexchange\w{0,60}|double-?bounce|smtpd?|imss|dsn|ndr|amavis|mta|smail)"
+    r"|mrouter|system[-_.]?administrator|microsoftexchange\w{0,60}|double-?bounce|smtpd?|imss|dsn|ndr|amavis|(?:\w{1,30}[-_.])?mta|smail|bounce-?daemon|post_?master)"
     r"(?:[+=-].{0,80})?$",
     re.IGNORECASE,
 )
@@ -99,8 +99,19 @@ def read_signs(message: Part) -> Signs:
 
 def _is_ndr(message: Part) -> bool:
     return (
-        bool(message.first("x-ms-exchange-message-is-ndr") or message.first("x-mailer-daemon-error"))
+        bool(
+            message.first("x-ms-exchange-message-is-ndr")
+            or message.first("x-mailer-daemon-error")
+            or _is_list_refusal(message)
+        )
         or "delivery-status" in message.parameters.get("report-type", "").lower()
+    )
+
+
+def _is_list_refusal(message: Part) -> bool:
+    """Whether a list's program writes in the list's name that it did not take a mail."""
+    return bool(message.first("x-mlserver")) and any(
+        phrase in message.first("subject").lower() for phrase in ("not member article", "reject mail notice")
     )
 
 

@@ -187,7 +187,7 @@ def test_a_bounce_names_the_rule_that_decided() -> None:
     known = {rule.id for rule in load_rules().rules}
     for name in sorted(EXPECTED):
         for one in read_report((SAMPLES / f"{name}.eml").read_bytes()).recipients:
-            assert one.rule in known | {"unmatched", "feedback-report"}, name
+            assert one.rule in known | {"unmatched", "feedback-report"} or not one.failed, name
 
 
 def test_what_a_report_returns_is_not_the_report() -> None:

@@ -33,6 +33,22 @@ def test_the_example_hits_exactly_its_rule(rule: Rule) -> None:
     assert not (meaning.permanent and rule.permanent is Permanence.NEVER)
 
 
+def test_what_far_sides_write_is_understood() -> None:
+    lines = (Path(__file__).resolve().parents[2] / "data" / "refusals.txt").read_text(encoding="utf-8").splitlines()
+    wrong = []
+    for line in lines[1:]:
+        words, _, wanted = line.rpartition("|")
+        meaning = CLASSIFIER.classify(refusal_of(words))
+        if meaning.reason not in wanted.split(","):
+            wrong.append((words, wanted, meaning.reason, meaning.rule))
+    assert not wrong
+
+
+def test_a_path_that_rests_is_no_suspended_account() -> None:  # G13
+    words = "delivery temporarily suspended: connect to mx.far.example[192.0.2.1]:25: Connection refused"
+    assert CLASSIFIER.classify(refusal_of(words)).reason == "network"
+
+
 def test_every_reason_is_used_and_every_scope_known() -> None:
     assert {rule.reason for rule in BOOK.rules} == set(BOOK.reasons)
     assert {rule.scope for rule in BOOK.rules} <= SCOPES
