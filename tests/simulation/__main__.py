@@ -19,9 +19,10 @@ from typing import Any
 from tests.simulation import chart
 from tests.simulation.draws import many_draws
 from tests.simulation.measure import STEADY_MINUTES, Measurement, MeasureOptions, learning_minutes, measure
+from tests.simulation.options import draw
 from tests.simulation.provider import ProviderFileError, random_providers, read_providers
 from tests.simulation.scenarios import SCENARIOS, Story, play
-from tests.simulation.world import Result, run_seed
+from tests.simulation.world import Result, run_options, run_seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.scenario is not None:
         return _scenario(options)
     if options.faults:
-        result = run_seed(options.seed)
-        _print(result.shown(), options.json)
-        return 0 if result.ok else 1
+        return _one(options)
     return _providers(options)
 
 
@@ -47,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="the seed that decides everything (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON on one line")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw a chart of the run")
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE.txt", help="with --faults: write the whole history of the seed"
+    )
+    parser.add_argument("--processes", type=int, metavar="N", help="with --seeds: so many at once (default: all cores)")
     parser.add_argument("--wide", action="store_true", help="with --draw: 2 to 6,000 a minute, windows of 1 s to 1 h")
     parser.add_argument("--workers", type=int, default=1, help="workers of the node (default 1)")
     what = parser.add_mutually_exclusive_group()
@@ -85,6 +88,15 @@ def _providers(options: argparse.Namespace) -> int:
     return 0 if measured.ok else 1
 
 
+def _one(options: argparse.Namespace) -> int:
+    drawn = draw(options.seed)
+    result = run_options(drawn, None) if options.trace else run_options(drawn)
+    if options.trace:
+        options.trace.write_text("".join(f"{line}\n" for line in result.lines), encoding="utf-8")
+    _print(result.shown(), options.json)
+    return 0 if result.ok else 1
+
+
 def _scenario(options: argparse.Namespace) -> int:
     story = play(options.scenario, options.seed, options.messages, options.workers)
     _draw(options.plot, f"{story.name}, seed {options.seed}", story)
@@ -93,10 +105,10 @@ def _scenario(options: argparse.Namespace) -> int:
 
 
 def _many(options: argparse.Namespace) -> int:
-    """Run seeds on every core; each failing one is printed with all its options, and the sums at the end."""
+    """Run seeds on some cores; each failing one is printed with all its options, and the sums at the end."""
     sums: Counter[str] = Counter()
     failed: list[int] = []
-    for result in run_seeds(range(options.seed, options.seed + options.seeds)):
+    for result in run_seeds(range(options.seed, options.seed + options.seeds), options.processes):
         sums.update({"seeds": 1, "accepted": result.accepted, "attempts": result.attempts, "lost": result.lost})
         sums.update({f"duplicates_{reason}": count for reason, count in result.duplicates.items()})
         sums.update({"late_results": result.late, "simulated_seconds": round(result.simulated_seconds)})
@@ -108,9 +120,9 @@ def _many(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def run_seeds(seeds: Iterable[int]) -> Iterable[Result]:
-    """The results of seeds, in order, worked out on all cores."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+def run_seeds(seeds: Iterable[int], processes: int | None = None) -> Iterable[Result]:
+    """The results of seeds, in order, worked out by so many processes: None is one a core."""
+    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
         yield from pool.map(run_seed, seeds, chunksize=4)
 
 
@@ -130,9 +142,17 @@ def _print(shown: dict[str, Any], as_json: bool) -> None:
                 print("  " + "  ".join(f"{key}={each}" for key, each in one.items()))
         elif name == "last_lines":
             print("last_lines:", *value, sep="\n  ")
+        elif name == "options":
+            _print_options(value)
         else:
             print(f"{name}: {value}")
     sys.stdout.flush()
+
+
+def _print_options(options: dict[str, Any]) -> None:
+    print("options: " + "  ".join(f"{name}={value}" for name, value in options.items() if name != "faults"))
+    for fault in options["faults"]:
+        print("  fault " + "  ".join(f"{name}={value}" for name, value in fault.items()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,10 @@ from relay.engine.submission import Accepted, Refusal, Submission
 from relay.errors import SpoolUnavailableError
 from relay.ids import SeededEntropy
 from relay.node import engine_options, make_router
+from relay.policy.diagnosis import Diagnoser
+from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.shaping import ShapingBook
+from relay.policy.shaping_file import load_shaping
 from relay.settings import Settings
 from relay.signing.contract import Signer
 from relay.spool.sqlite import SqliteSpool
@@ -29,6 +34,12 @@ from tests.simulation.zone import Zone
 
 DRAIN_SECONDS = 15.0
 ANSWER_SECONDS = 120.0
+
+
+@cache
+def _rule_books() -> tuple[Diagnoser, ShapingBook]:
+    """The rules that come with the program: pure values, which every life would otherwise read anew."""
+    return load_diagnoser(), load_shaping()
 
 
 @dataclass(eq=False)
@@ -93,7 +104,10 @@ class SimulatedNode:
         await spool.migrate()
         entropy = SeededEntropy(machine.random.getrandbits(64))
         router = make_router(machine.settings, machine.zone, entropy)
-        parts = EngineParts(spool, machine.signer, router, machine.network, machine.clock, entropy)
+        diagnoser, shaping = _rule_books()
+        parts = EngineParts(
+            spool, machine.signer, router, machine.network, machine.clock, entropy, diagnoser=diagnoser, shaping=shaping
+        )
         options = engine_options(machine.settings, self._worker, self._workers)
         engine = Engine(options, parts, lambda _: self._replaced(life))
         await engine.start()

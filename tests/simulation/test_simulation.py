@@ -15,28 +15,31 @@ from tests.simulation.__main__ import main
 from tests.simulation.chart import Panel, draw
 from tests.simulation.loop import Life, StuckError, VirtualLoop
 from tests.simulation.measure import MeasureOptions, measure
+from tests.simulation.options import draw as draw_options
 from tests.simulation.provider import Habits, Provider, ProviderFileError, ProviderRules, read_providers
 from tests.simulation.scenarios import play
-from tests.simulation.world import run_seed
+from tests.simulation.world import run_options, run_seed
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_seed_replays_exactly_also_in_another_process() -> None:
-    here = {seed: run_seed(seed).trace_hash for seed in (5, 6)}
-    program = "import json; from tests.simulation.world import run_seed;"
-    program += "print(json.dumps({seed: run_seed(seed).trace_hash for seed in (5, 6)}))"
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
+@pytest.mark.parametrize("seed", [6, 33])
+def test_a_seed_replays_its_whole_history_also_in_another_process(seed: int, tmp_path: Path) -> None:
+    first, again = (run_options(draw_options(seed), None) for _ in range(2))
+    assert len(first.lines) > 100
+    assert first.lines == again.lines
+    assert first.trace_hash == again.trace_hash
+    history = tmp_path / "history.txt"
+    subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--faults", "--seed", str(seed), "--trace", str(history)],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "77"},
         capture_output=True,
-        text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
-    assert {int(seed): trace for seed, trace in json.loads(ran.stdout).items()} == here
-    assert len(set(here.values())) == 2
+    assert tuple(history.read_text().splitlines()) == first.lines
+    assert len({run_seed(other).trace_hash for other in (seed, seed + 1)}) == 2
 
 
 def test_time_passes_only_when_nobody_is_ready() -> None:
@@ -142,7 +145,13 @@ def test_the_command_prints_what_interface_says(capsys: pytest.CaptureFixture[st
     assert shown["invariants"] == "held"
     assert plot.read_text().startswith("<svg")
     assert main(["--seed", "5", "--faults", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["ok"]
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["ok"]
+    assert shown["options"] == json.loads(json.dumps(draw_options(5).shown()))
+    assert main(["--seed", "5", "--faults"]) == 0
+    printed = capsys.readouterr().out
+    assert "options: seed=5 " in printed
+    assert printed.count("  fault at=") == len(draw_options(5).faults)
 
 
 def test_a_storm_of_421_is_outlived() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
 import shutil
@@ -53,7 +54,8 @@ class Result:
     duplicates: dict[str, int]
     late: int
     broken: tuple[str, ...]
-    last_lines: tuple[str, ...]
+    lines: tuple[str, ...]
+    """The history: all of it if that was asked for, its last lines if something broke, else nothing."""
 
     @property
     def ok(self) -> bool:
@@ -74,17 +76,18 @@ class Result:
             "late_results": self.late,
             "invariants": list(self.broken) or "held",
             "trace": self.trace_hash,
-            **({} if self.ok else {"options": self.options.shown(), "last_lines": list(self.last_lines)}),
+            "options": self.options.shown(),
+            **({} if self.ok else {"last_lines": list(self.lines[-KEPT_LINES:])}),
         }
 
 
 class Trace:
-    """The history of a run, hashed line by line; the last lines are kept for people."""
+    """The history of a run, hashed line by line; its last lines, or all, are kept for people."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, kept_lines: int | None = KEPT_LINES) -> None:
         self._loop = loop
         self._hash = hashlib.sha256()
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.lines: deque[str] = deque(maxlen=kept_lines)
 
     def __call__(self, line: str) -> None:
         text = f"{self._loop.time():.6f} {line}"
@@ -137,6 +140,18 @@ def spool_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """No search for unreachable cycles meanwhile: a sixth of a seed's time, for a few megabytes."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def settings_of(folder: Path, workers: int, **delivery: Any) -> Settings:
     """The settings of a simulated node."""
     return settings_from(
@@ -161,9 +176,11 @@ class World:
     workers: int
     ledger: Ledger = field(default_factory=Ledger)
     checks: bool = True
+    kept_lines: int | None = KEPT_LINES
+    """How much of the history is kept; None is all."""
 
     def __post_init__(self) -> None:
-        self.trace = Trace(self.loop)
+        self.trace = Trace(self.loop, self.kept_lines)
         path = self.folder / "spool.db"
         self.spoolcheck = Spoolcheck(path, self.ledger, self.trace)
         committed = self.spoolcheck.committed if self.checks else lambda: None
@@ -220,11 +237,11 @@ def run_seed(seed: int) -> Result:
     return run_options(draw(seed))
 
 
-def run_options(options: Options) -> Result:
-    """Run a world as drawn."""
+def run_options(options: Options, kept_lines: int | None = KEPT_LINES) -> Result:
+    """Run a world as drawn; with `kept_lines` None the result has its whole history."""
     loop = VirtualLoop()
     ledger = Ledger()
-    with spool_folder() as folder, watched_log(ledger):
+    with without_collector(), spool_folder() as folder, watched_log(ledger):
         settings = settings_of(
             folder,
             options.workers,
@@ -232,7 +249,7 @@ def run_options(options: Options) -> Result:
             expire_after=options.expire_after,
             window=options.window,
         )
-        world = World(loop, folder, options.seed, settings, options.workers, ledger)
+        world = World(loop, folder, options.seed, settings, options.workers, ledger, kept_lines=kept_lines)
         try:
             return loop.run_until_complete(_live(world, options))
         finally:
@@ -274,7 +291,7 @@ async def _live(world: World, options: Options) -> Result:
         duplicates={reason: count for reason, count in sorted(duplicates.items()) if count},
         late=world.spoolcheck.late,
         broken=tuple(world.ledger.broken),
-        last_lines=() if not world.ledger.broken and not lost else tuple(world.trace.lines),
+        lines=tuple(world.trace.lines) if world.kept_lines is None or world.ledger.broken or lost else (),
     )
 
 
