@@ -26,6 +26,12 @@ refused = Counter("leak_refused_total", "Submissions refused, by enhanced code."
 settled = Counter("leak_settled_total", "Deliveries settled, by the state they went to.", ["state"])
 attempts = Counter("leak_attempts_total", "Attempts, by result and phase.", ["result", "phase"])
 source_rests = Counter("leak_source_rests_total", "Times an egress source failed by itself and rested.", ["source"])
+warm_up_waits = Counter(
+    "leak_warm_up_waits_total", "Deliveries that began to wait for the ceiling of a young source.", ["source"]
+)
+warm_up_overflows = Counter(
+    "leak_warm_up_overflows_total", "Deliveries that left from another source because of a ceiling.", ["source"]
+)
 late_results = Counter("leak_late_results_total", "Results that came after the lease was lost.")
 accept_seconds = Histogram("leak_accept_seconds", "Seconds from a submission's end to its commit.", buckets=_SECONDS)
 attempt_seconds = Histogram("leak_attempt_seconds", "Seconds an attempt took.", buckets=_SECONDS)

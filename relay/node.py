@@ -168,6 +168,7 @@ class Node:
                 tokens, settings.unsubscribe.base_url or settings.web.base_url, settings.inbound.domain or ""
             ),
             stores.figures,
+            stores.warm_ups,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(

@@ -36,7 +36,6 @@ def without_effect(settings: Settings) -> Iterator[str]:
             yield f"{key}: has no effect yet"
     yield from _inbound(settings)
     yield from _http(settings)
-    yield from _sources(settings)
 
 
 def warn_without_effect(settings: Settings, log: Log) -> None:
@@ -61,9 +60,3 @@ def _http(settings: Settings) -> Iterator[str]:
     for key, listen in (("api.listen", settings.api.listen), ("web.listen", settings.web.listen)):
         if listen is not None and listen.tls:
             yield f"{key}: /tls has no effect yet: HTTP is spoken in clear, behind a proxy that speaks HTTPS"
-
-
-def _sources(settings: Settings) -> Iterator[str]:
-    for source in settings.egress.source:
-        if source.warm_up:
-            yield f"egress.source.warm_up: has no effect yet ({source.name})"

@@ -6,6 +6,7 @@ Stands between the settings and the engine. What the settings call by name (sour
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from relay.egress.sources import families_of, system_addresses
 from relay.policy.pool import Member, Pool, Pools
@@ -21,7 +22,12 @@ def egress_sources(settings: Settings) -> tuple[Source, ...]:
     configured = settings.egress.source
     if not configured:
         return (Source("default", "", name),)
-    return tuple(Source(one.name, one.address or "", one.ehlo or name) for one in configured)
+    return tuple(Source(one.name, one.address or "", one.ehlo or name, _begins(one.warm_up)) for one in configured)
+
+
+def _begins(day: str) -> int | None:
+    """The day on which a warm-up begins, counted from the epoch."""
+    return (date.fromisoformat(day) - date(1970, 1, 1)).days if day else None
 
 
 def make_pools(settings: Settings, tenants: Mapping[str, int]) -> Pools:

@@ -22,7 +22,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
 from relay.policy.verdict import Situation, Verdict, decide
 from relay.report.wording import Action
-from relay.spool.work import AttemptRecord, Duty, NewMessage, Parcel, Settlement
+from relay.spool.work import AttemptRecord, Duty, NewMessage, Parcel, Settlement, Warmth
 
 _log = Log("delivery")
 
@@ -100,7 +100,16 @@ class Assessor:
         if result.broken and duty.broken + 1 >= TRIES:
             return _quarantined(duty, why_held(duty.broken + 1), attempt)
         return Settlement(
-            duty.seq, duty.n, verdict.state, verdict.due, verdict.event, attempt=attempt, broken=result.broken
+            duty.seq,
+            duty.n,
+            verdict.state,
+            verdict.due,
+            verdict.event,
+            attempt=attempt,
+            broken=result.broken,
+            # Where a host has seen it, it returns from: another source would be greylisted anew.
+            source=result.source if result.reached and verdict.state is State.WAITING else "",
+            warmth=result.warmth,
         )
 
     async def _with_notice(
@@ -167,8 +176,18 @@ class Assessor:
 
     async def wait_and_tell(self, parcel: Parcel, until: datetime, failure: Outcome) -> None:
         """The same as `wait_for_site`, and tell the sender; `failure` is what the site's last attempt met."""
+        await self._tell_and_wait(parcel, until, failure, self._waits(parcel, until))
+
+    async def wait_for_ceiling(self, parcel: Parcel, until: datetime, warmth: Warmth, failure: Outcome) -> None:
+        """Move deliveries to the departure that their warm-up has for them, and tell the sender if that is owed."""
+        due = min(until, parcel.expires_at)
+        settlements = [Settlement(duty.seq, duty.n, State.WAITING, due, warmth=warmth) for duty in parcel.duties]
+        await self._tell_and_wait(parcel, until, failure, settlements)
+
+    async def _tell_and_wait(
+        self, parcel: Parcel, until: datetime, failure: Outcome, settlements: list[Settlement]
+    ) -> None:
         now = self._clock.now()
-        settlements = self._waits(parcel, until)
         owed = {
             i: Action.DELAYED
             for i, duty in enumerate(parcel.duties)
@@ -176,7 +195,8 @@ class Assessor:
         }
         told = [Told(parcel.duties[i], action, failure) for i, action in owed.items()]
         try:
-            settlements = _noticed(settlements, owed, await self._notices.about(parcel, told))
+            if owed:
+                settlements = _noticed(settlements, owed, await self._notices.about(parcel, told))
         finally:
             for settlement in settlements:
                 self._settler.add(settlement)

@@ -24,7 +24,7 @@ from relay.policy.route import Candidate, Source, Way
 from relay.policy.tls import PolicyType
 from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
-from relay.spool.work import Parcel
+from relay.spool.work import Parcel, Warmth
 
 _BEFORE_RECIPIENTS: Final = frozenset(
     {Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH, Phase.MAIL}
@@ -47,6 +47,8 @@ class AttemptResult:
     broken: bool = False
     """It broke on our side: counted toward quarantine (`relay.policy.quarantine`)."""
     source: str = ""
+    warmth: Warmth | None = None
+    """The warm-up that it counts for, None where that is as it was."""
 
     @property
     def pressure(self) -> Outcome | None:

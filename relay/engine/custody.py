@@ -20,7 +20,7 @@ from relay.policy.outcome import Outcome
 from relay.policy.quarantine import Care
 from relay.policy.verdict import ends
 from relay.spool.contract import Spool
-from relay.spool.work import Parcel
+from relay.spool.work import Parcel, Warmth
 
 _log = Log("dispatcher")
 
@@ -69,6 +69,12 @@ class Custody:
             self.tasks.start(telling, f"tell-{parcel.id}")
         else:
             self.assessor.wait_for_site(parcel, rest.until)
+
+    def wait_for_ceiling(self, parcel: Parcel, until: datetime, warmth: Warmth, failure: Outcome) -> None:
+        """The parcel waits for the departure that its warm-up has for it."""
+        self.window.drop_content(parcel)
+        waiting = self.assessor.wait_for_ceiling(parcel, until, warmth, failure)
+        self.tasks.start(waiting, f"wait-{parcel.id}")
 
     def settle_soon(self, parcel: Parcel, outcome: Outcome) -> None:
         """Have the parcel settled by what became of it before anything was sent."""

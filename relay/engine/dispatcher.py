@@ -27,6 +27,7 @@ from relay.engine.sessions import SessionParts, Sessions
 from relay.engine.shaper import Shaper
 from relay.engine.site import SiteLines
 from relay.engine.suspects import Suspects
+from relay.engine.warming import Warming
 from relay.engine.ways import Ways
 from relay.engine.window import Window
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
@@ -34,6 +35,7 @@ from relay.policy.quarantine import Care
 from relay.policy.route import Plan
 from relay.policy.shaping import Share
 from relay.resolver.routing import Router
+from relay.shaping.warm_ups import WarmUpBook
 from relay.smtp.reply import reply
 from relay.spool.contract import Spool
 from relay.spool.work import NewMessage, Parcel, Settlement
@@ -69,6 +71,8 @@ class DispatcherParts:
     spool: Spool
     clock: Clock
     brakes: Brakes | None = None
+    warm_ups: WarmUpBook | None = None
+    """None: no source warms up."""
 
 
 class Dispatcher:
@@ -100,6 +104,10 @@ class Dispatcher:
         )
         self._sessions = Sessions(serving, self._line_up)
         self._suspects = Suspects(self._custody, self._sessions, self._lines, clock)
+        self._warming = None
+        if parts.warm_ups is not None:
+            self._warming = Warming(parts.warm_ups, shaper, self._custody, clock, self._line_up)
+            self._sessions.warming = self._warming
         self._planner = Planner(parts.router, parts.spool, clock, self._tasks, self._planned)
 
     @property
@@ -136,6 +144,8 @@ class Dispatcher:
     def released(self, settlements: Sequence[Settlement]) -> None:
         """These settlements are committed: the window has room again."""
         self._window.settled(settlements)
+        if self._warming is not None:
+            self._warming.released(settlements)
 
     def share(self, share: Share) -> None:
         """This worker is one of so many from now on: its part of every path's limits is another."""
@@ -199,7 +209,13 @@ class Dispatcher:
         if isinstance(ways, Outcome):
             self._custody.settle_soon(parcel, ways)
             return
-        way = next((way for way in ways if not self._lines.rests(way.path, now)), ways[0])
+        awake = [way for way in ways if not self._lines.rests(way.path, now)]
+        way = awake[0] if awake else ways[0]
+        if awake and self._warming is not None:
+            chosen = self._warming.choose(parcel, plan, awake)
+            if chosen is None:
+                return
+            way = chosen
         line = self._lines.line(way.path, now)
         if (rest := line.resting(now)) is not None:
             self._custody.wait_for_rest(parcel, rest, now)
@@ -230,8 +246,13 @@ class Dispatcher:
                 self._custody.give_back(standing.parcel)
             line.close()
         await self._tasks.end(seconds)
-        for parcel in self._planner.take_back():
+        for parcel in (*self._planner.take_back(), *(self._warming.take_back() if self._warming else ())):
             self._custody.give_back(parcel)
+
+    async def flush(self) -> None:
+        """After the last settlement: what was allowed to leave and did not is given back."""
+        if self._warming is not None:
+            await self._warming.flush()
 
 
 def _ours(result: Result, code: int, enhanced: str, words: str) -> Outcome:

@@ -43,6 +43,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import ShapingBook, Share
 from relay.policy.shaping_file import load_shaping
 from relay.resolver.routing import Router
+from relay.shaping.warm_ups import WarmUpBook
 from relay.signing.contract import Signer
 from relay.spool.contract import Spool
 from relay.spool.life import Pulse, Terms
@@ -99,6 +100,8 @@ class EngineParts:
     """None: one-click unsubscribe is offered by nobody here."""
     figures: FigureBook | None = None
     """None: nothing is counted, and nothing learnt from what happens."""
+    warm_ups: WarmUpBook | None = None
+    """None: every source counts as warm."""
 
 
 class Engine:
@@ -126,6 +129,7 @@ class Engine:
             book=parts.suppressions,
             links=parts.links,
             wrote=parts.wrote,
+            may_wait=options.pools.may_wait,
         )
         self._brakes = self._make_brakes()
         self.ways = Ways(options.pools)
@@ -149,6 +153,7 @@ class Engine:
             spool=spool,
             clock=clock,
             brakes=self._brakes,
+            warm_ups=parts.warm_ups if options.pools.warming() else None,
         )
         self._dispatcher = Dispatcher(options.dispatcher, work)
         self._living: asyncio.Task[None] | None = None
@@ -162,7 +167,16 @@ class Engine:
             return None
         holder = f"{options.intake.node_name}/{options.worker}"
         provider_of = parts.diagnoser.provider_of
-        return Learner(parts.spool, parts.figures, parts.suppressions, parts.clock, holder, provider_of, options.brake)
+        return Learner(
+            parts.spool,
+            parts.figures,
+            parts.suppressions,
+            parts.clock,
+            holder,
+            provider_of,
+            options.brake,
+            parts.warm_ups,
+        )
 
     def _make_brakes(self) -> Brakes | None:
         rules = self._options.brake
@@ -205,6 +219,7 @@ class Engine:
         if self._parts.suppressions is not None:
             await self._parts.suppressions.stop()
         settled = await self._settler.flush(FLUSH_SECONDS)
+        await self._dispatcher.flush()
         await self._settler.stop()
         await self._lease.stop()
         return settled

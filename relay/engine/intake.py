@@ -78,7 +78,8 @@ class MailIntake:
 
     `submit` belongs in a task that a vanished client cannot cancel: after the commit it hands leased deliveries
     over. `lease` tells to whom the fast path may lease a message now (None: it waits in the spool); `hand_over` takes
-    the parcels that were leased; `wrote` hears whose From is being accepted.
+    the parcels that were leased; `wrote` hears whose From is being accepted; `may_wait` tells by domain, stream and
+    tenant whether a young source's ceiling may stand against a message.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class MailIntake:
         book: SuppressionBook | None = None,
         wrote: Callable[[Address], None] = lambda _: None,
         links: UnsubscribeFields | None = None,
+        may_wait: Callable[[str, str, int], bool] = lambda *_: False,
     ) -> None:
         self._options = options
         self._spool = spool
@@ -109,6 +111,7 @@ class MailIntake:
         self._book = book
         self._wrote = wrote
         self._links = links
+        self._may_wait = may_wait
         self._in_flight = 0
         self._unsigned_domains: set[str] = set()
 
@@ -276,6 +279,10 @@ class MailIntake:
             self._tell_unsigned(author_domain)
         if message.due > message.accepted_at:
             return message
+        domains = {recipient.address.domain for recipient in message.envelope.recipients}
+        if any(self._may_wait(domain, message.stream, message.tenant) for domain in domains):
+            # It may wait for a ceiling: the prelude is written when it first gets a permit.
+            return replace(message, lease_to=self._lease(message))
         try:
             prelude = await self._prelude.write(message.content, message, author_domain)
         except KeyUnavailableError as error:

@@ -22,6 +22,7 @@ from relay.engine.gate import LEAD, LONG, NoPermitError, Permit
 from relay.engine.line import SiteLine, Standing
 from relay.engine.refusals import Departure, Refusals
 from relay.engine.site import SiteLines
+from relay.engine.warming import Warming
 from relay.engine.ways import Ways
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
@@ -67,6 +68,8 @@ class Sessions:
         self._clock = parts.clock
         self._idle = parts.idle
         self._line_up = line_up
+        self.warming: Warming | None = None
+        """What counts letters of young sources, if any is young."""
 
     def fill(self, line: SiteLine) -> None:
         """Open as many sessions as the line wants now; later, when its gate lets somebody through, again."""
@@ -207,6 +210,8 @@ class Sessions:
             if self._moved(standing, result):
                 return None
             self._window.drop_content(standing.parcel)
+            if self.warming is not None:
+                result = self.warming.concluded(standing.parcel, standing.way, result)
             await self._custody.assess(standing.parcel, result)
         except BaseException:
             if result.session is not None:
@@ -239,7 +244,8 @@ class Sessions:
         left = standing.left | {way.source.name}
         for other in ways if not isinstance(ways, Outcome) else ():
             untried = outcome.scope is Scope.SOURCE or not set(other.candidates) <= set(way.candidates)
-            if untried and other.source.name not in left and not self._lines.rests(other.path, now):
+            may_leave = self.warming is None or self.warming.may_leave(parcel, other)
+            if untried and may_leave and other.source.name not in left and not self._lines.rests(other.path, now):
                 line = self._lines.line(other.path, now)
                 note = f"not from {way.source.name}: {outcome.reply.text}; from {other.source.name} now"
                 line.join_first(replace(standing, way=replace(other, notes=(*way.notes, note)), left=left))

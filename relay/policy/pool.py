@@ -72,10 +72,20 @@ class Pools:
             or self.default
         )
 
+    def warming(self) -> bool:
+        """Whether any source is young."""
+        return any(member.source.warms_since is not None for pool in self._all() for member in pool.members)
+
+    def may_wait(self, domain: str, stream: str, tenant: int) -> bool:
+        """Whether such a message may have to wait for the ceiling of a young source."""
+        return any(member.source.warms_since is not None for member in self.pool(domain, stream, tenant).members)
+
+    def _all(self) -> tuple[Pool, ...]:
+        return (self.default, *self.by_domain.values(), *self.by_stream.values(), *self.by_tenant.values())
+
     def names(self) -> frozenset[str]:
         """The names of all sources."""
-        pools = (self.default, *self.by_domain.values(), *self.by_stream.values(), *self.by_tenant.values())
-        return frozenset(member.source.name for pool in pools for member in pool.members)
+        return frozenset(member.source.name for pool in self._all() for member in pool.members)
 
 
 def only(source: Source) -> Pools:

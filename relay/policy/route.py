@@ -26,6 +26,8 @@ class Source:
     name: str
     address: str
     ehlo: str
+    warms_since: int | None = None
+    """The day, counted from the epoch, on which its warm-up begins; None: it is warm."""
 
     def sends(self, family: int) -> bool:
         """Whether IP version 4 or 6 can leave from it."""

@@ -27,7 +27,12 @@ from relay.settings.values import (
 
 
 def _warm_up(value: object) -> object:
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        return value and date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise ValueError(f'{value!r} is not a date; write it as in "2026-12-01"') from None
 
 
 class ResolverSettings(Section):
@@ -219,7 +224,9 @@ class EgressSource(Section):
         description="Whether IPv6 leaves from here: `when-fit` = while its PTR record and SPF say so.",
     )
     warm_up: Annotated[str, BeforeValidator(_warm_up)] = Field(
-        "", description='"" = warmed; a date starts the schedule; not in effect yet.', examples=["2026-12-01"]
+        "",
+        description='"" = warm; the day on which its warm-up begins: from then on each good day raises its ceilings.',
+        examples=["2026-12-01"],
     )
 
     @field_validator("address")

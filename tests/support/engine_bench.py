@@ -30,6 +30,7 @@ from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.resolver.contract import Resolver
 from relay.resolver.routing import Router
+from relay.shaping.warm_ups import WarmUpBook
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.spool.inquiry import MessageView
 from relay.spool.sqlite import SqliteSpool
@@ -52,6 +53,7 @@ class EngineBench:
     database: SwitchedDatabase
     far: FarSide
     book: SuppressionBook
+    warm_ups: WarmUpBook
     replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, *recipients: str, **changes: Any) -> SpoolId:
@@ -151,12 +153,16 @@ async def engine_bench(
         replaced = asyncio.Event()
         book = book_on(database, clock)
         await book.migrate()
-        parts = EngineParts(spool, signer, router, dialer, clock, entropy, suppressions=book, shaping=shaping)
+        warm_ups = WarmUpBook(database, clock)
+        await warm_ups.migrate()
+        parts = EngineParts(
+            spool, signer, router, dialer, clock, entropy, suppressions=book, shaping=shaping, warm_ups=warm_ups
+        )
         engine = Engine(options, parts, lambda _: replaced.set())
         if start:
             await engine.start()
         try:
-            yield EngineBench(engine, spool, database, far, book, replaced)
+            yield EngineBench(engine, spool, database, far, book, warm_ups, replaced)
         finally:
             await engine.drain(5)
             signer.close()

@@ -66,7 +66,8 @@ class FarSide:
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     dns_gate: asyncio.Event | None = None
     ipv6: dict[str, str] = field(default_factory=dict)
-    """AAAA records by exchanger; IPv6 addresses are black holes, IPv4 ones answer."""
+    """AAAA records by exchanger; IPv6 addresses are black holes unless `ipv6_answers`, IPv4 ones answer."""
+    ipv6_answers: bool = False
     broken_sources: set[str] = field(default_factory=set)
     """Sources whose address cannot be bound."""
     cut_off_sources: set[str] = field(default_factory=set)
@@ -110,7 +111,8 @@ class FarSide:
         if script.source_fails or source.name in self.broken_sources:
             words = reply(451, "4.3.0", "no descriptors left")
             return Outcome(Result.TEMPORARY, Scope.SOURCE, Phase.CONNECT, DecidedBy.RELAY, words, host)
-        if not script.reachable or ":" in candidate.address or source.name in self.cut_off_sources:
+        black_hole = ":" in candidate.address and not self.ipv6_answers
+        if not script.reachable or black_hole or source.name in self.cut_off_sources:
             words = reply(451, "4.4.1", "no connection")
             return Outcome(Result.TEMPORARY, Scope.HOST, Phase.CONNECT, DecidedBy.NETWORK, words, host)
         if script.open >= script.most_sessions:
