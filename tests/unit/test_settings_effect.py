@@ -59,7 +59,6 @@ def test_every_setting_without_effect_is_told(tmp_path: Path) -> None:
         "web.first_contact",
         "web.sealed_keys",
         "api.listen",
-        "egress.source.warm_up",
     ]
     assert all("no effect yet" in text for text in told)
 
