@@ -101,5 +101,5 @@ def test_the_node_tells_each_in_a_line(tmp_path: Path) -> None:
     finally:
         logging.getLogger().handlers[:] = before
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert len(lines) == 7
+    assert len(lines) == 6
     assert (lines[0]["action"], lines[0]["setting"]) == ("setting-without-effect", "alarm.command")
