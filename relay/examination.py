@@ -13,10 +13,11 @@ from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.engine.alarms import Alarms
 from relay.log import Log
+from relay.policy.alarms import AlarmKind
 
 _log = Log("spool")
 
-ALARM: Final = "damaged-spool"
+ALARM: Final = AlarmKind.DAMAGED_SPOOL
 
 
 class Examination:

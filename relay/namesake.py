@@ -12,11 +12,12 @@ from typing import Final
 
 from relay.engine.alarms import Alarms
 from relay.log import Log
+from relay.policy.alarms import AlarmKind
 from relay.spool.life import Life
 
 _log = Log("node")
 
-ALARM: Final = "node-name-taken"
+ALARM: Final = AlarmKind.NODE_NAME_TAKEN
 TELL_SECONDS: Final = 5.0
 """How long the one that stops may try to leave its alarm."""
 

@@ -16,6 +16,7 @@ from typing import Final
 from aiohttp import web
 
 from relay.account.identity import Identity
+from relay.alarming import Alarming
 from relay.api.app import ApiDependencies, ApiOptions, add_api, make_api
 from relay.api.connections import HttpLimits
 from relay.api.server import HttpServer
@@ -45,6 +46,7 @@ from relay.namesake import ALARM as NAME_ALARM
 from relay.namesake import is_contested, tell_replaced
 from relay.node_secrets import NodeSecrets, ensure_secrets, token_keys
 from relay.opening import Stores, open_patiently
+from relay.policy.alarms import AlarmKind
 from relay.policy.complaints import BrakeRules
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.notify import NoticeRule
@@ -132,6 +134,7 @@ class Node:
         self._ipv6: Ipv6Watch | None = None
         self._telling: Telling | None = None
         self._examination: Examination | None = None
+        self._alarming: Alarming | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -187,6 +190,9 @@ class Node:
         telling = TellingParts(stores, engine, resolver, secrets, parts.clock, parts.entropy, parts.worker)
         self._telling = Telling(settings, telling)
         self._telling.start()
+        if parts.worker == 0:
+            self._alarming = Alarming(settings, stores, engine, self._telling.addresses, parts.clock)
+            self._alarming.start()
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
         await self._start_receiving(stores, engine, resolver, tokens)
@@ -305,8 +311,8 @@ class Node:
         unavailable = self._signer.reload()
         for domain in (entry.domain for entry in self._settings.signing.domain):
             if domain in unavailable:
-                await self._engine.alarms.start("dkim-key", domain, unavailable[domain])
-            elif await self._engine.alarms.end("dkim-key", domain):
+                await self._engine.alarms.start(AlarmKind.DKIM_KEY, domain, unavailable[domain])
+            elif await self._engine.alarms.end(AlarmKind.DKIM_KEY, domain):
                 _log.warning("key-mended", domain=domain, remedy="leak queue release lets go what was held for it")
 
     async def stop(self) -> None:
@@ -322,6 +328,8 @@ class Node:
             await self._http.stop()
         for listener in self._parts.listeners:
             listener.socket.close()
+        if self._alarming is not None:
+            await self._alarming.stop()
         if self._telling is not None:
             await self._telling.stop()
         if self._engine is not None:

@@ -15,7 +15,6 @@ from relay.receiving import return_domains
 from relay.settings import Section, Settings
 
 _FLAT: Final = (
-    "alarm.command",
     "api.admin_listen",
     "web.admission_per_day",
     "web.first_contact",

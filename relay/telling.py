@@ -48,7 +48,7 @@ class Telling:
         self._resolver = parts.resolver
         self._book = WebhookBook(parts.stores.database, parts.clock, parts.entropy, parts.secrets.webhook)
         self._poster = Poster(
-            self._addresses,
+            self.addresses,
             https_context(settings.path(delivery.ca_file) if delivery.ca_file else None),
             parts.clock,
             webhooks.timeout.total_seconds(),
@@ -79,7 +79,7 @@ class Telling:
             await self._outbox.stop()
         await self._poster.close()
 
-    async def _addresses(self, host: str) -> Sequence[str]:
+    async def addresses(self, host: str) -> Sequence[str]:
         """Both kinds of addresses; a resolver knows no "localhost", which only the lab may name."""
         if host == "localhost":
             return ("127.0.0.1",)

@@ -31,8 +31,9 @@ from relay.api.webhook_models import (
 from relay.event.feed import event_id, parse_cursor, parse_event_id
 from relay.notify.poster import UrlError
 from relay.notify.webhook import Form, NewWebhook, Webhook
+from relay.policy.alarms import AlarmKind
 
-ALARM: Final = "webhook-disabled"
+ALARM: Final = AlarmKind.WEBHOOK_DISABLED
 _PROBLEMS: Final = (400, 401, 404, 408, 413, 415, 422, 429, 503)
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from relay.alarming import check_ways
 from relay.egress.certificates import TrustAnchors
 from relay.errors import ConfigurationError
 from relay.listeners import clashes, wanted_listeners
@@ -44,6 +45,7 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
         file = settings.path(settings.delivery.ca_file)
         yield from (f"delivery.ca_file: {text}" for text in _refusal(lambda: TrustAnchors.load(file)))
     yield from _refusal(lambda: static_routes(settings))
+    yield from _refusal(lambda: check_ways(settings))
     yield from (text for lines in _refusal(lambda: load_diagnoser(settings.folder)) for text in lines.splitlines())
     yield from (text for lines in _refusal(lambda: load_shaping(settings.folder)) for text in lines.splitlines())
     rulebook = import_module("web.moderation.pack").load_rulebook  # by name: the relay does not know the front

@@ -24,6 +24,7 @@ from relay.cli.queue_filter import (
     make_filter,
     now,
 )
+from relay.policy.alarms import AlarmKind
 
 if TYPE_CHECKING:
     from relay.settings import Settings
@@ -180,7 +181,7 @@ def _loosen(settings: Settings, tenant: str, stream: str, *, as_json: bool) -> N
             brake = await opened.figures.loosen(tenant, stream)
             if brake is not None:
                 # Here too, for no node may be running that would end it.
-                await opened.spool.clear_alarm("complaints", brake.subject)
+                await opened.spool.clear_alarm(AlarmKind.COMPLAINTS, brake.subject)
             return brake is not None
 
     ended = run_async(work())

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from relay.cli.template import quote
+from relay.policy.alarms import ABOUT
 from relay.settings import Listen, Settings, Size
 from relay.settings_text import model_in
 
@@ -227,9 +228,26 @@ def _parameter(one: Any) -> str:
     return f"| `{name}` | {_plain(one.help)} | {default} |".replace("  |", " |")
 
 
+_ALARMS_HEAD: Final = """\
+# Alarms
+
+Written by `python -m relay.cli.reference` from `relay/policy/alarms.py`; change the code, not this page.
+How alarms reach a person: [alarms.md](../alarms.md).
+
+| kind | means | what to do | ends when |
+|---|---|---|---|
+"""
+
+
+def alarms_page() -> str:
+    """docs/reference/alarms.md."""
+    rows = (f"| `{kind}` | {about.means} | {about.remedy} | {about.ends} |\n" for kind, about in sorted(ABOUT.items()))
+    return _ALARMS_HEAD + "".join(rows)
+
+
 def pages() -> dict[str, str]:
     """File name → text of every generated page."""
-    return {"settings.md": settings_page(), "cli.md": cli_page()}
+    return {"settings.md": settings_page(), "cli.md": cli_page(), "alarms.md": alarms_page()}
 
 
 def main() -> int:

@@ -16,12 +16,13 @@ from relay.errors import SpoolUnavailableError
 from relay.figures.book import FigureBook
 from relay.figures.brakes import EVERY_STREAM, Brake
 from relay.log import Log
+from relay.policy.alarms import AlarmKind
 from relay.policy.complaints import BrakeRules, Level
 from relay.spool.work import Door, Parcel
 
 _log = Log("brake")
 
-ALARM: Final = "complaints"
+ALARM: Final = AlarmKind.COMPLAINTS
 LOOK_SECONDS: Final = 5.0
 STOPPED_FOR: Final = timedelta(minutes=10)
 """How long mail of a stopped stream waits until it is looked at again."""

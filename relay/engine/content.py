@@ -11,6 +11,7 @@ from relay.engine.prelude import PreludeWriter
 from relay.engine.settler import Settler
 from relay.event import EventKind
 from relay.mail.header import HeaderError
+from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
 from relay.signing.contract import KeyUnavailableError
 from relay.spool.contract import Spool
@@ -37,7 +38,7 @@ class ContentReader:
         try:
             prelude = parcel.prelude if parcel.prelude is not None else await self._write_prelude(parcel, content)
         except KeyUnavailableError as error:
-            await self._hold(parcel, "dkim-key", error.domain, f"the DKIM key cannot be used: {error.reason}")
+            await self._hold(parcel, AlarmKind.DKIM_KEY, error.domain, f"the DKIM key cannot be used: {error.reason}")
             return None
         except HeaderError:
             await self._hold_torn(parcel)
@@ -51,9 +52,9 @@ class ContentReader:
         return await self._spool.set_prelude(parcel.seq, prelude)
 
     async def _hold_torn(self, parcel: Parcel) -> None:
-        await self._hold(parcel, "torn-content", parcel.id, "the content in the spool is missing or torn")
+        await self._hold(parcel, AlarmKind.TORN_CONTENT, parcel.id, "the content in the spool is missing or torn")
 
-    async def _hold(self, parcel: Parcel, alarm: str, subject: str, reason: str) -> None:
+    async def _hold(self, parcel: Parcel, alarm: AlarmKind, subject: str, reason: str) -> None:
         await self._alarms.start(alarm, subject, reason)
         for duty in parcel.duties:
             self._settler.add(Settlement(duty.seq, duty.n, State.HELD, event=EventKind.HELD, detail={"reason": reason}))

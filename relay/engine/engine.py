@@ -112,7 +112,7 @@ class Engine:
         self._parts = parts
         spool, clock = parts.spool, parts.clock
         name = options.intake.node_name
-        self.alarms = Alarms(spool)
+        self.alarms = Alarms(spool, clock)
         self.lease = self._lease = Lease(spool, clock, ended, options.terms)
         self._settler = Settler(spool, self._lease, self._settled)
         prelude = PreludeWriter(parts.signer, clock, parts.entropy, parts.returns)

@@ -19,6 +19,7 @@ from relay.engine.reissue import Reissues
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.mail.header import HeaderError, parse_fields, split_content
+from relay.policy.alarms import AlarmKind
 from relay.policy.hearing import Followed, Hearing, Purpose, concerned, hear
 from relay.report.classifier import Classifier
 from relay.report.reading import read_report
@@ -215,7 +216,7 @@ class Feedback:
             return
         if hearing.shown and item.address.purpose in (Purpose.POSTMASTER, Purpose.ABUSE):
             await self._spool.raise_alarm(
-                f"{item.address.purpose.value}-mail",
+                AlarmKind(f"{item.address.purpose.value}-mail").value,
                 item.address.address.rpartition("@")[2].lower(),
                 "mail waits for a person: leak inbound list",
             )

@@ -29,6 +29,7 @@ from relay.mail.address import Address
 from relay.mail.check import Checked, ContentError, check_content
 from relay.mail.received import received_field
 from relay.mail.sevenbit import to_seven_bit
+from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
 from relay.signing.contract import KeyUnavailableError, Signer
 from relay.smtp.reply import reply
@@ -286,7 +287,7 @@ class MailIntake:
         try:
             prelude = await self._prelude.write(message.content, message, author_domain)
         except KeyUnavailableError as error:
-            await self._alarms.start("dkim-key", error.domain, error.reason)
+            await self._alarms.start(AlarmKind.DKIM_KEY, error.domain, error.reason)
             held = dict.fromkeys(range(len(message.envelope.recipients)), State.HELD)
             return replace(
                 message, initial={**held, **message.initial}, hold_reason=f"the DKIM key cannot be used: {error.reason}"

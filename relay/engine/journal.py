@@ -14,6 +14,7 @@ from relay.errors import SpoolUnavailableError
 from relay.event.feed import EventFilter, Position, event_document
 from relay.log import Log
 from relay.notify.journal_file import JournalFile
+from relay.policy.alarms import AlarmKind
 from relay.spool.contract import Spool
 from relay.spool.rows import dump
 
@@ -23,7 +24,7 @@ PAGE: Final = 500
 LOOK_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 5.0
 """After a failure, or while another process writes the file."""
-ALARM: Final = "journal"
+ALARM: Final = AlarmKind.JOURNAL
 
 
 class Journal:

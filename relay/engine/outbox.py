@@ -20,6 +20,7 @@ from relay.errors import SpoolUnavailableError
 from relay.event.feed import Position
 from relay.log import Log
 from relay.notify.webhook import Webhook
+from relay.policy.alarms import AlarmKind
 
 _log = Log("outbox")
 
@@ -30,7 +31,7 @@ MOST_COURIERS: Final = 32
 """Webhooks that a worker tells at once: each has a page of events in memory."""
 STOP_SECONDS: Final = 3.0
 """How long posts under way may take to end when the node stops."""
-ALARM: Final = "webhook-disabled"
+ALARM: Final = AlarmKind.WEBHOOK_DISABLED
 
 
 class Outbox:

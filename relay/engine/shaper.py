@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from relay.engine.alarms import Alarms
+from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import DecidedBy, Outcome, Result
 from relay.policy.route import EgressPath, Plan
 from relay.policy.shaping import ReplyRule, Shaping, ShapingBook, Share
@@ -61,7 +62,7 @@ class Shaper:
 
     async def alarm(self, rule: ReplyRule, path: EgressPath, reply: str) -> None:
         """Tell a person what a provider said."""
-        await self._alarms.start("provider", f"{rule.id}: {path}", reply[:MOST_TEXT])
+        await self._alarms.start(AlarmKind.PROVIDER, f"{rule.id}: {path}", reply[:MOST_TEXT])
 
     def _often_enough(self, path: EgressPath, rule: ReplyRule, now: datetime) -> bool:
         if rule.count == 1:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from relay.mail.address import AddressError, parse_address
 from relay.settings.values import (
     Duration,
     Flag,
@@ -129,7 +131,78 @@ class DoctorSettings(Section):
 
 
 class AlarmSettings(Section):
-    command: str = Field("", description="Run with the alarm as JSON on standard input; not in effect yet.")
+    """The ways alarms take to a person, none of them through the relay's own queue: docs/alarms.md."""
+
+    command: str = Field(
+        "",
+        description="Run for each alarm and each end, with it as JSON on standard input; words are split as a shell "
+        "does, but no shell runs.",
+        examples=["/usr/local/bin/page-me --urgent"],
+    )
+    ntfy: str = Field("", description="Topic of a ntfy server to publish to.", examples=["https://ntfy.sh/my-topic"])
+    ntfy_token_file: Path | None = Field(None, description="File with the access token of that server, 0600.")
+    webhook: str = Field("", description="URL that gets a JSON object by POST.", examples=["https://chat.example/hook"])
+    webhook_token_file: Path | None = Field(
+        None, description="File with a token that goes with it as `Authorization: Bearer`, 0600."
+    )
+    smarthost: str = Field(
+        "",
+        description='Another mail server, "host:port", that takes the alarm as mail; "/tls" = TLS at once, else '
+        "STARTTLS wherever it is offered, and always with a user.",
+        examples=["smtp.example:587"],
+    )
+    mail_to: tuple[str, ...] = Field((), description="Who gets that mail.", examples=[["ops@example.org"]])
+    mail_from: str = Field("", description='Its From; "" = alarm@ and the node\'s name.')
+    user: str = Field("", description="Name for AUTH at the smarthost, only ever sent inside TLS.")
+    password_file: Path | None = Field(None, description="File with the password of `user`, 0600.")
+    allow_private_addresses: Flag = Field(
+        False, description="Let ntfy and webhook be on loopback, private addresses or http://, as a server of your own."
+    )
+    most_per_hour: Whole = Field(
+        30, ge=2, le=1000, description="Calls an hour and way; what is more comes together in one."
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=30), ge=timedelta(seconds=1), description="Time for one call; a command is killed after it."
+    )
+
+    @field_validator("ntfy")
+    @classmethod
+    def _has_topic(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#]+/[A-Za-z0-9_-]{1,64}", value):
+            raise ValueError('write the topic\'s URL, as in "https://ntfy.sh/my-topic"')
+        return value
+
+    @field_validator("smarthost")
+    @classmethod
+    def _is_server(cls, value: str) -> str:
+        if value and not parse_listen(value).port:
+            raise ValueError(f'{value!r} is no server; write "host:port" or "host:port/tls"')
+        return value
+
+    @field_validator("mail_to")
+    @classmethod
+    def _recipients(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address(text) for text in value)
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        return _address(value) if value else value
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> AlarmSettings:
+        if bool(self.smarthost) != bool(self.mail_to):
+            raise ValueError("smarthost and mail_to belong together")
+        if bool(self.user) != (self.password_file is not None):
+            raise ValueError("user and password_file belong together")
+        return self
+
+
+def _address(text: str) -> str:
+    try:
+        return str(parse_address(text))
+    except AddressError as error:
+        raise ValueError(f"{text!r}: {error}") from None
 
 
 class WebhookSettings(Section):

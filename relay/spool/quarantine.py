@@ -10,15 +10,16 @@ from typing import Final
 
 from relay.database.contract import Connection
 from relay.event import EventKind
+from relay.policy.alarms import AlarmKind
 from relay.policy.quarantine import TRIES, counts, why_held
 from relay.policy.state import State
 from relay.spool.accepting import advance_lane, write_event
 from relay.spool.rows import dump
 
-ALARM: Final = "quarantine"
+ALARM: Final = AlarmKind.QUARANTINE.value
 """The alarm's kind; its subject is the message's id."""
 
-MESSAGE_ALARMS: Final = f"('{ALARM}', 'torn-content')"
+MESSAGE_ALARMS: Final = f"('{ALARM}', '{AlarmKind.TORN_CONTENT.value}')"
 """Alarms about one message: they end when somebody decides what becomes of it."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from relay.clock import SystemClock
 from relay.engine.alarms import Alarms
 from relay.namesake import ALARM, is_contested, tell_replaced
 from relay.spool.life import Life
@@ -27,7 +28,7 @@ def test_workers_of_one_supervisor_are_no_rivals() -> None:
 
 async def test_the_older_leaves_an_alarm_that_says_where_the_other_runs(tmp_path: Path) -> None:
     async with spool_of(tmp_path, HandClock()) as (spool, _):
-        await tell_replaced(Alarms(spool), "mx", "host, process 7", "cellar, process 3")
+        await tell_replaced(Alarms(spool, SystemClock()), "mx", "host, process 7", "cellar, process 3")
         (alarm,) = await spool.alarms()
         assert (alarm.kind, alarm.subject) == (ALARM, "mx")
         assert "cellar, process 3" in alarm.detail
@@ -37,6 +38,6 @@ async def test_the_older_leaves_an_alarm_that_says_where_the_other_runs(tmp_path
 async def test_a_spool_that_is_away_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
     async with spool_of(tmp_path, HandClock()) as (spool, database):
         database.away = True
-        await tell_replaced(Alarms(spool), "mx", "host, process 7", "")
+        await tell_replaced(Alarms(spool, SystemClock()), "mx", "host, process 7", "")
         database.away = False
         assert await spool.alarms() == []

@@ -28,7 +28,9 @@ async def brake(bench: EngineBench, level: Level) -> Brakes:
     judgement = Judgement(level, Sample("yahoo", 1000, 4))
     now = SystemClock().now()
     await bench.database.write(lambda connection: _write(connection, 1, "news", judgement, now))
-    brakes = Brakes(figures, Alarms(bench.spool), replace(BrakeRules(), per_minute=1), SystemClock(), 1.0)
+    brakes = Brakes(
+        figures, Alarms(bench.spool, SystemClock()), replace(BrakeRules(), per_minute=1), SystemClock(), 1.0
+    )
     await brakes.look()
     bench.engine._dispatcher._brakes = brakes
     return brakes

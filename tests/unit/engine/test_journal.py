@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import pytest
 
+from relay.clock import SystemClock
 from relay.engine.alarms import Alarms
 from relay.engine.journal import Journal
 from relay.event.feed import Position
@@ -32,7 +33,7 @@ class Writing:
 
     def __init__(self, bench: FeedBench, file: Path) -> None:
         self.file = file
-        self.alarms = Alarms(bench.spool)
+        self.alarms = Alarms(bench.spool, SystemClock())
         self.bench = bench
         self.journal = Journal(bench.spool, JournalFile(file), self.alarms, "node")
 
