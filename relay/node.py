@@ -143,7 +143,9 @@ class Node:
         secrets = ensure_secrets(settings.path(settings.node.secrets), parts.entropy)
         tokens = Tokens(token_keys(settings.path(settings.node.secrets)), parts.clock)
         stores = self._stores = await open_patiently(settings, parts.clock, parts.entropy, self.stop_asked)
-        self._opt_outs = OptOuts(stores.inbound, tokens, stores.suppressions, parts.clock)
+        self._opt_outs = OptOuts(
+            stores.inbound, tokens, stores.suppressions, parts.clock, await self._front_tenants(stores)
+        )
         if parts.lab:
             await stores.accounts.ensure_lab_user()
         resolver = self._resolver = make_resolver(settings, parts.clock)
@@ -202,6 +204,13 @@ class Node:
         """Others ended our life."""
         self.ended = pulse
         self.stop_asked.set()
+
+    async def _front_tenants(self, stores: Stores) -> frozenset[int]:
+        """The front's tenant, if it has one: the people it writes to never gave their address."""
+        if "web" in self._settings.node.roles:
+            return frozenset({await stores.accounts.ensure_tenant(FRONT_TENANT)})
+        number = await stores.suppressions.tenant(FRONT_TENANT)
+        return frozenset() if number is None else frozenset({number})
 
     async def _tenants(self, stores: Stores) -> dict[str, int]:
         """The numbers of the tenants that have a pool; they are made where they are not known yet."""
@@ -283,7 +292,9 @@ class Node:
         domain = sender_domain(settings)
         tenant = await stores.accounts.ensure_tenant(FRONT_TENANT)
         identity = Identity(tenant, FRONT_TENANT, None, "front", (domain,))
-        relay = LocalRelayClient(engine.intake, stores.spool, resolver, identity, entropy, stores.suppressions)
+        relay = LocalRelayClient(
+            engine.intake, stores.spool, resolver, identity, entropy, stores.suppressions, stores.database
+        )
         return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain)
 
     def _not_ready(self) -> str:

@@ -4,8 +4,8 @@ Made at the first start or by `leak init`, read at every start. Each file holds 
 that it can be carried to the next node by copy and paste; mode 0600, folder 0700. Several workers may start at
 once: the first to write a file wins, the others read it.
 
-`return-token` may hold several keys, one a line: the first signs, all verify. A key that was replaced carries the
-last day on which it does: "HEX 2027-11-22".
+`return-token` and `link` may hold several keys, one a line: the first signs, all verify. A key that was
+replaced carries the last day on which it does: "HEX 2027-11-22".
 """
 
 from __future__ import annotations
@@ -39,18 +39,25 @@ class NodeSecrets:
     """Keys the hashes of addresses under a standing refusal."""
     webhook: bytes = field(repr=False)
     """Derives the signing keys of webhooks."""
+    old_links: tuple[bytes, ...] = field(default=(), repr=False)
+    """Other keys whose links are good."""
+    old_block_hashes: tuple[bytes, ...] = field(default=(), repr=False)
+    """Earlier keys of hashed addresses."""
 
 
 SECRET_NAMES: Final = ("return-token", "link", "form", "block-hash", "webhook")
 """The file names, in the order of `NodeSecrets`."""
-_RING: Final = "return-token"
+RINGS: Final = ("return-token", "link")
+"""Those that may hold several keys, one a line."""
 
 
 def ensure_secrets(folder: Path, entropy: Entropy) -> NodeSecrets:
     """Read the secrets, making those that are not there. Raises ConfigurationError naming file and remedy."""
     try:
         make_private_folder(folder)
-        return NodeSecrets(*(_read_or_make(folder / name, entropy) for name in SECRET_NAMES))
+        token, link, form, block, webhook = (_read_or_make(folder / name, entropy) for name in SECRET_NAMES)
+        links = tuple(key.secret for key in token_keys(folder, "link")[1:])
+        return NodeSecrets(token, link, form, block, webhook, links, old_block_hashes(folder))
     except OSError as error:
         # A NotPrivateError has only its text, other OSErrors name the file and the cause.
         reason = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
@@ -69,9 +76,9 @@ def old_block_hashes(folder: Path) -> tuple[bytes, ...]:
         raise ConfigurationError(f"{error.filename or folder}: {error.strerror or error}") from None
 
 
-def token_keys(folder: Path) -> tuple[TokenKey, ...]:
-    """The keys of return tokens, the signing one first; made before by `ensure_secrets`. Raises ConfigurationError."""
-    path = folder / _RING
+def token_keys(folder: Path, ring: str = RINGS[0]) -> tuple[TokenKey, ...]:
+    """The keys of a ring, the signing one first; made before by `ensure_secrets`. Raises ConfigurationError."""
+    path = folder / ring
     try:
         lines = read_private_file(path).split(b"\n")
     except OSError as error:
@@ -79,12 +86,12 @@ def token_keys(folder: Path) -> tuple[TokenKey, ...]:
     return tuple(_token_key(path, line) for line in lines if line.strip())
 
 
-def rotate_token_key(folder: Path, entropy: Entropy, today: date, *, only_prepare: bool) -> None:
+def rotate_token_key(folder: Path, entropy: Entropy, today: date, *, only_prepare: bool, ring: str = RINGS[0]) -> None:
     """Let a new key sign; the old one verifies for another year, and keys whose time is over go.
 
     A cluster prepares first: the new key only verifies until every node has it. Raises ConfigurationError.
     """
-    keys = [key for key in token_keys(folder) if key.good_until is None or key.good_until >= today]
+    keys = [key for key in token_keys(folder, ring) if key.good_until is None or key.good_until >= today]
     signing, *others = keys
     prepared = [key for key in others if key.good_until is None]
     fresh = prepared or [TokenKey(entropy.bytes(SECRET_BYTES))]
@@ -93,9 +100,9 @@ def rotate_token_key(folder: Path, entropy: Entropy, today: date, *, only_prepar
         fresh = [TokenKey(entropy.bytes(SECRET_BYTES))]
     retired = [key for key in others if key.good_until is not None]
     if only_prepare:
-        _write_ring(folder / _RING, [signing, *fresh, *retired])
+        _write_ring(folder / ring, [signing, *fresh, *retired])
     else:
-        _write_ring(folder / _RING, [*fresh, TokenKey(signing.secret, today + KEY_LIFE), *retired])
+        _write_ring(folder / ring, [*fresh, TokenKey(signing.secret, today + KEY_LIFE), *retired])
 
 
 def _write_ring(path: Path, keys: Sequence[TokenKey]) -> None:
@@ -116,7 +123,7 @@ def _read_or_make(path: Path, entropy: Entropy) -> bytes:
         with suppress(FileExistsError):
             write_private_file(path, entropy.bytes(SECRET_BYTES).hex().encode() + b"\n")
     text = read_private_file(path).strip().decode("ascii", "replace")
-    return _secret(path, text.partition("\n")[0].strip() if path.name == _RING else text)
+    return _secret(path, text.partition("\n")[0].strip() if path.name in RINGS else text)
 
 
 def _secret(path: Path, digits: str) -> bytes:

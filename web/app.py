@@ -6,6 +6,7 @@ It is mounted at the root, and the relay's API may be added to the same applicat
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,28 +17,36 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relay.client.contract import RelayClient
 from relay.clock import Clock
+from relay.database.contract import Database
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
 from web.catalogue import Language, load_words
 from web.client_address import ClientAddressReader
 from web.courier import Courier, Rounds
+from web.departing import WayOut
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits
+from web.links import RecipientLinks
 from web.mail import MailWriter
+from web.mailbox import MailboxHasher
 from web.moderation.moderator import Moderator
 from web.options import FrontOptions
 from web.pages import Pages
 from web.parts import Parts
 from web.preview import PreviewTokens
+from web.recipient import RecipientPages, RecipientParts
 from web.render import Renderer, make_templates
+from web.reports import ReportStore
 from web.requests import ForeignFormError, UnreadableFormError, language_of
 from web.status import StatusPages
 
 __all__ = ["FrontOptions", "Outside", "make_app"]
 
 _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/admin")
+
+_SECRET: Final = re.compile(r"/(?:s|r|read)/")
 
 _log = Log("front")
 
@@ -47,6 +56,7 @@ class Outside:
     """What the front is given: the relay, its own tables, the rules, time and chance."""
 
     relay: RelayClient
+    database: Database
     letters: LetterStore
     moderator: Moderator
     clock: Clock
@@ -61,7 +71,13 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     templates = make_templates()
     renderer = Renderer(templates, load_words(), https=options.is_https)
     relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
-    courier = Courier(relay, letters, clock, entropy, Rounds(options.hand_over_every, options.status_kept))
+    links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
+    mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
+    reports = ReportStore(outside.database, clock, entropy)
+    way_out = WayOut(relay, reports, mailboxes, clock)
+    rounds = Rounds(options.hand_over_every, options.status_kept)
+    courier = Courier(way_out, letters, clock, entropy, rounds)
+    judge = Judge(outside.moderator)
     parts = Parts(
         options=options,
         relay=relay,
@@ -69,20 +85,21 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         courier=courier,
         clock=clock,
         entropy=entropy,
-        judge=Judge(outside.moderator),
+        judge=judge,
         tokens=PreviewTokens(options, clock, entropy),
-        writer=MailWriter(options, templates),
+        writer=MailWriter(options, templates, links),
         renderer=renderer,
         addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
         limits=LetterLimits(clock, entropy) if options.limits else None,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
-    app.add_routes(front_routes(Pages(parts), StatusPages(parts)))
+    theirs = RecipientParts(options.base_url, relay, clock, letters, reports, links, mailboxes, judge, renderer)
+    app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs)))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     return app
 
 
-def front_routes(pages: Pages, status: StatusPages) -> list[web.RouteDef]:
+def front_routes(pages: Pages, status: StatusPages, recipient: RecipientPages) -> list[web.RouteDef]:
     """Every route of the front, with and without a language before it."""
     routes = [
         web.get("/robots.txt", pages.robots),
@@ -96,6 +113,8 @@ def front_routes(pages: Pages, status: StatusPages) -> list[web.RouteDef]:
             web.post(f"{prefix}/preview", pages.preview),
             web.get(f"{prefix}/s/{{secret}}", status.show),
             web.post(f"{prefix}/s/{{secret}}", status.act),
+            web.get(f"{prefix}/r/{{token}}", recipient.show),
+            web.post(f"{prefix}/r/{{token}}", recipient.act),
         ]
     return routes + [web.get(f"/{language.value}", pages.back_to_compose) for language in Language]
 
@@ -134,7 +153,7 @@ def _error_pages(renderer: Renderer) -> Middleware:
         except ConnectionError:
             raise
         except Exception:  # noqa: BLE001 - a visitor gets a page in their language, the log gets the rest
-            _log.exception("page-broke", path=request.path.split("/s/")[0])
+            _log.exception("page-broke", path=_SECRET.split(request.path)[0])
             return renderer.notice("broken", language, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     return middleware

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from relay.client.contract import LetterAccepted, LetterRefused, RelayClient
+from relay.client.contract import LetterAccepted, LetterRefused
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
-from web.letters import Departure, LetterStore, NewLetter, PendingLetter
+from web.departing import WayOut
+from web.letters import Departure, Hold, LetterStore, NewLetter, PendingLetter
 
 FIRST_LOOK: Final = timedelta(seconds=10)
 """When the rounds first look at a letter that was just added: the hand-over at once comes before."""
@@ -50,8 +51,8 @@ class Rounds:
 class Courier:
     """Owns the tasks that hand letters over; `start` and `stop` belong to the application."""
 
-    def __init__(self, relay: RelayClient, store: LetterStore, clock: Clock, entropy: Entropy, rounds: Rounds) -> None:
-        self._relay = relay
+    def __init__(self, way_out: WayOut, store: LetterStore, clock: Clock, entropy: Entropy, rounds: Rounds) -> None:
+        self._way_out = way_out
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -129,6 +130,9 @@ class Courier:
                 case LetterAccepted():
                     await self._store.note_handed_over(letter.id, outcome.id)
                     _log.info("letter-handed-over", message=outcome.id, attempts=letter.attempts)
+                case Hold():
+                    await self._store.hold(letter.id, outcome)
+                    _log.warning("letter-held", why=outcome.why.value, remedy="leak letters list")
                 case LetterRefused():
                     await self._note_refusal(letter, outcome)
         except SpoolUnavailableError as error:
@@ -137,13 +141,10 @@ class Courier:
         except Exception:  # noqa: BLE001 - likewise, and the task has nobody to raise to
             _log.exception("hand-over-not-noted", attempts=letter.attempts)
 
-    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused:
+    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold:
         try:
             async with asyncio.timeout(_HAND_OVER_TIMEOUT):
-                # A try before this one may have been taken: only the relay can say so.
-                if letter.attempts == 1 and await self._relay.suppressed(letter.mail.recipient):
-                    return LetterRefused(temporary=False, reason="the recipient wants none")
-                return await self._relay.submit(letter.mail)
+                return await self._way_out.leave(letter)
         except TimeoutError:
             return LetterRefused(temporary=True, reason="hand-over timed out")
         except SpoolUnavailableError as error:

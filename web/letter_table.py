@@ -26,6 +26,7 @@ from web.letters import (
     NewLetter,
     PendingLetter,
 )
+from web.mailbox import mailbox_of
 
 NEVER: Final = 253_402_300_799_000
 """The last second of the year 9999, in milliseconds."""
@@ -45,7 +46,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
   h.due, h.attempts, h.held_until, h.held_for, h.message
-FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE l.secret_hash = ?
+FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE
 """
 _TAKE: Final = """
 UPDATE web_handover SET due = ?, attempts = attempts + 1
@@ -64,6 +65,7 @@ UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', re
 WHERE letter_id = ?
 """
 END_LETTER: Final = "UPDATE web_letter SET ending = ?, ended = ? WHERE id = ? AND message_id IS NULL"
+_UNDELIVERABLE: Final = "UPDATE web_letter SET refused = 1, ended = ? WHERE id = ? AND message_id IS NULL"
 _FORGET_WORDS: Final = """
 DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
   AND letter_id IN (SELECT id FROM web_letter WHERE ending = ? AND ended < ?)
@@ -102,8 +104,28 @@ class DatabaseLetterStore:
         return bool(await self._rows("SELECT 1 FROM web_letter WHERE id = ?", (letter_id,)))
 
     async def find(self, secret_hash: bytes) -> LetterRecord | None:
-        rows = await self._rows(_FIND, (secret_hash,))
+        rows = await self._rows(f"{_FIND} l.secret_hash = ?", (secret_hash,))
         return _record(rows[0]) if rows else None
+
+    async def find_by_id(self, letter_id: str) -> LetterRecord | None:
+        rows = await self._rows(f"{_FIND} l.id = ?", (letter_id,))
+        return _record(rows[0]) if rows else None
+
+    async def keep_off_wall(self, letter_id: str) -> None:
+        await self._change("UPDATE web_letter SET off_wall = 1 WHERE id = ?", (letter_id,))
+
+    async def erase_recipient(self, address: str, now: datetime) -> int:
+        mailbox, moment = mailbox_of(address), to_millis(now)
+
+        def work(connection: Connection) -> int:
+            waiting = list(connection.execute("SELECT letter_id, recipient FROM web_handover"))
+            theirs = [letter_id for letter_id, recipient in waiting if mailbox_of(recipient) == mailbox]
+            for letter_id in theirs:
+                connection.execute(_UNDELIVERABLE, (moment, letter_id))
+                connection.execute("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,))
+            return len(theirs)
+
+        return await self._database.write(work)
 
     async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
         moment = to_millis(now)
@@ -126,8 +148,7 @@ class DatabaseLetterStore:
 
     async def note_refused(self, letter_id: str, now: datetime) -> None:
         # A late refusal never overrules a hand-over that another process has noted.
-        sql = "UPDATE web_letter SET refused = 1, ended = ? WHERE id = ? AND message_id IS NULL"
-        await self._settle(sql, (to_millis(now), letter_id))
+        await self._settle(_UNDELIVERABLE, (to_millis(now), letter_id))
 
     async def cancel(self, letter_id: str, now: datetime) -> bool:
         moment = to_millis(now)

@@ -142,6 +142,18 @@ class LetterStore(Protocol):
         """The letter of a status link."""
         ...
 
+    async def find_by_id(self, letter_id: str) -> LetterRecord | None:
+        """The letter of a recipient's link."""
+        ...
+
+    async def keep_off_wall(self, letter_id: str) -> None:
+        """Its recipient wants it published nowhere."""
+        ...
+
+    async def erase_recipient(self, address: str, now: datetime) -> int:
+        """End every letter that still waits for a mailbox, and delete it; how many."""
+        ...
+
     async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
         """Letters to hand over now; nobody else gets them before `claim` is over."""
         ...

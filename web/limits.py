@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-import re
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +17,9 @@ from typing import Final
 
 from relay.clock import Clock
 from relay.ids import Entropy
+from web.mailbox import mailbox_of
 
 _KEY: Final = 32
-_QUOTED_PAIR: Final = re.compile(r"\\(.)")
-_GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
 MAX_TRACKED: Final = 50_000
 
 
@@ -38,20 +35,6 @@ PER_SENDER: Final = Limit(5, timedelta(hours=1))
 PER_RECIPIENT: Final = Limit(3, timedelta(days=1))
 PREVIEWS: Final = Limit(60, timedelta(minutes=10))
 """Checks of an address by one sender: enough for somebody who cannot type, too few to search with."""
-
-
-def mailbox_of(recipient: str) -> str:
-    """One name for every address that leads to the same mailbox, as far as strangers can know.
-
-    Case, quotes and what follows a + make no other person; nor do dots at Gmail.
-    """
-    local, _, domain = unicodedata.normalize("NFC", recipient).casefold().rpartition("@")
-    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
-        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
-    local = local.partition("+")[0] or local
-    if domain in _GMAIL:
-        local, domain = local.replace(".", ""), "gmail.com"
-    return f"{local}@{domain}"
 
 
 class LetterLimits:

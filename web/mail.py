@@ -16,13 +16,27 @@ from relay.client.contract import Letter
 from web.catalogue import Words
 from web.draft import Draft
 from web.letters import STREAM
+from web.links import Addressee, RecipientLinks
 from web.options import FrontOptions
 from web.plain_text import paragraphs
 
 
 @dataclass(frozen=True, slots=True)
+class FooterLine:
+    """A line below the letter: a sentence, or the words of a link and where it leads."""
+
+    text: str
+    url: str = ""
+
+    @property
+    def plain(self) -> str:
+        """As plain text says it."""
+        return f"{self.text}\n{self.url}" if self.url else self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
-    """What the recipient gets. `body` is paragraphs of lines; `footer` is lines."""
+    """What the recipient gets. `body` is paragraphs of lines."""
 
     language: str
     sender: str
@@ -30,13 +44,13 @@ class Mail:
     recipient: str
     subject: str
     body: tuple[tuple[str, ...], ...]
-    footer: tuple[str, ...]
+    footer: tuple[FooterLine, ...]
 
     @property
     def text(self) -> str:
         """The plain text part, lines ended by \\n."""
         body = "\n\n".join("\n".join(lines) for lines in self.body)
-        return f"{body}\n\n{_RULE}\n" + "\n\n".join(self.footer) + "\n"
+        return f"{body}\n\n{_RULE}\n" + "\n\n".join(line.plain for line in self.footer) + "\n"
 
 
 _RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
@@ -45,12 +59,14 @@ _RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
 class MailWriter:
     """Makes mails of drafts; holds the template of the HTML part."""
 
-    def __init__(self, options: FrontOptions, templates: Environment) -> None:
+    def __init__(self, options: FrontOptions, templates: Environment, links: RecipientLinks) -> None:
         self._options = options
+        self._links = links
         self._template = templates.get_template("mail.html")
 
-    def compose(self, draft: Draft, words: Words) -> Mail:
-        """The mail of `draft` in the language of `words`."""
+    def compose(self, draft: Draft, words: Words, letter_id: str = "") -> Mail:
+        """The mail of `draft` in the language of `words`; without a letter's id, its link leads nowhere."""
+        page = self._links.recipient_url(Addressee(letter_id, draft.recipient) if letter_id else None)
         signature = f"signature.{draft.signature.value}"
         return Mail(
             language=words.language.value,
@@ -59,7 +75,12 @@ class MailWriter:
             recipient=draft.recipient,
             subject=words(f"{signature}.subject"),
             body=paragraphs(draft.message),
-            footer=(words("mail.why", site=self._options.base_url), words("mail.promise")),
+            footer=(
+                FooterLine(words("mail.why", site=self._options.base_url)),
+                FooterLine(words("mail.never"), f"{page}#never"),
+                FooterLine(words("mail.report"), f"{page}#report"),
+                FooterLine(words("mail.promise")),
+            ),
         )
 
     def letter(self, mail: Mail, letter_id: str) -> Letter:

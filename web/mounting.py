@@ -44,6 +44,12 @@ class Keys(Protocol):
     def form(self) -> bytes: ...
     @property
     def link(self) -> bytes: ...
+    @property
+    def block_hash(self) -> bytes: ...
+    @property
+    def old_links(self) -> tuple[bytes, ...]: ...
+    @property
+    def old_block_hashes(self) -> tuple[bytes, ...]: ...
 
 
 def mount(  # the node's parts, each with a purpose of its own
@@ -66,6 +72,9 @@ def mount(  # the node's parts, each with a purpose of its own
         sender_domain=sender_domain,
         form_key=keys.form,
         link_key=keys.link,
+        block_key=keys.block_hash,
+        old_link_keys=keys.old_links,
+        old_block_keys=keys.old_block_hashes,
         trusted_proxies=values.trusted_proxies,
         client_port_header=values.client_port_header,
         limits=values.limits,
@@ -73,5 +82,5 @@ def mount(  # the node's parts, each with a purpose of its own
         jitter=values.jitter,
         failure_delay=values.failure_delay,
     )
-    outside = Outside(relay, DatabaseLetterStore(database), load_moderator(folder), clock, entropy)
+    outside = Outside(relay, database, DatabaseLetterStore(database), load_moderator(folder), clock, entropy)
     return make_app(options, outside)

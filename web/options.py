@@ -23,6 +23,12 @@ class FrontOptions:
     """Signs the tokens of forms; the same on all nodes."""
     link_key: bytes
     """Makes the secret of a status link from a letter's id; the same on all nodes."""
+    block_key: bytes
+    """Hashes mailboxes; the same on all nodes."""
+    old_link_keys: tuple[bytes, ...] = ()
+    """Earlier keys whose links in letters still work."""
+    old_block_keys: tuple[bytes, ...] = ()
+    """Earlier keys under which mailboxes may still be kept."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose Forwarded and X-Forwarded-For are believed."""
     client_port_header: str = "X-Forwarded-Port"
@@ -41,7 +47,7 @@ class FrontOptions:
     """That a letter could not be delivered is told up to so much later."""
 
     def __post_init__(self) -> None:
-        for name, key in (("form", self.form_key), ("link", self.link_key)):
+        for name, key in (("form", self.form_key), ("link", self.link_key), ("block", self.block_key)):
             if len(key) < _SHORTEST_KEY:
                 raise ConfigurationError(f"the front's {name} key has {len(key)} octets; it needs {_SHORTEST_KEY}")
 

@@ -21,7 +21,7 @@ from relay.log import Log
 from web.catalogue import Language
 from web.draft import Draft, Field, Form, Problem, judge
 from web.judgement import marked_paragraphs
-from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.letters import HOLD_TIME, STREAM, Departure, HeldFor, Hold, NewLetter, hash_secret
 from web.moderation.ruling import Ruling, Step
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
@@ -92,7 +92,10 @@ class Pages:
 
     async def robots(self, request: web.Request) -> web.StreamResponse:
         """GET /robots.txt: the form may be found, nobody's letter may."""
-        return self._render.plain("User-agent: *\nDisallow: /s/\nDisallow: /en/s/\nDisallow: /fr/s/\n")
+        return self._render.plain(
+            "User-agent: *\n"
+            + "".join(f"Disallow: {prefix}/{what}/\n" for prefix in ("", "/en", "/fr") for what in ("s", "r", "read"))
+        )
 
     def _form(self, language: Language, form: Form, nonce: str, problems: tuple[Problem, ...] = ()) -> web.Response:
         values = _form_values(form, problems, self._parts.tokens.new_form(nonce))
@@ -189,7 +192,7 @@ class Pages:
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        blocked = await self._parts.relay.suppressed(draft.recipient)
+        blocked = await self._parts.relay.suppressed(draft.recipient, STREAM)
         if not ruling.step.stops:
             return Departure(now + options.cool_down + options.jitter * chance)
         why = HeldFor.APPEAL if ruling.step is Step.REFUSE else HeldFor.RULES
@@ -198,7 +201,7 @@ class Pages:
 
     def _letter(self, shown: Preview, names: LetterNames) -> NewLetter:
         writer = self._parts.writer
-        mail = writer.compose(shown.draft, self._render.words(shown.language))
+        mail = writer.compose(shown.draft, self._render.words(shown.language), names.id)
         return NewLetter(
             id=names.id,
             secret_hash=hash_secret(names.secret),

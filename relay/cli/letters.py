@@ -96,6 +96,44 @@ def refuse(
     say("refused")
 
 
+@app.command("reports")
+def reports(context: typer.Context, as_json: Json = False) -> None:
+    """What recipients reported; until a report is settled, no letter reaches its recipient."""
+    waiting = _with_store(load(context), "web.reports", "ReportStore", lambda store: store.open_reports())
+    rows = [
+        {"at": one.at.isoformat(), "letter": one.report.letter_id, "rule": one.report.rule, "words": one.report.words}
+        for one in waiting
+    ]
+    if as_json:
+        say_json(rows)
+        return
+    say_table(
+        ("at", "letter", "rule", "words"),
+        [(row["at"], row["letter"], row["rule"], _start_of(row["words"])) for row in rows],
+        empty="no report waits for a decision",
+    )
+
+
+@app.command("settle")
+def settle(
+    context: typer.Context,
+    letter: Letter,
+    outcome: Annotated[str, typer.Argument(help="upheld or dismissed.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
+) -> None:
+    """Decide about a report: upheld keeps its writer's network from this recipient, dismissed lets mail go again."""
+    outcomes = {one.value: one for one in import_module("web.reports").Outcome}
+    if outcome not in outcomes:
+        raise UsageError(f"{outcome} is none of {', '.join(outcomes)}")
+    decision = _decision(letter, outcome, reason, ())
+    settled = _with_store(
+        load(context), "web.reports", "ReportStore", lambda store: store.decide(decision, outcomes[outcome])
+    )
+    if not settled:
+        fail("no report about this letter waits (`leak letters reports`)")
+    say(f"settled: {outcome}")
+
+
 @app.command("log")
 def log(
     context: typer.Context,
@@ -133,13 +171,19 @@ def _decision(letter: str, action: str, reason: str, rules: tuple[str, ...]) -> 
 
 def _with_holds(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     """What `work` gives for the store of held letters."""
+    return _with_store(settings, "web.holds", "HoldStore", work)
+
+
+def _with_store(settings: Settings, module: str, name: str, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` gives for a store of the front, its tables up to date."""
     from relay.clock import SystemClock
     from relay.ids import SystemEntropy
 
     async def ask() -> Any:
         async with stores(settings, must_exist=True) as opened:
             await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
-            return await work(import_module("web.holds").HoldStore(opened.database, SystemClock(), SystemEntropy()))
+            store = getattr(import_module(module), name)(opened.database, SystemClock(), SystemEntropy())
+            return await work(store)
 
     return run_async(ask())
 

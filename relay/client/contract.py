@@ -92,8 +92,15 @@ class RelayClient(Protocol):
         """
         ...
 
-    async def suppressed(self, address: str) -> bool:
-        """Whether mail to this address would not be sent."""
+    async def suppressed(self, address: str, stream: str = "") -> bool:
+        """Whether mail of `stream` to this address would not be sent."""
+        ...
+
+    async def erase(self, address: str) -> int:
+        """Delete this address, and the content of mail that went to nobody else, from what this customer sent.
+
+        What waits for it is cancelled; a standing refusal holds on by its hash. The number of mails concerned.
+        """
         ...
 
     def preview(self, letter: Letter) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from relay.account.identity import Identity
 from relay.client.contract import AddressCheck, Letter, LetterAccepted, LetterRefused, LetterState
 from relay.client.meaning import meaning_of
+from relay.database.contract import Database
 from relay.engine.submission import Accepted, Intake, Refusal, Submission
 from relay.event import EventKind
 from relay.ids import Entropy, SpoolId, is_spool_id
@@ -26,6 +27,7 @@ from relay.policy.suppress import Reason
 from relay.resolver.check import DomainCheck, check_domain, suggest
 from relay.resolver.contract import DnsAnswer, Resolver
 from relay.spool.contract import Spool
+from relay.spool.erasing import erase_recipient
 from relay.spool.inquiry import MessageView
 from relay.spool.work import Door, Idempotency
 from relay.suppression.book import SuppressionBook
@@ -63,10 +65,12 @@ class LocalRelayClient:
         identity: Identity,
         entropy: Entropy,
         book: SuppressionBook,
+        database: Database,
     ) -> None:
         self._intake = intake
         self._spool = spool
         self._book = book
+        self._database = database
         self._resolver = _FewQuestions(resolver)
         self._checking: set[asyncio.Task[DomainCheck]] = set()
         self._identity = identity
@@ -159,13 +163,21 @@ class LocalRelayClient:
         await self._book.add([NewSuppression(self._identity.tenant, parsed, reason, address_kept=False)])
         return True
 
-    async def suppressed(self, address: str) -> bool:
+    async def suppressed(self, address: str, stream: str = "") -> bool:
         """See `RelayClient.suppressed`. Raises SpoolUnavailableError."""
         try:
             parsed = parse_address(address.strip())
         except AddressError:
             return False
-        return bool(await self._book.find(self._identity.tenant, "", [parsed]))
+        return bool(await self._book.find(self._identity.tenant, stream, [parsed]))
+
+    async def erase(self, address: str) -> int:
+        """See `RelayClient.erase`. Raises SpoolUnavailableError."""
+        try:
+            parsed = parse_address(address.strip())
+        except AddressError:
+            return 0
+        return await erase_recipient(self._database, self._identity.tenant, str(parsed))
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

@@ -50,13 +50,24 @@ class UnsubscribeFields:
 
 
 class OptOuts:
-    """Acts on links. Doing it twice is harmless."""
+    """Acts on links. Doing it twice is harmless.
 
-    def __init__(self, store: InboundStore, tokens: Tokens, book: SuppressionBook, clock: Clock) -> None:
+    Of the tenants in `hash_only` neither the address is kept nor the mail that led to it, a keyed hash alone.
+    """
+
+    def __init__(
+        self,
+        store: InboundStore,
+        tokens: Tokens,
+        book: SuppressionBook,
+        clock: Clock,
+        hash_only: frozenset[int] = frozenset(),
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._book = book
         self._clock = clock
+        self._hash_only = hash_only
 
     def names_somebody(self, text: str) -> bool:
         """Whether `text` is a link's token that is good today; asks no database."""
@@ -92,7 +103,9 @@ class OptOuts:
             if fresh:
                 write_event(connection, at, sent.seq, sent.n, EventKind.OPTED_OUT, dump({"way": way}))
 
-        new = NewSuppression(sent.tenant, address, Reason.OPT_OUT, sent.stream, f"{way} ({sent.message}.{sent.n})")
+        kept = sent.tenant not in self._hash_only
+        detail = f"{way} ({sent.message}.{sent.n})" if kept else way
+        new = NewSuppression(sent.tenant, address, Reason.OPT_OUT, sent.stream, detail, address_kept=kept)
         if await self._book.add_beside(new, tell):
             _log.info("opted-out", id=sent.message, n=sent.n, way=way, stream=sent.stream)
         return True

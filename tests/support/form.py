@@ -32,7 +32,7 @@ class PageReader(HTMLParser):
             case "html":
                 self.language = values["lang"]
             case "form":
-                self.actions.append(values["action"])
+                self.actions.append(values.get("action", ""))
             case "textarea":
                 self._area = values["name"]
                 self.fields[self._area] = ""

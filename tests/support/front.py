@@ -27,6 +27,7 @@ OPTIONS = FrontOptions(
     sender_domain="leak.lab.test",
     form_key=b"f" * 32,
     link_key=b"l" * 32,
+    block_key=b"b" * 32,
     limits=False,
     hand_over_every=timedelta(milliseconds=50),
 )
@@ -53,7 +54,7 @@ async def running_front(
     relay = relay or RelayInMemory()
     database = SwitchedDatabase(await SqliteDatabase.open(folder / "front.db"))
     store = DatabaseLetterStore(database)
-    app = make_app(options, Outside(relay, store, _moderator(), clock or HandClock(), SeededEntropy(7)))
+    app = make_app(options, Outside(relay, database, store, _moderator(), clock or HandClock(), SeededEntropy(7)))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

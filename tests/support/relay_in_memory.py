@@ -20,6 +20,7 @@ class RelayInMemory:
         self.states: dict[str, LetterState] = {}
         self.arrivals = 0
         self.refused: dict[str, bool] = {}
+        self.erased: list[str] = []
         self.refusal: LetterRefused | None = None
         self.unavailable = False
         self.domains: dict[str, str] = {"gone.test": "no-domain", "null.test": "null-mx", "bare.test": "no-host"}
@@ -63,9 +64,14 @@ class RelayInMemory:
         self.refused[address] = complaint
         return True
 
-    async def suppressed(self, address: str) -> bool:
+    async def suppressed(self, address: str, stream: str = "") -> bool:
         """Whether `suppress` was called for it."""
         return address in self.refused
+
+    async def erase(self, address: str) -> int:
+        """Remembered in `erased`."""
+        self.erased.append(address)
+        return 1
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The fields a reader sees."""

@@ -63,6 +63,7 @@ class Front:
     spool: SqliteSpool
     clock: HandClock
     book: SuppressionBook
+    database: SqliteDatabase
 
 
 @pytest.fixture
@@ -79,7 +80,14 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
     await book.migrate()
     async with DnsServer(ZONE, faults={("slow.example", "MX"): Fault.SERVFAIL}) as dns:
         resolver = DnsResolver([dns.address], timeout=1.0, trust_ad=False, clock=SystemClock())
-        yield Front(LocalRelayClient(intake, spool, resolver, FRONT, entropy, book), intake, spool, clock, book)
+        yield Front(
+            LocalRelayClient(intake, spool, resolver, FRONT, entropy, book, database),
+            intake,
+            spool,
+            clock,
+            book,
+            database,
+        )
     await accounts.close()
     await spool.close()
 
@@ -120,7 +128,7 @@ async def test_checks_leave_the_resolver_to_delivery(tmp_path: Path) -> None:  #
         database = await SqliteDatabase.open(tmp_path / "spool.db")
         spool = SqliteSpool(database, SystemClock())
         intake, book = SpoolingIntake(spool, HandClock(), entropy), book_on(database, HandClock())
-        client = LocalRelayClient(intake, spool, resolver, FRONT, entropy, book)
+        client = LocalRelayClient(intake, spool, resolver, FRONT, entropy, book, database)
         first = asyncio.create_task(client.check("a@many.example"))
         checks = [first, *(asyncio.create_task(client.check(f"a@s{n}.example")) for n in range(100))]
         async with asyncio.timeout(15):
@@ -206,6 +214,7 @@ async def test_unknown_letters(front: Front) -> None:  # S49
         replace(FRONT, tenant=2),
         SystemEntropy(),
         front.book,
+        front.database,
     )
     assert await other.state(SpoolId(answer.id)) is None
 
@@ -218,3 +227,14 @@ async def test_a_recipient_s_no_is_heard_and_the_address_forgotten(front: Front)
     assert not await front.client.suppress("no address")
     (row,) = await front.book.show(Which())
     assert (row.address, row.reason, row.tenant_id, row.until) == (None, Reason.OPT_OUT, FRONT.tenant, None)
+
+
+async def test_an_erased_recipient_stands_nowhere(front: Front) -> None:
+    answer = await front.client.submit(LETTER)
+    assert isinstance(answer, LetterAccepted)
+    assert await front.client.erase(LETTER.recipient.upper()) == 1
+    assert await front.client.erase(LETTER.recipient) == 0
+    assert await front.client.erase("nobody") == 0
+    rows = await front.database.read(lambda connection: list(connection.execute("SELECT * FROM recipient")))
+    assert rows == []
+    assert await front.client.state(answer.id) is not None

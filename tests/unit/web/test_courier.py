@@ -15,8 +15,11 @@ from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from web.courier import FIRST_LOOK, Courier, Rounds
+from web.departing import WayOut
 from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
+from web.mailbox import MailboxHasher
+from web.reports import ReportStore
 
 ROUNDS = Rounds(timedelta(milliseconds=20), timedelta(days=90))
 PATIENCE = timedelta(seconds=10)
@@ -48,7 +51,9 @@ class Bench:
         self.courier = self.new_courier()
 
     def new_courier(self) -> Courier:
-        return Courier(self.relay, self.store, self.clock, SeededEntropy(3), ROUNDS)
+        reports = ReportStore(self.database, self.clock, SeededEntropy(4))
+        way_out = WayOut(self.relay, reports, MailboxHasher([b"b" * 32]), self.clock)
+        return Courier(way_out, self.store, self.clock, SeededEntropy(3), ROUNDS)
 
 
 @pytest.fixture

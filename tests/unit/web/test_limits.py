@@ -8,7 +8,8 @@ import pytest
 
 from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
-from web.limits import PER_RECIPIENT, PER_SENDER, PREVIEWS, LetterLimits, mailbox_of
+from web.limits import PER_RECIPIENT, PER_SENDER, PREVIEWS, LetterLimits
+from web.mailbox import mailbox_of
 
 
 def test_a_sender_may_send_so_many_letters_within_the_span() -> None:  # S17

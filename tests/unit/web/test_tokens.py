@@ -68,7 +68,7 @@ def test_one_form_and_one_text_are_one_letter() -> None:
 
 def test_the_secret_does_not_follow_from_the_id() -> None:
     clock = HandClock()
-    elsewhere = FrontOptions("http://x", "x.test", form_key=OPTIONS.form_key, link_key=b"m" * 32)
+    elsewhere = FrontOptions("http://x", "x.test", form_key=OPTIONS.form_key, link_key=b"m" * 32, block_key=b"b" * 32)
     here, there = _tokens(clock).names(SHOWN), PreviewTokens(elsewhere, clock, SeededEntropy(1)).names(SHOWN)
     assert here.id == there.id
     assert here.secret != there.secret
@@ -86,4 +86,4 @@ def test_a_compose_token_carries_its_nonce_for_a_day() -> None:
 
 def test_short_keys_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="link key"):
-        FrontOptions("http://x", "x.test", form_key=b"f" * 32, link_key=b"short")
+        FrontOptions("http://x", "x.test", form_key=b"f" * 32, link_key=b"short", block_key=b"b" * 32)

@@ -1,0 +1,157 @@
+"""The recipient's page: GET asks, POST acts; refusals, reports and erasure hold, without an address in a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.ids import SeededEntropy, base32
+from tests.support.front import OPTIONS, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+from web.holds import Decision, HoldStore
+from web.links import Addressee, LinkKind, RecipientLinks
+from web.reports import Outcome, ReportStore
+
+ANN = Addressee(base32(b"i" * 20), "ann@example.org")
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def visitor(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    async with running_front(tmp_path, clock) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+async def receive(visitor: Visitor, **changes: str) -> str:
+    """Send a letter, and read the path of its recipient's page in the mail."""
+    before = set(visitor.front.relay.letters)
+    await visitor.send(await visitor.preview(**changes))
+    (key,) = visitor.front.relay.letters.keys() - before
+    letter = visitor.front.relay.letters[key]
+    paths: set[str] = set(re.findall(r"http://leak\.lab\.test(/r/[\w-]+)#", letter.text))
+    (path,) = paths
+    assert path in letter.html
+    return path
+
+
+def test_a_link_says_what_it_was_made_of_and_nothing_to_others() -> None:
+    links = RecipientLinks([b"k" * 32], "https://x")
+    token = links.token(LinkKind.RECIPIENT, ANN)
+    assert token == links.token(LinkKind.RECIPIENT, ANN)
+    assert links.open(LinkKind.RECIPIENT, token) == ANN
+    assert links.open(LinkKind.READ, token) is None
+    assert RecipientLinks([b"o" * 32], "https://x").open(LinkKind.RECIPIENT, token) is None
+    for bad in ("", "é", token[:-1], token + "A", token.swapcase(), "A" * 5000, "=" * 8):
+        assert links.open(LinkKind.RECIPIENT, bad) is None
+
+
+def test_old_links_work_after_a_rotation() -> None:
+    old = RecipientLinks([b"k" * 32], "https://x").token(LinkKind.RECIPIENT, ANN)
+    rotated = RecipientLinks([b"n" * 32, b"k" * 32], "https://x")
+    assert rotated.open(LinkKind.RECIPIENT, old) == ANN
+    assert rotated.token(LinkKind.RECIPIENT, ANN) != old
+
+
+async def test_the_writer_never_sees_the_recipients_link(visitor: Visitor) -> None:
+    _, page = await visitor.post("/en/preview", {"token": await visitor.preview()})
+    assert "/r/…#never" in page.text
+    assert not re.search(r"/r/\w", page.document)
+
+
+async def test_looking_changes_nothing_and_never_again_holds(visitor: Visitor) -> None:
+    path = await receive(visitor)
+    response, page = await visitor.get(path)
+    assert response.status == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "a…@example.org" in page.text
+    assert "ann@example.org" not in page.text
+    assert visitor.front.relay.refused == {}
+    for _ in range(2):
+        response, page = await visitor.post(path, {"action": "never"})
+        assert response.status == 200
+        assert "No letter from here will reach this address any more." in page.text
+    assert visitor.front.relay.refused == {"ann@example.org": False}
+    link = (await visitor.send(await visitor.preview(message="Again"))).headers["Location"]
+    await visitor.until_told(link, "It could not be delivered")
+    assert len(visitor.front.relay.letters) == 1
+
+
+async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, clock: HandClock) -> None:
+    path = await receive(visitor)
+    response, page = await visitor.post(path, {"action": "report"})
+    assert response.status == 422
+    assert "Choose the rule" in page.text
+    _, page = await visitor.post("/fr" + path, {"action": "report", "rule": "bullying", "words": "Vous <êtes> nul."})
+    assert "aucune lettre ne vous parvient" in page.text
+
+    link = (await visitor.send(await visitor.preview(to="Ann+x@example.org", message="Again"))).headers["Location"]
+    await visitor.until_told(link, "A person reads it first")
+    assert "has reported a letter" in (await visitor.get(link))[1].text
+    assert len(visitor.front.relay.letters) == 1
+
+    reports = ReportStore(visitor.front.database, clock, SeededEntropy(8))
+    (waiting,) = await reports.open_reports()
+    assert waiting.report.words == "Vous <êtes> nul."
+    decision = Decision(waiting.report.letter_id, "dismissed", "me", "no rule is broken")
+    assert await reports.decide(decision, Outcome.DISMISSED)
+    assert not await reports.decide(decision, Outcome.DISMISSED)
+    holds = HoldStore(visitor.front.database, clock, SeededEntropy(9))
+    (held,) = await holds.held()
+    assert await holds.release(Decision(held.id, "release", "me", "dismissed"), clock.now())
+    await visitor.until_told(link, "On its way")
+    await visitor.until_arrived(2)
+    rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_report")))
+    assert "nul" not in repr(rows)
+
+
+async def test_erasing_ends_what_waits_and_leaves_no_address(tmp_path: Path, clock: HandClock) -> None:
+    options = replace(OPTIONS, cool_down=OPTIONS.status_kept)
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        link = (await visitor.send(await visitor.preview(to="Ann@example.org"))).headers["Location"]
+        token = RecipientLinks([OPTIONS.link_key], "").token(LinkKind.RECIPIENT, ANN)
+        _, page = await visitor.post(f"/r/{token}", {"action": "erase"})
+        assert "Your address has been erased." in page.text
+        assert front.relay.erased == ["ann@example.org"]
+        assert "It could not be delivered" in (await visitor.get(link))[1].text
+        rows = await front.database.read(lambda c: list(c.execute("SELECT * FROM web_handover")))
+        assert rows == []
+
+
+async def test_what_we_hold_is_told(visitor: Visitor) -> None:
+    path = await receive(visitor)
+    _, page = await visitor.get(path)
+    assert "encrypted, and in no table" in page.text
+    assert "around 21 November" in page.text
+    assert "keyed hash" not in page.text
+    await visitor.post(path, {"action": "never"})
+    assert "keyed hash" in (await visitor.get(path))[1].text
+
+
+async def test_no_link_no_page(visitor: Visitor) -> None:
+    for path in ("/r/", "/r/x", "/r/" + "A" * 80, "/fr/r/" + "é" * 9):
+        assert (await visitor.get(path))[0].status == 404
+    assert (await visitor.post("/r/x", {"action": "never"}))[0].status == 404
+    path = await receive(visitor)
+    response, _ = await visitor.post(path, {"action": "never"}, Sec_Fetch_Site="cross-site")
+    assert response.status == 403
+    assert visitor.front.relay.refused == {}
+
+
+async def test_the_front_keeps_no_address_of_a_letter_that_left(visitor: Visitor) -> None:
+    path = await receive(visitor)
+    await visitor.post(path, {"action": "report", "rule": "spam"})
+    await visitor.post(path, {"action": "wall"})
+    for table in ("web_letter", "web_handover", "web_report", "web_decision", "web_freeze", "web_use"):
+        rows = await visitor.front.database.read(lambda c, t=table: list(c.execute(f"SELECT * FROM {t}")))  # type: ignore[misc]
+        assert "example.org" not in repr(rows)

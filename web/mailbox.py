@@ -1,0 +1,52 @@
+"""Addresses as the front compares them: one name a mailbox, and keyed hashes of it (RCP 5). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+_QUOTED_PAIR: Final = re.compile(r"\\(.)")
+_GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
+_OCTETS: Final = 16
+
+
+def mailbox_of(recipient: str) -> str:
+    """One name for every address that leads to the same mailbox, as far as strangers can know.
+
+    Case, quotes and what follows a + make no other person; nor do dots at Gmail.
+    """
+    local, _, domain = unicodedata.normalize("NFC", recipient).casefold().rpartition("@")
+    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    local = local.partition("+")[0] or local
+    if domain in _GMAIL:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
+
+
+def masked(address: str) -> str:
+    """An address as it is shown to whoever holds its link: enough for its owner to know it again."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+class MailboxHasher:
+    """Keyed hashes of mailboxes, under the first of `keys`; rows may still stand under the others."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys:
+            raise ValueError("hashing needs a key")
+        self._keys = tuple(keys)
+
+    def of(self, address: str) -> bytes:
+        """The hash by which something about a mailbox is kept from now on."""
+        return self.all_of(address)[0]
+
+    def all_of(self, address: str) -> tuple[bytes, ...]:
+        """Every hash by which it may have been kept."""
+        what = b"front mailbox\0" + mailbox_of(address).encode()
+        return tuple(hmac.digest(key, what, hashlib.sha256)[:_OCTETS] for key in self._keys)

@@ -1,0 +1,155 @@
+"""`/r/{token}`: what the recipient of a letter may ask of us. No login; GET asks, POST acts.
+
+Mail scanners open links, so nothing is changed by looking. The link proves that its holder got the letter; it names
+the address, which stands nowhere else in the front. Each act is harmless when it is done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from relay.client.contract import RelayClient
+from relay.clock import Clock
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from web.catalogue import Language
+from web.judgement import Judge
+from web.letters import STREAM, LetterStore
+from web.links import Addressee, LinkKind, RecipientLinks
+from web.mailbox import MailboxHasher, masked
+from web.moderation.ruling import Rule
+from web.plain_text import clean_message
+from web.render import Renderer
+from web.reports import Report, ReportStore
+from web.requests import language_of, read_fields
+
+_STATE_TIMEOUT: Final = 5.0
+_MOST_WORDS: Final = 4000
+_REPORTABLE: Final = tuple(rule for rule in Rule if rule is not Rule.LANGUAGE)
+
+_log = Log("front")
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientParts:
+    """What these pages work with."""
+
+    base_url: str
+    relay: RelayClient
+    clock: Clock
+    store: LetterStore
+    reports: ReportStore
+    links: RecipientLinks
+    mailboxes: MailboxHasher
+    judge: Judge
+    renderer: Renderer
+
+
+class RecipientPages:
+    """The two handlers of a recipient's link."""
+
+    def __init__(self, parts: RecipientParts) -> None:
+        self._parts = parts
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """GET: the questions."""
+        addressee = self._addressee(request)
+        if addressee is None:
+            return self._unknown(request)
+        return await self._page(language_of(request), addressee)
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        """POST action=never, report, wall or erase."""
+        fields = await read_fields(request, self._parts.base_url)
+        addressee = self._addressee(request)
+        if addressee is None:
+            return self._unknown(request)
+        language = language_of(request)
+        match fields.get("action"):
+            case "never":
+                done = await self._parts.relay.suppress(addressee.address)
+                _log.info("recipient-refused")
+                return await self._page(language, addressee, "never" if done else "")
+            case "report":
+                return await self._report(language, addressee, fields)
+            case "wall":
+                await self._parts.store.keep_off_wall(addressee.letter_id)
+                return await self._page(language, addressee, "wall")
+            case "erase":
+                await self._erase(addressee)
+                return await self._page(language, addressee, "erase")
+            case _:
+                return await self._page(language, addressee)
+
+    async def _report(self, language: Language, addressee: Addressee, fields: Mapping[str, str]) -> web.Response:
+        rule = fields.get("rule", "")
+        if rule not in {one.value for one in _REPORTABLE}:
+            return await self._page(language, addressee, problem="rule", status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        words = clean_message(fields.get("words", "")[:_MOST_WORDS])
+        await self._parts.reports.file(
+            Report(addressee.letter_id, rule, words), self._parts.mailboxes.of(addressee.address)
+        )
+        _log.warning("letter-reported", letter=addressee.letter_id, rule=rule, remedy="leak letters reports")
+        return await self._page(language, addressee, "report")
+
+    async def _erase(self, addressee: Addressee) -> None:
+        """Everything about the address but the hash of a refusal, without which a refusal could not hold."""
+        await self._parts.reports.erase(addressee.letter_id)
+        await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
+        await self._parts.relay.erase(addressee.address)
+        _log.info("recipient-erased")
+
+    async def _page(
+        self,
+        language: Language,
+        addressee: Addressee,
+        done: str = "",
+        *,
+        problem: str = "",
+        status: int = HTTPStatus.OK,
+    ) -> web.Response:
+        wording = self._parts.judge.wording(language)
+        values = {
+            "address": masked(addressee.address),
+            "done": done,
+            "problem": problem,
+            "rules": [(rule.anchor, wording.rules[rule].title) for rule in _REPORTABLE],
+            "held": await self._held(language, addressee),
+            "is_refused": await self._parts.relay.suppressed(addressee.address, STREAM),
+        }
+        return self._parts.renderer.page("recipient.html", language, values, status=status)
+
+    async def _held(self, language: Language, addressee: Addressee) -> list[str]:
+        """What we hold about the recipient, one sentence each."""
+        words = self._parts.renderer.words(language)
+        told = [words("recipient.holds_link")]
+        record = await self._parts.store.find_by_id(addressee.letter_id)
+        if record is not None:
+            told.append(words("recipient.holds_letter", moment=words.moment(record.created)))
+            if record.message_id is not None and await self._relay_knows(record.message_id):
+                told.append(words("recipient.holds_relay"))
+        if await self._parts.reports.of_letter(addressee.letter_id):
+            told.append(words("recipient.holds_report"))
+        if await self._parts.relay.suppressed(addressee.address, STREAM):
+            told.append(words("recipient.holds_refusal"))
+        return told
+
+    async def _relay_knows(self, message_id: str) -> bool:
+        try:
+            async with asyncio.timeout(_STATE_TIMEOUT):
+                return await self._parts.relay.state(message_id) is not None
+        except (TimeoutError, SpoolUnavailableError) as error:
+            _log.warning("state-not-known", why=str(error) or "timed out")
+            return True
+
+    def _addressee(self, request: web.Request) -> Addressee | None:
+        return self._parts.links.open(LinkKind.RECIPIENT, request.match_info["token"])
+
+    def _unknown(self, request: web.Request) -> web.StreamResponse:
+        return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)

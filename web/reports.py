@@ -1,0 +1,120 @@
+"""What recipients report: kept until somebody has decided, and meanwhile no letter reaches them.
+
+A report names a letter and a rule. The words are attached only if the recipient copied them in. The mailbox is kept as
+a keyed hash. The decision and its line in the log are one transaction, which deletes the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from relay.clock import Clock, from_millis, to_millis
+from relay.database.contract import Connection, Database
+from relay.ids import Entropy
+from web.holds import Decision, DecisionLog
+
+_FILE: Final = """
+INSERT INTO web_report (letter_id, at, mailbox, rule, words) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING RETURNING letter_id
+"""
+_FREEZE: Final = """
+INSERT INTO web_freeze (pair, at) SELECT pair, ? FROM web_letter WHERE id = ? AND pair IS NOT NULL
+ON CONFLICT DO NOTHING
+"""
+_OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
+_DECIDE: Final = "UPDATE web_report SET outcome = ?, words = '' WHERE letter_id = ? AND outcome IS NULL"
+_THAW: Final = "DELETE FROM web_freeze WHERE pair = (SELECT pair FROM web_letter WHERE id = ?)"
+_FORGET: Final = "DELETE FROM web_report WHERE outcome IS NOT NULL AND at < ?"
+
+
+class Outcome(StrEnum):
+    """What was decided about a report."""
+
+    UPHELD = "upheld"
+    """The letter broke a rule: its writer's network stays kept from this recipient."""
+    DISMISSED = "dismissed"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a recipient reports; `words` is what they copied from the letter or add to it."""
+
+    letter_id: str
+    rule: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReport:
+    """A report that waits for a decision."""
+
+    at: datetime
+    report: Report
+
+
+class ReportStore:
+    """Reports in the front's tables. Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+        self._database = database
+        self._clock = clock
+        self._log = DecisionLog(clock, entropy)
+
+    async def file(self, report: Report, mailbox: bytes) -> bool:
+        """Keep a report and freeze the pair; False if the letter was reported before."""
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> bool:
+            values = (report.letter_id, now, mailbox, report.rule, report.words)
+            fresh = bool(list(connection.execute(_FILE, values)))
+            if fresh:
+                connection.execute(_FREEZE, (now, report.letter_id))
+            return fresh
+
+        return await self._database.write(work)
+
+    async def is_paused(self, mailboxes: Sequence[bytes]) -> bool:
+        """Whether a report about mail to any of these hashes waits for a decision."""
+        marks = ", ".join("?" * len(mailboxes))
+        sql = f"SELECT 1 FROM web_report WHERE outcome IS NULL AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
+        return bool(await self._rows(sql, tuple(mailboxes)))
+
+    async def of_letter(self, letter_id: str) -> bool:
+        """Whether this letter was reported."""
+        return bool(await self._rows("SELECT 1 FROM web_report WHERE letter_id = ?", (letter_id,)))
+
+    async def open_reports(self, limit: int = 1000) -> list[OpenReport]:
+        """What waits for a decision, the oldest first."""
+        rows = await self._rows(_OPEN, (limit,))
+        return [OpenReport(from_millis(at), Report(letter, rule, words)) for letter, at, rule, words in rows]
+
+    async def decide(self, decision: Decision, outcome: Outcome) -> bool:
+        """Settle the report of the letter `decision.subject`; False if none waits."""
+
+        def work(connection: Connection) -> bool:
+            connection.execute(_DECIDE, (outcome.value, decision.subject))
+            if not connection.changes():
+                return False
+            if outcome is Outcome.DISMISSED:
+                connection.execute(_THAW, (decision.subject,))
+            self._log.write(connection, decision)
+            return True
+
+        return await self._database.write(work)
+
+    async def erase(self, letter_id: str) -> None:
+        """Delete the words of a report at its author's wish; that there was one stays until it is decided."""
+        await self._database.write(
+            lambda connection: connection.execute("UPDATE web_report SET words = '' WHERE letter_id = ?", (letter_id,))
+        )
+
+    async def forget(self, before: datetime) -> None:
+        """Delete decided reports from before a time."""
+        await self._database.write(lambda connection: connection.execute(_FORGET, (to_millis(before),)))
+
+    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
