@@ -22,8 +22,8 @@ def test_they_are_made_once_and_read_ever_after(tmp_path: Path) -> None:  # L10
     folder = tmp_path / "secrets"
     first = ensure_secrets(folder, SystemEntropy())
     assert ensure_secrets(folder, SystemEntropy()) == first
-    assert len(set(astuple(first)) - {()}) == 5
-    assert {len(secret) for secret in astuple(first)} == {32}
+    assert len(set(astuple(first)[:5])) == 5
+    assert {len(secret) for secret in astuple(first)[:5]} == {32}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert sorted(path.name for path in folder.iterdir()) == sorted(SECRET_NAMES)
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
