@@ -18,6 +18,7 @@ from relay.api.control import Control
 from relay.api.dependencies import ApiDependencies, ApiOptions
 from relay.api.events import Events
 from relay.api.guard import Guard
+from relay.api.mandrill import door as mandrill
 from relay.api.messages import Messages
 from relay.api.mta_sts import MtaSts
 from relay.api.openapi import describe
@@ -82,6 +83,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         )
     for path, allowed in methods.items():
         application.router.add_route("*", path, _other_method(allowed))
+    application.router.add_route("*", mandrill.PATH, mandrill.MandrillDoor(dependencies, messages, guard).handle)
     application.router.add_route("*", "/api/{rest:.*}", _nothing)
 
 

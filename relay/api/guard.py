@@ -69,6 +69,10 @@ class Guard:
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
             return _unknown("This needs a key: Authorization: Bearer KEY.", 'Bearer realm="leak"')
+        return await self.prove(request, key)
+
+    async def prove(self, request: web.Request, key: str) -> Identity | Problem:
+        """The caller with this key, wherever in the request it stood. Raises SpoolUnavailableError."""
         peer = peer_of(request)
         if is_loopback(peer) and not is_direct_loopback(request):
             peer = _UNKNOWN_PEER

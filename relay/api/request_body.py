@@ -22,7 +22,8 @@ from relay.api.problem import Problem
 class BodyReader:
     """Reads bodies for all requests of one process."""
 
-    def __init__(self, options: ApiOptions) -> None:
+    def __init__(self, options: ApiOptions, types: frozenset[str] = frozenset({"application/json"})) -> None:
+        self._types = types
         self._cap = options.max_body
         self._room = max(options.bodies_in_flight, options.max_body)
         self._deadline = options.body_deadline
@@ -41,7 +42,7 @@ class BodyReader:
     def _refuse_early(self, request: web.Request) -> Problem | None:
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not taken.", close=True)
-        if request.content_type != "application/json" or (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+        if request.content_type not in self._types or (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8.")
         if (request.content_length or 0) > self._cap:
             return self._too_large()

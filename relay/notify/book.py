@@ -106,6 +106,13 @@ class WebhookBook:
         change = "generation = generation + 1, rotated = ?"
         return await self._change(webhook, tenant, change, (self._now(),))
 
+    async def change(
+        self, webhook: int, tenant: int, url: str, kinds: frozenset[EventKind], description: str
+    ) -> Webhook | None:
+        """Post elsewhere, or something else; it goes on from where it was."""
+        labels = ",".join(kind.label for kind in sorted(kinds))
+        return await self._change(webhook, tenant, "url = ?, kinds = ?, description = ?", (url, labels, description))
+
     async def enable(self, webhook: int, tenant: int) -> Webhook | None:
         """Tell it again, from where it was."""
         change = "disabled_at = NULL, disabled_why = '', failures = 0, failing_since = NULL, next_at = 0"

@@ -94,6 +94,8 @@ class MessageView:
     events: tuple[EventView, ...]
     send_at: datetime | None = None
     """Not sent before this time, by its sender's wish."""
+    seq: int = 0
+    """Its number in the spool, by which its content is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

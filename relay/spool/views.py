@@ -59,6 +59,7 @@ def message_view(connection: Connection, spool_id: SpoolId, tenant: int | None) 
         attempts=tuple(_attempts(connection, seq)),
         events=tuple(_events(connection, seq, spool_id)),
         send_at=None if row[10] is None else from_millis(row[10]),
+        seq=seq,
     )
 
 

@@ -32,6 +32,7 @@ class SpoolingIntake:
         if self.refusal is not None:
             return self.refusal
         now = self._clock.now()
+        due = max(now, submission.send_at or now)
         message = NewMessage(
             id=new_spool_id(to_millis(now), self._entropy),
             tenant=submission.identity.tenant,
@@ -42,7 +43,8 @@ class SpoolingIntake:
             prelude=b"",
             accepted_at=now,
             expires_at=now + timedelta(days=5),
-            due=now,
+            due=due,
+            scheduled=due > now,
             stream=submission.stream,
             tags=submission.tags,
             metadata=submission.metadata,
