@@ -58,7 +58,8 @@ class Conduct:
     def learn(self, line: SiteLine, standing: Standing, result: AttemptResult) -> Then:
         """Let the path's pace and rest, and the source's health, follow what was seen."""
         now = self._clock.now()
-        source_rests = self._ways.learn(standing.way, result.outcomes[0], now, reached=result.reached)
+        reached = result.reached or result.pressure is not None
+        source_rests = self._ways.learn(standing.way, result.outcomes[0], now, reached=reached)
         stay = Then.LINE_UP_AGAIN if source_rests else Then.STAY
         if not result.reached and result.outcomes[0].scope is Scope.SOURCE:
             return stay  # our own trouble, such as no descriptors left, says nothing about the site

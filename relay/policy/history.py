@@ -18,6 +18,10 @@ LEVELS: Final = 16
 GRAIN: Final = 0.02
 """Seconds that the newest buckets cover."""
 
+COUNTED_LESS: Final = 0.96
+COUNTED_MORE: Final = 1.01
+"""By so much the counts may err."""
+
 Bucket = tuple[float, float, int]
 """First second, last second, messages."""
 
@@ -78,6 +82,13 @@ class History:
                 return last - (last - first) * left / many
             left -= many
         return begin
+
+    def window_of(self, count: float, until: float) -> tuple[float, float]:
+        """How long a window lasts, at least and at most, that was full with `count` messages at `until`."""
+        less, more = max(1, int(COUNTED_LESS * count)), int(COUNTED_MORE * count) + 1
+        least = (until - self.begin_of(less, until)) * count / less
+        most = (until - self.begin_of(more, until)) * count / (more - 1)
+        return least, most
 
     def busiest_start(self, since: float, until: float, pause: float) -> float:
         """The start, from `since` on, of the stretch up to `until` with the most messages a second, `pause` added."""

@@ -1,18 +1,30 @@
 """Pressure: whether an outcome says "too much, too fast" of the path, so that its pace must follow. Pure.
 
-What words mean stands in the diagnosis. Beyond it, a temporary refusal of MAIL is about us and our flow, unless its
-meaning is something else: nobody has been named yet whom it could be about.
+What words mean stands in the diagnosis; a 5xx whose words say that it is for now counts too. Beyond it, a temporary
+refusal of MAIL is about us and our flow, unless its meaning is something else: nobody has been named yet whom it
+could be about.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.outcome import Course, DecidedBy, Outcome, Phase, Result, Scope
 
 RATE: Final = "rate-limit"
 
-_OF_MAIL: Final = frozenset({RATE, "policy", "greylisted", "reputation", "unclassified", "unavailable"})
+_OF_MAIL: Final = frozenset(
+    {
+        RATE,
+        "policy",
+        "greylisted",
+        "reputation",
+        "unclassified",
+        "unavailable",
+        "mailbox-full",
+        "too-many-recipients",
+    }
+)
 """Meanings of a temporary refusal of MAIL that come to the same: not so much now."""
 
 _OF_THE_PATH: Final = frozenset({Scope.HOST, Scope.SITE, Scope.SOURCE})
@@ -20,9 +32,13 @@ _OF_THE_PATH: Final = frozenset({Scope.HOST, Scope.SITE, Scope.SOURCE})
 
 def presses(outcome: Outcome) -> bool:
     """Whether the far side refused because of how much, or how fast, we send to it."""
-    if outcome.result is not Result.TEMPORARY or outcome.decided_by is not DecidedBy.REMOTE:
-        return False
     diagnosis = outcome.diagnosis
+    if outcome.decided_by is not DecidedBy.REMOTE:
+        return False
+    if outcome.result is Result.PERMANENT and outcome.phase is Phase.MAIL:
+        return diagnosis is not None and diagnosis.meaning == RATE and diagnosis.verdict is Course.WAIT
+    if outcome.result is not Result.TEMPORARY:
+        return False
     if outcome.phase is Phase.MAIL:
         return diagnosis is None or diagnosis.meaning in _OF_MAIL or _plain(outcome)
     if outcome.phase not in (Phase.RCPT, Phase.DATA, Phase.DOT) or diagnosis is None:

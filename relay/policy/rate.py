@@ -6,7 +6,8 @@ four moves; evenly, because an even flow below the allowed rate breaks no window
 1. *closed*: after a refusal nothing is sent but a single message now and then, until one is accepted.
 2. What was accepted, divided by the time from its first message to the end of the refusals, is a first rate.
 3. *climbing*: a rate that held for its whole horizon (the longest the far side's window can be, as far as is known) is
-   raised, by steps that grow while nothing refuses, and by a third of the way below a rate that was refused.
+   raised, by steps that grow while nothing refuses, and by a third of the way below a rate that was refused; by smaller
+   ones where a refusal costs much (`relay.policy.steps`).
 4. *holding*: close below what was refused. It is tried again after a time that doubles with every refusal.
 
 A refusal of a rate that was proven lowers it by a tenth, the next ones by more: what a provider allows may change.
@@ -20,7 +21,9 @@ from enum import StrEnum
 from math import inf
 from typing import Final
 
-from relay.policy.history import History
+from relay.policy.history import COUNTED_MORE, History
+from relay.policy.reopening import FIRST_PAUSE, Reopening
+from relay.policy.steps import bold, near, slack
 
 FIRST_STEP: Final = 1.4
 """Over the first rate at once: it is a lower bound, since the refusals may outlast the far side's window by far."""
@@ -28,15 +31,9 @@ FIRST_STEP: Final = 1.4
 STEPS: Final = (1.06, 1.12, 1.25, 1.5, 2.0)
 """Factors of the climb while no even rate was refused; the last one repeats."""
 
-NEAR: Final = 1.07
-"""A rate this close below a refused one is held: closer would cost refusals and gain nothing."""
-
 MARGIN: Final = 0.97
 """Of what was seen to pass; the rest is for the jitter on the way."""
 
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 1800.0
-PAUSE_GROWTH: Final = 1.3
 LONGEST_HORIZON: Final = 7200.0
 
 PROBE_MESSAGES: Final = 600
@@ -71,14 +68,10 @@ class Rate:
     """A rate is proven when it held so long."""
     burst: float = 0.0
     """What was accepted before the refusal that ended the last burst: so many fit into the far side's window."""
-    weighed: bool = False
-    """Whether the burst was used to tell the length of the window."""
+    burst_lasted: float = 0.0
+    """Seconds it took."""
     penalty: float = 0.0
     """How long an even flow was refused after it was too much, as seen last."""
-    lasted: float = 0.0
-    """How long it was refused after the burst."""
-    still: float = 0.0
-    """How long after a refusal it was still refused, as seen last."""
     probe: int = 1
     """How much longer than at first the next probe is waited for."""
     since: float = 0.0
@@ -94,8 +87,9 @@ class Rate:
     probing: bool = False
     """The ceiling is being tried again."""
     closed_at: float = 0.0
-    pause: float = 0.0
-    """How long the last wait before a question was."""
+    tripped: float = 0.0
+    """When the message that was refused began."""
+    reopening: Reopening = field(default_factory=Reopening)
     opens_at: float = 0.0
     asking: bool = False
     """A message is under way to ask whether the pause is over."""
@@ -162,39 +156,33 @@ class Rate:
         if self.stage is Stage.CLOSED:
             if self.asking and begun >= self.closed_at:
                 self.asking = False
-                self.still = now - self.closed_at
-                self.pause = min(self.pause * PAUSE_GROWTH, LONGEST_PAUSE)
-                self.opens_at = now + self.pause
+                self.reopening.refused(now)
+                self.opens_at = now + self.reopening.pause
             return
         if begun < self.since and self.stage is not Stage.OPEN and not self.sent:
             return  # begun before the last change: what it says is known
         even = self.stage is not Stage.OPEN
-        self.closed_at = now
-        first = self._expected_pause() if even else 0.0
-        self.pause = min(max(FIRST_PAUSE, first), LONGEST_PAUSE)
-        self.opens_at = now + self.pause
+        self.closed_at, self.tripped = now, begun
+        gap = 1 / self.per_second if even else 0.0
+        fills = self.horizon - self.history.window_of(self.burst, begun)[0] if self.burst else inf
+        self.reopening.closed(now, gap, fills)
+        self.opens_at = now + self.reopening.pause
         self.stage = Stage.CLOSED
         self.asking = False
-
-    def _expected_pause(self) -> float:
-        """How long an even rate that was too much is likely to be refused."""
-        if self.penalty:
-            return (self.penalty + self.still) / 2
-        return max(2 / self.per_second, self.lasted / 8)
 
     def _reopen(self, begun: float, now: float) -> None:
         """Mail is taken again: what does the refusal say?"""
         self.asking = False
-        lasted = begun - self.closed_at
+        lasted = self.reopening.opened(begun)
         if self.per_second == inf:
-            self.lasted = lasted
             self._first_rate(begun)
         else:
             self.penalty = lasted
             self._lower(begun)
         self.cycle, self.taken = begun, 1
         self._use(self.per_second, begun)
-        self.next_at = now + 1 / self.per_second
+        self.sent = 1
+        self.next_at = begun + 1 / self.per_second
 
     def _first_rate(self, begun: float) -> None:
         """After a burst: what it had accepted, over the time until mail was taken again."""
@@ -202,6 +190,7 @@ class Rate:
         start = self.history.busiest_start(start, self.closed_at, begun - self.closed_at)
         count = max(1, self.history.count(start))
         self.burst = count
+        self.burst_lasted = self.closed_at - start
         self.horizon = min(max(begun - start, 1.0), LONGEST_HORIZON)
         self.proven = count / self.horizon * MARGIN
         self.per_second = self.proven * FIRST_STEP
@@ -212,18 +201,12 @@ class Rate:
         """An even rate was refused."""
         refused = self.per_second
         if self.proven and refused > self.proven:
-            passed = self.history.count(self.closed_at - self.horizon, self.closed_at) / self.horizon
-            self.ceiling = min(self.ceiling, refused) if not self.probing else refused
-            if self.burst and not self.weighed:
-                # The burst told how many fit into the far side's window, and this refusal tells how long it is.
-                self.weighed = True
-                most = max(1, int(0.96 * self.burst) - 1)
-                window = self.closed_at - self.history.begin_of(most, self.closed_at)
-                window = max(window * self.burst / most, 0.001)
-                self.ceiling = min(self.ceiling, 1.01 * self.burst / window)
-                passed = max(passed, self.burst / (window + 1 / refused))
-            self.per_second = max(self.proven, min(passed * MARGIN, refused / 1.02))
+            passed = self.history.count(self.tripped - self.horizon, self.tripped) / self.horizon
+            self.ceiling = refused if self.probing else min(self.ceiling, refused)
+            self.per_second = max(self.proven, min(max(passed, self._weigh(refused)) * MARGIN, refused / 1.02))
             self.probe = min(self.probe * 2, LAST_PROBE)
+            if self.per_second == self.proven and self.burst and not self._is_near():
+                self.per_second = self._third()  # it is proven: nothing to wait for
         elif not self.proven:
             # The first rate was too high: the whole cycle, with its pause, tells more.
             length = max(begun - self.cycle, 1.0)
@@ -240,14 +223,31 @@ class Rate:
                 self.horizon = min(self.horizon * 1.5, LONGEST_HORIZON)
         self.probing = False
         self.step = 0
-        self.stage = Stage.HOLDING if self.ceiling <= self.per_second * NEAR else Stage.CLIMBING
+        self.stage = Stage.HOLDING if self._is_near() else Stage.CLIMBING
+
+    def _weigh(self, refused: float) -> float:
+        """Lower the ceiling by the length of the far side's window; the rate that it takes at least, 0 if unknown.
+
+        The burst told how many fit into the window. Now that so many, and one more, were too much, the window is as
+        long as the last so many took, at least, and shorter than what one more took.
+        """
+        if not self.burst:
+            return 0.0
+        least, most = self.history.window_of(self.burst, self.tripped)
+        if least <= self.burst_lasted:
+            return 0.0  # the burst may have lasted longer than the window: it had more than fit
+        if 0.95 * least > self.horizon:
+            self.burst = 0.0  # less fits by now
+            return 0.0
+        self.ceiling = min(self.ceiling, COUNTED_MORE * self.burst / least)
+        return self.burst / max(most, 1 / refused)
 
     # --- upwards
 
     def _consider(self, now: float) -> None:
         """Raise the rate if it is proven."""
         lasted = now - self.since
-        held = self.burst and self.sent > 1.1 * self.burst + 1
+        held = self.burst and self.sent > 1.05 * self.burst + slack(self._question(), self._lost())
         if self.stage is Stage.HOLDING and not self.probing:
             if self.sent < PROBE_MESSAGES * self.probe or lasted < self.probe * max(
                 PROBE_PAUSES * self.penalty, 4 * self.horizon
@@ -280,16 +280,35 @@ class Rate:
             self.probe = 1
             self.step = 0
             self.stage = Stage.CLIMBING
-        factor = STEPS[min(self.step, len(STEPS) - 1)]
+        factor = min(STEPS[min(self.step, len(STEPS) - 1)], bold(self._question(), self._lost()))
         self.step += 1
         target = self.per_second * factor
         if self.ceiling < inf:
-            target = min(target, self.per_second + (self.ceiling - self.per_second) / 3)
-            if self.ceiling <= self.per_second * NEAR:
+            if self._is_near():
                 self.stage = Stage.HOLDING
                 self._use(self.per_second, now)
                 return
+            third = self._third()
+            target = third if self.burst else min(target, third)
+        self.next_at += 1 / target - 1 / self.per_second
         self._use(target, now)
+        self.sent = 1
+
+    def _is_near(self) -> bool:
+        return self.ceiling <= self.per_second * near(self.per_second, self._lost())
+
+    def _third(self) -> float:
+        """A third of the way to the ceiling, if one may be so bold."""
+        third = self.per_second + (self.ceiling - self.per_second) / 3
+        return min(third, self.per_second * bold(self._question(), self._lost()))
+
+    def _lost(self) -> float:
+        """Seconds that a refusal costs; 0 if unknown."""
+        return self.penalty or (self.reopening.shortest if self.reopening.shortest < inf else 0.0)
+
+    def _question(self) -> float:
+        """Seconds until a rate is proven."""
+        return self.burst / self.per_second if self.burst else self.horizon
 
     def _use(self, per_second: float, now: float) -> None:
         self.per_second = per_second

@@ -86,8 +86,8 @@ def _rules(path: Path, number: int, section: Mapping[str, Any]) -> ProviderRules
         )
     except (TypeError, ValueError) as error:
         raise ProviderFileError(f"{path}: provider {number}: {error}") from None
-    if rules.connections < 1 or rules.per_minute <= 0 or rules.window <= 0 or not 400 <= rules.code <= 499:
-        raise ProviderFileError(f"{path}: provider {number}: limits are above 0, and the code is a 4xx")
+    if rules.connections < 1 or rules.per_minute <= 0 or rules.window <= 0 or not 400 <= rules.code <= 599:
+        raise ProviderFileError(f"{path}: provider {number}: limits are above 0, and the code is a 4xx or 5xx")
     return rules
 
 

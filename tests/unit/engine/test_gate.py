@@ -47,7 +47,7 @@ async def _never_long(loop: VirtualLoop) -> None:
     gate = Gate(VirtualClock(loop))
     gate.refused(await gate.permit())
     assert gate.stock(500) <= 1
-    while gate.rate.pause <= LONG:
+    while gate.rate.reopening.pause <= LONG:
         await asyncio.sleep(gate.wait())
         gate.refused(await gate.permit())
     assert gate.stock(500) == 0

@@ -28,6 +28,13 @@ def outcome(phase: Phase, code: int, text: str) -> Outcome:
         (Phase.MAIL, 450, "4.2.1 receiving mail too quickly"),
         (Phase.MAIL, 421, "try later"),
         (Phase.MAIL, 451, "4.7.1 please try again later"),
+        (Phase.MAIL, 421, "4.7.0 Try again later, closing connection."),
+        (Phase.MAIL, 421, "4.4.5 Server busy"),
+        (Phase.MAIL, 451, "4.3.2 Please try again later"),
+        (Phase.MAIL, 452, "4.5.3 too many recipients"),
+        (Phase.MAIL, 454, "4.7.0 throttling failure: maximum sending rate exceeded"),
+        (Phase.MAIL, 550, "5.7.1 rate limit exceeded"),
+        (Phase.MAIL, 552, "5.7.1 too many messages"),
         (Phase.RCPT, 452, "4.5.3 too many messages from your host, slow down"),
         (Phase.DOT, 421, "4.7.0 too many messages, slow down"),
     ],
@@ -45,7 +52,7 @@ def test_too_much(phase: Phase, code: int, text: str) -> None:
         (Phase.RCPT, 450, "4.2.1 The user you are trying to contact is receiving mail too quickly"),
         (Phase.RCPT, 452, "4.2.2 mailbox full"),
         (Phase.RCPT, 550, "5.1.1 no such user"),
-        (Phase.MAIL, 550, "5.7.1 too many complaints"),
+        (Phase.MAIL, 550, "5.7.1 sender address rejected"),
     ],
 )
 def test_something_else(phase: Phase, code: int, text: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from relay.policy.history import WIDTH, History
 from relay.policy.rate import PROBE_MESSAGES, Rate, Stage
+from relay.policy.reopening import Reopening
+from relay.policy.steps import bold, near, slack
 from tests.simulation.draws import Course, draw
 from tests.simulation.provider import Habits, Provider, ProviderRules
 
@@ -47,7 +49,17 @@ def test_after_a_refusal_one_message_at_a_time_asks() -> None:
 
 @pytest.mark.parametrize(
     ("per_minute", "window", "penalty"),
-    [(60, 60, 60), (60, 60, 0), (300, 600, 30), (30, 10, 300), (240, 1, 10), (6, 10, 30), (120, 300, 300)],
+    [
+        (60, 60, 60),
+        (60, 60, 0),
+        (300, 600, 30),
+        (30, 10, 300),
+        (240, 1, 10),
+        (6, 10, 30),
+        (120, 300, 300),
+        (4.3, 1, 1800),
+        (7.8, 3600, 300),
+    ],
 )
 def test_the_limit_is_found_and_kept_to(per_minute: float, window: float, penalty: float) -> None:
     flow, provider = course(per_minute, window, penalty)
@@ -109,3 +121,29 @@ def test_the_history_is_short_and_knows_the_past_roughly() -> None:
     assert history.count(5000, 6000) == pytest.approx(10_000, rel=0.05)
     assert history.begin_of(10_000, 10_000) == pytest.approx(9000, abs=30)
     assert history.busiest_start(9990, 10_000, 10) == pytest.approx(9990, abs=1)
+
+
+def test_a_path_is_asked_again_no_later_than_when_it_took_mail_before() -> None:
+    reopening = Reopening()
+    reopening.closed(1000.0, gap=0.0, fills=0.0)
+    now = 1000.0
+    while now < 1100:  # it sulks for a hundred seconds
+        now += reopening.pause
+        if now < 1100:
+            reopening.refused(now)
+    first = reopening.opened(now)
+    assert 100 <= first <= 125
+    for _ in range(4):
+        reopening.closed(2000.0, gap=1.0, fills=0.0)
+        at, asked = 2000.0 + reopening.pause, 1
+        while at < 2100:
+            reopening.refused(at)
+            at, asked = at + reopening.pause, asked + 1
+        assert reopening.opened(at) <= first
+        assert asked <= 3
+
+
+def test_a_step_is_small_where_a_refusal_costs_much() -> None:
+    assert bold(question=1, lost=1800) < 1.1 < bold(question=1800, lost=1800) == bold(question=60, lost=0)
+    assert slack(question=1, lost=1800) > slack(question=1800, lost=1800)
+    assert near(10.0, lost=10) < near(10.0, lost=1800)
