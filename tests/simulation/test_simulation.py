@@ -103,7 +103,7 @@ def test_files_of_providers_are_read_strictly(tmp_path: Path) -> None:
     assert read_providers(file) == (ProviderRules("p.example", 2, 60.0, 60.0, 30.0, 421, "4.7.0 slow down"),)
     for wrong in (
         section,
-        section + 'code = 550\ntext = "no"\n',
+        section + 'code = 250\ntext = "no"\n',
         section + 'code = 421\ntext = ""\nburst = 1\n',
         "provider = 1\n",
         "[[provider]\n",
