@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks.chart import Line, write_chart
 from benchmarks.first_delivery import Start, start_relay
 from relay.clock import SystemClock, to_millis
+from relay.event import EventKind
 from relay.ids import SystemEntropy, new_spool_id
 from relay.mail.address import Address
 from relay.mail.envelope import Envelope, Recipient
@@ -32,7 +33,6 @@ from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.state import State
 from relay.settings import load_settings
 from relay.smtp.reply import remote_reply
-from relay.spool.contract import EventKind
 from relay.spool.work import AttemptRecord, Door, NewMessage, Parcel, Settlement
 from tests.support.postgres_server import PostgresServer, find_binaries
 from tests.support.relay_process import write_toml

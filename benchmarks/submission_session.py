@@ -43,6 +43,9 @@ class InstantIntake:
     def may_send_from(self, identity: Identity, envelope_sender: str) -> Refusal | None:
         return None
 
+    def receive(self) -> None:
+        return None
+
     def has_room(self, size: int) -> Refusal | None:
         return None
 

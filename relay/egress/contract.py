@@ -6,7 +6,7 @@ so a simulation can put a network of its own behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,12 +17,26 @@ from relay.policy.route import Candidate, Source
 from relay.smtp.transcript import Transcript
 
 
+class Tail(Protocol):
+    """The rest of a large content, read while it is sent. Its octets are 7-bit: intake has made sure of that."""
+
+    @property
+    def ends_line(self) -> bool:
+        """Whether the last line has its end."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """All of it, in order, from its beginning each time; may raise SpoolUnavailableError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """MAIL to final dot: one message to recipients of one site.
 
     `content` is what goes after DATA before dot-stuffing, in pieces (prelude, header and body), each with
-    CRLF line ends only; `size` is their sum in octets. `may_finish` is asked right before content and final dot
+    CRLF line ends only; `tail` is what follows of a large one, whose header lies in `content` whole; `size` is their
+    sum in octets. `may_finish` is asked right before content and final dot
     are written: False (the lease was lost) abandons the transaction with nothing delivered.
     """
 
@@ -34,6 +48,7 @@ class Transaction:
     smtputf8: bool = False
     ret: Return | None = None
     envid: str | None = None
+    tail: Tail | None = None
 
 
 class StaleSessionError(Exception):
@@ -69,7 +84,10 @@ class Session(Protocol):
         ...
 
     async def send(self, transaction: Transaction, transcript: Transcript) -> tuple[Outcome, ...]:
-        """Carry one transaction: an outcome a recipient, in order. Raises only StaleSessionError."""
+        """Carry one transaction: an outcome a recipient, in order.
+
+        Raises StaleSessionError, and what reading the tail raises: nothing was delivered then.
+        """
         ...
 
     async def quit(self) -> None:

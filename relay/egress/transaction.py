@@ -10,7 +10,8 @@ recipient and the dot's answer only for those accepted in that transaction (A17)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from aiosmtplib import SMTPServerDisconnected
@@ -26,7 +27,7 @@ from relay.egress.protocol import ReplySyntaxError
 from relay.egress.timeouts import Timeouts
 from relay.policy.outcome import Host, Outcome, Phase, TlsFacts
 from relay.smtp.reply import Reply
-from relay.smtp.stuffing import CHUNK, FINAL_DOT, BareLineEndError, plain, plain_size, stuff, stuffed
+from relay.smtp.stuffing import CHUNK, FINAL_DOT, BareLineEndError, WireForm, plain, plain_size, stuff
 
 _TOO_MANY = frozenset({(452, None), (452, (4, 5, 3)), (552, None), (552, (5, 5, 3))})
 """Answers to RCPT that mean "the rest in another transaction" (RFC 5321 §4.5.3.1.10); not 4.2.2, a full mailbox."""
@@ -59,6 +60,7 @@ class TransactionRun:
         self._wire: bytes | None = None
         self._heard = False
         self._sent = False
+        self._abandoned = False
         self.dirty = dirty
 
     async def carry(self, *, reused: bool) -> tuple[Outcome, ...]:
@@ -206,10 +208,7 @@ class TransactionRun:
     async def _content(self, accepted: list[int]) -> bool:
         """Content and final dot, and their answer for `accepted`; whether they were delivered."""
         if not self._transaction.may_finish():
-            self._dialogue.note("net", "the lease was lost: closed before the content")
-            self._dialogue.line.abort()
-            self._fill(outcomes.abandoned(self._host, self._tls))
-            return False
+            return self._abandon("before the content")
         if self._dialogue.line.answered:
             raise SessionBrokenError(Phase.DATA, ReplySyntaxError("an answer came before the content"))
         if self._offered.chunking:
@@ -218,7 +217,9 @@ class TransactionRun:
             self._dialogue.send(self._wire, 1, Phase.DATA)
             self._sent = True
         else:
-            await self._stream(stuffed(self._transaction.content), 1)
+            await self._stream(WireForm(stuffs=True), 1)
+        if self._abandoned:
+            return self._abandon("before its end")
         if not self._offered.chunking:
             self._dialogue.note("we", f"({self._transaction.size} octets and the final dot)")
         answer = await self._hear(Phase.DOT, self._timeouts.dot)
@@ -235,9 +236,15 @@ class TransactionRun:
         self._refuse(accepted, answer, Phase.DOT)
         return False
 
+    def _abandon(self, when: str) -> bool:
+        self._dialogue.note("net", f"the lease was lost: closed {when}")
+        self._dialogue.line.abort()
+        self._fill(outcomes.abandoned(self._host, self._tls))
+        return False
+
     async def _chunk(self) -> None:
         """The whole content as one chunk, whose octets the command counts (D10)."""
-        size = plain_size(self._transaction.content)
+        size = self._plain_size()
         command = b"BDAT %d LAST\r\n" % size
         self._dialogue.note("we", f"BDAT {size} LAST")
         if self._wire is not None:
@@ -245,19 +252,38 @@ class TransactionRun:
             self._sent = True
         else:
             self._dialogue.send(command, 1, Phase.DATA)
-            await self._stream(plain(self._transaction.content), 0)
+            await self._stream(WireForm(stuffs=False), 0)
 
-    async def _stream(self, parts: Iterable[bytes], expected: int) -> None:
+    def _plain_size(self) -> int:
+        tail = self._transaction.tail
+        if tail is None:
+            return plain_size(self._transaction.content)
+        return self._transaction.size + (0 if tail.ends_line else 2)
+
+    async def _stream(self, form: WireForm, expected: int) -> None:
         """A large content, block by block as the socket takes it; stops when the far side answers early."""
-        line = self._dialogue.line
-        for part in parts:
-            for start in range(0, len(part), _WRITE_BLOCK):
-                self._dialogue.send(part[start : start + _WRITE_BLOCK], expected, Phase.DATA)
-                expected = 0
-                await self._dialogue.room(Phase.DATA, self._timeouts.block, or_answered=True)
-                if line.answered:
+        async with aclosing(self._parts(form)) as parts:
+            async for part in parts:
+                if not self._transaction.may_finish():
+                    self._abandoned = True  # a large content may take longer than a lease
                     return
+                for start in range(0, len(part), _WRITE_BLOCK):
+                    self._dialogue.send(part[start : start + _WRITE_BLOCK], expected, Phase.DATA)
+                    expected = 0
+                    await self._dialogue.room(Phase.DATA, self._timeouts.block, or_answered=True)
+                    if self._dialogue.line.answered:
+                        return
         self._sent = True
+
+    async def _parts(self, form: WireForm) -> AsyncGenerator[bytes]:
+        for piece in self._transaction.content:
+            for part in form.take(piece):
+                yield part
+        if self._transaction.tail is not None:
+            async for piece in self._transaction.tail.pieces():
+                for part in form.take(piece):
+                    yield part
+        yield form.end()
 
     def _say(self, octets: bytes, shown: str, phase: Phase = Phase.MAIL) -> None:
         self._dialogue.say(octets, shown, phase)

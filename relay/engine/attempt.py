@@ -7,7 +7,7 @@ what becomes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from relay import metrics
 from relay.clock import Clock
 from relay.egress.contract import Dialer, Session, StaleSessionError, Transaction
 from relay.egress.needs import waives_policies
+from relay.engine.content import Outgoing
 from relay.engine.gate import NoPermitError, Permit
 from relay.engine.return_path import ReturnPaths
 from relay.policy.diagnosis import Diagnoser
@@ -97,7 +98,7 @@ class Attempter:
         return self.diagnoser.explain(outcome, domain)
 
     async def attempt(
-        self, parcel: Parcel, content: Sequence[bytes], way: Way, session: Session | None, permit: Permit
+        self, parcel: Parcel, content: Outgoing, way: Way, session: Session | None, permit: Permit
     ) -> AttemptResult:
         """Try the parcel on `session` if one is open, else on the way's candidates in order.
 
@@ -111,8 +112,9 @@ class Attempter:
         transaction = Transaction(
             reverse_path=self.returns.mail_from(parcel),
             recipients=parcel.envelope.recipients,
-            content=content,
-            size=sum(map(len, content)),
+            content=(content.prelude, content.head),
+            tail=content.tail,
+            size=content.size,
             may_finish=lambda: self._holds() and permit.may_finish(),
             smtputf8=parcel.envelope.smtputf8,
             ret=parcel.envelope.ret,

@@ -125,6 +125,7 @@ class Engine:
             clock=clock,
             entropy=parts.entropy,
             lease=self._fast_lease,
+            life=lambda: self._lease.incarnation,
             hand_over=self._hand_over,
             book=parts.suppressions,
             links=parts.links,

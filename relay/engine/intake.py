@@ -17,6 +17,7 @@ from relay import metrics
 from relay.account.identity import Identity
 from relay.clock import Clock, to_millis
 from relay.engine.alarms import Alarms
+from relay.engine.incoming import FULL, LARGE, UNAVAILABLE, Bodies, IncomingContent
 from relay.engine.labels import read_labels
 from relay.engine.prelude import PreludeWriter
 from relay.engine.refusals import stops_for, told
@@ -32,7 +33,7 @@ from relay.mail.sevenbit import to_seven_bit
 from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
 from relay.signing.contract import KeyUnavailableError, Signer
-from relay.smtp.reply import reply
+from relay.smtp.reply import Reply, reply
 from relay.spool.contract import Spool
 from relay.spool.work import Door, Duty, IdempotencyConflictError, Incarnation, NewMessage, Parcel, Receipt
 from relay.suppression.book import SuppressionBook
@@ -54,8 +55,6 @@ MAX_DELAY: Final = timedelta(days=366)
 
 LAST: Final = datetime.max.replace(tzinfo=UTC)
 
-FULL: Final = reply(452, "4.3.1", "no room for new mail just now; try again later")
-UNAVAILABLE: Final = reply(451, "4.3.0", "the spool cannot be written just now; try again later")
 BUSY: Final = reply(452, "4.3.1", "too much mail is being taken just now; try again later")
 
 
@@ -80,7 +79,7 @@ class MailIntake:
     `submit` belongs in a task that a vanished client cannot cancel: after the commit it hands leased deliveries
     over. `lease` tells to whom the fast path may lease a message now (None: it waits in the spool); `hand_over` takes
     the parcels that were leased; `wrote` hears whose From is being accepted; `may_wait` tells by domain, stream and
-    tenant whether a young source's ceiling may stand against a message.
+    tenant whether a young source's ceiling may stand against a message; `life` owns large bodies on their way in.
     """
 
     def __init__(
@@ -94,6 +93,7 @@ class MailIntake:
         clock: Clock,
         entropy: Entropy,
         lease: Callable[[NewMessage], Incarnation | None],
+        life: Callable[[], Incarnation],
         hand_over: Callable[[Parcel], None],
         book: SuppressionBook | None = None,
         wrote: Callable[[Address], None] = lambda _: None,
@@ -113,6 +113,7 @@ class MailIntake:
         self._wrote = wrote
         self._links = links
         self._may_wait = may_wait
+        self._bodies = Bodies(spool, life)
         self._in_flight = 0
         self._unsigned_domains: set[str] = set()
 
@@ -121,10 +122,13 @@ class MailIntake:
             return None
         return Refusal(reply(550, "5.7.1", "this sender is not yours to use"), "from")
 
+    def receive(self) -> IncomingContent:
+        return self._bodies.open()
+
     def has_room(self, size: int) -> Refusal | None:
         if size > self._options.max_size:
             return Refusal(reply(552, "5.3.4", f"the message exceeds {self._options.max_size} octets"), "raw")
-        if self._in_flight + size > self._options.max_octets_in_flight:
+        if self._in_flight + min(size, LARGE) > self._options.max_octets_in_flight:
             return Refusal(BUSY)
         return None
 
@@ -137,20 +141,56 @@ class MailIntake:
         return answer
 
     async def _submit(self, submission: Submission) -> Accepted | Refusal:
-        size = len(submission.content)
-        if (refusal := self.has_room(size)) is not None:
+        held = len(submission.content)
+        refusal = self.has_room(submission.size)
+        if refusal is None and self._in_flight + held > self._options.max_octets_in_flight:
+            refusal = Refusal(BUSY)
+        if refusal is not None:
+            self._bodies.discard(None if submission.body is None else submission.body.seq)
             return refusal
-        self._in_flight += size
+        self._in_flight += held
+        answer: Accepted | Refusal | None = None
         try:
+            stored = await self._store(submission)
+            if isinstance(stored, Refusal):
+                return stored
+            submission = stored
             messages = await self._prepare(submission)
             if isinstance(messages, Refusal):
                 return messages
-            return await (self._commit(messages[0]) if len(messages) == 1 else self._commit_together(messages))
+            answer = await (self._commit(messages[0]) if len(messages) == 1 else self._commit_together(messages))
+            return answer
         except Exception:  # noqa: BLE001 - a door must be able to answer, and the client to try again
             _log.exception("intake-failed", door=submission.door.value)
             return Refusal(reply(451, "4.3.0", "the message could not be processed; try again later"))
         finally:
-            self._in_flight -= size
+            self._in_flight -= held
+            if submission.body is not None and (not isinstance(answer, Accepted) or answer.duplicate):
+                self._bodies.discard(submission.body.seq)
+
+    async def _store(self, submission: Submission) -> Submission | Refusal:
+        """A large submission with its body in the spool, in 7 bits; a small one as it is."""
+        if submission.body is None and submission.size <= LARGE:
+            return submission
+        if (refusal := self._check_envelope(submission)) is not None:
+            return refusal
+        head, body = submission.content, submission.body
+        if body is None:
+            stored = await self._bodies.store(submission.content)
+            if isinstance(stored, Reply):
+                return Refusal(stored, "raw")
+            head, body = stored.head, stored.body
+        if not body.eight_bit:
+            return replace(submission, content=head, body=body)
+        try:
+            check_content(head, smtputf8=submission.envelope.smtputf8)
+            header, body = await self._bodies.to_seven_bit(head[:-2], body)
+        except (ContentError, SpoolUnavailableError) as error:
+            self._bodies.discard(body.seq)
+            if isinstance(error, ContentError):
+                return Refusal(error.reply, error.field)
+            return Refusal(FULL if isinstance(error, SpoolFullError) else UNAVAILABLE)
+        return replace(submission, content=header + b"\r\n", body=body)
 
     async def prepare(self, submission: Submission) -> NewMessage | Refusal:
         """Check, fix and sign: the message as it would be committed. Also makes our own notices."""
@@ -174,12 +214,12 @@ class MailIntake:
         self._wrote(checked.author)
         one_click = self._offers_one_click(submission, checked)
         parts = each_recipient(submission) if one_click else [submission]
-        if len(parts) * len(content) > FAN_OUT_OCTETS and len(parts) > 1:
+        if len(parts) * submission.size > FAN_OUT_OCTETS and len(parts) > 1:
             text = "each recipient gets a message of his own here: hand so large a one in for fewer at once"
             return Refusal(reply(552, "5.3.4", text), "to")
         messages: list[NewMessage] = []
         for part in parts:
-            draft = self._draft(part, checked, content)
+            draft = replace(self._draft(part, checked, content), copies_body=bool(messages))
             if one_click and self._links is not None:
                 draft = replace(draft, received=draft.received + self._links.of(draft.id, draft.due))
             message = await self._finish(part, draft, checked.author.domain)
@@ -246,6 +286,7 @@ class MailIntake:
             door=submission.door,
             envelope=submission.envelope,
             content=content,
+            body=submission.body,
             prelude=None,
             accepted_at=now,
             expires_at=min(due + self._options.expire_after, submission.expires_at or LAST),
@@ -285,7 +326,8 @@ class MailIntake:
             # It may wait for a ceiling: the prelude is written when it first gets a permit.
             return replace(message, lease_to=self._lease(message))
         try:
-            prelude = await self._prelude.write(message.content, message, author_domain)
+            body_hash = None if message.body is None else message.body.body_hash
+            prelude = await self._prelude.write(message.content, message, author_domain, body_hash)
         except KeyUnavailableError as error:
             await self._alarms.start(AlarmKind.DKIM_KEY, error.domain, error.reason)
             held = dict.fromkeys(range(len(message.envelope.recipients)), State.HELD)
@@ -398,14 +440,14 @@ def parcels_of(message: NewMessage, receipt: Receipt) -> list[Parcel]:
             reverse_path=message.envelope.reverse_path,
             envelope=replace(message.envelope, recipients=tuple(duty.recipient for duty in duties)),
             duties=tuple(duties),
-            size=len(message.content),
+            size=message.size,
             prelude=message.prelude,
             received=message.received,
             sign_as=message.sign_as,
             accepted_at=message.accepted_at,
             expires_at=message.expires_at,
             stream=message.stream,
-            content=message.content,
+            content=message.content if message.body is None else None,
         )
         for duties in by_domain.values()
     ]

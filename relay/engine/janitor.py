@@ -1,7 +1,8 @@
 """The janitor: what time alone brings about.
 
-It forgets content whose time is over, in small batches, so that no transaction grows long, ends the windows in
-which requests of the queue could be undone, and follows the alarms that the spool or others raised and ended.
+It forgets content whose time is over, and large bodies that were never accepted, in small batches, so that no
+transaction grows long; it ends the windows in which requests of the queue could be undone, and follows the alarms that
+the spool or others raised and ended.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ _log = Log("janitor")
 ROUND_SECONDS: Final = 60.0
 REQUESTS_SECONDS: Final = 1.0
 BATCH: Final = 200
+ORPHANS: Final = 1000
+"""Transactions of one round that remove large bodies."""
+PIECES: Final = 16
+"""Pieces of a large body that nobody accepted, deleted in one transaction."""
 
 
 class Janitor:
@@ -64,6 +69,9 @@ class Janitor:
 
     async def round(self) -> int:
         """One batch; the number of messages whose content was deleted."""
+        orphans = 0
+        while orphans < ORPHANS and await self._spool.remove_orphan(PIECES):
+            orphans += 1
         forgotten = await self._spool.forget(self._clock.now() - self._keep_content, BATCH)
         if forgotten:
             _log.info("forgotten", messages=forgotten)

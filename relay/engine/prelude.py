@@ -11,6 +11,7 @@ from datetime import datetime
 from relay.clock import Clock
 from relay.engine.return_path import KEPT, ReturnPaths, Sent
 from relay.ids import Entropy, new_message_id
+from relay.mail.body_hash import BodyHash
 from relay.mail.date import format_date
 from relay.mail.header import fold_field, parse_fields, split_content
 from relay.signing.contract import Signer
@@ -26,14 +27,19 @@ class PreludeWriter:
         self._entropy = entropy
         self._returns = returns
 
-    async def write(self, content: bytes, sent: Sent, domain: str) -> bytes:
-        """The prelude of the content of `sent`; `domain` is where an added Message-ID lives."""
+    async def write(self, content: bytes, sent: Sent, domain: str, body_hash: BodyHash | None = None) -> bytes:
+        """The prelude of the content of `sent`; `domain` is where an added Message-ID lives.
+
+        Of large content its beginning is enough, with the whole header, and the hash of its body.
+        """
         header, body = split_content(content)
         now = self._clock.now()
         above = sent.received + self._missing(header, sent, domain, now)
         if sent.sign_as is None:
             return above
-        return await self._signer.sign(sent.sign_as, above + header, body, now) + above
+        return (
+            await self._signer.sign(sent.sign_as, above + header, body if body_hash is None else body_hash, now) + above
+        )
 
     def _missing(self, header: bytes, sent: Sent, domain: str, now: datetime) -> bytes:
         names = {field.name.lower() for field in parse_fields(header)}

@@ -170,7 +170,7 @@ class Sessions:
         """What the attempt gave; None if the parcel was held instead."""
         await self._custody.assessor.keeps_up()
         parcel = standing.parcel
-        async with self._window.reading(parcel.size if parcel.content is None else 0):
+        async with self._window.reading(min(parcel.size, STREAMED) if parcel.content is None else 0):
             await self._custody.note_begun(parcel)
             content = await self._contents.read(parcel)
             if content is None:

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Protocol
 
 from relay.account.identity import Identity
+from relay.engine.incoming import IncomingContent
 from relay.ids import SpoolId
 from relay.mail.envelope import Envelope
 from relay.policy.state import State
 from relay.smtp.reply import Reply
-from relay.spool.work import Door, Idempotency
+from relay.spool.work import Door, Idempotency, StoredBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,13 @@ class Submission:
     idempotency: Idempotency | None = None
     unsubscribe: bool | None = None
     """Whether to offer one-click unsubscribe; None: as the stream's setting says."""
+    body: StoredBody | None = None
+    """Of large content the body, stored while it came in; `content` is then the header with the empty line."""
+
+    @property
+    def size(self) -> int:
+        """Octets of header and body."""
+        return len(self.content) + (0 if self.body is None else self.body.octets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,10 @@ class Intake(Protocol):
 
     def may_send_from(self, identity: Identity, envelope_sender: str) -> Refusal | None:
         """An early answer for MAIL FROM: None if `identity` may use that sender ("" = the null path)."""
+        ...
+
+    def receive(self) -> IncomingContent | None:
+        """Where a door writes content above `LARGE` octets while it reads it; None: it is handed in whole."""
         ...
 
     def has_room(self, size: int) -> Refusal | None:

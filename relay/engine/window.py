@@ -20,6 +20,10 @@ SMALL: Final = 256 * 1024
 """Octets of content up to which a session need not wait for room to read it: sessions are bounded."""
 
 
+STREAMED: Final = 1024 * 1024
+"""Octets that a larger content takes while it is read and sent piece by piece: the piece, its wire form, buffers."""
+
+
 class Window:
     """Bounded by `deliveries` and by `octets` of content."""
 

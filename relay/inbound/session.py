@@ -101,9 +101,8 @@ class InboundSession(DoorSession):
         else:
             read = await self.read_after_data(self.peer)
             if read is not None:
-                content, reserved = read
-                mail = self._taken(transaction.mail.reverse_path, transaction, content)
-                await self.answer_commit(self.context.commit(mail, reserved))
+                mail = self._taken(transaction.mail.reverse_path, transaction, read.content)
+                await self.answer_commit(self.context.commit(mail, read.reserved))
 
     def _taken(self, path: ReversePath, transaction: Transaction, content: bytes) -> NewInbound:
         return NewInbound(self.peer, self.client_name, self.secure, path, tuple(transaction.addresses), content)

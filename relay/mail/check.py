@@ -72,7 +72,7 @@ def check_content(raw: bytes, *, smtputf8: bool, max_received: int = 50) -> Chec
 
     `smtputf8` says whether the envelope declared it; `max_received` is the loop limit (RFC 5321 §6.3).
     """
-    _check_octets(raw)
+    check_octets(raw)
     try:
         header, body = split_content(raw)
         fields = parse_fields(header)
@@ -82,7 +82,7 @@ def check_content(raw: bytes, *, smtputf8: bool, max_received: int = 50) -> Chec
         single, removed = _sort(fields, max_received)
         authors, sender = _authors(single)
     except HeaderError as error:
-        raise ContentError(reply(550, "5.6.0", _sentence(error)), error.field) from None
+        raise malformed(error) from None
     if removed:
         fields = tuple(field for field in fields if field.key not in _PRIVATE)
         header = join_fields(fields)
@@ -103,7 +103,8 @@ def check_content(raw: bytes, *, smtputf8: bool, max_received: int = 50) -> Chec
     )
 
 
-def _check_octets(raw: bytes) -> None:
+def check_octets(raw: bytes) -> None:
+    """Raise ContentError for a NUL, a CR or LF outside a CRLF, or a line longer than 998 octets."""
     if b"\0" in raw:
         raise ContentError(reply(550, "5.6.11", "the message contains a NUL octet"))
     pairs = raw.count(b"\r\n")
@@ -172,5 +173,6 @@ def _authors(single: dict[bytes, Field]) -> tuple[tuple[Address, ...], Address |
     return authors, sender
 
 
-def _sentence(error: HeaderError) -> str:
-    return f"malformed header: {error}"
+def malformed(error: HeaderError) -> ContentError:
+    """The refusal that an unlawful header means."""
+    return ContentError(reply(550, "5.6.0", f"malformed header: {error}"), error.field)

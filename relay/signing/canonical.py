@@ -17,13 +17,13 @@ _CRLF = b"\r\n"
 def relaxed_body(body: bytes) -> bytes:
     """The body as it is hashed; the empty body stays empty, any other ends with exactly one CRLF."""
     if b"\t" in body or b"  " in body or b" \r\n" in body or body.endswith(b" "):
-        body = _single_spaces(body).replace(b" \r\n", _CRLF)
+        body = single_spaces(body).replace(b" \r\n", _CRLF)
         if body.endswith(b" "):
             body = body[:-1]
     return _one_line_end(body)
 
 
-def _single_spaces(text: bytes) -> bytes:
+def single_spaces(text: bytes) -> bytes:
     """Each run of spaces and tabs as one space. A pass halves the runs: there are log2(longest run) passes."""
     text = text.replace(b"\t", b" ")
     while b"  " in text:
@@ -49,7 +49,7 @@ def relaxed_field(name: bytes, value: bytes) -> bytes:
     """A header field as it is hashed, without its line end: lower-case name, unfolded value, single spaces."""
     value = value.replace(_CRLF, b"")
     if b"\t" in value or b"  " in value:
-        value = _single_spaces(value)
+        value = single_spaces(value)
     return name.lower() + b":" + value.strip(b" ")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from relay.mail.body_hash import BodyHash
+
 
 class KeyUnavailableError(Exception):
     """A domain's key cannot be read; its mail is held with an alarm. The text says which file and why."""
@@ -22,11 +24,11 @@ class Signer(Protocol):
         """The signing domain of a From domain (itself, or the configured parent), None if nobody signs for it."""
         ...
 
-    async def sign(self, domain: str, header: bytes, body: bytes, now: datetime) -> bytes:
+    async def sign(self, domain: str, header: bytes, body: bytes | BodyHash, now: datetime) -> bytes:
         """The DKIM-Signature fields for this header block and body, CRLF ended, RSA topmost.
 
-        `header` is every field the message will carry, CRLF ended, without the empty line. Raises
-        KeyUnavailableError.
+        `header` is every field the message will carry, CRLF ended, without the empty line; `body` the whole
+        body, or its hash where it is too large to be held. Raises KeyUnavailableError.
         """
         ...
 

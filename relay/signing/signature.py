@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from relay.mail.body_hash import BodyHash
 from relay.signing.canonical import relaxed_body, relaxed_field, split_header
 from relay.signing.keys import PrivateKey, key_bits
 
@@ -62,7 +63,7 @@ class Covered:
 
     names: tuple[str, ...]
     fields: bytes
-    body_hash: str
+    body_hash: BodyHash
 
 
 class SigningKey:
@@ -92,7 +93,7 @@ class SigningKey:
         return self._private.sign(digest, _PADDING, _SHA256)
 
 
-def cover(header: bytes, body: bytes) -> Covered:
+def cover(header: bytes, body: bytes | BodyHash) -> Covered:
     """Hash the body and choose the fields. Raises ValueError when `header` is no header block."""
     present: dict[bytes, list[bytes]] = {}
     for name, value in split_header(header):
@@ -110,12 +111,12 @@ def cover(header: bytes, body: bytes) -> Covered:
             # Several fields of one name are taken from the bottom up (RFC 6376 §5.4.2).
             lines += [relaxed_field(key, value) for value in reversed(values)]
     lines.append(b"")
-    return Covered(tuple(names), b"\r\n".join(lines), body_hash(body))
+    return Covered(tuple(names), b"\r\n".join(lines), body_hash(body) if isinstance(body, bytes) else body)
 
 
-def body_hash(body: bytes) -> str:
+def body_hash(body: bytes) -> BodyHash:
     """The bh= value: SHA-256 of the relaxed body, in base64."""
-    return base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode()
+    return BodyHash(base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode())
 
 
 def sign_all(keys: Sequence[SigningKey], domain: str, timestamp: int, covered: Covered) -> bytes:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.log import Log
+from relay.mail.body_hash import BodyHash
 from relay.signing.contract import KeyUnavailableError
 from relay.signing.keys import RSA_BITS, KeyFileError, key_path, load_key
 from relay.signing.rotation import read_rotation
@@ -100,7 +101,7 @@ class DkimSigner:
             raise KeyFileError(f"no key of {entry.domain} may sign: ed25519 = false leaves only RSA keys in use")
         return tuple(sorted(found, key=lambda key: not key.is_rsa))
 
-    async def sign(self, domain: str, header: bytes, body: bytes, now: datetime) -> bytes:
+    async def sign(self, domain: str, header: bytes, body: bytes | BodyHash, now: datetime) -> bytes:
         """The DKIM-Signature fields of `domain` for this header block and body; see the contract.
 
         Raises KeyUnavailableError, and ValueError for a header block that is none.
@@ -112,7 +113,7 @@ class DkimSigner:
         if self._operator is not None and self._operator != domain and self._operator in self._keys:
             signing.append((self._operator, self._keys[self._operator]))
         timestamp = int(now.timestamp())
-        large = len(body) > _OFF_LOOP_BYTES
+        large = isinstance(body, bytes) and len(body) > _OFF_LOOP_BYTES
         if self._inline and not large:
             return _sign_for(signing, timestamp, cover(header, body))
         loop = asyncio.get_running_loop()

@@ -22,51 +22,61 @@ class BareLineEndError(ValueError):
     """Content holds a CR or an LF that is not part of a CRLF (RFC 5321 §2.3.8); it must not be sent."""
 
 
-def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The wire form of `pieces` taken as one content, final dot included; the last slice is never empty.
+class WireForm:
+    """One content as it goes over the wire, made piece by piece: for DATA, or unstuffed for BDAT.
 
-    Pieces may be cut anywhere, even inside a CRLF. Raises BareLineEndError before the offending slice is
-    given out; what was given out until then holds no bare line end.
+    Pieces may be cut anywhere, even inside a CRLF. Raises BareLineEndError before the offending slice is given out;
+    what was given out until then holds no bare line end.
     """
-    line_start = True
-    for chunk in _checked(pieces):
-        yield _stuff(chunk, line_start)
-        line_start = chunk.endswith(b"\n")
-    yield FINAL_DOT if line_start else b"\r\n" + FINAL_DOT
+
+    __slots__ = ("_held", "_line_start", "_stuffs")
+
+    def __init__(self, *, stuffs: bool) -> None:
+        self._stuffs = stuffs
+        self._line_start = True
+        self._held = b""
+        """A CR at the end of a slice waits for the LF that must follow it."""
+
+    def take(self, piece: bytes) -> Iterator[bytes]:
+        """The slices of the next piece; to be gone through before the next."""
+        for part in _slices(piece):
+            chunk = self._held + part if self._held else part
+            self._held = b"\r" if chunk.endswith(b"\r") else b""
+            if self._held:
+                chunk = chunk[:-1]
+            if chunk:
+                _check(chunk)
+                yield _stuff(chunk, self._line_start) if self._stuffs else chunk
+                self._line_start = chunk.endswith(b"\n")
+
+    def end(self) -> bytes:
+        """What ends the content: the line end it lacks, the final dot."""
+        if self._held:
+            raise BareLineEndError("the content ends in a bare CR")
+        return (b"" if self._line_start else b"\r\n") + (FINAL_DOT if self._stuffs else b"")
+
+
+def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The wire form of `pieces` taken as one content, final dot included; the last slice is never empty."""
+    form = WireForm(stuffs=True)
+    for piece in pieces:
+        yield from form.take(piece)
+    yield form.end()
 
 
 def plain(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """`pieces` taken as one content, for BDAT: unstuffed, ended with a CRLF. Raises as `stuffed` does."""
-    line_start = True
-    for chunk in _checked(pieces):
-        yield chunk
-        line_start = chunk.endswith(b"\n")
-    if not line_start:
-        yield b"\r\n"
+    """`pieces` taken as one content, for BDAT: unstuffed, ended with a CRLF."""
+    form = WireForm(stuffs=False)
+    for piece in pieces:
+        yield from form.take(piece)
+    if end := form.end():
+        yield end
 
 
 def plain_size(pieces: Sequence[bytes]) -> int:
     """The octets that `plain` gives out."""
     last = next((piece for piece in reversed(pieces) if piece), b"\n")
     return sum(map(len, pieces)) + (0 if last.endswith(b"\n") else 2)
-
-
-def _checked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The content in slices that end in no half of a CRLF, each free of bare line ends."""
-    held = b""
-    """A CR at the end of a slice waits for the LF that must follow it."""
-    for piece in pieces:
-        for part in _slices(piece):
-            chunk = held + part if held else part
-            if chunk.endswith(b"\r"):
-                chunk, held = chunk[:-1], b"\r"
-            else:
-                held = b""
-            if chunk:
-                _check(chunk)
-                yield chunk
-    if held:
-        raise BareLineEndError("the content ends in a bare CR")
 
 
 def stuff(pieces: Iterable[bytes]) -> bytes:

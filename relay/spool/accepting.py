@@ -10,11 +10,9 @@ from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.mail.envelope import Recipient
 from relay.policy.state import State
+from relay.spool.bodies import adopt, write_content
 from relay.spool.rows import dump, labels_column, path_column
 from relay.spool.work import IdempotencyConflictError, NewMessage, Receipt
-
-PIECE: Final = 256 * 1024
-"""Octets of content in one row."""
 
 SUSPENDED: Final = (
     "EXISTS (SELECT 1 FROM suspension s WHERE s.until > ? AND (s.tenant IS NULL OR s.tenant = lane.tenant)"
@@ -33,10 +31,11 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
         return earlier
     owed = sum(1 for n in range(len(message.envelope.recipients)) if not message.initial.get(n, State.WAITING).final)
     connection.execute(
-        "INSERT INTO message (id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,"
+        "INSERT INTO message (seq, id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,"
         " accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels, send_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            message.number,
             message.id,
             message.tenant,
             message.credential,
@@ -46,7 +45,7 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
             int(message.envelope.smtputf8),
             message.envelope.ret.value if message.envelope.ret else None,
             message.envelope.envid,
-            len(message.content),
+            message.size,
             at,
             to_millis(message.expires_at),
             message.received,
@@ -59,7 +58,8 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
         ),
     )
     seq = connection.last_insert_rowid()
-    _write_content(connection, seq, message.content)
+    write_content(connection, seq, message.content)
+    adopt(connection, message, seq)
     connection.executemany(
         "INSERT INTO message_tag (tenant, tag, message) VALUES (?, ?, ?)",
         [(message.tenant, tag, seq) for tag in dict.fromkeys(message.tags)],
@@ -90,14 +90,6 @@ def _earlier(connection: Connection, message: NewMessage, at: int) -> Receipt | 
             return Receipt(SpoolId(spool_id), seq, frozenset(), duplicate=True)
     connection.execute("DELETE FROM idempotency WHERE tenant = ? AND key = ?", key)
     return None
-
-
-def _write_content(connection: Connection, seq: int, content: bytes) -> None:
-    view = memoryview(content)
-    for piece, start in enumerate(range(0, max(len(content), 1), PIECE)):
-        connection.execute(
-            "INSERT INTO content (message, piece, data) VALUES (?, ?, ?)", (seq, piece, view[start : start + PIECE])
-        )
 
 
 def _write_deliveries(connection: Connection, seq: int, message: NewMessage) -> frozenset[int]:

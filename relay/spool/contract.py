@@ -16,7 +16,7 @@ from relay.ids import SpoolId
 from relay.spool.inquiry import DeliveryView, LaneFigures, MessageFilter, MessageView, QueueFilter, SearchPage
 from relay.spool.life import UNBOUNDED, Life, Pulse, Terms
 from relay.spool.orders import Alarm, RequestReceipt, Suspension, Verb
-from relay.spool.work import Incarnation, NewMessage, Parcel, Receipt, Settlement
+from relay.spool.work import Incarnation, NewMessage, Parcel, Receipt, Settlement, StoredContent
 
 
 class Spool(Protocol):
@@ -68,6 +68,24 @@ class Spool(Protocol):
         """Commit several messages in one transaction, all or none. Raises as `accept` does."""
         ...
 
+    async def store_piece(self, owner: Incarnation, seq: int | None, piece: int, data: bytes) -> int:
+        """Commit piece number `piece` (from 0) of a large body; the number that its message will bear.
+
+        `seq` None begins a body, which belongs to `owner` until `accept` takes it. Raises SpoolFullError.
+        """
+        ...
+
+    async def give_up_body(self, seq: int) -> None:
+        """Nobody will accept this body: it is removed. Nothing happens to one that was accepted."""
+        ...
+
+    async def remove_orphan(self, limit: int) -> bool:
+        """Delete up to `limit` pieces of a body that was given up or whose owner's life ended; False if there is none.
+
+        A body is owned until `accept`, which fails with SpoolUnavailableError for one that was removed.
+        """
+        ...
+
     async def claim(
         self,
         incarnation: Incarnation,
@@ -102,6 +120,14 @@ class Spool(Protocol):
 
     async def content(self, seq: int) -> bytes:
         """The content of a message; KeyError when it was forgotten or is torn."""
+        ...
+
+    async def open_content(self, seq: int) -> StoredContent:
+        """The first piece of a content, the others to be read with `next_piece`; KeyError when forgotten or torn."""
+        ...
+
+    async def next_piece(self, seq: int, after: int) -> tuple[int, bytes] | None:
+        """The piece of a content that follows a piece, with its number; None after the last."""
         ...
 
     async def original(self, seq: int) -> bytes:

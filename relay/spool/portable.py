@@ -14,6 +14,7 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Database
 from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import SpoolId
+from relay.spool.bodies import give_up, measure, next_piece
 from relay.spool.control import suspend, suspensions
 from relay.spool.dues import last_written, mend
 from relay.spool.feed import events_named, events_page, last_event
@@ -23,7 +24,7 @@ from relay.spool.orders import Alarm, Suspension
 from relay.spool.search import search
 from relay.spool.silence import Silence
 from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view, original
-from relay.spool.work import Incarnation, Settlement
+from relay.spool.work import Incarnation, Settlement, StoredContent
 
 _LIVING: Final = (
     "SELECT id, node, worker, started, coalesce(place, '') FROM incarnation WHERE ended IS NULL ORDER BY id"
@@ -91,6 +92,15 @@ class PortableSpool:
             )
         )
         return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
+
+    async def open_content(self, seq: int) -> StoredContent:
+        return await self._shown.read(lambda connection: measure(connection, seq))
+
+    async def next_piece(self, seq: int, after: int) -> tuple[int, bytes] | None:
+        return await self._shown.read(lambda connection: next_piece(connection, seq, after))
+
+    async def give_up_body(self, seq: int) -> None:
+        await self._shown.write(lambda connection: give_up(connection, seq))
 
     async def original(self, seq: int) -> bytes:
         return await self._shown.read(lambda connection: original(connection, seq))

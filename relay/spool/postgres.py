@@ -7,6 +7,7 @@ runs the same code as on SQLite, over the bridge.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,12 +20,14 @@ from relay.database.postgres import LONG_SECONDS, PostgresDatabase, Transaction
 from relay.database.postgres_wakeups import Wakeups
 from relay.policy.state import State
 from relay.spool.accepting import IDEMPOTENCY_MILLIS
+from relay.spool.bodies import OVER
 from relay.spool.feed import ADOPT, FROM_ELSEWHERE
 from relay.spool.inquiry import QueueFilter
 from relay.spool.life import UNBOUNDED, Pulse, Terms, Wanted
 from relay.spool.orders import RequestReceipt, Verb
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.postgres_accepting import accept_all
+from relay.spool.postgres_bodies import add, begin, remove_orphan
 from relay.spool.postgres_claiming import NEXT_DUE, claim
 from relay.spool.postgres_control import ask, finish, undo
 from relay.spool.postgres_effects import Effects
@@ -36,6 +39,9 @@ MIGRATIONS: Final = Path(__file__).parent / "sql" / "postgres"
 
 _SETTLEMENT_WEIGHT: Final = 1000
 """Octets a settlement counts for, about."""
+
+_PIECES: Final = 3
+"""Pieces of large bodies written at once: the other connections are for accepts and settlements."""
 
 _FORGET: Final = """
 WITH old AS MATERIALIZED (
@@ -58,6 +64,7 @@ class PostgresSpool(PortableSpool):
         super().__init__(database, clock)
         self._database = database
         self._group: CommitGroup[Request, _Answer] = CommitGroup(self._commit)
+        self._pieces = asyncio.Semaphore(_PIECES)
         self._wakeups = Wakeups(database.connector, CHANNEL)
 
     async def migrate(self) -> list[str]:
@@ -139,6 +146,21 @@ class PostgresSpool(PortableSpool):
         receipts = await self._step(["accept"], work)
         self._wakeups.announce()
         return receipts
+
+    async def store_piece(self, owner: Incarnation, seq: int | None, piece: int, data: bytes) -> int:
+        async def work(transaction: Transaction) -> int:
+            number = await begin(transaction, owner) if seq is None else seq
+            await add(transaction, number, piece, data)
+            return number
+
+        await self._database.room.check()
+        async with self._pieces:
+            return await self._step(["piece"], work)
+
+    async def remove_orphan(self, limit: int) -> bool:
+        if not await self._database.fetch(OVER):
+            return False
+        return await self._database.transact(lambda transaction: remove_orphan(transaction, limit))
 
     async def claim(
         self,

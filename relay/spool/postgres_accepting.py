@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from relay.clock import to_millis
 from relay.database.postgres import Transaction
+from relay.errors import SpoolUnavailableError
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State
-from relay.spool.accepting import PIECE, suppressed_detail
+from relay.spool.accepting import suppressed_detail
+from relay.spool.bodies import GIVEN_UP, PIECE
+from relay.spool.postgres_bodies import adopt, gone_bodies
 from relay.spool.postgres_effects import Effects, columns
 from relay.spool.postgres_idempotency import Answer, Keys
 from relay.spool.rows import dump, labels_column, path_column
@@ -49,13 +52,13 @@ UNION ALL
 SELECT lane.id, lane.tenant, lane.domain, lane.due, {SUSPENDED_UNTIL} FROM made lane
 """  # noqa: S608 - a constant of ours
 
-_ACCEPT: Final = """
+_WRITE: Final = """
 WITH new AS (
-  INSERT INTO message (id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size, accepted_at,
-    expires_at, received, sign_as, prelude, open, final_at, labels, send_at)
-  SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::smallint[],
-    $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bytea[], $14::text[], $15::bytea[],
-    $16::int[], $17::bigint[], $18::text[], $36::bigint[])
+  INSERT INTO message ({number}id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,
+    accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels, send_at)
+  SELECT * FROM unnest({numbers}$1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+    $7::smallint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bytea[], $14::text[],
+    $15::bytea[], $16::int[], $17::bigint[], $18::text[], $36::bigint[])
   RETURNING seq, id
 ), filled AS (
   INSERT INTO content (message, piece, data)
@@ -82,6 +85,9 @@ WITH new AS (
 )
 SELECT id, seq FROM new
 """
+_ACCEPT: Final = _WRITE.format(number="", numbers="")
+_ACCEPT_NUMBERED: Final = _WRITE.format(number="seq, ", numbers="$40::bigint[], ")
+"""The same for messages whose bodies lie under their numbers already."""
 
 _CONTENT: Final = "INSERT INTO content (message, piece, data) SELECT $1::bigint, * FROM unnest($2::int[], $3::bytea[])"
 
@@ -98,22 +104,32 @@ class _Lane:
         return not suspended and (self.due is None or self.due > due)
 
 
-async def accept_all(transaction: Transaction, messages: Sequence[NewMessage], effects: Effects) -> list[Answer]:
+async def accept_all(
+    transaction: Transaction, messages: Sequence[NewMessage], effects: Effects
+) -> list[Answer | SpoolUnavailableError]:
     """Write messages with their deliveries and events; the answer to each, in order."""
-    if not messages:
-        return []
-    keys = Keys(messages)
+    gone = await gone_bodies(transaction, messages)
+    keys = Keys([message for message in messages if message.id not in gone])
     await keys.take(transaction)
-    return keys.answers(await _write(transaction, keys.new, effects))
+    new = keys.new
+    receipts = await _write(transaction, [message for message in new if message.number is None], effects)
+    receipts |= await _write(transaction, [message for message in new if message.number is not None], effects)
+    await adopt(transaction, new, {one.id: one.seq for one in receipts.values()})
+    answers = iter(keys.answers(receipts))
+    return [SpoolUnavailableError(GIVEN_UP) if message.id in gone else next(answers) for message in messages]
 
 
 async def _write(transaction: Transaction, messages: Sequence[NewMessage], effects: Effects) -> dict[SpoolId, Receipt]:
     if not messages:
         return {}
+    numbers = [message.number for message in messages]
     rows = _Rows(await _living(transaction, messages), await _lanes(transaction, messages), effects)
     for message in messages:
         rows.add(message)
-    seqs: dict[str, int] = dict(await transaction.fetch(_ACCEPT, *rows.arrays()))
+    if numbers[0] is None:
+        seqs: dict[str, int] = dict(await transaction.fetch(_ACCEPT, *rows.arrays()))
+    else:
+        seqs = dict(await transaction.fetch(_ACCEPT_NUMBERED, *rows.arrays(), numbers))
     for message in messages:
         if len(message.content) > PIECE:
             await _write_pieces(transaction, seqs[message.id], message.content)
@@ -233,7 +249,7 @@ def _message_row(message: NewMessage, at: int, owed: int) -> tuple[Any, ...]:
         int(envelope.smtputf8),
         envelope.ret.value if envelope.ret else None,
         envelope.envid,
-        len(message.content),
+        message.size,
         at,
         to_millis(message.expires_at),
         message.received,

@@ -13,6 +13,7 @@ from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
+from relay.spool.bodies import OVER, add, begin, remove_orphan
 from relay.spool.claiming import claim, tenants_waiting
 from relay.spool.control import ask, finish, undo
 from relay.spool.inquiry import QueueFilter
@@ -95,6 +96,20 @@ class SqliteSpool(PortableSpool):
         return await self._step(
             "accept", lambda connection: [accept(connection, message) for message in messages], PATIENCE_SECONDS
         )
+
+    async def store_piece(self, owner: Incarnation, seq: int | None, piece: int, data: bytes) -> int:
+        def work(connection: Connection) -> int:
+            number = begin(connection, owner) if seq is None else seq
+            add(connection, number, piece, data)
+            return number
+
+        self._check_room()
+        return await self._step("piece", work, PATIENCE_SECONDS)
+
+    async def remove_orphan(self, limit: int) -> bool:
+        if not await self._database.read(lambda connection: list(connection.execute(OVER))):
+            return False
+        return await self._database.write(lambda connection: remove_orphan(connection, limit))
 
     async def claim(
         self,

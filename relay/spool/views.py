@@ -96,13 +96,17 @@ def _events(connection: Connection, seq: int, spool_id: SpoolId) -> Iterator[Eve
 
 
 def original(connection: Connection, seq: int) -> bytes:
-    """The prelude and the first piece of the content; empty when there is none."""
-    for prelude, data in connection.execute(
-        "SELECT m.prelude, c.data FROM message m JOIN content c ON c.message = m.seq AND c.piece = 0 WHERE m.seq = ?",
-        (seq,),
-    ):
-        return (prelude or b"") + bytes(data)
-    return b""
+    """The prelude and the beginning of the content; empty when there is none."""
+    pieces = list(
+        connection.execute(
+            "SELECT m.prelude, c.data FROM message m JOIN content c ON c.message = m.seq WHERE m.seq = ?"
+            " ORDER BY c.piece LIMIT 2",  # the first may be the header alone
+            (seq,),
+        )
+    )
+    if not pieces:
+        return b""
+    return (pieces[0][0] or b"") + b"".join(bytes(data) for _, data in pieces)
 
 
 def condition(where: QueueFilter) -> tuple[str, list[Any]]:

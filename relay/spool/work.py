@@ -11,6 +11,7 @@ from typing import Any, Final, NewType
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.mail.address import ReversePath
+from relay.mail.body_hash import BodyHash
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import Outcome
 from relay.policy.quarantine import Care, care
@@ -41,6 +42,32 @@ class Idempotency:
 
     key: str
     digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """A large body whose pieces are in the spool already, under the number that its message will bear."""
+
+    seq: int
+    pieces: int
+    octets: int
+    body_hash: BodyHash
+    """For DKIM; of no use while `eight_bit`, for such a body is converted before it is signed."""
+    eight_bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """Content that is read piece by piece: the first one, and where the others begin."""
+
+    seq: int
+    size: int
+    """Octets of the whole."""
+    first: bytes
+    piece: int
+    """The number of the first piece: the next one is that after it."""
+    ends_line: bool
+    """Whether the last line has its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,20 @@ class NewMessage:
     """Whether `due` is the sender's wish, which no mending of the clock may bring forward."""
     lease_to: Incarnation | None = None
     """Whom to lease the WAITING deliveries to in the same commit (the fast path); granted lane by lane."""
+    body: StoredBody | None = None
+    """Not None: `content` is the header and the empty line, and this is what follows."""
+    copies_body: bool = False
+    """The body stays another message's too: its pieces are copied."""
+
+    @property
+    def number(self) -> int | None:
+        """The number it must bear, because its body lies under it; None: any."""
+        return None if self.body is None or self.copies_body else self.body.seq
+
+    @property
+    def size(self) -> int:
+        """Octets of header and body."""
+        return len(self.content) + (0 if self.body is None else self.body.octets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ memory holds at most one message a session, and the octets of all sessions are b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Final
 
@@ -23,6 +23,8 @@ class Defect(Enum):
     NO_ROOM = auto()
     BARE_LINE_END = auto()
     NUL = auto()
+    REFUSED = auto()
+    """By whom it was written to while it came in."""
 
 
 class EndlessContentError(Exception):
@@ -35,7 +37,7 @@ class ContentDecoder:
     `limit` is the largest content in octets; `reserve` grants memory for a number of octets, or not.
     """
 
-    __slots__ = ("_held", "_limit", "_parts", "_reserve", "defect", "reserved", "size")
+    __slots__ = ("_begun", "_held", "_limit", "_parts", "_reserve", "defect", "parts_size", "reserved", "size")
 
     def __init__(self, limit: int, reserve: Callable[[int], bool]) -> None:
         self._limit = limit
@@ -43,7 +45,10 @@ class ContentDecoder:
         self._parts: list[bytes] = []
         # DATA begins at the start of a line, so the first dot is stuffed as if a CRLF stood before it.
         self._held = b"\r\n"
+        self._begun = False
         self.size = -2
+        self.parts_size = 0
+        """Octets held now."""
         self.reserved = 0
         self.defect: Defect | None = None
 
@@ -68,15 +73,27 @@ class ContentDecoder:
         if self.defect is None and text:
             if self._reserve(len(text)):
                 self.reserved += len(text)
+                self.parts_size += len(text)
                 self._parts.append(text)
             else:
                 self._spoil(Defect.NO_ROOM)
 
     def content(self) -> bytes:
-        """The whole content; meaningful when there is no defect. The parts are given up."""
-        whole = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        """What is held: the whole content, or what came since it was last asked for; it is given up.
+
+        Meaningful when there is no defect. What was reserved for it stays so.
+        """
+        held = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
-        return whole[2:]
+        self.parts_size = 0
+        if self._begun:
+            return held
+        self._begun = True
+        return held[2:]
+
+    def refuse(self) -> None:
+        """Nobody wants it any more: the rest is read and thrown away."""
+        self._spoil(Defect.REFUSED)
 
     def _check(self, text: bytes) -> None:
         if b"\0" in text:
@@ -90,12 +107,23 @@ class ContentDecoder:
         if self.defect is None or defect is Defect.TOO_BIG:
             self.defect = defect
         self._parts.clear()
+        self.parts_size = 0
+
+
+async def _keep() -> None:
+    """What was decoded stays in the decoder."""
 
 
 async def read_content(
-    reader: asyncio.StreamReader, decoder: ContentDecoder, drain: int, progress: Callable[[int], None]
+    reader: asyncio.StreamReader,
+    decoder: ContentDecoder,
+    drain: int,
+    progress: Callable[[int], None],
+    store: Callable[[], Awaitable[None]] = _keep,
 ) -> None:
     """Feed `decoder` from `reader` up to and with the terminator; `progress` hears how many octets were taken.
+
+    `store` is awaited after each piece but the last: it may take what is held, and nothing is read meanwhile.
 
     At most `drain` octets are read in all, then EndlessContentError. Raises IncompleteReadError when the
     client goes away. The caller's timer bounds the time of the phase.
@@ -117,6 +145,7 @@ async def read_content(
             decoder.feed(piece)
             if taken > drain:
                 raise EndlessContentError from None
+            await store()
             continue
         decoder.feed(piece[:-3], last=True)
         return

@@ -19,6 +19,7 @@ from relay.smtp.reply import Reply
 from relay.submission import replies
 from relay.submission.content import ContentDecoder, Defect, EndlessContentError, read_content
 from relay.submission.context import DoorContext, log
+from relay.submission.overflow import ContentRead, Overflow, Receive
 from relay.submission.wire import WireSession
 
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9._:\[\]\-]{1,255}")
@@ -32,6 +33,10 @@ _DEFECTS: Final[Mapping[Defect, Reply]] = {
     Defect.BARE_LINE_END: replies.BARE_LINE_END,
     Defect.NUL: replies.NUL,
 }
+
+
+def _nowhere() -> None:
+    """Content is held whole, however large."""
 
 
 class DoorSession(WireSession):
@@ -158,8 +163,8 @@ class DoorSession(WireSession):
 
     # Content.
 
-    async def read_after_data(self, holder: int | str | None) -> tuple[bytes, int] | None:
-        """Say 354 and read: the content and the octets reserved for it, or None when it was refused."""
+    async def read_after_data(self, holder: int | str | None, receive: Receive = _nowhere) -> ContentRead | None:
+        """Say 354 and read; None when it was refused. Large content is written to what `receive` opens."""
         if self.talks_early:
             # Text sent before 354 would be content to one reader and commands to another (D09, S11).
             self.close(replies.TALKS_EARLY)
@@ -167,26 +172,29 @@ class DoorSession(WireSession):
         await self.say_now(replies.SEND_CONTENT)
         limit = self.context.options.max_message_size
         decoder = ContentDecoder(limit, partial(self.context.reserve, holder))
+        overflow = Overflow(decoder, receive, self.timer, partial(self.context.release, holder))
         self.timer.begin_content(self.buffered)
         try:
-            await read_content(self._reader, decoder, 2 * limit + _DRAIN_EXTRA, self.timer.progress)
+            drain = 2 * limit + _DRAIN_EXTRA
+            await read_content(self._reader, decoder, drain, self.timer.progress, overflow.store)
+            read = await overflow.finish()
         except EndlessContentError:
-            self.context.release(holder, decoder.reserved)
+            overflow.discard()
             self.close(replies.TOO_BIG)
             return None
         except BaseException:
             # What is left of the content must not be read as commands.
             self.close()
-            self.context.release(holder, decoder.reserved)
+            overflow.discard()
             raise
         finally:
             self.timer.end_content()
-        if decoder.defect is not None:
-            self.context.release(holder, decoder.reserved)
-            self.forget_transaction()
-            self.refuse(_DEFECTS[decoder.defect])
-            return None
-        return decoder.content(), decoder.reserved
+        if isinstance(read, ContentRead):
+            return read
+        overflow.discard()
+        self.forget_transaction()
+        self.refuse(read if isinstance(read, Reply) else _DEFECTS[read])
+        return None
 
     async def answer_commit(self, commit: asyncio.Task[Reply]) -> None:
         """Wait for a commit under way, whoever leaves meanwhile, and say what it answered."""

@@ -19,8 +19,8 @@ MAX_HANDSHAKES: Final = 200
 """TLS handshakes under way in one worker (S35)."""
 MAX_HANDSHAKES_PER_ADDRESS: Final = 50
 """TLS handshakes under way with one client address."""
-MAX_CONTENT_IN_MEMORY: Final = 128 * 1024 * 1024
-"""Octets of content being read by all sessions of a worker; more is refused with 452."""
+MAX_CONTENT_IN_MEMORY: Final = 112 * 1024 * 1024
+"""Octets of content held by all sessions of a worker, 256 KiB of a large one; more is refused with 452."""
 CONTENT_SHARES: Final = 4
 """One credential holds at most this part of that memory."""
 LINE_END: Final = 2

@@ -21,6 +21,7 @@ from relay.submission.auth import authenticate
 from relay.submission.context import SubmissionContext
 from relay.submission.door_session import DoorSession
 from relay.submission.options import MAX_AUTH_FAILURES
+from relay.submission.overflow import ContentRead
 
 
 @dataclass(slots=True)
@@ -152,12 +153,11 @@ class SubmissionSession(DoorSession):
             await self._receive(self.transaction)
 
     async def _receive(self, transaction: Transaction) -> None:
-        read = await self.read_after_data(transaction.identity.id)
+        read = await self.read_after_data(transaction.identity.id, self.context.intake.receive)
         if read is not None:
-            content, reserved = read
-            await self.answer_commit(self.context.commit(self._submission(transaction, content), reserved))
+            await self.answer_commit(self.context.commit(self._submission(transaction, read), read.reserved))
 
-    def _submission(self, transaction: Transaction, content: bytes) -> Submission:
+    def _submission(self, transaction: Transaction, read: ContentRead) -> Submission:
         mail = transaction.mail
         return Submission(
             door=Door.SMTP,
@@ -165,7 +165,8 @@ class SubmissionSession(DoorSession):
             envelope=Envelope(
                 mail.reverse_path, tuple(transaction.recipients), smtputf8=mail.smtputf8, ret=mail.ret, envid=mail.envid
             ),
-            content=content,
+            content=read.content,
+            body=read.body,
             origin=Origin(self.peer, self.client_name, self._protocol(mail.smtputf8)),
         )
 

@@ -51,6 +51,9 @@ class RecordingIntake:
         """As `sender_refusal` says."""
         return self.sender_refusal(identity, envelope_sender)
 
+    def receive(self) -> None:
+        """Content is handed in whole."""
+
     def has_room(self, size: int) -> Refusal | None:
         """As `room_refusal` says."""
         return self.room_refusal(size)

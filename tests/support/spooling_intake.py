@@ -62,5 +62,8 @@ class SpoolingIntake:
     def may_send_from(self, identity: Identity, envelope_sender: str) -> Refusal | None:
         return None
 
+    def receive(self) -> None:
+        """Content is handed in whole."""
+
     def has_room(self, size: int) -> Refusal | None:
         return None

@@ -14,7 +14,7 @@ if os.environ.get("LEAK_TEST_POISON"):
 
     async def deadly(self: Attempter, parcel: Any, content: Any, *more: Any) -> Any:
         """As `Attempter.attempt`, but for the poison."""
-        if any(b"X-Poison: kill" in piece for piece in content):
+        if any(b"X-Poison: kill" in piece for piece in (content.prelude, content.head)):
             os.kill(os.getpid(), signal.SIGSEGV)
         return await whole(self, parcel, content, *more)
 

@@ -34,7 +34,7 @@ def poisonous(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     whole = Attempter.attempt
 
     async def breaking(self: Attempter, parcel: Any, content: Any, *more: Any) -> Any:
-        if any(b"poison" in piece for piece in content):
+        if any(b"poison" in piece for piece in (content.prelude, content.head)):
             raise RecursionError("in the depth of a library")
         return await whole(self, parcel, content, *more)
 

@@ -1,0 +1,7 @@
+-- A large body on its way in; see ../sqlite, 0011_upload.sql.
+
+CREATE TABLE upload (
+  message BIGINT PRIMARY KEY,
+  incarnation BIGINT NOT NULL,
+  given_up SMALLINT NOT NULL DEFAULT 0
+);
