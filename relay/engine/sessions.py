@@ -24,6 +24,7 @@ from relay.engine.refusals import Departure, Refusals
 from relay.engine.site import SiteLines
 from relay.engine.warming import Warming
 from relay.engine.ways import Ways
+from relay.engine.window import STREAMED
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import Outcome, Phase, Scope

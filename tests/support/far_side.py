@@ -171,6 +171,8 @@ class _ScriptedSession:
             lost = Outcome(Result.TEMPORARY, Scope.MESSAGE, Phase.DATA, DecidedBy.RELAY, words, self._host)
             return (lost,) * len(transaction.recipients)
         content = b"".join(transaction.content)
+        if transaction.tail is not None:
+            content += b"".join([piece async for piece in transaction.tail.pieces()])
         return tuple(self._answer(recipient.address, content) for recipient in transaction.recipients)
 
     def _answer(self, recipient: Address, content: bytes) -> Outcome:

@@ -16,6 +16,7 @@ from relay.engine.submission import Accepted, Refusal, Submission
 from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.state import State
+from relay.smtp.reply import Reply
 from relay.spool.work import Door, Idempotency
 from tests.support.engine_bench import CONTENT, EngineBench, engine_bench, submission
 
@@ -179,3 +180,52 @@ async def test_mail_for_later_is_written_when_it_leaves(bench: EngineBench) -> N
     await bench.until(message, State.DELIVERED)
     (taken,) = bench.far.taken
     assert taken.content.startswith(b"Date: ")
+
+
+LINES = b"A line of an attachment that fills a few pieces of the spool's.\r\n" * 12_000
+
+
+@pytest.mark.parametrize("cut", [1_000_000, 70_001])
+async def test_large_content_is_stored_while_it_comes_in_and_sent_as_it_is(bench: EngineBench, cut: int) -> None:
+    # R08: whole, or in pieces, it is one message; what is sent has every octet of the body
+    content = CONTENT.partition(b"\r\n\r\n")[0] + b"\r\nBcc: eve@rcpt.example\r\n\r\n" + LINES
+    incoming = bench.engine.intake.receive()
+    for start in range(0, len(content), cut):
+        assert await incoming.write(content[start : start + cut]) is None
+    large = await incoming.finish()
+    assert not isinstance(large, Reply)
+    answer = await bench.engine.intake.submit(submission("a@rcpt.example", content=large.head, body=large.body))
+    assert isinstance(answer, Accepted)
+    await bench.until(answer.id, State.DELIVERED)
+    taken = bench.far.taken[-1].content
+    assert taken.endswith(b"\r\n\r\n" + LINES)
+    assert b"Bcc" not in taken
+    assert not await bench.spool.remove_orphan(10)
+
+
+async def test_large_8_bit_content_is_converted_and_what_it_was_is_removed(bench: EngineBench) -> None:
+    content = CONTENT.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + LINES + "à la fin\r\n".encode()
+    answer = await bench.engine.intake.submit(submission("a@rcpt.example", content=content))
+    assert isinstance(answer, Accepted)
+    await bench.until(answer.id, State.DELIVERED)
+    taken = bench.far.taken[-1].content
+    assert taken.isascii()
+    assert b"Content-Transfer-Encoding: quoted-printable\r\n" in taken
+    assert taken.endswith(b"\r\n=C3=A0 la fin\r\n")
+    async with asyncio.timeout(20):
+        while await bench.spool.remove_orphan(10):
+            await asyncio.sleep(0)
+
+
+async def test_large_content_that_is_refused_leaves_nothing(bench: EngineBench) -> None:
+    bad = with_field("From", "eve@other.example").partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + LINES
+    before = await bench.spool.store_piece(bench.engine.lease.incarnation, None, 0, b"x")
+    answer = await bench.engine.intake.submit(submission("a@rcpt.example", content=bad))
+    assert isinstance(answer, Refusal)
+    assert answer.reply.code == 550
+    incoming = bench.engine.intake.receive()
+    assert await incoming.write(LINES[: 300 * 1024]) is not None  # no header, and no end of it in sight
+    incoming.discard()
+    async with asyncio.timeout(20):
+        while await bench.spool.next_piece(before + 1, -1) is not None:
+            await asyncio.sleep(0.01)

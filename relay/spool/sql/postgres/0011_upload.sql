@@ -1,4 +1,4 @@
--- A large body on its way in; see ../sqlite, 0011_upload.sql.
+-- A large body on its way in; see ../sqlite, 0012_upload.sql.
 
 CREATE TABLE upload (
   message BIGINT PRIMARY KEY,

@@ -1,0 +1,161 @@
+"""A far side that keeps no content: it sees who attempts which recipient when, and what the bodies' digests are.
+
+For tests with a great deal of mail, and for the question whether two workers ever attempt one recipient at once: an
+attempt lasts from its RCPT to the answer after the dot, or to the end of its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Self, cast
+
+_END = b"\r\n.\r\n"
+
+
+@dataclass
+class Body:
+    """The digest of a content's body as it passes by."""
+
+    tail: bytes = b""
+    """The last octets, which may be part of the terminator."""
+    head: bytes | None = b""
+    """The header so far; None once the empty line has come."""
+    size: int = 0
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def take(self, octets: bytes) -> bytes | None:
+        """What follows the terminator; None while it has not come."""
+        text = self.tail + octets
+        end = text.find(_END)
+        keep = len(text) - 4 if end < 0 else end + 2
+        self.tail = text[max(0, keep) :]
+        self._pass(text[: max(0, keep)])
+        return None if end < 0 else text[end + 5 :]
+
+    def _pass(self, octets: bytes) -> None:
+        self.size += len(octets)
+        if self.head is not None:
+            self.head += octets
+            _, empty, octets = self.head.partition(b"\r\n\r\n")
+            if not empty:
+                return
+            self.head = None
+        self.digest.update(octets)
+
+
+class WatchingSink:
+    """An SMTP server on 127.0.0.1; recipients are known by their local part. Answers the dot after `pause` seconds."""
+
+    def __init__(self, pause: float = 0.0) -> None:
+        self.pause = pause
+        self.arrived: Counter[str] = Counter()
+        self.digests: dict[str, str] = {}
+        self.attempted: Counter[str] = Counter()
+        """The attempts under way."""
+        self.overlaps: list[str] = []
+        """Recipients that were named while another attempt of theirs was under way."""
+        self.sessions: set[SinkSession] = set()
+        self.most = 0
+        """The most sessions at once."""
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """As a next hop is written."""
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"{host}:{port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.get_running_loop().create_server(lambda: SinkSession(self), "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for session in list(self.sessions):
+            session.transport.abort()
+        await self._server.wait_closed()
+
+
+class SinkSession(asyncio.Protocol):
+    """One connection."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, sink: WatchingSink) -> None:
+        self._sink = sink
+        self._line = b""
+        self._body: Body | None = None
+        self._named: list[str] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._sink.sessions.add(self)
+        self._sink.most = max(self._sink.most, len(self._sink.sessions))
+        self.transport.write(b"220 sink.example ESMTP\r\n")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._sink.sessions.discard(self)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._sink.attempted.subtract(self._named)
+        self._named = []
+
+    def data_received(self, octets: bytes) -> None:
+        while octets:
+            if self._body is not None:
+                rest = self._body.take(octets)
+                if rest is None:
+                    return
+                octets = rest
+                self._ended(self._body)
+                self._body = None
+                continue
+            line, end, octets = (self._line + octets).partition(b"\r\n")
+            self._line = b"" if end else line
+            if end:
+                self._command(line)
+
+    def _command(self, line: bytes) -> None:
+        verb = line[:4].upper()
+        if verb == b"EHLO":
+            self.transport.write(b"250-sink.example\r\n250-PIPELINING\r\n250 SIZE 100000000\r\n")
+        elif verb == b"RCPT":
+            self._name(line.partition(b"<")[2].partition(b"@")[0].decode())
+            self.transport.write(b"250 2.1.5 ok\r\n")
+        elif verb == b"DATA":
+            self._body = Body()
+            self.transport.write(b"354 go on\r\n")
+        elif verb == b"QUIT":
+            self.transport.write(b"221 2.0.0 bye\r\n")
+            self.transport.close()
+        else:
+            if verb in {b"RSET", b"MAIL"}:
+                self._forget()
+            self.transport.write(b"250 2.0.0 ok\r\n")
+
+    def _name(self, recipient: str) -> None:
+        if self._sink.attempted[recipient] > 0:
+            self._sink.overlaps.append(recipient)
+        self._sink.attempted[recipient] += 1
+        self._named.append(recipient)
+
+    def _ended(self, body: Body) -> None:
+        named, digest = tuple(self._named), body.digest.hexdigest()
+        if self._sink.pause:
+            asyncio.get_running_loop().call_later(self._sink.pause, self._answer, named, digest)
+        else:
+            self._answer(named, digest)
+
+    def _answer(self, named: tuple[str, ...], digest: str) -> None:
+        # Whoever sent the dot may be gone: the far side has the letter all the same.
+        self._sink.arrived.update(named)
+        self._sink.digests.update(dict.fromkeys(named, digest))
+        if not self.transport.is_closing():
+            self.transport.write(b"250 2.0.0 taken\r\n")
+            self._forget()
