@@ -283,6 +283,7 @@ class Node:
             stores.figures,
             self._opt_outs,
             sts_policies(settings),
+            stores.warm_ups,
         )
 
     async def _front_parts(
@@ -293,7 +294,14 @@ class Node:
         tenant = await stores.accounts.ensure_tenant(FRONT_TENANT)
         identity = Identity(tenant, FRONT_TENANT, None, "front", (domain,))
         relay = LocalRelayClient(
-            engine.intake, stores.spool, resolver, identity, entropy, stores.suppressions, stores.database
+            engine.intake,
+            stores.spool,
+            resolver,
+            identity,
+            entropy,
+            stores.suppressions,
+            stores.database,
+            engine.admissions,
         )
         return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain)
 

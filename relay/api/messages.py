@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -33,7 +33,7 @@ from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
 from relay.ids import SpoolId, delivery_id, is_spool_id
 from relay.policy.state import State
-from relay.spool.explaining import waiting
+from relay.spool.explaining import NONE, ceilings_of, waiting
 from relay.spool.inquiry import DeliveryView, MessageView
 from relay.spool.orders import Suspension
 from relay.spool.work import Door, Idempotency
@@ -49,6 +49,7 @@ class Messages:
     def __init__(self, dependencies: ApiDependencies) -> None:
         self._intake = dependencies.intake
         self._spool = dependencies.spool
+        self._warm_ups = dependencies.warm_ups
         self._clock = dependencies.clock
         self._entropy = dependencies.entropy
         self._max_recipients = dependencies.options.max_recipients
@@ -107,7 +108,9 @@ class Messages:
         view = await self._spool.message(SpoolId(message), identity.tenant)
         if view is None or view.tenant_id != identity.tenant:
             return not_found()
-        return json_answer(_life(view, self._clock.now(), await self._spool.suspensions()))
+        book = self._warm_ups
+        ceilings = NONE if book is None else await book.reasons(ceilings_of(view))
+        return json_answer(_life(view, self._clock.now(), await self._spool.suspensions(), ceilings))
 
     async def submit(self, submission: Submission) -> Accepted | Refusal:
         """An accept may be inside its commit, so nothing that ends the request may end it."""
@@ -153,14 +156,22 @@ def accepted_document(answer: Accepted) -> MessageAccepted:
     return MessageAccepted(id=answer.id, recipients=recipients)
 
 
-def _waits(view: MessageView, delivery: DeliveryView, now: datetime, suspensions: Sequence[Suspension]) -> Waits | None:
+def _waits(
+    view: MessageView,
+    delivery: DeliveryView,
+    now: datetime,
+    suspensions: Sequence[Suspension],
+    ceilings: Mapping[int, str],
+) -> Waits | None:
     if delivery.state is not State.WAITING:
         return None
-    why = waiting(view, delivery, now, suspensions)
+    why = waiting(view, delivery, now, suspensions, ceilings)
     return Waits(cause=why.cause, until=why.until, sentence=why.sentence)
 
 
-def _life(view: MessageView, now: datetime, suspensions: Sequence[Suspension]) -> MessageLife:
+def _life(
+    view: MessageView, now: datetime, suspensions: Sequence[Suspension], ceilings: Mapping[int, str]
+) -> MessageLife:
     return MessageLife(
         id=view.id,
         created_at=view.accepted_at,
@@ -177,7 +188,7 @@ def _life(view: MessageView, now: datetime, suspensions: Sequence[Suspension]) -
                 state=d.state.label,
                 attempts=d.attempts,
                 next_due=d.due,
-                waits=_waits(view, d, now, suspensions),
+                waits=_waits(view, d, now, suspensions, ceilings),
             )
             for d in view.deliveries
         ],

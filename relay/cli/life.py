@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 from relay.event import EventKind
 from relay.policy.state import State
-from relay.spool.explaining import last_words, waiting
+from relay.spool.explaining import NONE, last_words, waiting
 from relay.spool.inquiry import AttemptView, DeliveryView, EventView, MessageView
 from relay.spool.orders import Suspension
 from relay.spool.work import Door
@@ -27,7 +27,12 @@ _DOORS = {
 
 
 def describe(
-    view: MessageView, now: datetime, suspensions: Sequence[Suspension] = (), *, transcripts: bool = True
+    view: MessageView,
+    now: datetime,
+    suspensions: Sequence[Suspension] = (),
+    ceilings: Mapping[int, str] = NONE,
+    *,
+    transcripts: bool = True,
 ) -> Iterator[str]:
     """The whole life, line by line."""
     sender = view.reverse_path or "<> (nobody: reports about it go nowhere)"
@@ -44,7 +49,7 @@ def describe(
     for delivery in view.deliveries:
         yield ""
         yield from _delivery(view, delivery, transcripts=transcripts)
-        yield f"  next       {what_next(view, delivery, now, suspensions)}"
+        yield f"  next       {what_next(view, delivery, now, suspensions, ceilings)}"
 
 
 def _delivery(view: MessageView, delivery: DeliveryView, *, transcripts: bool) -> Iterator[str]:
@@ -140,11 +145,17 @@ def _settled(event: EventView) -> Iterator[str]:
     yield f"  settle     {_time(event.at)} {event.kind.label}{late}{f': {reason}' if reason else ''}"
 
 
-def what_next(view: MessageView, delivery: DeliveryView, now: datetime, suspensions: Sequence[Suspension] = ()) -> str:
+def what_next(
+    view: MessageView,
+    delivery: DeliveryView,
+    now: datetime,
+    suspensions: Sequence[Suspension] = (),
+    ceilings: Mapping[int, str] = NONE,
+) -> str:
     """What becomes of a delivery and why, in a sentence."""
     match delivery.state:
         case State.WAITING:
-            return waiting(view, delivery, now, suspensions).sentence
+            return waiting(view, delivery, now, suspensions, ceilings).sentence
         case State.LEASED:
             return "a worker has it: an attempt is under way, or about to begin"
         case State.HELD:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,34 +35,40 @@ def message(
         raise UsageError(
             f"{message_id!r} is not a message's id; it has 26 letters and digits, as the reply to DATA told"
         )
-    view, brake, suspensions = run_async(_read(load(context), SpoolId(bare)))
+    view, brake, suspensions, ceilings = run_async(_read(load(context), SpoolId(bare)))
     if view is None:
         fail(f"no message {bare}: it was never accepted here, or its time to be kept is over")
     if as_json:
-        say_json(as_plain(view, suspensions))
+        say_json(as_plain(view, suspensions, ceilings))
         return
-    for line in describe(view, SystemClock().now(), suspensions, transcripts=not brief):
+    for line in describe(view, SystemClock().now(), suspensions, ceilings, transcripts=not brief):
         say(line)
     if brake and any(delivery.state is State.WAITING for delivery in view.deliveries):
         say(f"  waits      because {brake}")
 
 
-async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str, list[Suspension]]:
-    """The message, why its stream is braked ("" if it is not), and the suspensions in force."""
+async def _read(
+    settings: Settings, message_id: SpoolId
+) -> tuple[MessageView | None, str, list[Suspension], dict[int, str]]:
+    """The message, why its stream is braked ("" if it is not), the suspensions in force, the warm-ups it waits for."""
     from relay.figures.brakes import EVERY_STREAM
+    from relay.spool.explaining import ceilings_of
 
     async with stores(settings, must_exist=True) as opened:
         view = await opened.spool.message(message_id)
         if view is None:
-            return None, "", []
+            return None, "", [], {}
+        ceilings = await opened.warm_ups.reasons(ceilings_of(view))
         suspensions = await opened.spool.suspensions()
         for one in await opened.figures.brakes():
             if one.tenant == view.tenant_id and one.stream in (view.stream, EVERY_STREAM):
-                return view, f"the stream {one.subject} is {one}", suspensions
-        return view, "", suspensions
+                return view, f"the stream {one.subject} is {one}", suspensions, ceilings
+        return view, "", suspensions, ceilings
 
 
-def as_plain(view: MessageView, suspensions: Sequence[Suspension] = ()) -> dict[str, Any]:
+def as_plain(
+    view: MessageView, suspensions: Sequence[Suspension] = (), ceilings: Mapping[int, str] | None = None
+) -> dict[str, Any]:
     """The view as JSON shows it: states and kinds by their lower-case names, and why a delivery waits."""
     from relay.clock import SystemClock
     from relay.policy.state import State
@@ -73,7 +79,7 @@ def as_plain(view: MessageView, suspensions: Sequence[Suspension] = ()) -> dict[
     for shown, delivery in zip(plain["deliveries"], view.deliveries, strict=True):
         shown["state"], shown["initial"] = delivery.state.label, delivery.initial.label
         if delivery.state is State.WAITING:
-            shown["waits"] = asdict(waiting(view, delivery, now, suspensions))
+            shown["waits"] = asdict(waiting(view, delivery, now, suspensions, ceilings or {}))
     for shown, event in zip(plain["events"], view.events, strict=True):
         shown["kind"] = event.kind.label
     for shown, attempt in zip(plain["attempts"], view.attempts, strict=True):

@@ -11,10 +11,12 @@ from relay.cli.context import Json, load, run_async, stores
 from relay.cli.output import ago, print_rows, say, say_json, say_table, until
 from relay.cli.queue_control import register
 from relay.cli.queue_filter import Domain, MessageId, OlderThan, Sender, Site, Tenant, To, make_filter, now
+from relay.cli.warm_up import plain, waiting_lines, warm_up
 
 if TYPE_CHECKING:
     from relay.figures.brakes import Brake
     from relay.settings import Settings
+    from relay.shaping.contract import WarmUpView
     from relay.spool.inquiry import DeliveryView, LaneFigures, QueueFilter
     from relay.spool.orders import Alarm, Suspension
 
@@ -28,7 +30,7 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     """Waiting, leased and held deliveries by tenant and domain, the oldest and the next due, suspensions and alarms."""
     if context.invoked_subcommand is not None:
         return
-    lanes, suspended, alarms, braked = run_async(_read_summary(load(context)))
+    lanes, suspended, alarms, braked, warm_ups = run_async(_read_summary(load(context)))
     if as_json:
         say_json(
             {
@@ -36,6 +38,7 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
                 "suspensions": [asdict(one) for one in suspended],
                 "alarms": [asdict(alarm) for alarm in alarms],
                 "brakes": [asdict(one) for one in braked],
+                "warm_ups": [plain(one) for one in warm_ups if one.waits_until],
             }
         )
         return
@@ -58,6 +61,8 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     for one in suspended:
         what = " ".join(filter(None, (one.site, one.domain, one.tenant and f"tenant {one.tenant}")))
         say(f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S}: {what}: {one.reason}")
+    for line in waiting_lines(warm_ups):
+        say(line)
     for brake in braked:
         how = f"leak queue resume --tenant {brake.tenant_name} --stream '{brake.stream}'"
         say(f"{brake.subject} {brake}; to end it: {how}")
@@ -65,10 +70,18 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
         say(f"alarm since {alarm.since:%Y-%m-%d %H:%M:%S}: {alarm.kind} {alarm.subject}: {alarm.detail}")
 
 
-async def _read_summary(settings: Settings) -> tuple[list[LaneFigures], list[Suspension], list[Alarm], list[Brake]]:
+async def _read_summary(
+    settings: Settings,
+) -> tuple[list[LaneFigures], list[Suspension], list[Alarm], list[Brake], list[WarmUpView]]:
     async with stores(settings, must_exist=True) as opened:
         spool = opened.spool
-        return await spool.lanes(), await spool.suspensions(), await spool.alarms(), await opened.figures.brakes()
+        return (
+            await spool.lanes(),
+            await spool.suspensions(),
+            await spool.alarms(),
+            await opened.figures.brakes(),
+            await opened.warm_ups.views(),
+        )
 
 
 @app.command("list")
@@ -108,4 +121,5 @@ async def _read_deliveries(settings: Settings, where: QueueFilter) -> list[Deliv
         return await opened.spool.deliveries(where)
 
 
+app.command("warm-up")(warm_up)
 register(app)

@@ -68,6 +68,19 @@ class LetterState:
     next_due: datetime | None
     meaning: str = ""
     """For a bounce, what it means in one word: "unknown-user", "full", "policy", "unreachable", "other"."""
+    departs_at: datetime | None = None
+    """When it is expected to leave, if the ceiling of a young source holds it back; None otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the warm-up of our sources leaves. `remaining` letters may still leave today, None without a ceiling.
+
+    `departs_at` is when a letter submitted now is expected to leave, None at once or where no recipient was named.
+    """
+
+    remaining: int | None
+    departs_at: datetime | None = None
 
 
 class RelayClient(Protocol):
@@ -83,6 +96,14 @@ class RelayClient(Protocol):
 
     async def state(self, message_id: str) -> LetterState | None:
         """Where a letter stands, None if the relay does not know it."""
+        ...
+
+    async def admission(self, sender: str, stream: str, recipient: str = "") -> Admission:
+        """What may still leave today of this sender's mail: to the recipient's provider, else to all known ones.
+
+        A front that keeps its letters submits no more than that; whatever it submits beyond waits in the relay, and
+        `state` tells the departure. A recipient whose provider cannot be found has no ceiling.
+        """
         ...
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:

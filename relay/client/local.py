@@ -12,9 +12,10 @@ from email.header import decode_header, make_header
 from typing import Final, assert_never
 
 from relay.account.identity import Identity
-from relay.client.contract import AddressCheck, Letter, LetterAccepted, LetterRefused, LetterState
+from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
 from relay.client.meaning import meaning_of
 from relay.database.contract import Database
+from relay.engine.admission import Admissions, Sender
 from relay.engine.submission import Accepted, Intake, Refusal, Submission
 from relay.event import EventKind
 from relay.ids import Entropy, SpoolId, is_spool_id
@@ -66,11 +67,13 @@ class LocalRelayClient:
         entropy: Entropy,
         book: SuppressionBook,
         database: Database,
+        admissions: Admissions | None = None,
     ) -> None:
         self._intake = intake
         self._spool = spool
         self._book = book
         self._database = database
+        self._admissions = admissions
         self._resolver = _FewQuestions(resolver)
         self._checking: set[asyncio.Task[DomainCheck]] = set()
         self._identity = identity
@@ -151,7 +154,19 @@ class LocalRelayClient:
             changed_at=told[-1].at if told else view.accepted_at,
             next_due=delivery.due,
             meaning=_meaning(view) if delivery.state in _FAILED else "",
+            departs_at=delivery.due if delivery.warmth is not None and delivery.warmth.promised is not None else None,
         )
+
+    async def admission(self, sender: str, stream: str, recipient: str = "") -> Admission:
+        """See `RelayClient.admission`. Raises AddressError (a ValueError), SpoolUnavailableError."""
+        if self._admissions is None:
+            return Admission(None)
+        whose = Sender(self._identity.tenant, stream, parse_address(sender).domain)
+        if recipient:
+            room = await self._admissions.room_for(whose, parse_address(recipient).domain)
+        else:
+            room = await self._admissions.room_today(whose)
+        return Admission(room.remaining, room.departs)
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:
         """See `RelayClient.suppress`. Raises SpoolUnavailableError."""

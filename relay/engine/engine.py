@@ -10,6 +10,7 @@ from typing import Final
 
 from relay.clock import Clock
 from relay.egress.contract import Dialer
+from relay.engine.admission import Admissions
 from relay.engine.alarms import Alarms
 from relay.engine.assess import Assessor
 from relay.engine.attempt import Attempter
@@ -157,6 +158,7 @@ class Engine:
             warm_ups=parts.warm_ups if options.pools.warming() else None,
         )
         self._dispatcher = Dispatcher(options.dispatcher, work)
+        self.admissions = Admissions(work.warm_ups, parts.router, self.ways, self._shaper)
         self._living: asyncio.Task[None] | None = None
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
         self._learner = self._make_learner()

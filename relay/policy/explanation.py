@@ -18,6 +18,8 @@ class Cause(StrEnum):
 
     SUSPENSION = "suspension"
     """Its path is stopped: by an operator, or by a rule about a provider's reply."""
+    CEILING = "ceiling"
+    """The warm-up of its source has no room before then."""
     RETRY = "retry"
     """The last attempt failed for now; its next one has a time."""
     SCHEDULE = "schedule"
@@ -44,6 +46,8 @@ class WaitingFacts:
     attempts: int
     words: str = ""
     stops: Sequence[Stop] = ()
+    ceiling: Stop | None = None
+    """The departure it was told, and which warm-up stands against an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ def explain_waiting(facts: WaitingFacts) -> Explanation:
         why = f" because: {stop.reason}" if stop.reason else ""
         sentence = f"its path is suspended until {_time(stop.until)}{why}; {begin} then"
         return Explanation(Cause.SUSPENSION, stop.until, sentence + left)
+    ceiling = facts.ceiling
+    if ceiling is not None and facts.due > facts.now:
+        when = f"leaves in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"
+        return Explanation(Cause.CEILING, facts.due, f"{when}: {ceiling.reason}")
     if facts.due > facts.now:
         cause = Cause.RETRY if facts.attempts else Cause.SCHEDULE
         when = f"in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"

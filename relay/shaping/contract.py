@@ -54,14 +54,25 @@ class Unused:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """How many letters may still leave today (None: no ceiling), and when one that comes now would; None: at once."""
+
+    remaining: int | None
+    departs: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class WarmUpView:
     """Where a warm-up stands, as people are shown it. `step` counts from 1."""
 
     row: int
     key: WarmUpKey
     step: int
+    ceiling: int | None
+    """Letters a day; None: it is warm."""
     day: int
     used: int
+    """Of today's."""
     begins: int
     waits_until: datetime | None
     """The latest departure that was promised; None when nobody waits."""
@@ -69,3 +80,8 @@ class WarmUpView:
     """What the last day with mail was; None before there was one."""
     why: str
     today: Results
+
+    def __str__(self) -> str:
+        if self.ceiling is None:
+            return f"{self.key} is warm"
+        return f"{self.key} may send {self.ceiling} letters a day (step {self.step}), {self.used} are used today"

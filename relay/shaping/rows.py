@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from relay.clock import from_millis, to_millis
+from relay.clock import from_millis
 from relay.database.contract import Connection
 from relay.policy.lessons import Trial, TrialKind
 from relay.policy.warm_up import (
@@ -20,7 +20,7 @@ from relay.policy.warm_up import (
     today,
     turned,
 )
-from relay.shaping.contract import Answer, Question, Unused, WarmUpKey, WarmUpView
+from relay.shaping.contract import Answer, Forecast, Question, Unused, WarmUpKey, WarmUpView
 
 _STATE: Final = "step, day, used, free_at, tail, fell, mark, why"
 
@@ -33,7 +33,7 @@ def answer(connection: Connection, questions: Sequence[Question], now: float) ->
     state = turned(state, today(now), results, recent, first.rules, first.begins)
     wanted = [Wanted(one.letters, one.promised) for one in questions]
     state, granted = ask(state, wanted, now, first.rules)
-    _write(connection, row, state)
+    _write(connection, row, state, state.ceiling(first.rules))
     return [
         Answer(row, state.day, one.letters, None if one.departs is None else from_millis(int(one.departs * 1000)))
         for one in granted
@@ -56,16 +56,20 @@ def _opened(connection: Connection, question: Question, day: int) -> tuple[int, 
     if begins != question.begins:
         connection.execute("UPDATE warm_up SET begins = ? WHERE id = ?", (question.begins, row))
         return row, WarmUp(0, day, fell=day)
-    step, of, used, free_at, tail, fell, mark, why = rest
+    return row, _state(rest)
+
+
+def _state(columns: Sequence[Any]) -> WarmUp:
+    step, day, used, free_at, tail, fell, mark, why = columns
     judgement = Judgement(Mark(mark), why) if mark else None
-    return row, WarmUp(step, of, used, free_at / 1000, tail / 1000, fell, judgement)
+    return WarmUp(step, day, used, free_at / 1000, tail / 1000, fell, judgement)
 
 
-def _write(connection: Connection, row: int, state: WarmUp) -> None:
+def _write(connection: Connection, row: int, state: WarmUp, ceiling: int | None) -> None:
     judgement = state.judgement
     connection.execute(
-        "UPDATE warm_up SET step = ?, day = ?, used = ?, free_at = ?, tail = ?, fell = ?, mark = ?, why = ?"
-        " WHERE id = ?",
+        "UPDATE warm_up SET step = ?, day = ?, used = ?, free_at = ?, tail = ?, fell = ?, mark = ?, why = ?,"
+        " ceiling = ? WHERE id = ?",
         (
             state.step,
             state.day,
@@ -75,6 +79,7 @@ def _write(connection: Connection, row: int, state: WarmUp) -> None:
             state.fell,
             judgement.mark.value if judgement else "",
             judgement.why if judgement else "",
+            ceiling or 0,
             row,
         ),
     )
@@ -94,6 +99,26 @@ def _results(connection: Connection, row: int, state: WarmUp) -> tuple[Results, 
         if of >= since:
             recent += results
     return day, recent
+
+
+def forecast(connection: Connection, question: Question, now: float) -> Forecast:
+    """What an answer would be, with nothing written."""
+    day = today(now)
+    row, state = 0, WarmUp(0, day, fell=day)
+    for row, begins, *rest in connection.execute(  # noqa: B007 - at most one
+        f"SELECT id, begins, {_STATE} FROM warm_up"  # noqa: S608 - names of ours
+        " WHERE domain = ? AND source = ? AND version = ? AND provider = ?",
+        tuple(question.key),
+    ):
+        state = _state(rest) if begins == question.begins else state
+    results, recent = _results(connection, row, state)
+    state = turned(state, day, results, recent, question.rules, question.begins)
+    ceiling = state.ceiling(question.rules)
+    if ceiling is None:
+        return Forecast(None, None)
+    _, (granted,) = ask(state, [Wanted(1)], now, question.rules)
+    departs = None if granted.departs is None else from_millis(int(granted.departs * 1000))
+    return Forecast(max(0, ceiling - state.used), departs)
 
 
 def give_back(connection: Connection, unused: Unused) -> None:
@@ -139,31 +164,38 @@ def any_warm_up(connection: Connection) -> bool:
     return any(True for _ in connection.execute("SELECT 1 FROM warm_up LIMIT 1"))
 
 
+_VIEWS: Final = (
+    f"SELECT w.id, w.domain, w.source, w.version, w.provider, w.begins, w.ceiling, {_STATE}, d.delivered,"  # noqa: S608
+    " d.deferred, d.bounced, d.complaints FROM warm_up w LEFT JOIN (SELECT warm_up, day AS counted_on, delivered,"
+    " deferred, bounced, complaints FROM warm_up_day) d ON d.warm_up = w.id AND d.counted_on = ?"
+    " ORDER BY w.source, w.version, w.domain, w.provider"
+)
+
+
 def warm_ups(connection: Connection, now: datetime) -> list[WarmUpView]:
     """Every warm-up, as it stood when it was last asked."""
     day = today(now.timestamp())
-    rows = connection.execute(
-        f"SELECT w.id, w.domain, w.source, w.version, w.provider, w.begins, {_STATE}, d.delivered, d.deferred,"  # noqa: S608
-        " d.bounced, d.complaints FROM warm_up w LEFT JOIN (SELECT warm_up, day AS counted_on, delivered, deferred,"
-        " bounced, complaints FROM warm_up_day) d ON d.warm_up = w.id AND d.counted_on = ?"
-        " ORDER BY w.source, w.version, w.domain, w.provider",
-        (day,),
+    rows = connection.execute(_VIEWS, (day,))
+    return [_view(row, day, now) for row in rows]
+
+
+def _view(columns: Sequence[Any], day: int, now: datetime) -> WarmUpView:
+    row, domain, source, version, provider, begins, ceiling, *rest = columns
+    state, counts = _state(rest[:8]), rest[8:]
+    judgement = state.judgement
+    return WarmUpView(
+        row,
+        WarmUpKey(domain, source, version, provider),
+        state.step + 1,
+        ceiling or None,
+        state.day,
+        state.used if state.day == day else 0,
+        begins,
+        from_millis(int(state.tail * 1000)) if state.tail > now.timestamp() else None,
+        judgement.mark if judgement else None,
+        judgement.why if judgement else "",
+        Results() if counts[0] is None else Results(*counts),
     )
-    return [
-        WarmUpView(
-            row,
-            WarmUpKey(domain, source, version, provider),
-            step + 1,
-            of,
-            used if of == day else 0,
-            begins,
-            from_millis(tail) if tail > to_millis(now) else None,
-            Mark(mark) if mark else None,
-            why,
-            Results() if counts[0] is None else Results(*counts),
-        )
-        for row, domain, source, version, provider, begins, step, of, used, _, tail, _, mark, why, *counts in rows
-    ]
 
 
 def forget_warm_ups(connection: Connection, oldest: int) -> None:

@@ -6,7 +6,7 @@ decided by `relay.policy.warm_up`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,8 @@ from typing import Final
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
 from relay.policy.warm_up import DAY, IDLE_DAYS, today
-from relay.shaping.contract import Answer, Question, Unused, WarmUpView
-from relay.shaping.rows import answer, forget_warm_ups, give_back, warm_ups
+from relay.shaping.contract import Answer, Forecast, Question, Unused, WarmUpView
+from relay.shaping.rows import answer, forecast, forget_warm_ups, give_back, warm_ups
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 """Those of the other dialects stand beside them."""
@@ -66,6 +66,16 @@ class WarmUpBook:
         """Every warm-up that is known."""
         now = self._clock.now()
         return await self._database.read(lambda connection: warm_ups(connection, now))
+
+    async def forecast(self, question: Question) -> Forecast:
+        """What a letter that came now would be told, with nothing counted. Raises SpoolUnavailableError."""
+        now = self._clock.now().timestamp()
+        return await self._database.read(lambda connection: forecast(connection, question, now))
+
+    async def reasons(self, rows: Iterable[int]) -> dict[int, str]:
+        """Why a letter has to wait for these warm-ups, in words."""
+        wanted = set(rows)
+        return {view.row: str(view) for view in await self.views() if view.row in wanted} if wanted else {}
 
     async def forget(self) -> None:
         """Delete warm-ups that nobody asked for in a long time, and old days."""

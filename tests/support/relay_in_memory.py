@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from relay.client.contract import AddressCheck, Letter, LetterAccepted, LetterRefused, LetterState
+from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
 from relay.errors import SpoolUnavailableError
 from relay.mail.address import AddressError, parse_address
 
@@ -58,6 +58,9 @@ class RelayInMemory:
         if self.unavailable:
             raise SpoolUnavailableError("set by a test")
         return self.states.get(message_id)
+
+    async def admission(self, sender: str, stream: str, recipient: str = "") -> Admission:
+        return Admission(None)
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:
         """Remembered in `refused`, with whether it was a complaint."""

@@ -6,13 +6,16 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from relay.engine.admission import Room, Sender
 from relay.ids import SpoolId
+from relay.policy.explanation import Cause
 from relay.policy.pool import Member, Pool, Pools
 from relay.policy.route import Source
 from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.policy.warm_up import WarmUpRules
 from relay.smtp.reply import Reply, remote_reply
+from relay.spool.explaining import ceilings_of, waiting
 from relay.spool.inquiry import DeliveryView
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.far_side import ACCEPTED
@@ -172,3 +175,24 @@ async def test_mail_expires_while_it_waits_for_a_ceiling(tmp_path: Path) -> None
         clock.jump(3601)
         view = await bench.until(late, State.EXPIRED)
         assert "the warm-up of unsigned mail from young" in str(view.events[-1].detail["reply"])
+
+
+async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tmp_path: Path) -> None:
+    clock = HandClock()
+    whose = Sender(1, "", "")
+    async with engine_bench(tmp_path, clock, pools=ONLY_YOUNG, shaping=FEW) as bench:
+        rooms = bench.engine.admissions
+        assert (await rooms.room_for(whose, "b.example"), await rooms.room_today(whose)) == (Room(2), Room(2))
+        await bench.until(await bench.send("a@b.example"), State.DELIVERED)
+        room = await rooms.room_for(whose, "b.example")
+        waits = await promised(bench, letter := await bench.send("b@b.example"))
+        assert room.remaining == 1
+        assert room.departs == waits.due
+        assert await rooms.room_today(whose) == Room(1)
+        view = await bench.view(letter)
+        why = waiting(view, waits, clock.now(), (), await bench.warm_ups.reasons(ceilings_of(view)))
+        assert (why.cause, why.until) == (Cause.CEILING, waits.due)
+        assert "unsigned mail from young at" in why.sentence
+        assert "may send 2 letters a day (step 1), 1 are used today" in why.sentence
+    async with engine_bench(tmp_path / "warm", clock, pools=MOSTLY_YOUNG, shaping=FEW) as bench:
+        assert await bench.engine.admissions.room_for(whose, "b.example") == Room(None)

@@ -1,0 +1,91 @@
+"""Admission: what the warm-ups of young sources leave for today, and when a letter that came now would leave.
+
+Beside the path of mail: it counts nothing. Asked by customers who keep their letters until there is room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from relay.engine.shaper import Shaper
+from relay.engine.ways import Ways
+from relay.policy.outcome import Outcome
+from relay.policy.pool import Pool
+from relay.policy.route import EgressPath
+from relay.resolver.routing import Router
+from relay.shaping.contract import Question, WarmUpKey
+from relay.shaping.warm_ups import WarmUpBook
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Letters that may still leave today, None without a ceiling; `departs`: when the next one may, None = at once."""
+
+    remaining: int | None
+    departs: datetime | None = None
+
+
+NO_CEILING: Final = Room(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose mail it is: what chooses pool and warm-up."""
+
+    tenant: int
+    stream: str
+    sign_as: str
+
+
+class Admissions:
+    """Asks the book of warm-ups; without one, or with a warm source in the pool, there is no ceiling."""
+
+    def __init__(self, book: WarmUpBook | None, router: Router, ways: Ways, shaper: Shaper) -> None:
+        self._book = book
+        self._router = router
+        self._ways = ways
+        self._shaper = shaper
+
+    async def room_for(self, sender: Sender, domain: str) -> Room:
+        """What a letter to this domain would find. Raises SpoolUnavailableError."""
+        pool = self._ways.pools.pool(domain, sender.stream, sender.tenant)
+        if self._book is None or _is_warm(pool):
+            return NO_CEILING
+        plan = await self._router.plan(domain)
+        if isinstance(plan, Outcome):
+            return NO_CEILING
+        rooms: list[Room] = []
+        for member in pool.members:
+            shaping = self._shaper.shaping(EgressPath(plan.site, member.source.name), plan, domain)
+            version = 6 if ":" in member.source.address else 4
+            key = WarmUpKey(sender.sign_as, member.source.name, version, shaping.provider or plan.site)
+            question = Question(key, 1, promised=False, rules=shaping.warm_up, begins=member.source.warms_since or 0)
+            forecast = await self._book.forecast(question)
+            rooms.append(Room(forecast.remaining, forecast.departs))
+        if any(room.remaining is None for room in rooms):
+            return NO_CEILING
+        waits = [room.departs for room in rooms if room.departs is not None]
+        departs = min(waits) if len(waits) == len(rooms) else None
+        return Room(sum(room.remaining or 0 for room in rooms), departs)
+
+    async def room_today(self, sender: Sender) -> Room:
+        """What is left of today's ceilings of all providers that such mail went to; the first one's before it did.
+
+        A provider that none went to yet has room of its own beyond that. Raises SpoolUnavailableError.
+        """
+        pool = self._ways.pools.pool("", sender.stream, sender.tenant)
+        if self._book is None or _is_warm(pool):
+            return NO_CEILING
+        names = {member.source.name for member in pool.members}
+        views = [
+            one for one in await self._book.views() if one.key.source in names and one.key.domain == sender.sign_as
+        ]
+        if not views:
+            return Room(self._shaper.book.warm_up.ceilings[0])
+        return Room(sum(max(0, one.ceiling - one.used) for one in views if one.ceiling is not None))
+
+
+def _is_warm(pool: Pool) -> bool:
+    return any(member.source.warms_since is None for member in pool.members)
