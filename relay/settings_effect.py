@@ -18,7 +18,6 @@ _FLAT: Final = (
     "api.admin_listen",
     "web.admission_per_day",
     "web.first_contact",
-    "web.sealed_keys",
 )
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from web.catalogue import Language, load_words
 from web.client_address import ClientAddressReader
 from web.courier import Courier, Rounds
 from web.departing import WayOut
+from web.disclosure import SealedStore
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits
@@ -40,6 +42,7 @@ from web.recipient import RecipientPages, RecipientParts
 from web.render import Renderer, make_templates
 from web.reports import ReportStore
 from web.requests import ForeignFormError, UnreadableFormError, language_of
+from web.sealing import SealingKeys, month_of
 from web.status import StatusPages
 
 __all__ = ["FrontOptions", "Outside", "make_app"]
@@ -75,7 +78,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     reports = ReportStore(outside.database, clock, entropy)
     way_out = WayOut(relay, reports, mailboxes, clock)
-    rounds = Rounds(options.hand_over_every, options.status_kept)
+    sealed = SealedStore(outside.database, clock)
+    rounds = Rounds(options.hand_over_every, options.status_kept, (sealed.forget, reports.forget))
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
     parts = Parts(
@@ -90,6 +94,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         writer=MailWriter(options, templates, links),
         renderer=renderer,
         addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
+        sealing=_sealing_keys(options, clock),
         limits=LetterLimits(clock, entropy) if options.limits else None,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
@@ -97,6 +102,17 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs)))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     return app
+
+
+def _sealing_keys(options: FrontOptions, clock: Clock) -> SealingKeys:
+    """The public halves. Raises ConfigurationError; what is missing is said, since the law may ask for records."""
+    keys = SealingKeys(options.sealed_keys or Path("/nonexistent"))
+    month = month_of(clock.now())
+    if not keys:
+        _log.warning("no-sealing-keys", folder=options.sealed_keys, remedy="leak sealed new-keys; no record is kept")
+    elif keys.last < month:
+        _log.warning("sealing-keys-old", last=keys.last, remedy="leak sealed new-keys")
+    return keys
 
 
 def front_routes(pages: Pages, status: StatusPages, recipient: RecipientPages) -> list[web.RouteDef]:

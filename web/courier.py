@@ -11,6 +11,7 @@ was written gets none.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -42,10 +43,11 @@ _log = Log("courier")
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often the courier looks for letters, and how long a status link works."""
+    """How often the courier looks for letters, how long a status link works, and what else is forgotten hourly."""
 
     every: timedelta
     status_kept: timedelta
+    forget: tuple[Callable[[], Awaitable[object]], ...] = ()
 
 
 class Courier:
@@ -121,6 +123,8 @@ class Courier:
             now = self._clock.now()
             while await self._store.forget(now, now - self._rounds.status_kept, _FORGET_BATCH) == _FORGET_BATCH:
                 pass
+            for forget in self._rounds.forget:
+                await forget()
         return tried
 
     async def _hand_over(self, letter: PendingLetter) -> None:

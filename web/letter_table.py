@@ -43,6 +43,7 @@ INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for, hidden
   sender, sender_name, recipient, subject, text, html, message)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
   h.due, h.attempts, h.held_until, h.held_for, h.message
@@ -96,6 +97,8 @@ class DatabaseLetterStore:
             if not list(connection.execute(_ADD_LETTER, known)):
                 return False
             connection.execute(_ADD_HANDOVER, handover)
+            if letter.sealed is not None:
+                connection.execute(_ADD_SEALED, (letter.id, letter.sealed.key, letter.sealed.data))
             return True
 
         return await self._database.write(work)

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from relay.client.contract import Letter
+from web.sealing import Sealed
 
 STREAM: Final = "letters"
 
@@ -65,6 +66,8 @@ class NewLetter:
     mail: Letter
     message: str = ""
     """The writer's own words: what a moderator reads, and what goes back."""
+    sealed: Sealed | None = None
+    """Who sent it, for nobody here to read."""
 
 
 @dataclass(frozen=True, slots=True)

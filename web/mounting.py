@@ -30,6 +30,8 @@ class FrontValues(Protocol):
     @property
     def limits(self) -> bool: ...
     @property
+    def sealed_keys(self) -> Path: ...
+    @property
     def cool_down(self) -> timedelta: ...
     @property
     def jitter(self) -> timedelta: ...
@@ -77,6 +79,7 @@ def mount(  # the node's parts, each with a purpose of its own
         old_block_keys=keys.old_block_hashes,
         trusted_proxies=values.trusted_proxies,
         client_port_header=values.client_port_header,
+        sealed_keys=folder / values.sealed_keys,
         limits=values.limits,
         cool_down=values.cool_down,
         jitter=values.jitter,

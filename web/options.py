@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from relay.errors import ConfigurationError
@@ -32,6 +33,8 @@ class FrontOptions:
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose Forwarded and X-Forwarded-For are believed."""
     client_port_header: str = "X-Forwarded-Port"
+    sealed_keys: Path | None = None
+    """Folder of the public halves to which sender records are sealed; none, or an empty one: no record is kept."""
     limits: bool = True
     """Whether senders and recipients have limits."""
     sender_local_part: str = "letter"

@@ -26,6 +26,7 @@ from web.moderation.ruling import Ruling, Step
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
 from web.requests import language_of, read_fields
+from web.sealing import Sealed, SenderRecord
 from web.signature import Signature
 
 _CHECK_TIMEOUT: Final = 3.0
@@ -176,7 +177,7 @@ class Pages:
                     response.headers["Retry-After"] = str(int(wait.total_seconds()))
                     return response
                 departure = await self._departure(shown.draft, ruling)
-                await self._parts.courier.send(self._letter(shown, names), departure, _PATIENCE)
+                await self._parts.courier.send(self._letter(request, shown, names), departure, _PATIENCE)
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
             response = self._preview(shown, words("preview.unavailable"), HTTPStatus.SERVICE_UNAVAILABLE)
@@ -199,7 +200,16 @@ class Pages:
         until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)
         return Departure(until, Hold(until, why, tuple(rule.value for rule in ruling.rules), hidden=blocked))
 
-    def _letter(self, shown: Preview, names: LetterNames) -> NewLetter:
+    def _seal(self, request: web.Request, letter_id: str) -> Sealed | None:
+        """Who sends this, sealed at once; in clear it is nowhere but in this call."""
+        now = self._parts.clock.now()
+        key = self._parts.sealing.at(now)
+        client = self._parts.client(request)
+        if key is None or client.address is None:
+            return None
+        return key.seal(SenderRecord(now, str(client.address), client.port), letter_id)
+
+    def _letter(self, request: web.Request, shown: Preview, names: LetterNames) -> NewLetter:
         writer = self._parts.writer
         mail = writer.compose(shown.draft, self._render.words(shown.language), names.id)
         return NewLetter(
@@ -209,6 +219,7 @@ class Pages:
             signature=shown.draft.signature.value,
             mail=writer.letter(mail, names.id),
             message=shown.draft.message,
+            sealed=self._seal(request, names.id),
         )
 
     def _limit(self, request: web.Request, draft: Draft) -> timedelta | None:

@@ -18,6 +18,7 @@ from web.mail import MailWriter
 from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
+from web.sealing import SealingKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Parts:
     renderer: Renderer
     addresses: ClientAddressReader
     limits: LetterLimits | None
+    sealing: SealingKeys
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -28,7 +28,12 @@ ON CONFLICT DO NOTHING
 _OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
 _DECIDE: Final = "UPDATE web_report SET outcome = ?, words = '' WHERE letter_id = ? AND outcome IS NULL"
 _THAW: Final = "DELETE FROM web_freeze WHERE pair = (SELECT pair FROM web_letter WHERE id = ?)"
-_FORGET: Final = "DELETE FROM web_report WHERE outcome IS NOT NULL AND at < ?"
+_FORGETTING: Final = (
+    ("DELETE FROM web_report WHERE outcome IS NOT NULL AND at < ?", timedelta(days=366)),
+    ("DELETE FROM web_freeze WHERE at < ?", timedelta(days=60)),
+    ("DELETE FROM web_decision WHERE at < ?", timedelta(days=366)),
+)
+"""What goes after which time; a frozen pair's key is gone from memory by then."""
 
 
 class Outcome(StrEnum):
@@ -112,9 +117,15 @@ class ReportStore:
             lambda connection: connection.execute("UPDATE web_report SET words = '' WHERE letter_id = ?", (letter_id,))
         )
 
-    async def forget(self, before: datetime) -> None:
-        """Delete decided reports from before a time."""
-        await self._database.write(lambda connection: connection.execute(_FORGET, (to_millis(before),)))
+    async def forget(self) -> None:
+        """Delete decided reports, freezes and decisions whose time is over."""
+        now = self._clock.now()
+
+        def work(connection: Connection) -> None:
+            for sql, kept in _FORGETTING:
+                connection.execute(sql, (to_millis(now - kept),))
+
+        await self._database.write(work)
 
     async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))

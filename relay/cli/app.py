@@ -28,6 +28,7 @@ from relay.cli import (
     queue,
     read,
     report,
+    sealed,
     secrets,
     suppression,
     user,
@@ -99,6 +100,8 @@ app.command()(database.restore)
 app.add_typer(letters.app, name="letters")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(sealed.app, name="sealed")
+app.command()(sealed.disclose)
 app.add_typer(user.app, name="user")
 app.add_typer(suppression.app, name="suppression")
 app.command()(report.report)

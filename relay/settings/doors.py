@@ -154,7 +154,9 @@ class WebSettings(Section):
         "does not exist, was refused or wants no letters.",
     )
     sealed_keys: Path = Field(
-        Path("config/sealed"), description="Public halves of the sealed records' keys; not in effect yet."
+        Path("config/sealed"),
+        description="Folder of the public halves to which sender records are sealed (`leak sealed new-keys`); while it "
+        "is empty or missing, no record is kept.",
     )
 
     @field_validator("trusted_proxies")

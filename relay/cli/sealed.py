@@ -1,0 +1,177 @@
+"""`leak sealed` and `leak disclose`: who sent a letter, encrypted to keys made and kept offline.
+
+`new-keys` and `destroy` belong on the custodian's machine and need no configuration; `disclose` needs the database and
+one private half, for as long as it runs. The front is loaded by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli.context import Json, Yes, config_file, load, run_async, stores
+from relay.cli.output import CommandError, UsageError, confirm, fail, say, say_json, say_table
+from relay.cli.queue_filter import now
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
+
+app = typer.Typer(help="Keys of the sealed sender records, and the audit of their openings.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="A folder on the custodian's machine, never on the server.")]
+
+
+@app.command("new-keys")
+def new_keys(
+    folder: Folder,
+    first: Annotated[str, typer.Option("--from", help="The first month, as in 2026-11; default this one.")] = "",
+    months: Annotated[int, typer.Option(min=1, max=60, help="How many months.")] = 14,
+) -> None:
+    """Make a key for each month: FOLDER/private stays with the custodian, FOLDER/public goes to `web.sealed_keys`."""
+    from relay.private_file import make_private_folder, write_private_file
+
+    sealing: Any = import_module("web.sealing")
+    try:
+        names = sealing.months_from(first or sealing.month_of(now()), months)
+    except ValueError as error:
+        raise UsageError(f"--from: {error}") from None
+    make_private_folder(folder / "private")
+    (folder / "public").mkdir(exist_ok=True)
+    made = 0
+    for name in names:
+        private, public = sealing.new_key_pair()
+        try:
+            write_private_file(folder / "private" / f"{name}.pem", private)
+        except FileExistsError:
+            continue  # a key that was handed out is never replaced: records are sealed to it
+        (folder / "public" / f"{name}.pem").write_bytes(public)
+        made += 1
+    say(f"{made} keys made, {names[0]} to {names[-1]}")
+    say(f"copy {folder / 'public'} to the server's web.sealed_keys; keep {folder / 'private'} offline, twice")
+
+
+@app.command("destroy")
+def destroy(folder: Folder, yes: Yes = False) -> None:
+    """Destroy the private halves in FOLDER whose records are past their time, in this copy of them."""
+    sealing: Any = import_module("web.sealing")
+    oldest = sealing.oldest_kept(now())
+    old = sorted(path for path in folder.glob("????-??.pem") if path.stem < oldest)
+    if not old:
+        say(f"nothing to destroy: keys from {oldest} on are still needed")
+        return
+    confirm(f"{', '.join(path.stem for path in old)}: no record of these months can be opened again. Go on?", yes=yes)
+    for path in old:
+        path.write_bytes(b"\0" * path.stat().st_size)
+        path.unlink()
+    say(f"destroyed {len(old)}; do the same with every other copy")
+
+
+@app.command("audit")
+def audit(context: typer.Context, as_json: Json = False) -> None:
+    """Every opening of a record, and whether the list is as it was written; status 1 if it is not."""
+
+    async def work(store: Any) -> tuple[list[Any], int | None]:
+        return await store.entries(), await store.broken_at()
+
+    entries, broken = _with_store(load(context), work)
+    if as_json:
+        say_json({"entries": [{"n": one.n, "at": one.at.isoformat(), **one.said} for one in entries], "broken": broken})
+    else:
+        columns = ("action", "case", "letter", "basis", "by", "second", "reason")
+        rows = [(one.n, f"{one.at:%Y-%m-%d %H:%M}", *(one.said.get(name, "") for name in columns)) for one in entries]
+        say_table(("n", "at", *columns), rows, empty="no record was ever opened")
+    if broken is not None:
+        fail(f"entry {broken} is not as it was written, or one before it is missing")
+
+
+@app.command("bases")
+def bases(context: typer.Context, as_json: Json = False) -> None:
+    """The legal bases on which a record may be opened."""
+    known = import_module("web.disclosure").load_bases(config_file(context).parent)
+    if as_json:
+        say_json([{"id": one.id, "title": one.title, "law": one.law, "doubt": one.doubt} for one in known.values()])
+        return
+    say_table(("basis", "law", "title", "doubt"), [(b.id, b.law, b.title, b.doubt) for b in known.values()], empty="")
+
+
+def disclose(
+    context: typer.Context,
+    letter: Annotated[str, typer.Argument(help="The letter's id, its recipient's link, or the relay's message id.")],
+    key: Annotated[Path, typer.Option("--key", help="The private half, from the custodian.")],
+    case: Annotated[str, typer.Option("--case", help="The number of the case.")],
+    basis: Annotated[str, typer.Option("--basis", help="The legal basis (`leak sealed bases`).")],
+    actor: Annotated[str, typer.Option("--by", help="Who opens it.")],
+    second: Annotated[str, typer.Option("--second", help="A second person, where the basis is doubted.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why all the same.")] = "",
+    reseal: Annotated[
+        Path | None, typer.Option("--reseal", help="Do not show it: seal it to this case's public half, and keep it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Open one sealed sender record; the audit entry is written before anything is shown."""
+    settings = load(context)
+    module: Any = import_module("web.disclosure")
+    sealing: Any = import_module("web.sealing")
+    private = sealing.read_private_key(key)
+    action = "reseal" if reseal else "disclose"
+    to = sealing.SealingKey(f"{module.CASE_PREFIX}{case}", sealing.read_public_key(reseal)) if reseal else None
+    asked = {"case": case, "basis": basis, "actor": actor, "second": second, "reason": reason, "action": action}
+    known = module.load_bases(settings.folder)
+
+    async def work(store: Any) -> Any:
+        letter_id = await _letter_id(settings, store, letter)
+        disclosure = module.Disclosure(letter_id, **asked)
+        if missing := module.why_not(disclosure, known):
+            raise UsageError(missing)
+        sealed = await store.find(letter_id)
+        if sealed is None:
+            raise CommandError("there is no record of this letter: it is past its time, or none was kept")
+        record = sealing.open_sealed(sealed, private, letter_id)
+        if to is not None:
+            await store.reseal(disclosure, to.seal(record, letter_id))
+            return None
+        await store.note(disclosure)
+        return record
+
+    record = _with_store(settings, work)
+    if record is None:
+        say(f"sealed anew to the key of case {case}, and kept until somebody deletes it")
+    elif as_json:
+        at = record.at.isoformat(timespec="milliseconds")
+        say_json({"at": at, "ip": record.address, "port": record.port, "email": record.email})
+    else:
+        say(f"time   {record.at.isoformat(timespec='milliseconds')}\nip     {record.address}")
+        say(f"port   {'unknown' if record.port is None else record.port}\ne-mail {record.email or 'none'}")
+
+
+async def _letter_id(settings: Settings, store: Any, text: str) -> str:
+    """The letter that is meant by an id, a recipient's link or the relay's message id."""
+    if "/r/" in text:
+        from relay.ids import SystemEntropy
+        from relay.node_secrets import ensure_secrets
+
+        links: Any = import_module("web.links")
+        secrets = await asyncio.to_thread(ensure_secrets, settings.path(settings.node.secrets), SystemEntropy())
+        token = text.partition("/r/")[2].partition("#")[0]
+        found = links.RecipientLinks((secrets.link, *secrets.old_links), "").open(links.LinkKind.RECIPIENT, token)
+        if found is None:
+            raise CommandError("this is no link of ours")
+        return str(found.letter_id)
+    return await store.letter_of_message(text) or text
+
+
+def _with_store(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` gives for the store of sealed records."""
+    from relay.clock import SystemClock
+
+    async def ask() -> Any:
+        async with stores(settings, must_exist=True) as opened:
+            await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
+            return await work(import_module("web.disclosure").SealedStore(opened.database, SystemClock()))
+
+    return run_async(ask())

@@ -1,0 +1,83 @@
+"""`leak sealed` and `leak disclose`: keys made offline, a record opened on a basis, an entry that nobody can drop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.client.contract import Letter
+from relay.clock import SystemClock
+from relay.ids import SystemEntropy
+from relay.opening import open_stores
+from relay.settings import load_settings
+from tests.support.command import Ran, leak
+from web.letter_table import DatabaseLetterStore
+from web.letters import Departure, NewLetter, hash_secret
+from web.sealing import SealingKeys, SenderRecord, month_of
+
+
+async def _send(file: Path, public: Path) -> None:
+    """A letter of somebody at 203.0.113.9, as the front keeps it; the relay has it as m1."""
+    clock = SystemClock()
+    key = SealingKeys(public).at(clock.now())
+    assert key is not None
+    stores = await open_stores(load_settings(file), clock, SystemEntropy())
+    letters = DatabaseLetterStore(stores.database)
+    await letters.prepare()
+    mail = Letter("l@leak.example", "A friend", "ann@b.example", "s", "t", "<p>t", "letters", "id0")
+    sealed = key.seal(SenderRecord(clock.now(), "203.0.113.9", 4711), "id0")
+    letter = NewLetter("id0", hash_secret("s"), "en", "friend", mail, sealed=sealed)
+    await letters.add(letter, clock.now(), Departure(clock.now() + timedelta(days=1)))
+    await letters.note_handed_over("id0", "m1")
+    await stores.close()
+
+
+def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, custody = tmp_path / "relay.toml", tmp_path / "custody"
+    file.write_text('[spool]\nurl = "sqlite:spool.db"\n')
+
+    def run(*words: str | Path) -> Ran:
+        return leak(capsys, "--config", file, *words)
+
+    assert run("sealed", "new-keys", custody, "--months", "2").status == 0
+    assert run("sealed", "new-keys", custody, "--months", "3").out.startswith("1 keys made")
+    private = custody / "private" / f"{month_of(SystemClock().now())}.pem"
+    assert private.stat().st_mode & 0o777 == 0o600
+    asyncio.run(_send(file, custody / "public"))
+    spool = (tmp_path / "spool.db").read_bytes()
+    assert b"203.0.113.9" not in spool
+
+    asked = ("disclose", "m1", "--key", private, "--case", "26/7", "--by", "Ann")
+    assert run(*asked, "--basis", "insult").status == 2
+    assert json.loads(run("sealed", "audit", "--json").out)["entries"] == []
+    done = run(*asked, "--basis", "crime", "--json")
+    assert done.status == 0, done.err
+    record = json.loads(done.out)
+    assert (record["ip"], record["port"]) == ("203.0.113.9", 4711)
+    doubted = run(*asked, "--basis", "insult", "--second", "Bob", "--reason", "a court will say")
+    assert "203.0.113.9" in doubted.out
+
+    other = tmp_path / "case"
+    run("sealed", "new-keys", other, "--months", "1")
+    case_key = next((other / "public").iterdir())
+    assert run(*asked, "--basis", "crime", "--reseal", case_key).status == 0
+    assert run(*asked, "--basis", "crime").status == 1, "the month's key opens it no more"
+    theirs = ("--key", next((other / "private").iterdir()), "--case", "26/7", "--by", "Ann", "--basis", "crime")
+    assert "203.0.113.9" in run("disclose", "id0", *theirs).out
+
+    audit = json.loads(run("sealed", "audit", "--json").out)
+    assert audit["broken"] is None
+    assert [entry["action"] for entry in audit["entries"]] == ["disclose", "disclose", "reseal", "disclose"]
+    assert audit["entries"][1]["second"] == "Bob"
+
+
+def test_keys_past_their_time_are_destroyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leak(capsys, "sealed", "new-keys", tmp_path, "--from", "2020-01", "--months", "2")
+    leak(capsys, "sealed", "new-keys", tmp_path, "--months", "1")
+    assert leak(capsys, "sealed", "destroy", tmp_path / "private", "--yes").out.startswith("destroyed 2")
+    assert len(list((tmp_path / "private").iterdir())) == 1
+    assert "nothing to destroy" in leak(capsys, "sealed", "destroy", tmp_path / "private", "--yes").out

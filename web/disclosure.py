@@ -1,0 +1,173 @@
+"""Disclosure: one sealed record is opened on a legal basis, and the list of openings cannot be changed unnoticed.
+
+A basis is data (`legal/fr.toml`). One that the rules doubt needs a second person and a reason; none is a dead end,
+since whether a court may ask is not ours to decide. The audit entry is committed before the record is shown; each
+entry holds the hash of the one before it, and the database refuses to change or delete one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from relay.clock import Clock, from_millis, to_millis
+from relay.data_files import data_file, read_data_file
+from relay.database.contract import Connection, Database
+from relay.errors import ConfigurationError
+from web.sealing import Sealed, oldest_kept
+
+_NAME: Final = "legal/fr.toml"
+_BASIS: Final = frozenset({"title", "law", "text", "doubt"})
+_FIRST: Final = b"\0" * 32
+_LAST: Final = "SELECT n, hash FROM web_audit ORDER BY n DESC LIMIT 1"
+_ADD: Final = "INSERT INTO web_audit (n, at, entry, previous, hash) VALUES (?, ?, ?, ?, ?)"
+CASE_PREFIX: Final = "case-"
+"""Begins the name of a case's key: a record sealed to it is not deleted with its month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """A legal basis on which somebody may ask; `doubt` says why it needs a second person, "" where it does not."""
+
+    id: str
+    title: str
+    law: str
+    text: str
+    doubt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Who opens which record, for which case, on which basis. `second` and `reason` answer a doubt."""
+
+    letter_id: str
+    case: str
+    basis: str
+    actor: str
+    second: str = ""
+    reason: str = ""
+    action: str = "disclose"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """An entry as it was written."""
+
+    n: int
+    at: datetime
+    said: dict[str, str]
+
+
+def load_bases(folder: Path | None = None) -> dict[str, Basis]:
+    """The bases, those of `folder`/legal/fr.toml if it exists. Raises ConfigurationError."""
+    place = data_file(_NAME, folder / _NAME if folder is not None else None)
+    try:
+        tables = tomllib.loads(read_data_file(place)).get("basis", {})
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+    bases: dict[str, Basis] = {}
+    for name, texts in tables.items():
+        if not isinstance(texts, dict) or texts.keys() != _BASIS or not all(isinstance(t, str) for t in texts.values()):
+            raise ConfigurationError(f"{place}: [basis.{name}] needs the texts {', '.join(sorted(_BASIS))}")
+        bases[name] = Basis(name, **texts)
+    return bases
+
+
+def why_not(disclosure: Disclosure, bases: dict[str, Basis]) -> str:
+    """What is missing before a record may be opened; "" if nothing is."""
+    basis = bases.get(disclosure.basis)
+    if basis is None:
+        return f"{disclosure.basis} is no legal basis; there are {', '.join(bases)}"
+    if not disclosure.case.strip():
+        return "a disclosure needs the number of its case"
+    if basis.doubt and not (disclosure.second.strip() and disclosure.reason.strip()):
+        return f"{basis.title} ({basis.law}): {basis.doubt} A second person and a reason are needed"
+    if basis.doubt and disclosure.second.strip().casefold() == disclosure.actor.strip().casefold():
+        return "the second person must be another than the first"
+    return ""
+
+
+class SealedStore:
+    """Sealed records and the audit of their openings. Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def find(self, letter_id: str) -> Sealed | None:
+        """The record of a letter."""
+        rows = await self._rows("SELECT key_name, record FROM web_sealed WHERE letter_id = ?", (letter_id,))
+        return Sealed(rows[0][0], bytes(rows[0][1])) if rows else None
+
+    async def letter_of_message(self, message_id: str) -> str | None:
+        """The letter that the relay has under `message_id`."""
+        rows = await self._rows("SELECT id FROM web_letter WHERE message_id = ?", (message_id,))
+        return str(rows[0][0]) if rows else None
+
+    async def note(self, disclosure: Disclosure) -> int:
+        """Commit an audit entry; its number."""
+        return await self._database.write(lambda connection: self._write(connection, disclosure))
+
+    async def reseal(self, disclosure: Disclosure, sealed: Sealed) -> int:
+        """Keep a record under a case's key, and the audit entry with it; its number."""
+
+        def work(connection: Connection) -> int:
+            values = (sealed.key, sealed.data, disclosure.letter_id)
+            connection.execute("UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?", values)
+            return self._write(connection, disclosure)
+
+        return await self._database.write(work)
+
+    async def forget(self, limit: int = 500) -> int:
+        """Delete up to `limit` records whose month is over; how many it were. Those of a case stay."""
+        sql = "SELECT letter_id FROM web_sealed WHERE key_name < ? AND key_name NOT LIKE ? LIMIT ?"
+        bindings = (oldest_kept(self._clock.now()), f"{CASE_PREFIX}%", limit)
+        old = await self._rows(sql, bindings)
+        if old:
+            delete = "DELETE FROM web_sealed WHERE letter_id = ?"
+            await self._database.write(lambda connection: connection.executemany(delete, old))
+        return len(old)
+
+    async def entries(self) -> list[AuditEntry]:
+        """The whole audit, in order."""
+        rows = await self._rows("SELECT n, at, entry FROM web_audit ORDER BY n", ())
+        return [AuditEntry(n, from_millis(at), json.loads(entry)) for n, at, entry in rows]
+
+    async def broken_at(self) -> int | None:
+        """The number of the first entry that is not as it was written; None if all are."""
+        before, expected = _FIRST, 1
+        for n, at, entry, previous, hashed in await self._rows("SELECT * FROM web_audit ORDER BY n", ()):
+            if (n, bytes(previous)) != (expected, before) or _hash(n, at, entry, before) != bytes(hashed):
+                return int(n)
+            before, expected = bytes(hashed), expected + 1
+        return None
+
+    def _write(self, connection: Connection, disclosure: Disclosure) -> int:
+        last = list(connection.execute(_LAST))
+        number, before = (last[0][0] + 1, bytes(last[0][1])) if last else (1, _FIRST)
+        at = to_millis(self._clock.now())
+        said = {
+            "action": disclosure.action,
+            "letter": disclosure.letter_id,
+            "case": disclosure.case,
+            "basis": disclosure.basis,
+            "by": disclosure.actor,
+            "second": disclosure.second,
+            "reason": disclosure.reason,
+        }
+        entry = json.dumps(said, ensure_ascii=False, sort_keys=True)
+        connection.execute(_ADD, (number, at, entry, before, _hash(number, at, entry, before)))
+        return int(number)
+
+    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+
+
+def _hash(number: int, at: int, entry: str, before: bytes) -> bytes:
+    return hashlib.sha256(before + f"{number}\n{at}\n{entry}".encode()).digest()
