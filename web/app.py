@@ -27,6 +27,7 @@ from web.client_address import ClientAddressReader
 from web.courier import Courier, Rounds
 from web.departing import WayOut
 from web.disclosure import SealedStore
+from web.documents import Document, Documents, document_routes
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits
@@ -44,6 +45,7 @@ from web.reports import ReportStore
 from web.requests import ForeignFormError, UnreadableFormError, language_of
 from web.sealing import SealingKeys, month_of
 from web.status import StatusPages
+from web.tallies import DatabaseTallies
 
 __all__ = ["FrontOptions", "Outside", "make_app"]
 
@@ -72,6 +74,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     Raises ValueError for a trusted proxy that is no network. Serve it without an access log.
     """
     templates = make_templates()
+    templates.globals["documents"] = [document.value for document in Document]
     renderer = Renderer(templates, load_words(), https=options.is_https)
     relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
@@ -86,6 +89,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         options=options,
         relay=relay,
         store=letters,
+        tallies=DatabaseTallies(outside.database),
         courier=courier,
         clock=clock,
         entropy=entropy,
@@ -99,7 +103,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
     theirs = RecipientParts(options.base_url, relay, clock, letters, reports, links, mailboxes, judge, renderer)
-    app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs)))
+    app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs), Documents(parts)))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     return app
 
@@ -115,7 +119,9 @@ def _sealing_keys(options: FrontOptions, clock: Clock) -> SealingKeys:
     return keys
 
 
-def front_routes(pages: Pages, status: StatusPages, recipient: RecipientPages) -> list[web.RouteDef]:
+def front_routes(
+    pages: Pages, status: StatusPages, recipient: RecipientPages, documents: Documents
+) -> list[web.RouteDef]:
     """Every route of the front, with and without a language before it."""
     routes = [
         web.get("/robots.txt", pages.robots),
@@ -131,6 +137,7 @@ def front_routes(pages: Pages, status: StatusPages, recipient: RecipientPages) -
             web.post(f"{prefix}/s/{{secret}}", status.act),
             web.get(f"{prefix}/r/{{token}}", recipient.show),
             web.post(f"{prefix}/r/{{token}}", recipient.act),
+            *document_routes(documents, prefix),
         ]
     return routes + [web.get(f"/{language.value}", pages.back_to_compose) for language in Language]
 

@@ -15,7 +15,27 @@ from relay.ids import Entropy
 from web.app import Outside, make_app
 from web.letter_table import DatabaseLetterStore
 from web.moderation.moderator import load_moderator
+from web.operator import Operator
 from web.options import FrontOptions
+
+
+class OperatorValues(Protocol):
+    """Who runs the service, as the settings tell it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> tuple[str, ...]: ...
+    @property
+    def mail(self) -> str: ...
+    @property
+    def phone(self) -> str: ...
+    @property
+    def publisher(self) -> str: ...
+    @property
+    def registration(self) -> str: ...
+    @property
+    def host(self) -> str: ...
 
 
 class FrontValues(Protocol):
@@ -37,6 +57,8 @@ class FrontValues(Protocol):
     def jitter(self) -> timedelta: ...
     @property
     def failure_delay(self) -> timedelta: ...
+    @property
+    def operator(self) -> OperatorValues: ...
 
 
 class Keys(Protocol):
@@ -84,6 +106,19 @@ def mount(  # the node's parts, each with a purpose of its own
         cool_down=values.cool_down,
         jitter=values.jitter,
         failure_delay=values.failure_delay,
+        operator=_operator(values.operator),
     )
     outside = Outside(relay, database, DatabaseLetterStore(database), load_moderator(folder), clock, entropy)
     return make_app(options, outside)
+
+
+def _operator(values: OperatorValues) -> Operator:
+    return Operator(
+        name=values.name,
+        address=values.address,
+        mail=values.mail,
+        phone=values.phone,
+        publisher=values.publisher,
+        registration=values.registration,
+        host=values.host,
+    )

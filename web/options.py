@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.errors import ConfigurationError
+from web.operator import NOBODY, Operator
 
 _SHORTEST_KEY: Final = 32
 
@@ -48,6 +49,8 @@ class FrontOptions:
     """A letter leaves at a random moment within this time after the cool-down."""
     failure_delay: timedelta = timedelta(0)
     """That a letter could not be delivered is told up to so much later."""
+    operator: Operator = NOBODY
+    """Who runs the service."""
 
     def __post_init__(self) -> None:
         for name, key in (("form", self.form_key), ("link", self.link_key), ("block", self.block_key)):

@@ -19,6 +19,7 @@ from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
 from web.sealing import SealingKeys
+from web.tallies import TallyReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Parts:
     options: FrontOptions
     relay: RelayClient
     store: LetterStore
+    tallies: TallyReader
     courier: Courier
     clock: Clock
     entropy: Entropy

@@ -25,6 +25,9 @@ from web.timeline import Stage, Standing, Teller
 _STATE_TIMEOUT: Final = 5.0
 _ROUNDING: Final = 300
 
+_RENEWED_AFTER: Final = 30
+"""Seconds; every browser knows the field, with scripts or without, and the page says how to stop it."""
+
 _log = Log("front")
 
 
@@ -44,7 +47,10 @@ class StatusPages:
         values = await self._values(record, language)
         renews = not values["is_final"] and request.query.get("renew") != "no"
         shown = {"secret": secret, "link": f"{self._parts.options.base_url}/s/{secret}", "renews": renews}
-        return self._parts.renderer.page("status.html", language, {**values, **shown})
+        response = self._parts.renderer.page("status.html", language, {**values, **shown})
+        if renews:
+            response.headers["Refresh"] = str(_RENEWED_AFTER)
+        return response
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """POST action=cancel: take the letter back if nobody has begun to hand it over; then the page again."""

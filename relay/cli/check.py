@@ -135,5 +135,7 @@ def _doors(settings: Settings) -> Iterator[str]:
     roles = settings.node.roles
     if "submission" in roles and not settings.submission.listen:
         yield "submission.listen: the role is on but listens nowhere"
+    if "web" in roles and settings.web.listen and settings.web.operator.missing:
+        yield f"web.operator: {', '.join(settings.web.operator.missing)}: empty, and the legal pages have to say them"
     if settings.delivery.port != 25 and not settings.delivery.smarthost:
         yield f"delivery.port: MX hosts listen on 25, not on {settings.delivery.port}; for tests only"

@@ -82,6 +82,14 @@ listen = {http}
 base_url = {base_url}
 trusted_proxies = []             # networks whose Forwarded / X-Forwarded-For is believed
 
+# Who runs the service: the front's legal pages have to say it.
+# [web.operator]
+# name = "…"
+# address = ["street", "town"]
+# mail = "…"
+# publisher = "…"                # director of publication
+# host = "…"                     # who houses the machine
+
 # One-click unsubscribe (RFC 8058) in every mail of these streams; "letters" is the front's.
 [unsubscribe]
 streams = ["letters"]

@@ -121,7 +121,25 @@ class InboundSettings(Section):
         return self
 
 
+class OperatorSettings(Section):
+    name: str = Field("", description="Who runs the service: a person, an association, a company.")
+    address: tuple[str, ...] = Field((), description="Their postal address, a line each.")
+    mail: str = Field("", description="Where a person answers users, recipients and authorities.")
+    phone: str = Field("", description="Their telephone number.")
+    publisher: str = Field("", description="The director of publication.")
+    registration: str = Field("", description="Number in the register of companies or associations.")
+    host: str = Field("", description="Who houses the machine: name, address and telephone number.")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Keys without which the legal pages do not say what they must."""
+        return tuple(name for name in ("name", "address", "mail", "publisher", "host") if not getattr(self, name))
+
+
 class WebSettings(Section):
+    operator: OperatorSettings = Field(
+        default_factory=OperatorSettings, description="Who runs the service, as its legal pages tell it."
+    )
     listen: ListenAddress | None = Field(None, description="Where the Leak front answers.")
     base_url: str = Field(
         "http://127.0.0.1:8080", description="The front's public address, without a slash at the end."

@@ -15,44 +15,14 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.support.audit import audit_page
 from tests.support.front import Front, running_front
 from tests.support.hand_clock import HandClock
+from web.documents import Document
 
 CHROMIUM = Path("/usr/bin/chromium")
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
-
-# The contrast of each visible text with what is behind it (WCAG 2.2 §1.4.3), and targets under 24 px (§2.5.8).
-_AUDIT = """() => {
-  const number = c => c.match(/[\\d.]+/g).map(Number);
-  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => [r, g, b].map(v => linear(v / 255))
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const ground = e => { for (; e; e = e.parentElement) { const c = number(getComputedStyle(e).backgroundColor);
-    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const faults = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || e.closest('.unseen, .skip')) continue;
-    const [a, b] = [light(number(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    if ((a + .05) / (b + .05) < 4.5) faults.push('contrast: ' + walker.currentNode.data.trim());
-  }
-  for (const e of document.querySelectorAll('a, button, input, textarea')) {
-    const box = (e.closest('label') || e).getBoundingClientRect();
-    if (!e.matches('.unseen, .skip, [type=hidden]') && !e.closest('p.hint, li') && (box.width < 24 || box.height < 24))
-      faults.push('target: ' + e.outerHTML);
-  }
-  for (const e of document.querySelectorAll('input:not([type=hidden]), textarea'))
-    if (!e.labels.length) faults.push('label: ' + e.outerHTML);
-  const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
-  for (const e of document.querySelectorAll('[aria-describedby]'))
-    for (const id of e.getAttribute('aria-describedby').trim().split(/ +/))
-      if (!ids.includes(id)) faults.push('described: ' + id);
-  if (new Set(ids).size !== ids.length) faults.push('ids: ' + ids);
-  if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the window');
-  return faults;
-}"""
 
 
 @asynccontextmanager
@@ -179,7 +149,7 @@ async def test_every_page_can_be_read_and_used(front: Front, scheme: str, width:
         faults: dict[str, list[str]] = {}
 
         async def audit(name: str) -> None:
-            if found := await page.evaluate(_AUDIT):
+            if found := await audit_page(page):
                 faults[name] = found
 
         front.relay.suggestions = {"ann@gone.test": "ann@example.org"}
@@ -198,4 +168,7 @@ async def test_every_page_can_be_read_and_used(front: Front, scheme: str, width:
             await audit(state)
         await page.goto(f"{front.url}/fr/s/none")
         await audit("not found")
+        for document in Document:
+            await page.goto(f"{front.url}/fr/{document.value}")
+            await audit(document.value)
         assert faults == {}

@@ -14,7 +14,6 @@ class PageReader(HTMLParser):
         self.fields: dict[str, str] = {}
         self.actions: list[str] = []
         self.resources: list[str] = []
-        self.refresh = ""
         self.language = ""
         self._words: list[str] = []
         self._area = ""
@@ -38,8 +37,6 @@ class PageReader(HTMLParser):
                 self.fields[self._area] = ""
             case "input" if values.get("type") not in {"radio", "checkbox"} or "checked" in values:
                 self.fields[values["name"]] = values.get("value", "")
-            case "meta" if values.get("http-equiv") == "refresh":
-                self.refresh = values["content"]
             case "link" | "img" | "script" | "iframe":
                 self.resources.append(values.get("href") or values.get("src") or "inline")
 

@@ -1,0 +1,32 @@
+"""Whether a page in a real browser can be read and used by everybody: axe-core's rules, and what axe leaves out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page
+
+_RULES: Final = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+
+# A page that has to be scrolled sideways (WCAG 2.2 §1.4.10), and references that lead nowhere.
+_REST = """() => {
+  const faults = [];
+  if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the window');
+  for (const e of document.querySelectorAll('[aria-describedby]'))
+    for (const id of e.getAttribute('aria-describedby').trim().split(/ +/))
+      if (!document.getElementById(id)) faults.push('described: ' + id);
+  for (const e of document.querySelectorAll('a[href^="#"]'))
+    if (!document.getElementById(e.hash.slice(1))) faults.push('leads nowhere: ' + e.hash);
+  return faults;
+}"""
+
+
+async def audit_page(page: Page) -> list[str]:
+    """What is wrong with the page, a line for each fault and element; needs a context with scripts."""
+    found: dict[str, Any] = (await Axe().run(page, options=_RULES)).response
+    faults = [f"{violation['id']}: {node['html']}" for violation in found["violations"] for node in violation["nodes"]]
+    return faults + list(await page.evaluate(_REST))

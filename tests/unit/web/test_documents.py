@@ -1,0 +1,112 @@
+"""The pages for reading: in both languages, with the operator's details, the rules, and counts of what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.front import OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+from web.catalogue import Language
+from web.documents import Document
+from web.moderation.moderator import load_moderator
+from web.operator import Operator
+
+OPERATOR = Operator(
+    name="Letters & Co",
+    address=("1 rue du Lac", "74000 Annecy"),
+    mail="contact@leak.lab.test",
+    phone="+33 4 00 00 00 00",
+    publisher="Ann Example",
+    registration="RCS 000 000 000",
+    host="Letters & Co, Annecy",
+)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    async with running_front(tmp_path, clock, replace(OPTIONS, operator=OPERATOR)) as running:
+        yield running
+
+
+@pytest.fixture
+async def visitor(front: Front) -> AsyncIterator[Visitor]:
+    async with aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+async def test_every_page_is_there_in_both_languages_and_leads_only_to_pages_that_are(visitor: Visitor) -> None:
+    targets: set[str] = set()
+    for language in Language:
+        titles = set()
+        for document in Document:
+            response, page = await visitor.get(f"/{language.value}/{document.value}")
+            assert (response.status, page.language) == (200, language.value)
+            titles.update(re.findall("<h1>(.*?)</h1>", page.document))
+            targets.update(re.findall(r'href="(/[^"#]*)', page.document))
+            assert "{{" not in page.document
+        assert len(titles) == len(Document)
+    for target in targets:
+        assert (await visitor.get(target))[0].status == 200, target
+    assert (await visitor.get("/privacy", Accept_Language="fr"))[1].language == "fr"
+
+
+@pytest.mark.parametrize("language", list(Language))
+async def test_the_operator_is_named_where_the_law_wants_it(visitor: Visitor, language: Language) -> None:
+    legal = (await visitor.get(f"/{language.value}/legal"))[1].text
+    for told in (OPERATOR.name, *OPERATOR.address, OPERATOR.mail, OPERATOR.publisher, OPERATOR.registration):
+        assert told in legal
+    assert OPERATOR.name in (await visitor.get(f"/{language.value}/privacy"))[1].text
+
+
+async def test_an_operator_who_says_nothing_is_told_of_by_the_page(tmp_path: Path) -> None:
+    async with running_front(tmp_path, HandClock()) as front, aiohttp.ClientSession() as session:
+        assert "has not said yet who they are" in (await Visitor(front, session).get("/en/legal"))[1].text
+
+
+@pytest.mark.parametrize("language", list(Language))
+async def test_each_rule_has_its_anchor_and_its_own_words(visitor: Visitor, language: Language) -> None:
+    page = (await visitor.get(f"/{language.value}/dos-and-donts"))[1]
+    for rule, words in load_moderator().wording(language.value).rules.items():
+        assert f'id="{rule.anchor}"' in page.document
+        assert words.title in page.text
+        assert words.text in page.text
+
+
+async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:
+    assert "Sent by their writers 0" in (await visitor.get("/en/transparency"))[1].text
+    await visitor.send(await visitor.preview())
+    await visitor.send(await visitor.preview(message="Merci pour tout, vraiment."))
+    held = await visitor.send(await visitor.preview(message="Ich wollte dir nur sagen, dass ich dich sehr vermisse."))
+    assert "1 waiting" in (await visitor.get("/en/status"))[1].text
+    await visitor.post(held.headers["Location"], {"action": "cancel"})
+    page = (await visitor.get("/en/transparency"))[1].text
+    assert "Sent by their writers 3" in page
+    assert "Taken back by them before departure 1" in page
+    assert "none waiting" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_letters_the_relay_cannot_take_are_told_as_late(visitor: Visitor, front: Front, clock: HandClock) -> None:
+    front.relay.unavailable = True
+    await visitor.send(await visitor.preview())
+    clock.move(3600)
+    await visitor.until_told("/en/status", "Letters are taken, and wait here")
+    assert "1 letter late" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_without_the_database_the_pages_still_stand(visitor: Visitor, front: Front) -> None:
+    front.database.away = True
+    assert "we cannot look just now" in (await visitor.get("/en/status"))[1].text
+    assert "We cannot count just now" in (await visitor.get("/en/transparency"))[1].text
+    assert (await visitor.get("/en/help"))[0].status == 200

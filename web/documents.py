@@ -1,0 +1,71 @@
+"""The pages for reading: rules, privacy, terms, legal notice, transparency, service status, help.
+
+Their prose stands in `templates/documents/NAME.LANGUAGE.html`, with the operator's details and the rule packs'
+words filled in, so that a rule reads the same here and where a letter is refused. They never need the relay.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from aiohttp import web
+
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from web.parts import Parts
+from web.requests import language_of
+from web.tallies import SPAN, Tallies
+
+_log = Log("front")
+
+
+class Document(StrEnum):
+    """A page for reading; the value is its path below the language, and its title's key `document.<value>`."""
+
+    DOS_AND_DONTS = "dos-and-donts"
+    PRIVACY = "privacy"
+    TERMS = "terms"
+    LEGAL = "legal"
+    TRANSPARENCY = "transparency"
+    STATUS = "status"
+    HELP = "help"
+
+    @property
+    def counts(self) -> bool:
+        """Whether the page shows counts."""
+        return self in (Document.TRANSPARENCY, Document.STATUS)
+
+
+class Documents:
+    """Their handler."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """GET /NAME."""
+        document = Document(request.path.rpartition("/")[2])
+        language = language_of(request)
+        wording = self._parts.judge.wording(language)
+        values = {
+            "document": document.value,
+            "operator": self._parts.options.operator,
+            "rules": {rule.anchor: words for rule, words in wording.rules.items()},
+            "helps": wording.helps,
+            "tallies": await self._tallies() if document.counts else None,
+            "span_days": SPAN.days,
+            "kept_days": self._parts.options.status_kept.days,
+        }
+        return self._parts.renderer.public_page("document.html", language, values)
+
+    async def _tallies(self) -> Tallies | None:
+        try:
+            return await self._parts.tallies.read(self._parts.clock.now())
+        except SpoolUnavailableError as error:
+            _log.warning("letters-not-counted", why=str(error))
+            return None
+
+
+def document_routes(documents: Documents, prefix: str) -> list[web.RouteDef]:
+    """Each document below `prefix`."""
+    return [web.get(f"{prefix}/{document.value}", documents.show) for document in Document]

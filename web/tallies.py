@@ -1,0 +1,91 @@
+"""Counts over the front's own tables, for the pages that tell how the service is doing; nobody is named in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from relay.clock import from_millis, to_millis
+from relay.database.contract import Connection, Database
+from web.letters import Ending
+
+SPAN: Final = timedelta(days=90)
+"""How far back letters are counted; their rows are not kept longer."""
+
+_ENDINGS: Final = "SELECT COALESCE(ending, ''), COUNT(*) FROM web_letter WHERE created >= ? GROUP BY 1"
+_DECISIONS: Final = "SELECT action, COUNT(*) FROM web_decision WHERE at >= ? GROUP BY 1"
+_RULES: Final = (
+    "SELECT rules, COUNT(*) FROM web_letter WHERE created >= ? AND ending = 'refused' AND rules <> '' GROUP BY 1"
+)
+_BEHIND: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND attempts > 1"
+_HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL AND hidden = 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """What was counted."""
+
+    letters: int
+    """Letters sent within `SPAN`, however they ended."""
+    endings: Mapping[Ending, int]
+    """Those that ended before the relay had them."""
+    decisions: Mapping[str, int]
+    """What people decided, by action."""
+    rules: Mapping[str, int]
+    """Refusals by a person, by rule."""
+    behind: int
+    """Letters that the relay could not take when they were due."""
+    held: int
+    """Letters that wait for a person."""
+    first_decision_due: datetime | None
+    """When the one of them that waited longest goes back."""
+
+
+class TallyReader(Protocol):
+    """Counts. Raises SpoolUnavailableError."""
+
+    async def read(self, now: datetime) -> Tallies:
+        """Count what stands in the tables at `now`."""
+        ...
+
+
+class DatabaseTallies:
+    """`TallyReader` over the tables of `web.letter_table`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, now: datetime) -> Tallies:
+        since = (to_millis(now - SPAN),)
+
+        def work(connection: Connection) -> Tallies:
+            endings = _counts(connection, _ENDINGS, since)
+            [(held, until)] = connection.execute(_HELD)
+            [(behind,)] = connection.execute(_BEHIND)
+            return Tallies(
+                letters=sum(endings.values()),
+                endings={Ending(name): count for name, count in endings.items() if name},
+                decisions=_counts(connection, _DECISIONS, since),
+                rules=_by_rule(_counts(connection, _RULES, since)),
+                behind=behind,
+                held=held,
+                first_decision_due=None if until is None else from_millis(until),
+            )
+
+        return await self._database.read(work)
+
+
+def _counts(connection: Connection, sql: str, bindings: tuple[Any, ...]) -> dict[str, int]:
+    return dict(connection.execute(sql, bindings))
+
+
+def _by_rule(refusals: Mapping[str, int]) -> dict[str, int]:
+    """A refusal may name several rules: it counts for each."""
+    found: Counter[str] = Counter()
+    for names, count in refusals.items():
+        for name in names.split():
+            found[name] += count
+    return dict(found)
