@@ -151,12 +151,16 @@ async def _done_one(opened: Stores, number: int) -> bool:
 
 
 async def _end_alarm(opened: Stores, purpose: Purpose) -> None:
-    """End the alarms of a purpose when none of its mail waits any more."""
+    """End the alarms of a purpose, and that of unread mail, when none of it waits any more."""
+    from relay.policy.alarms import AlarmKind
+    from relay.spool.inbound_values import UNREAD, InboundFilter
+
     count, _ = await opened.inbound.waiting(purpose)
-    if count:
-        return
+    over = set() if count else {f"{purpose.value}-mail"}
+    if not await opened.inbound.listing(InboundFilter(kind=UNREAD, limit=1)):
+        over.add(AlarmKind.INBOUND_UNREAD.value)
     for alarm in await opened.spool.alarms():
-        if alarm.kind == f"{purpose.value}-mail":
+        if alarm.kind in over:
             await opened.spool.clear_alarm(alarm.kind, alarm.subject)
 
 

@@ -1,8 +1,9 @@
 """Feedback: sorts what came in from outside, after it was committed and answered (step 11 of a message's path).
 
 Each item is read, decided by `relay.policy.hearing` and settled in one transaction. Whoever dies in between leaves
-the item unsorted, and any worker's next sweep takes it up; sorting twice changes nothing the second time. Owns one
-task; reading runs in a thread, for a large report takes a second.
+the item unsorted, and any worker's next sweep takes it up; sorting twice changes nothing the second time. What was
+left is a suspect: each life notes on disk that it begins with it, and one that killed its readers `TRIES` times is
+put aside unread (R33). Owns one task; reading runs in a thread, for a large report takes a second.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from relay.report.result import Kind, Reading
 from relay.report.words import find_addresses
 from relay.spool.contract import Spool
 from relay.spool.inbound import InboundStore
-from relay.spool.inbound_values import Consequence, InboundItem, SentDelivery
+from relay.spool.inbound_values import UNREAD, Consequence, InboundItem, SentDelivery
 from relay.tokens import Token, TokenKind, Tokens, subject_delivery
 
 _log = Log("feedback")
@@ -37,6 +38,8 @@ SWEEP_SECONDS: Final = 30.0
 ABANDONED: Final = timedelta(seconds=20)
 """Age from which another worker's item counts as abandoned."""
 BATCH: Final = 100
+TRIES: Final = 3
+"""Readers that an item may take with it: the first was not noted, the others were."""
 MAX_WAITING: Final = 5000
 """Numbers of new items held in memory; the sweep finds the others."""
 
@@ -92,6 +95,9 @@ class Feedback:
         self._unsubscribe = unsubscribe
         self._answers = answers
         self._waiting: list[int] = []
+        self._left: set[int] = set()
+        """Items that somebody left unsorted, and that this life has not noted yet."""
+        self._noted: set[int] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -144,6 +150,7 @@ class Feedback:
             return False
         known = set(self._waiting)
         self._waiting += [one for one in numbers if one not in known]
+        self._left.update(one for one in numbers if one not in known and one not in self._noted)
         return len(numbers) == BATCH
 
     async def _forget(self) -> None:
@@ -158,19 +165,33 @@ class Feedback:
     async def _sort_safely(self, number: int) -> bool:
         """Sort an item; False if the spool was not there for it, and a later sweep finds it again."""
         try:
+            if number in self._left and await self._is_poison(number):
+                _log.error("sort-kills", inbound=number)
+                await self._set_aside(number, f"{TRIES} workers died while they read it")
+                self._noted.discard(number)
+                return True
             await self.sort(number)
+            self._noted.discard(number)
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=number, error=error)
             return False
         except Exception:  # noqa: BLE001 - one mail that breaks the reader must not stop all others
             _log.exception("sort-broken", inbound=number)
-            await self._set_aside(number)
+            await self._set_aside(number, "it could not be read; the log says more")
         return True
 
-    async def _set_aside(self, number: int) -> None:
-        detail = {"why": "it could not be read; the log says more"}
+    async def _is_poison(self, number: int) -> bool:
+        """Note once a life that reading begins, before it does; whether so many lives ended with it."""
+        begun = await self._store.begin(number)
+        self._left.discard(number)
+        self._noted.add(number)
+        return begun >= TRIES
+
+    async def _set_aside(self, number: int, why: str) -> None:
         try:
-            await self._store.settle(number, Consequence("unread", Followed.SHOWN, detail, shown=True))
+            if await self._store.settle(number, Consequence(UNREAD, Followed.SHOWN, {"why": why}, shown=True)):
+                said = f"mail {number} came in and was put aside unread: {why}"
+                await self._spool.raise_alarm(AlarmKind.INBOUND_UNREAD.value, "inbound", said)
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=number, error=error)
 

@@ -32,6 +32,7 @@ class AlarmKind(StrEnum):
     EHLO = "ehlo"
     FSYNC = "fsync"
     IDENTITY = "identity"
+    INBOUND_UNREAD = "inbound-unread"
     JOURNAL = "journal"
     KEY_AGE = "key-age"
     MODERATION = "moderation"
@@ -136,6 +137,11 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
         "a provider refuses mail because SPF, DKIM, DMARC, PTR or EHLO do not satisfy it",
         "`leak doctor` says which record is wrong; mail that waits goes on by itself once it is mended",
         "the provider has not said so for three hours",
+    ),
+    AlarmKind.INBOUND_UNREAD: About(
+        "a mail that came in broke the program that reads such mail, and was put aside so that the others go on",
+        "`leak inbound show ID --raw`; keep it for a report, then `leak inbound done ID`",
+        "no such mail waits any more",
     ),
     AlarmKind.JOURNAL: About(
         "the journal's file cannot be written; events wait and are not lost",

@@ -65,6 +65,17 @@ class InboundStore:
         )
         return [row[0] for row in rows]
 
+    async def begin(self, number: int) -> int:
+        """Note that reading begins, of an item that was left unsorted; how often that was, 0 if it is sorted."""
+
+        def work(connection: Connection) -> int:
+            rows = connection.execute(
+                "UPDATE inbound SET tries = tries + 1 WHERE id = ? AND sorted_at IS NULL RETURNING tries", (number,)
+            )
+            return next((int(row[0]) for row in list(rows)), 0)
+
+        return await self._database.write(work)
+
     async def item(self, number: int) -> InboundItem | None:
         """One item as work, None if there is none."""
         rows = await self._database.read(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from relay.event import EventKind
 from relay.ids import SpoolId
@@ -17,6 +17,9 @@ from relay.mail.envelope import Notify, Return
 from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
 from relay.spool.work import Door
+
+UNREAD: Final = "unread"
+"""The kind of an item that broke the program that reads it."""
 
 
 @dataclass(frozen=True, slots=True)

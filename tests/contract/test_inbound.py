@@ -221,3 +221,10 @@ async def test_old_aggregate_reports_go_and_others_make_room_at_last(bench: Benc
     bench.clock.move((REPORTS_KEPT + timedelta(seconds=LOOK_SECONDS)).total_seconds())
     await room.make(_mail(100))
     assert await reports() == 0
+
+
+async def test_an_item_that_was_left_is_counted_until_it_is_sorted(bench: Bench) -> None:  # R33
+    number = await bench.heard(None)
+    assert [await bench.store.begin(number) for _ in range(3)] == [1, 2, 3]
+    assert await bench.store.settle(number, Consequence("unread", Followed.SHOWN, {"why": "x"}, shown=True))
+    assert await bench.store.begin(number) == 0

@@ -1,4 +1,4 @@
-"""For the R33 test alone: with this folder on PYTHONPATH, a message that says `X-Poison: kill` ends the process.
+"""For the R33 tests alone: with this folder on PYTHONPATH, mail that says `X-Poison: kill` ends whoever handles it.
 
 It stands for a fault in a library's machine code, which Python cannot catch.
 """
@@ -8,6 +8,7 @@ import signal
 from typing import Any
 
 if os.environ.get("LEAK_TEST_POISON"):
+    from relay.engine import feedback
     from relay.engine.attempt import Attempter
 
     whole = Attempter.attempt
@@ -19,3 +20,13 @@ if os.environ.get("LEAK_TEST_POISON"):
         return await whole(self, parcel, content, *more)
 
     Attempter.attempt = deadly  # type: ignore[method-assign, assignment]
+
+    read = feedback.read_report
+
+    def deadly_to_read(raw: bytes, *more: Any) -> Any:
+        """As `read_report`, but for the poison."""
+        if b"X-Poison: kill" in raw:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return read(raw, *more)
+
+    feedback.read_report = deadly_to_read
