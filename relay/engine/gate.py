@@ -44,11 +44,19 @@ class Permit:
         self._gate = gate
         self.may_finish = may_finish
         self._begun: float | None = None
+        self._expected = True
+        gate.expected += 1
 
     async def take(self) -> None:
         """Wait for it; once taken it is good for another host of the same attempt too. Raises NoPermitError."""
         if self._begun is None:
             self._begun = await self._gate.permit()
+            self._came()
+
+    def _came(self) -> None:
+        """The gate need not expect it any more."""
+        self._gate.expected -= self._expected
+        self._expected = False
 
     async def connect(self) -> None:
         """Wait for the right to open a session. Raises NoPermitError."""
@@ -56,6 +64,7 @@ class Permit:
 
     def answered(self, *, refused: bool, reached: bool) -> None:
         """What came of the message: refused as too much, reached a host that did not say so, or neither."""
+        self._came()
         if self._begun is None:
             return
         if refused:
@@ -81,6 +90,8 @@ class Gate:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self.expected = 0
+        """Permits that somebody is on the way to take, or waits for."""
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -106,16 +117,21 @@ class Gate:
         if at > now:
             await asyncio.sleep(at - now)
 
-    def wait(self) -> float:
-        """Seconds that one more message would wait for its permit; infinity while one asks for all."""
+    def wait(self, ahead: int = 0) -> float:
+        """Seconds that one more message would wait for its permit; infinity while one asks for all.
+
+        `ahead` sessions are being opened whose messages will ask first. Who would wait longer than a far side keeps an
+        idle session is better off opening one later.
+        """
         rate = self.rate
         if rate.stage is Stage.OPEN and self.cap is None:
             return 0.0
         now = self._clock.monotonic()
         first = self._free_at(now) - now
+        ahead += max(self._waiting, self.expected)
         if rate.stage is Stage.CLOSED:
-            return inf if self._waiting else first
-        return first + self._waiting / self._per_second()
+            return inf if ahead else first
+        return first + ahead / self._per_second()
 
     def _per_second(self) -> float:
         return self.rate.per_second if self.cap is None else min(self.rate.per_second, self.cap)

@@ -175,7 +175,7 @@ class SiteLine:
         return (
             len(self._standing) > self._idle + self._opening
             and self.sessions < self.pace.window
-            and self.gate.wait() <= LEAD
+            and self.gate.wait(self._opening) <= LEAD
         )
 
     def session_begins(self) -> None:

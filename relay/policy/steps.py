@@ -12,7 +12,7 @@ from typing import Final
 NEAR: Final = 1.07
 """A rate this close below a refused one is held: closer would cost refusals and gain nothing."""
 
-NEAR_ENOUGH: Final = 1.12
+NEAR_ENOUGH: Final = 1.1
 """The same where refusals are dear: where they close the path for long, or few messages stand beside each."""
 
 DEAR_SECONDS: Final = 300.0

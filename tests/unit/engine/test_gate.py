@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from relay.engine.gate import LONG, Gate, NoPermitError, Permit
+from relay.engine.gate import LEAD, LONG, Gate, NoPermitError, Permit
 from relay.policy.rate import Stage
 from tests.simulation.clock import VirtualClock
 from tests.simulation.loop import VirtualLoop
@@ -43,6 +43,22 @@ async def _in_turn(loop: VirtualLoop) -> None:
     assert max(gaps) <= 1.1
 
 
+async def _one_after_the_other(loop: VirtualLoop) -> None:
+    """Nobody opens eight sessions at once for a path that takes one message a second: seven would be closed idle."""
+    gate = slowed(VirtualClock(loop))
+    await asyncio.sleep(gate.wait())
+    assert gate.wait() == 0
+    assert gate.wait(ahead=2) > LEAD  # two are being opened
+    on_the_way = [Permit(gate), Permit(gate)]
+    assert gate.wait() > LEAD
+    for permit in on_the_way:
+        permit.answered(refused=False, reached=False)  # their sessions could not be opened
+    assert gate.wait() == 0
+    await (permit := Permit(gate)).take()
+    permit.answered(refused=False, reached=True)
+    assert gate.expected == 0
+
+
 async def _never_long(loop: VirtualLoop) -> None:
     gate = Gate(VirtualClock(loop))
     gate.refused(await gate.permit())
@@ -63,7 +79,7 @@ async def _never_long(loop: VirtualLoop) -> None:
         await second
 
 
-@pytest.mark.parametrize("story", [_in_turn, _never_long])
+@pytest.mark.parametrize("story", [_one_after_the_other, _in_turn, _never_long])
 def test_the_gate(story: object) -> None:
     loop = VirtualLoop()
     try:
