@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final, Self
 from relay import lifeline as lifelines
 from relay.assignment import ANEW_STATUS, ENVIRONMENT, REPLACED_STATUS, Assignment, inherited, lone_assignment
 from relay.errors import ConfigurationError, LeakError
+from relay.key_memory import ENVIRONMENT as KEY_MEMORY
+from relay.key_memory import make_key_memory
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.settings import Settings, load_settings
@@ -114,6 +116,7 @@ class Supervisor:
         self._file = file
         self._listeners = listeners
         self._stopping = asyncio.Event()
+        self._key_memory = make_key_memory()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._metrics = Path(tempfile.mkdtemp(prefix="leak-metrics-"))
 
@@ -202,6 +205,7 @@ class Supervisor:
             **os.environ,
             ENVIRONMENT: Assignment(worker, len(self._listeners), sockets).dump(),
             lifelines.ENVIRONMENT: str(lifeline),
+            KEY_MEMORY: "" if self._key_memory is None else str(self._key_memory),
             METRICS_ENVIRONMENT: str(self._metrics),
         }
         # The child inherits the mask: it opens it when it can handle SIGHUP, which would kill it before.
@@ -215,7 +219,7 @@ class Supervisor:
                 "run",
                 "--config",
                 str(self._file),
-                pass_fds=(*descriptors, lifeline),
+                pass_fds=(*descriptors, lifeline, *([] if self._key_memory is None else [self._key_memory])),
                 env=environment,
             )
         finally:

@@ -21,16 +21,19 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
+from relay.key_memory import KeyMemory
 from relay.log import Log
 from web.catalogue import Language, load_words
 from web.client_address import ClientAddressReader
+from web.copies import Copies
 from web.courier import Courier, Rounds
 from web.departing import WayOut
 from web.disclosure import SealedStore
 from web.documents import Document, Documents, document_routes
 from web.judgement import Judge
 from web.letters import LetterStore
-from web.limits import LetterLimits
+from web.limit_keys import LimitKeys
+from web.limits import LetterLimits, PreviewLimits
 from web.links import RecipientLinks
 from web.mail import MailWriter
 from web.mailbox import MailboxHasher
@@ -66,6 +69,8 @@ class Outside:
     moderator: Moderator
     clock: Clock
     entropy: Entropy
+    memory: KeyMemory
+    """Shared by the workers of a machine: the keys of limits."""
 
 
 def make_app(options: FrontOptions, outside: Outside) -> web.Application:
@@ -81,8 +86,9 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     reports = ReportStore(outside.database, clock, entropy)
     way_out = WayOut(relay, reports, mailboxes, clock)
+    limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
     sealed = SealedStore(outside.database, clock)
-    rounds = Rounds(options.hand_over_every, options.status_kept, (sealed.forget, reports.forget))
+    rounds = Rounds(options.hand_over_every, options.status_kept, (sealed.forget, reports.forget, limits.forget))
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
     parts = Parts(
@@ -99,7 +105,9 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         renderer=renderer,
         addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
         sealing=_sealing_keys(options, clock),
-        limits=LetterLimits(clock, entropy) if options.limits else None,
+        limits=limits if options.limits else None,
+        previews=PreviewLimits(clock, entropy) if options.limits else None,
+        copies=Copies(clock, entropy) if options.limits else None,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
     theirs = RecipientParts(options.base_url, relay, clock, letters, reports, links, mailboxes, judge, renderer)

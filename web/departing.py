@@ -28,6 +28,8 @@ class WayOut:
             recipient = letter.mail.recipient
             if await self._relay.suppressed(recipient, STREAM):
                 return LetterRefused(temporary=False, reason="the recipient wants none")
+            if await self._reports.is_frozen(letter.id):
+                return LetterRefused(temporary=False, reason="the recipient has reported this sender")
             if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
                 return Hold(self._clock.now() + HOLD_TIME, HeldFor.REPORT)
         return await self._relay.submit(letter.mail)

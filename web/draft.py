@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from relay.client.contract import AddressCheck
@@ -24,6 +26,7 @@ _LONGEST_PSEUDONYM: Final = 200
 _LONGEST_TYPED: Final = MAX_MESSAGE * MOST_COMPOSED
 _BETWEEN_ADDRESSES: Final = re.compile(r"[\s,;]+")
 _SIGNATURES: Final = frozenset(signature.value for signature in Signature)
+_OFFICES_FILE: Final = Path(__file__).parent / "words" / "roles.txt"
 _REASONS: Final = frozenset({"syntax", "no-domain", "null-mx", "no-host"})
 
 
@@ -98,6 +101,13 @@ def _what_is_wrong(address: str) -> str:
     return "syntax"
 
 
+@cache
+def _offices() -> frozenset[str]:
+    """Local parts that are an office."""
+    lines = _OFFICES_FILE.read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
 def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]:
     """The draft, or all that is wrong in the order of the form. `check` is None if no address was typed."""
     problems: list[Problem] = []
@@ -108,6 +118,8 @@ def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]
         if reason == "syntax":
             reason = _what_is_wrong(form.to)
         problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
+    elif check.address.rpartition("@")[0].casefold() in _offices():
+        problems.append(Problem(Field.TO, "to-office"))
     if not form.message.strip() and not form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-missing"))
     elif form.is_cut or len(form.message) > MAX_MESSAGE:

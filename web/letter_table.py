@@ -35,7 +35,7 @@ _FOLDER: Final = Path(__file__).parent / "sql"
 _ROUNDING: Final = 5 * 60 * 1000
 
 _ADD_LETTER: Final = """
-INSERT INTO web_letter (id, secret_hash, language, signature, created, rules) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO web_letter (id, secret_hash, language, signature, created, rules, pair) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
@@ -90,7 +90,7 @@ class DatabaseLetterStore:
     async def add(self, letter: NewLetter, now: datetime, departure: Departure) -> bool:
         created = to_millis(now) // _ROUNDING * _ROUNDING
         rules = " ".join(departure.hold.rules) if departure.hold else ""
-        known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules)
+        known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair)
         handover = (letter.id, *_schedule(departure), *_content(letter, departure))
 
         def work(connection: Connection) -> bool:

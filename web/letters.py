@@ -34,6 +34,8 @@ class HeldFor(StrEnum):
     REPORT = "report"
     """The recipient reported a letter, and no decision has been made about that yet."""
     PILE_ON = "pile-on"
+    COPIES = "copies"
+    """The same words have gone to several people."""
 
 
 class Ending(StrEnum):
@@ -68,6 +70,8 @@ class NewLetter:
     """The writer's own words: what a moderator reads, and what goes back."""
     sealed: Sealed | None = None
     """Who sent it, for nobody here to read."""
+    pair: bytes | None = None
+    """Who wrote to whom, as a hash whose key is in memory alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Limits per sender and per recipient, in memory only (S17, S53).
+"""Limits per sender, recipient and pair, and what looks like many against one (S17, S53; RCP 5 and 6).
 
-Addresses are counted under an HMAC whose key is made at start and never leaves memory, so that nothing that
-could be read later says who wrote. The table is bounded; when it is full, the oldest entries are dropped.
+Uses are counted in the database, under hashes whose keys are in memory only: all workers of a machine count together,
+and what is on disk says nothing once the keys have gone. A letter is counted in the transaction that allows it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,19 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from relay.clock import Clock
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection, Database
 from relay.ids import Entropy
+from web.limit_keys import Hashes, LimitKeys, Period
 from web.mailbox import mailbox_of
 
 _KEY: Final = 32
+_MINUTE: Final = 60_000
+_COUNT: Final = "SELECT at FROM web_use WHERE hash IN (?, ?) AND at > ? ORDER BY at DESC LIMIT ?"
+_WHO: Final = "SELECT DISTINCT who FROM web_use WHERE hash IN (?, ?) AND at > ? AND who IS NOT NULL"
+_ADD: Final = "INSERT INTO web_use (hash, at, until, who) VALUES (?, ?, ?, ?)"
 MAX_TRACKED: Final = 50_000
 
 
@@ -31,62 +37,136 @@ class Limit:
     span: timedelta
 
 
-PER_SENDER: Final = Limit(5, timedelta(hours=1))
-PER_RECIPIENT: Final = Limit(3, timedelta(days=1))
+SENDER_MINUTE: Final = Limit(1, timedelta(minutes=1))
+SENDER_DAY: Final = Limit(5, timedelta(days=1))
+RECIPIENT_DAY: Final = Limit(3, timedelta(days=1))
+RECIPIENT_MONTH: Final = Limit(10, timedelta(days=30))
+PAIR_DAY: Final = Limit(1, timedelta(days=1))
+PAIR_MONTH: Final = Limit(3, timedelta(days=30))
 PREVIEWS: Final = Limit(60, timedelta(minutes=10))
 """Checks of an address by one sender: enough for somebody who cannot type, too few to search with."""
 
+PILE_ON: Final = 4
+"""Senders to one recipient within a day, from which on a person looks first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a letter may be sent: `wait` set, it may not yet. `pair` names who wrote to whom, for a freeze.
+
+    `frozen`: its recipient has reported this sender; it is taken like any other, and never arrives.
+    """
+
+    wait: timedelta | None = None
+    frozen: bool = False
+    pile_on: bool = False
+    pair: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    limit: Limit
+    hashes: Hashes
+    who: bytes | None = None
+
 
 class LetterLimits:
-    """Counts letters by sender and by recipient, and previews by sender, each within a sliding window."""
+    """Admits letters. Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, keys: LimitKeys, clock: Clock) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+
+    async def take(self, sender: bytes, recipient: str) -> Admission:
+        """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted."""
+        mailbox = mailbox_of(recipient).encode()
+        day = self._keys.hashes(Period.DAY, b"sender\0" + sender)
+        to_day = self._keys.hashes(Period.DAY, b"recipient\0" + mailbox)
+        pair = self._keys.hashes(Period.MONTH, b"pair\0" + sender + b"\0" + mailbox)
+        other = (
+            _Use(SENDER_MINUTE, day),
+            _Use(SENDER_DAY, day),
+            _Use(RECIPIENT_MONTH, self._keys.hashes(Period.MONTH, b"recipient\0" + mailbox)),
+            _Use(PAIR_DAY, pair),
+            _Use(PAIR_MONTH, pair),
+        )
+        theirs = _Use(RECIPIENT_DAY, to_day, day.now)
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> Admission:
+            waits = [_wait(connection, use, now) for use in other]
+            full = _wait(connection, theirs, now)
+            pile_on = full > 0 and _senders(connection, theirs, now) >= PILE_ON
+            longest = max(*waits, 0 if pile_on else full)
+            if longest > 0:
+                return Admission(timedelta(milliseconds=longest))
+            for use in _distinct((*other, theirs)):
+                until = now + 2 * int(use.limit.span.total_seconds() * 1000)
+                connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, use.who))
+            frozen = _frozen(connection, pair)
+            return Admission(frozen=frozen is not None, pile_on=pile_on, pair=frozen or pair.now)
+
+        return await self._database.write(work)
+
+    async def forget(self) -> None:
+        """Delete uses that count for no limit any more."""
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> None:
+            connection.execute("DELETE FROM web_use WHERE until < ?", (now,))
+
+        await self._database.write(work)
+
+
+def _wait(connection: Connection, use: _Use, now: int) -> int:
+    """Milliseconds until one more use is allowed."""
+    span = int(use.limit.span.total_seconds() * 1000)
+    rows = list(connection.execute(_COUNT, (*use.hashes.both, now - span, use.limit.count)))
+    return int(rows[-1][0]) + span - now if len(rows) >= use.limit.count else 0
+
+
+def _senders(connection: Connection, use: _Use, now: int) -> int:
+    """How many senders have used this within its time, the one who asks included."""
+    since = now - int(use.limit.span.total_seconds() * 1000)
+    rows: Sequence[tuple[Any, ...]] = list(connection.execute(_WHO, (*use.hashes.both, since)))
+    return len({bytes(who) for (who,) in rows} | {use.who})
+
+
+def _frozen(connection: Connection, pair: Hashes) -> bytes | None:
+    """The hash under which a pair is frozen."""
+    rows = list(connection.execute("SELECT pair FROM web_freeze WHERE pair IN (?, ?)", pair.both))
+    return bytes(rows[0][0]) if rows else None
+
+
+def _distinct(uses: Sequence[_Use]) -> list[_Use]:
+    """One use a hash, the one that is kept longest: two limits of one thing are counted in the same rows."""
+    longest: dict[bytes, _Use] = {}
+    for use in uses:
+        known = longest.get(use.hashes.now)
+        if known is None or known.limit.span < use.limit.span:
+            longest[use.hashes.now] = use
+    return list(longest.values())
+
+
+class PreviewLimits:
+    """Counts previews by sender in this process's memory; at most `tracked` senders, the oldest go first."""
 
     def __init__(self, clock: Clock, entropy: Entropy, tracked: int = MAX_TRACKED) -> None:
         self._key = entropy.bytes(_KEY)
-        # Two tables: what previews put in must push no letter out.
-        self._letters = _Windows(clock, tracked)
-        self._previews = _Windows(clock, tracked)
-
-    def take(self, sender: bytes, recipient: str) -> timedelta | None:
-        """Count one letter; None if it may go, else how long to wait. A refused letter is not counted."""
-        pairs = ((PER_SENDER, b"sender " + sender), (PER_RECIPIENT, b"recipient " + mailbox_of(recipient).encode()))
-        return self._letters.take([(limit, self._hidden(what)) for limit, what in pairs])
-
-    def take_preview(self, sender: bytes) -> timedelta | None:
-        """Count one preview; None if it may be made, else how long to wait."""
-        return self._previews.take([(PREVIEWS, self._hidden(b"preview " + sender))])
-
-    def _hidden(self, what: bytes) -> bytes:
-        return hmac.digest(self._key, what, hashlib.sha256)[:16]
-
-
-class _Windows:
-    """When each key was counted last; at most `tracked` keys."""
-
-    def __init__(self, clock: Clock, tracked: int) -> None:
         self._clock = clock
         self._tracked = tracked
         self.times: OrderedDict[bytes, tuple[float, ...]] = OrderedDict()
 
-    def take(self, keys: Sequence[tuple[Limit, bytes]]) -> timedelta | None:
-        """Count one under all `keys`, or under none and say how long to wait."""
-        now = self._clock.monotonic()
-        waits = [self._wait(limit, key, now) for limit, key in keys]
-        if any(wait > 0 for wait in waits):
-            return timedelta(seconds=math.ceil(max(waits)))
-        for limit, key in keys:
-            self._count(limit, key, now)
-        return None
-
-    def _wait(self, limit: Limit, key: bytes, now: float) -> float:
-        recent = self._recent(limit, key, now)
-        return recent[-limit.count] + limit.span.total_seconds() - now if len(recent) >= limit.count else 0.0
-
-    def _count(self, limit: Limit, key: bytes, now: float) -> None:
-        self.times[key] = (*self._recent(limit, key, now), now)
+    def take(self, sender: bytes) -> timedelta | None:
+        """Count one preview; None if it may be made, else how long to wait."""
+        key = hmac.digest(self._key, b"preview " + sender, hashlib.sha256)[:16]
+        now, span = self._clock.monotonic(), PREVIEWS.span.total_seconds()
+        recent = tuple(at for at in self.times.get(key, ()) if at > now - span)
+        if len(recent) >= PREVIEWS.count:
+            return timedelta(seconds=math.ceil(recent[-PREVIEWS.count] + span - now))
+        self.times[key] = (*recent, now)
         self.times.move_to_end(key)
         if len(self.times) > self._tracked:
             self.times.popitem(last=False)
-
-    def _recent(self, limit: Limit, key: bytes, now: float) -> tuple[float, ...]:
-        since = now - limit.span.total_seconds()
-        return tuple(at for at in self.times.get(key, ()) if at > since)
+        return None

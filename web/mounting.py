@@ -12,6 +12,7 @@ from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
+from relay.key_memory import KeyMemory
 from web.app import Outside, make_app
 from web.letter_table import DatabaseLetterStore
 from web.moderation.moderator import load_moderator
@@ -108,7 +109,8 @@ def mount(  # the node's parts, each with a purpose of its own
         failure_delay=values.failure_delay,
         operator=_operator(values.operator),
     )
-    outside = Outside(relay, database, DatabaseLetterStore(database), load_moderator(folder), clock, entropy)
+    letters, moderator = DatabaseLetterStore(database), load_moderator(folder)
+    outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited())
     return make_app(options, outside)
 
 

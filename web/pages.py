@@ -22,6 +22,7 @@ from web.catalogue import Language
 from web.draft import Draft, Field, Form, Problem, judge
 from web.judgement import marked_paragraphs
 from web.letters import HOLD_TIME, STREAM, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
@@ -107,7 +108,7 @@ class Pages:
 
     async def _judge(self, request: web.Request, form: Form, nonce: str) -> web.Response:
         language = language_of(request)
-        wait = self._parts.limits.take_preview(self._network(request)) if self._parts.limits and form.to else None
+        wait = self._parts.previews.take(self._network(request)) if self._parts.previews and form.to else None
         if wait is not None:
             response = self._form(language, form, nonce, (Problem(Field.TO, _TOO_OFTEN),))
             response.headers["Retry-After"] = str(int(wait.total_seconds()))
@@ -170,14 +171,15 @@ class Pages:
                     return self._preview(shown)
                 if age > PREVIEW_LIFETIME:
                     return self._preview(shown, words("preview.expired"), HTTPStatus.CONFLICT)
-                wait = self._limit(request, shown.draft)
-                if wait is not None:
+                admission = await self._admit(request, shown.draft)
+                if (wait := admission.wait) is not None:
                     notice = words("preview.limited", span=words.about(wait))
                     response = self._preview(shown, notice, HTTPStatus.TOO_MANY_REQUESTS)
                     response.headers["Retry-After"] = str(int(wait.total_seconds()))
                     return response
-                departure = await self._departure(shown.draft, ruling)
-                await self._parts.courier.send(self._letter(request, shown, names), departure, _PATIENCE)
+                departure = await self._departure(shown.draft, ruling, admission)
+                letter = replace(self._letter(request, shown, names), pair=admission.pair)
+                await self._parts.courier.send(letter, departure, _PATIENCE)
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
             response = self._preview(shown, words("preview.unavailable"), HTTPStatus.SERVICE_UNAVAILABLE)
@@ -185,7 +187,7 @@ class Pages:
             return response
         return self._render.redirect(f"/s/{names.secret}")
 
-    async def _departure(self, draft: Draft, ruling: Ruling) -> Departure:
+    async def _departure(self, draft: Draft, ruling: Ruling, admission: Admission) -> Departure:
         """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
 
         Whoever refuses our mail is asked for before a person is: nobody needs to read what cannot arrive, and the
@@ -193,12 +195,24 @@ class Pages:
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        blocked = await self._parts.relay.suppressed(draft.recipient, STREAM)
-        if not ruling.step.stops:
+        blocked = admission.frozen or await self._parts.relay.suppressed(draft.recipient, STREAM)
+        why = self._why_held(draft, ruling, admission)
+        if why is None:
             return Departure(now + options.cool_down + options.jitter * chance)
-        why = HeldFor.APPEAL if ruling.step is Step.REFUSE else HeldFor.RULES
         until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)
-        return Departure(until, Hold(until, why, tuple(rule.value for rule in ruling.rules), hidden=blocked))
+        rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
+        return Departure(until, Hold(until, why, rules, hidden=blocked))
+
+    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission) -> HeldFor | None:
+        """Why a person looks at a letter first; None if nobody needs to."""
+        copies = self._parts.copies is not None and self._parts.copies.note(draft.message, draft.recipient)
+        if ruling.step is Step.REFUSE:
+            return HeldFor.APPEAL
+        if ruling.step.stops:
+            return HeldFor.RULES
+        if admission.pile_on:
+            return HeldFor.PILE_ON
+        return HeldFor.COPIES if copies else None
 
     def _seal(self, request: web.Request, letter_id: str) -> Sealed | None:
         """Who sends this, sealed at once; in clear it is nowhere but in this call."""
@@ -222,10 +236,10 @@ class Pages:
             sealed=self._seal(request, names.id),
         )
 
-    def _limit(self, request: web.Request, draft: Draft) -> timedelta | None:
+    async def _admit(self, request: web.Request, draft: Draft) -> Admission:
         if self._parts.limits is None:
-            return None
-        return self._parts.limits.take(self._network(request), draft.recipient)
+            return Admission()
+        return await self._parts.limits.take(self._network(request), draft.recipient)
 
     def _network(self, request: web.Request) -> bytes:
         return self._parts.client(request).network

@@ -10,10 +10,11 @@ from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.ids import Entropy
 from web.client_address import ClientAddress, ClientAddressReader
+from web.copies import Copies
 from web.courier import Courier
 from web.judgement import Judge
 from web.letters import LetterStore
-from web.limits import LetterLimits
+from web.limits import LetterLimits, PreviewLimits
 from web.mail import MailWriter
 from web.options import FrontOptions
 from web.preview import PreviewTokens
@@ -39,6 +40,8 @@ class Parts:
     renderer: Renderer
     addresses: ClientAddressReader
     limits: LetterLimits | None
+    previews: PreviewLimits | None
+    copies: Copies | None
     sealing: SealingKeys
 
     def client(self, request: web.Request) -> ClientAddress:

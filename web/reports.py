@@ -88,6 +88,11 @@ class ReportStore:
         sql = f"SELECT 1 FROM web_report WHERE outcome IS NULL AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
         return bool(await self._rows(sql, tuple(mailboxes)))
 
+    async def is_frozen(self, letter_id: str) -> bool:
+        """Whether the recipient of this letter has reported its sender, and nobody has found them wrong."""
+        sql = "SELECT 1 FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = ?"
+        return bool(await self._rows(sql, (letter_id,)))
+
     async def of_letter(self, letter_id: str) -> bool:
         """Whether this letter was reported."""
         return bool(await self._rows("SELECT 1 FROM web_report WHERE letter_id = ?", (letter_id,)))

@@ -14,6 +14,7 @@ from aiohttp import web
 from relay.clock import Clock
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
+from relay.key_memory import KeyMemory
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.switched_database import SwitchedDatabase
@@ -54,7 +55,8 @@ async def running_front(
     relay = relay or RelayInMemory()
     database = SwitchedDatabase(await SqliteDatabase.open(folder / "front.db"))
     store = DatabaseLetterStore(database)
-    app = make_app(options, Outside(relay, database, store, _moderator(), clock or HandClock(), SeededEntropy(7)))
+    clock = clock or HandClock()
+    app = make_app(options, Outside(relay, database, store, _moderator(), clock, SeededEntropy(7), KeyMemory()))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

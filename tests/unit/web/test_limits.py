@@ -1,53 +1,82 @@
-"""Limits in memory."""
+"""Limits: counted together, kept under keys that are only in memory; many against one, and one against many."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
+import aiohttp
 import pytest
 
+from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
+from relay.key_memory import KeyMemory, make_key_memory
+from tests.support.front import running_front, with_limits
 from tests.support.hand_clock import HandClock
-from web.limits import PER_RECIPIENT, PER_SENDER, PREVIEWS, LetterLimits
+from tests.support.visitor import Visitor
+from web.copies import MOST_RECIPIENTS, Copies, looks_of
+from web.letter_table import DatabaseLetterStore
+from web.limit_keys import LimitKeys, Period
+from web.limits import PAIR_DAY, PILE_ON, PREVIEWS, RECIPIENT_DAY, SENDER_DAY, LetterLimits, PreviewLimits
 from web.mailbox import mailbox_of
 
+LETTER = (
+    "I have wanted to tell you for a long time how much it meant to me that you stayed late that evening and listened."
+)
 
-def test_a_sender_may_send_so_many_letters_within_the_span() -> None:  # S17
+
+@dataclass(slots=True)
+class Bench:
+    """Limits over a real database."""
+
+    database: SqliteDatabase
+    clock: HandClock
+    limits: LetterLimits
+
+    async def goes(self, sender: str, recipient: str) -> bool:
+        return (await self.limits.take(sender.encode(), recipient)).wait is None
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    database = await SqliteDatabase.open(tmp_path / "front.db")
+    await DatabaseLetterStore(database).prepare()
     clock = HandClock()
-    limits = LetterLimits(clock, SeededEntropy(1))
-    assert all(limits.take(b"me", f"r{n}@example.org") is None for n in range(PER_SENDER.count))
-    clock.move(600)
-    assert limits.take(b"me", "another@example.org") == PER_SENDER.span - timedelta(minutes=10)
-    assert limits.take(b"you", "another@example.org") is None
-    clock.move(PER_SENDER.span.total_seconds())
-    assert limits.take(b"me", "another@example.org") is None
+    limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(1)), clock)
+    yield Bench(database, clock, limits)
+    await database.close()
 
 
-def test_a_thousand_forms_to_one_victim() -> None:  # S17
-    limits = LetterLimits(HandClock(), SeededEntropy(1))
-    taken = [limits.take(str(n).encode(), "Victim@example.org") is None for n in range(1000)]
-    assert sum(taken) == PER_RECIPIENT.count
-    assert limits.take(b"new", "victim@EXAMPLE.org") is not None
+async def test_a_sender_writes_so_many_letters_a_day_and_one_a_minute(bench: Bench) -> None:  # S17
+    assert await bench.goes("me", "r0@example.org")
+    assert not await bench.goes("me", "r1@example.org"), "within the same minute"
+    for n in range(1, SENDER_DAY.count):
+        bench.clock.move(60)
+        assert await bench.goes("me", f"r{n}@example.org")
+    bench.clock.move(60)
+    wait = (await bench.limits.take(b"me", "another@example.org")).wait
+    assert wait is not None
+    assert timedelta(hours=23) < wait < timedelta(hours=24)
+    assert await bench.goes("you", "another@example.org")
+    bench.clock.move(86400)
+    assert await bench.goes("me", "another@example.org")
 
 
 @pytest.mark.parametrize(
     "written",
     [
-        [
-            "victim@example.org",
-            "victim+1@example.org",
-            '"victim"@example.org',
-            '"vic\\tim"@Example.org',
-            "VICTIM+@example.org",
-        ],
-        ["j.doe@gmail.com", "jdoe@gmail.com", "J.D.o.e+x.y@googlemail.com", '"j.doe"@gmail.com', "jd.oe@GMail.com"],
+        ["victim@example.org", "victim+1@example.org", '"victim"@example.org', "VICTIM+@example.org"],
+        ["j.doe@gmail.com", "jdoe@gmail.com", "J.D.o.e+x.y@googlemail.com", "jd.oe@GMail.com"],
         ["+x@example.org", '"+x"@example.org', "+X@example.org", "+x@EXAMPLE.org"],
     ],
 )
-def test_one_mailbox_is_counted_once_however_it_is_written(written: list[str]) -> None:  # S17
-    limits = LetterLimits(HandClock(), SeededEntropy(1))
-    taken = [limits.take(str(n).encode(), recipient) is None for n, recipient in enumerate(written)]
-    assert taken == [n < PER_RECIPIENT.count for n in range(len(written))]
+async def test_one_mailbox_is_counted_once_however_it_is_written(bench: Bench, written: list[str]) -> None:  # S17
+    taken = [await bench.limits.take(str(n % 3).encode(), recipient) for n, recipient in enumerate(written)]
+    assert [one.wait is None for one in taken] == [n < RECIPIENT_DAY.count for n in range(len(written))]
+    assert not any(one.pile_on for one in taken)
 
 
 def test_other_mailboxes_are_counted_apart() -> None:  # S17
@@ -55,23 +84,113 @@ def test_other_mailboxes_are_counted_apart() -> None:  # S17
     assert len({mailbox_of(other) for other in others}) == len(others)
 
 
-def test_memory_is_bounded_and_holds_no_address() -> None:  # S53
-    limits = LetterLimits(HandClock(), SeededEntropy(1), tracked=10)
-    for n in range(100):
-        limits.take(f"198.51.100.{n}".encode(), f"r{n}@example.org")
-    kept = list(limits._letters.times)
-    assert len(kept) == 10
-    assert all(len(key) == 16 and b"198" not in key for key in kept)
+async def test_one_letter_a_day_and_three_a_month_from_one_to_another(bench: Bench) -> None:
+    sent = 0
+    for _ in range(28):
+        sent += await bench.goes("me", "ann@example.org")
+        assert not await bench.goes("me", "Ann+x@example.org")
+        bench.clock.move(PAIR_DAY.span.total_seconds())
+    assert sent == 3
 
 
-def test_previews_have_a_limit_of_their_own() -> None:  # S50
+async def test_a_thousand_forms_to_one_victim(bench: Bench) -> None:  # S17, RCP 6
+    taken = [await bench.limits.take(str(n).encode(), "Victim@example.org") for n in range(100)]
+    went = [one for one in taken if one.wait is None]
+    assert [one.pile_on for one in went] == [n >= PILE_ON - 1 for n in range(len(went))]
+    assert len(went) == 10, "what a person is asked about has a bound too"
+
+
+async def test_what_is_on_disk_names_nobody_and_goes(bench: Bench) -> None:  # S53
+    await bench.goes("198.51.100.7", "ann@example.org")
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT hash, who FROM web_use")))
+    assert rows
+    assert all(len(value) == 16 for row in rows for value in row if value is not None)
+    bench.clock.move(61 * 86400)
+    await bench.limits.forget()
+    assert await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_use"))) == []
+
+
+def test_keys_change_and_the_one_before_stays_for_one_period() -> None:
     clock = HandClock()
-    limits = LetterLimits(clock, SeededEntropy(1), tracked=10)
-    assert limits.take(b"me", "ann@example.org") is None
-    assert sum(limits.take_preview(b"me") is None for _ in range(1000)) == PREVIEWS.count
+    keys = LimitKeys(KeyMemory(), clock, SeededEntropy(2))
+    first = keys.hashes(Period.DAY, b"me")
+    assert keys.hashes(Period.DAY, b"me") == first
+    assert keys.hashes(Period.MONTH, b"me").now != first.now
+    clock.move(86400)
+    second = keys.hashes(Period.DAY, b"me")
+    assert second.before == first.now
+    clock.move(86400)
+    assert first.now not in keys.hashes(Period.DAY, b"me").both
+    clock.move(5 * 86400)
+    assert not set(second.both) & set(keys.hashes(Period.DAY, b"me").both)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no memory to share so")
+def test_workers_of_a_machine_share_the_keys() -> None:
+    descriptor = make_key_memory()
+    assert descriptor is not None
+    clock = HandClock()
+    try:
+        here, there = (LimitKeys(KeyMemory(descriptor), clock, SeededEntropy(n)) for n in (1, 2))
+        assert here.hashes(Period.DAY, b"me") == there.hashes(Period.DAY, b"me")
+    finally:
+        os.close(descriptor)
+
+
+def test_previews_are_counted_in_bounded_memory() -> None:  # S50, S53
+    clock = HandClock()
+    limits = PreviewLimits(clock, SeededEntropy(1), tracked=10)
+    assert sum(limits.take(b"me") is None for _ in range(1000)) == PREVIEWS.count
     for n in range(100):
-        assert limits.take_preview(str(n).encode()) is None
-    assert len(limits._previews.times) == 10
-    assert len(limits._letters.times) == 2
+        assert limits.take(str(n).encode()) is None
+    assert len(limits.times) == 10
+    assert all(len(key) == 16 for key in limits.times)
     clock.move(PREVIEWS.span.total_seconds())
-    assert limits.take_preview(b"me") is None
+    assert limits.take(b"me") is None
+
+
+def test_the_same_words_to_several_people_are_noticed() -> None:  # RCP 6
+    clock = HandClock()
+    copies = Copies(clock, SeededEntropy(1))
+    near = LETTER.replace("evening", "evening,")
+    assert [copies.note(text, f"r{n}@example.org") for n, text in enumerate((LETTER, near, LETTER))] == [
+        n >= MOST_RECIPIENTS for n in range(3)
+    ]
+    assert not Copies(clock, SeededEntropy(1)).note(LETTER, "r@example.org")
+    assert not any(copies.note("Thank you for everything.", f"r{n}@example.org") for n in range(9))
+    clock.move(86401)
+    assert not copies.note(LETTER, "r9@example.org")
+    other = looks_of("Ce que tu as fait pour mon frère, personne ne l'avait fait avant toi, et je voulais te le dire.")
+    mine = looks_of(LETTER)
+    assert other is not None
+    assert mine is not None
+    assert (other ^ mine).bit_count() > 10
+
+
+async def test_a_reported_sender_reaches_this_recipient_no_more(tmp_path: Path) -> None:  # RCP 2
+    clock = HandClock()
+    async with running_front(tmp_path, clock, with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        await visitor.send(await visitor.preview())
+        (first,) = front.relay.letters.values()
+        path = "/r/" + first.text.partition("/r/")[2].partition("#")[0]
+        await visitor.post(path, {"action": "report", "rule": "bullying"})
+        now = int(clock.now().timestamp() * 1000)
+        await front.database.write(
+            lambda c: c.execute("UPDATE web_report SET outcome = 'upheld' WHERE at <= ?", (now,))
+        )
+        clock.move(86400)
+        link = (await visitor.send(await visitor.preview(message="Again"))).headers["Location"]
+        await visitor.until_told(link, "It could not be delivered")
+        other = (await visitor.send(await visitor.preview(to="bob@example.org"))).status
+        assert other == 429, "the limits are the same for everybody"
+        clock.move(60)
+        assert (await visitor.send(await visitor.preview(to="bob@example.org"))).status == 303
+        await visitor.until_arrived(2)
+
+
+async def test_offices_get_no_letters(tmp_path: Path) -> None:
+    async with running_front(tmp_path) as front, aiohttp.ClientSession() as session:
+        response, page = await Visitor(front, session).post("/en/preview", {"to": "Police@ville.example"})
+        assert response.status == 422
+        assert "an office, not a person" in page.text

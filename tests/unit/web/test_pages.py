@@ -371,11 +371,12 @@ async def test_a_relay_that_is_away_does_not_lose_the_letter(visitor: Visitor, c
     assert "cannot tell just now" in (await visitor.get(link))[1].text
 
 
-async def test_limits_know_the_visitor_by_the_trusted_proxy_only(tmp_path: Path) -> None:  # S17, S50
-    async with running_front(tmp_path, options=with_limits()) as front, aiohttp.ClientSession() as session:
+async def test_limits_know_the_visitor_by_the_trusted_proxy_only(tmp_path: Path, clock: HandClock) -> None:  # S17, S50
+    async with running_front(tmp_path, clock, with_limits()) as front, aiohttp.ClientSession() as session:
         visitor = Visitor(front, session)
         answers = []
         for n in range(7):
+            clock.move(60)
             token = await visitor.preview(to=f"r{n}@example.org")
             answers.append(await visitor.send(token, X_Forwarded_For=f"203.0.113.{n}"))
         assert [answer.status for answer in answers] == [303] * 5 + [429] * 2
