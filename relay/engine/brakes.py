@@ -1,7 +1,7 @@
 """Brakes on the path: mail of a stopped stream waits, that of a slowed one goes at its pace; other mail passes.
 
 Waiting is a new due time and no attempt. What each process knows is a few seconds old at most; a brake ends by
-command alone, and then the mail goes on within minutes.
+command alone, and then the mail goes on within minutes, or within an hour if it had stood for long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _log = Log("brake")
 ALARM: Final = AlarmKind.COMPLAINTS
 LOOK_SECONDS: Final = 5.0
 STOPPED_FOR: Final = timedelta(minutes=10)
-"""How long mail of a stopped stream waits until it is looked at again."""
+"""How long mail of a stopped stream waits until it is looked at again, at first.
+
+Then a quarter of the time that the brake has stood, up to `LONGEST`: a person ends it, and who took a day for it can
+wait an hour more, while a long queue that is looked at in vain costs everybody.
+"""
 
 LONGEST: Final = timedelta(hours=1)
 
@@ -101,7 +105,8 @@ class Brakes:
             if brake is None:
                 continue
             if brake.level is Level.STOP:
-                return self._clock.now() + STOPPED_FOR, brake
+                moment = self._clock.now()
+                return moment + min(max(STOPPED_FOR, (moment - brake.since) / 4), LONGEST), brake
             now = self._clock.monotonic()
             pace = self._paces.setdefault(key, _Pace(self._rules.per_minute * self._share, now))
             if wait := pace.wait(now):

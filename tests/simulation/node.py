@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from relay.account.book import MIGRATIONS as ACCOUNT_MIGRATIONS
 from relay.engine.engine import Engine, EngineParts
 from relay.engine.submission import Accepted, Refusal, Submission
 from relay.errors import SpoolUnavailableError
+from relay.figures.book import FigureBook
 from relay.ids import SeededEntropy
 from relay.node import engine_options, make_router
 from relay.policy.diagnosis import Diagnoser
@@ -24,6 +25,7 @@ from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.shaping import ShapingBook
 from relay.policy.shaping_file import load_shaping
 from relay.settings import Settings
+from relay.shaping.warm_ups import WarmUpBook
 from relay.signing.contract import Signer
 from relay.spool.sqlite import SqliteSpool
 from tests.simulation.clock import VirtualClock
@@ -31,6 +33,7 @@ from tests.simulation.disk import Disk, SimulatedDatabase
 from tests.simulation.loop import WORLD, Life, VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.zone import Zone
+from tests.support.suppressions import book_on
 
 DRAIN_SECONDS = 15.0
 ANSWER_SECONDS = 120.0
@@ -70,6 +73,7 @@ class SimulatedNode:
         self.life: Life | None = None
         self.engine: Engine | None = None
         self.spool: SqliteSpool | None = None
+        self.warm_ups: WarmUpBook | None = None
         self._database: SimulatedDatabase | None = None
         self._wanted = False
 
@@ -109,9 +113,20 @@ class SimulatedNode:
             spool, machine.signer, router, machine.network, machine.clock, entropy, diagnoser=diagnoser, shaping=shaping
         )
         options = engine_options(machine.settings, self._worker, self._workers)
+        if options.pools.warming():
+            parts = await self._with_judges(parts, database)
         engine = Engine(options, parts, lambda _: self._replaced(life))
         await engine.start()
         self.spool, self.engine = spool, engine
+
+    async def _with_judges(self, parts: EngineParts, database: SimulatedDatabase) -> EngineParts:
+        """The parts with what judges the days of a warm-up: its book, and the figures and refusals beside it."""
+        clock = self._machine.clock
+        figures, refusals, warm_ups = FigureBook(database, clock), book_on(database, clock), WarmUpBook(database, clock)
+        for book in (figures, refusals, warm_ups):
+            await book.migrate()
+        self.warm_ups = warm_ups
+        return replace(parts, figures=figures, suppressions=refusals, warm_ups=warm_ups)
 
     def _replaced(self, life: Life) -> None:
         """Another took our place: the worker ends in good order and its supervisor starts it anew."""

@@ -5,6 +5,7 @@
 - `cold-pool`: a provider that trusts a new sender with ten letters a minute, and with more the better it behaves.
 - `orange`: three workers, one of which is killed again and again, and a provider that has two connections for us.
 - `backlog`: a queue of a hundred thousand deliveries, or of a million, and what a worker makes of it (R34).
+- `warm-up`: two weeks of a new source (`warm_up.py`); `--messages` is letters a day to each of its two providers.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tests.simulation.backlog import Backlog
 from tests.simulation.chart import Panel
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.provider import Habits, Provider, ProviderRules, Tally
+from tests.simulation.provider import ProviderRules
+from tests.simulation.stage import HOUR, Stage
+from tests.simulation.warm_up import warm_up
 from tests.simulation.world import World, settings_of, spool_folder, watched_log
-
-HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,74 +38,6 @@ class Story:
     def ok(self) -> bool:
         """Whether everything was as it must be."""
         return not self.failures
-
-
-class Stage:
-    """A world for a story, and what is sampled of it."""
-
-    def __init__(self, world: World, messages: int) -> None:
-        self.world = world
-        self.messages = messages
-        self.backlog = Backlog(world, tenants=3)
-        self.providers: list[Provider] = []
-        self.queue = Panel("deliveries waiting and under way")
-        self.flow = Panel("a minute")
-        self.sessions = Panel("sessions opened a minute")
-        self.failures: list[str] = []
-        self._before = Tally()
-
-    def provider(self, domain: str, rules: ProviderRules | None = None) -> Provider:
-        """A provider of usual speed."""
-        provider = Provider(domain, Habits(0.03, 0.1), rules)
-        self.providers.append(provider)
-        self.world.add_provider(domain, provider)
-        return provider
-
-    def total(self) -> Tally:
-        """The sums over all providers."""
-        tallies = [provider.tally for provider in self.providers]
-        return Tally(
-            sum(tally.attempts for tally in tallies),
-            sum(tally.delivered for tally in tallies),
-            sum(tally.refused_by_rate for tally in tallies),
-            sum(tally.refused_by_connections for tally in tallies),
-            sum(tally.sessions for tally in tallies),
-        )
-
-    def sample(self, seconds: float) -> None:
-        """One more point of every line; `seconds` have passed since the last."""
-        world, at = self.world, self.world.loop.time()
-        world.spoolcheck.committed()
-        total = self.total()
-        passed = total.since(self._before)
-        self._before = total
-        self.queue.add("all", at, world.spoolcheck.open_deliveries())
-        self.flow.add("delivered", at, passed.delivered * 60 / seconds)
-        self.flow.add("attempts", at, passed.attempts * 60 / seconds)
-        self.flow.add("refused", at, (passed.refused_by_rate + passed.refused_by_connections) * 60 / seconds)
-        self.sessions.add("opened", at, passed.sessions * 60 / seconds)
-
-    async def watch(self, until: float, every: float) -> None:
-        """Sample until a moment."""
-        while self.world.loop.time() < until:
-            await asyncio.sleep(every)
-            self.sample(every)
-
-    async def drained(self, hours: float, every: float) -> float:
-        """Sample until the queue is empty; the hours it took, `hours` at most."""
-        begun = self.world.loop.time()
-        while self.world.spoolcheck.open_deliveries():
-            await asyncio.sleep(every)
-            self.sample(every)
-            if self.world.loop.time() - begun > hours * HOUR:
-                self.must(False, f"the queue is not empty after {hours:g} h")
-                break
-        return (self.world.loop.time() - begun) / HOUR
-
-    def must(self, holds: bool, words: str) -> None:
-        """What must hold, and what it is called when it does not."""
-        if not holds:
-            self.failures.append(words)
 
 
 async def outage(stage: Stage) -> dict[str, Any]:
@@ -254,6 +186,8 @@ class Plot:
 
     course: Callable[[Stage], Awaitable[dict[str, Any]]]
     messages: int
+    warm_up: str = ""
+    """The day on which the source begins to warm up; "": it is warm."""
 
 
 SCENARIOS: Final = {
@@ -262,6 +196,7 @@ SCENARIOS: Final = {
     "cold-pool": Plot(cold_pool, 2000),
     "orange": Plot(orange, 1000),
     "backlog": Plot(backlog, 100_000),
+    "warm-up": Plot(warm_up, 600, "2026-11-21"),
 }
 
 
@@ -270,7 +205,7 @@ def play(name: str, seed: int, messages: int | None = None, workers: int = 1, **
     plot = SCENARIOS[name]
     loop = VirtualLoop()
     with spool_folder() as folder:
-        world = World(loop, folder, seed, settings_of(folder, workers, **delivery), workers, checks=False)
+        world = World(loop, folder, seed, settings_of(folder, workers, plot.warm_up, **delivery), workers, checks=False)
         world.disk.trouble.seconds = 0.05
         try:
             with watched_log(world.ledger):
@@ -301,4 +236,4 @@ async def _play(name: str, plot: Plot, world: World, messages: int) -> Story:
         "invariants": list(world.ledger.broken) or "held",
     }
     failures = (*stage.failures, *world.ledger.broken)
-    return Story(name, {**figures, "failures": list(failures)}, failures, (stage.queue, stage.flow, stage.sessions))
+    return Story(name, {**figures, "failures": list(failures)}, failures, stage.panels)

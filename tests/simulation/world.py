@@ -152,14 +152,14 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def settings_of(folder: Path, workers: int, **delivery: Any) -> Settings:
-    """The settings of a simulated node."""
+def settings_of(folder: Path, workers: int, warm_up: str = "", **delivery: Any) -> Settings:
+    """The settings of a simulated node; `warm_up` is the day on which its source begins to warm up."""
     return settings_from(
         {
             "node": {"name": NODE, "workers": workers},
             "spool": {"url": "sqlite:spool.db", "minimum_free": 1},
             "delivery": {"allow_private_addresses": True, **delivery},
-            "egress": {"source": [{"name": "one", "address": "10.255.0.1"}]},
+            "egress": {"source": [{"name": "one", "address": "10.255.0.1", "warm_up": warm_up}]},
         },
         folder,
     )
