@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 CONFIG ?= config/lab.toml
+# A start compiles every module anew where this is set: two seconds, for each of the hundreds of processes of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test check format bench clean
 

@@ -25,7 +25,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[FeedBench]:
 
 
 def lines(*files: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    """The whole lines; what has no end yet is being written, or was torn."""
+    return [json.loads(line) for file in files for line in file.read_text().splitlines(True) if line.endswith("\n")]
 
 
 class Writing:
