@@ -198,7 +198,7 @@ class _PackReader:
         key = f"{self._language}:{element}"
         if key in self._numbers:
             return self._numbers[key]
-        wholes = [self._number_of(part) for part in parts if part.startswith("<")]
+        wholes = {self._number_of(part) for part in parts if part.startswith("<")}
         number = self._numbers.setdefault(key, len(self._numbers))
         lexicon = self._book.lexicon
         for part in parts:
@@ -208,8 +208,9 @@ class _PackReader:
                 if not part.rstrip("*"):
                     raise PatternError(f"has an empty word in {element}")
                 lexicon.add(fold_word(part.rstrip("*")) + ("*" if part.endswith("*") else ""), number)
-        for table in (lexicon.words, lexicon.stems):
-            for word, classes in table.items():
-                if classes & set(wholes):
-                    table[word] = classes | {number}
+        if wholes:  # most elements are words alone: a look through thousands of others for each took seconds
+            for table in (lexicon.words, lexicon.stems):
+                for word, classes in table.items():
+                    if classes & wholes:
+                        table[word] = classes | {number}
         return number
