@@ -16,7 +16,6 @@ from relay.settings import Section, Settings
 
 _FLAT: Final = (
     "api.admin_listen",
-    "web.admission_per_day",
     "web.first_contact",
 )
 

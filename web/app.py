@@ -23,6 +23,7 @@ from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
 from relay.log import Log
+from web.admission import DayAdmission
 from web.catalogue import Language, load_words
 from web.client_address import ClientAddressReader
 from web.copies import Copies
@@ -85,7 +86,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     reports = ReportStore(outside.database, clock, entropy)
-    way_out = WayOut(relay, reports, mailboxes, clock)
+    way_out = WayOut(relay, reports, mailboxes, DayAdmission(outside.database, clock, options.admission_per_day), clock)
     limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
     sealed = SealedStore(outside.database, clock)
     rounds = Rounds(options.hand_over_every, options.status_kept, (sealed.forget, reports.forget, limits.forget))

@@ -21,7 +21,7 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
-from web.departing import WayOut
+from web.departing import Later, WayOut
 from web.letters import Departure, Hold, LetterStore, NewLetter, PendingLetter
 
 FIRST_LOOK: Final = timedelta(seconds=10)
@@ -33,6 +33,8 @@ _BATCH: Final = 16
 _IN_FLIGHT: Final = 64
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
+_SPREAD: Final = timedelta(minutes=20)
+"""Letters that waited for the same moment leave within so much after it."""
 _GIVE_UP: Final = timedelta(days=5)
 _FORGET_EVERY: Final = 3600.0
 _FORGET_BATCH: Final = 500
@@ -137,6 +139,8 @@ class Courier:
                 case Hold():
                     await self._store.hold(letter.id, outcome)
                     _log.warning("letter-held", why=outcome.why.value, remedy="leak letters list")
+                case Later():
+                    await self._store.wait(letter.id, outcome.at + _SPREAD * self._entropy.uniform())
                 case LetterRefused():
                     await self._note_refusal(letter, outcome)
         except SpoolUnavailableError as error:
@@ -145,7 +149,7 @@ class Courier:
         except Exception:  # noqa: BLE001 - likewise, and the task has nobody to raise to
             _log.exception("hand-over-not-noted", attempts=letter.attempts)
 
-    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold:
+    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later:
         try:
             async with asyncio.timeout(_HAND_OVER_TIMEOUT):
                 return await self._way_out.leave(letter)

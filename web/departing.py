@@ -6,23 +6,45 @@ repeat one that was taken, and then the relay alone knows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
 from relay.client.contract import LetterAccepted, LetterRefused, RelayClient
 from relay.clock import Clock
+from web.admission import DayAdmission
 from web.letters import HOLD_TIME, STREAM, HeldFor, Hold, PendingLetter
 from web.mailbox import MailboxHasher
 from web.reports import ReportStore
+
+_ASK_AGAIN: Final = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The letter may leave, but not before `at`: today's ceiling is reached."""
+
+    at: datetime
 
 
 class WayOut:
     """What the courier takes each letter to."""
 
-    def __init__(self, relay: RelayClient, reports: ReportStore, mailboxes: MailboxHasher, clock: Clock) -> None:
+    def __init__(
+        self,
+        relay: RelayClient,
+        reports: ReportStore,
+        mailboxes: MailboxHasher,
+        admission: DayAdmission,
+        clock: Clock,
+    ) -> None:
         self._relay = relay
+        self._admission = admission
         self._reports = reports
         self._mailboxes = mailboxes
         self._clock = clock
 
-    async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold:
+    async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later:
         """Hand `letter` over, unless it may not leave. Raises SpoolUnavailableError."""
         if letter.attempts == 1:
             recipient = letter.mail.recipient
@@ -32,4 +54,19 @@ class WayOut:
                 return LetterRefused(temporary=False, reason="the recipient has reported this sender")
             if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
                 return Hold(self._clock.now() + HOLD_TIME, HeldFor.REPORT)
+            if (at := await self._ceiling(letter)) is not None:
+                return Later(at)
         return await self._relay.submit(letter.mail)
+
+    async def _ceiling(self, letter: PendingLetter) -> datetime | None:
+        """When a letter may leave that a ceiling holds back: the warm-up's of its provider, or the operator's.
+
+        It waits here rather than in the relay: until it leaves, its writer may take it back.
+        """
+        try:
+            room = await self._relay.admission(letter.mail.sender, STREAM, letter.mail.recipient)
+        except ValueError:  # no address, as the relay will say too
+            return None
+        if room.remaining is not None and room.remaining <= 0:
+            return max(room.departs_at or self._clock.now() + _ASK_AGAIN, self._clock.now() + timedelta(minutes=1))
+        return await self._admission.take()

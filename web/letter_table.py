@@ -142,6 +142,10 @@ class DatabaseLetterStore:
     async def postpone(self, letter_id: str, due: datetime) -> None:
         await self._change("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))
 
+    async def wait(self, letter_id: str, due: datetime) -> None:
+        sql = "UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?"
+        await self._change(sql, (to_millis(due), letter_id))
+
     async def hold(self, letter_id: str, hold: Hold) -> None:
         rules = ("UPDATE web_letter SET rules = ? WHERE id = ?", (" ".join(hold.rules), letter_id))
         await self._change(_HOLD, (NEVER, to_millis(hold.until), hold.why.value, letter_id), rules)

@@ -169,6 +169,10 @@ class LetterStore(Protocol):
         """The relay could not take the letter: try again at `due`."""
         ...
 
+    async def wait(self, letter_id: str, due: datetime) -> None:
+        """The letter may not leave before `due`, and nobody has begun to hand it over."""
+        ...
+
     async def hold(self, letter_id: str, hold: Hold) -> None:
         """Stop a letter that was about to leave, until a person decides."""
         ...

@@ -53,6 +53,8 @@ class FrontValues(Protocol):
     @property
     def sealed_keys(self) -> Path: ...
     @property
+    def admission_per_day(self) -> int: ...
+    @property
     def cool_down(self) -> timedelta: ...
     @property
     def jitter(self) -> timedelta: ...
@@ -104,6 +106,7 @@ def mount(  # the node's parts, each with a purpose of its own
         client_port_header=values.client_port_header,
         sealed_keys=folder / values.sealed_keys,
         limits=values.limits,
+        admission_per_day=values.admission_per_day,
         cool_down=values.cool_down,
         jitter=values.jitter,
         failure_delay=values.failure_delay,

@@ -24,6 +24,8 @@ from web.timeline import Stage, Standing, Teller
 
 _STATE_TIMEOUT: Final = 5.0
 _ROUNDING: Final = 300
+_LONG: Final = timedelta(minutes=15)
+"""What waits so much longer than cool-down and jitter waits for a ceiling."""
 
 _RENEWED_AFTER: Final = 30
 """Seconds; every browser knows the field, with scripts or without, and the page says how to stop it."""
@@ -68,12 +70,16 @@ class StatusPages:
         teller = Teller(now, delay)
         standing = teller.before_relay(record) or await self._at_relay(record, teller)
         when = standing.next_try
+        waits = standing.stage in {Stage.COOLING, Stage.WAITING} and when is not None
+        options = self._parts.options
+        has_ceiling = waits and when is not None and when - record.created > _LONG + options.cool_down + options.jitter
         return {
             "record": record,
             "standing": standing,
             "is_final": standing.stage.final,
             "next_try": self._next_try(standing, language),
-            "departs": words.moment(_rounded(when)) if standing.stage is Stage.COOLING and when else "",
+            "departs": words.moment(_rounded(when)) if waits and when else "",
+            "has_ceiling": has_ceiling,
             "decided_by": words.moment(when) if standing.stage is Stage.HELD and when else "",
             "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
             "rules": self._parts.judge.told(record.rules, language),

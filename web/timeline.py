@@ -98,7 +98,7 @@ class Teller:
             return self._failed(state.changed_at)
         if stage is Stage.WAITING and state.attempts > 0:
             return Standing(Stage.RETRYING, state.next_due)
-        return Standing(stage)
+        return Standing(stage, state.departs_at if stage is Stage.WAITING else None)
 
     def _failed(self, at: datetime | None) -> Standing:
         is_told = at is None or at + self.delay <= self.now

@@ -155,7 +155,7 @@ class WebSettings(Section):
         "direct", description="How an address hears of us first; not in effect yet."
     )
     admission_per_day: Whole = Field(
-        0, ge=0, description="Letters a day at most; 0 = what warm-up allows; not in effect yet."
+        0, ge=0, description="Letters that leave on a day (UTC) at most; 0 = what warm-up allows."
     )
     limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
     cool_down: Duration = Field(

@@ -21,6 +21,7 @@ class RelayInMemory:
         self.arrivals = 0
         self.refused: dict[str, bool] = {}
         self.erased: list[str] = []
+        self.room = Admission(None)
         self.refusal: LetterRefused | None = None
         self.unavailable = False
         self.domains: dict[str, str] = {"gone.test": "no-domain", "null.test": "null-mx", "bare.test": "no-host"}
@@ -60,7 +61,8 @@ class RelayInMemory:
         return self.states.get(message_id)
 
     async def admission(self, sender: str, stream: str, recipient: str = "") -> Admission:
-        return Admission(None)
+        """What a test put into `room`."""
+        return self.room
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:
         """Remembered in `refused`, with whether it was a complaint."""

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.client.contract import Letter, LetterRefused
+from relay.client.contract import Admission, Letter, LetterRefused
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
+from web.admission import DayAdmission
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
 from web.letter_table import DatabaseLetterStore
@@ -48,11 +49,12 @@ class Bench:
         self.clock = HandClock()
         self.relay = RelayInMemory()
         self.store = DatabaseLetterStore(database)
+        self.admission = DayAdmission(database, self.clock, 0)
         self.courier = self.new_courier()
 
     def new_courier(self) -> Courier:
         reports = ReportStore(self.database, self.clock, SeededEntropy(4))
-        way_out = WayOut(self.relay, reports, MailboxHasher([b"b" * 32]), self.clock)
+        way_out = WayOut(self.relay, reports, MailboxHasher([b"b" * 32]), self.admission, self.clock)
         return Courier(way_out, self.store, self.clock, SeededEntropy(3), ROUNDS)
 
 
@@ -190,3 +192,36 @@ async def test_old_letters_are_forgotten_but_never_owed_ones(bench: Bench) -> No
     await bench.courier.make_round()
     assert await bench.store.find(hash_secret("secret-0")) is None
     assert await bench.store.find(hash_secret("secret-1")) is not None
+
+
+async def test_a_ceiling_lets_letters_leave_the_day_after(bench: Bench) -> None:
+    bench.admission = DayAdmission(bench.database, bench.clock, 2)
+    bench.courier = bench.new_courier()
+    for n in range(3):
+        await bench.courier.send(_letter(n), Departure(START), PATIENCE)
+    assert len(bench.relay.letters) == 2
+    record = await bench.store.find(hash_secret("secret-2"))
+    assert record is not None
+    assert record.due is not None
+    assert record.due.day == START.day + 1
+    assert record.may_be_cancelled(bench.clock.now())
+    await bench.courier.make_round()
+    assert len(bench.relay.letters) == 2
+    bench.clock.move(86400)
+    await bench.courier.make_round()
+    assert len(bench.relay.letters) == 3
+
+
+async def test_a_warm_up_that_is_full_keeps_the_letter_here(bench: Bench) -> None:
+    departs = START + timedelta(hours=3)
+    bench.relay.room = Admission(0, departs)
+    await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    assert not bench.relay.arrivals
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert record.due is not None
+    assert departs <= record.due < departs + timedelta(minutes=20)
+    bench.relay.room = Admission(5)
+    bench.clock.move(4 * 3600)
+    await bench.courier.make_round()
+    assert list(bench.relay.letters) == ["letter-0"]
