@@ -14,10 +14,7 @@ from relay.log import Log
 from relay.receiving import return_domains
 from relay.settings import Section, Settings
 
-_FLAT: Final = (
-    "api.admin_listen",
-    "web.first_contact",
-)
+_FLAT: Final = ("api.admin_listen",)
 
 
 def inbound_listens(settings: Settings) -> bool:

@@ -31,6 +31,7 @@ from web.courier import Courier, Rounds
 from web.departing import WayOut
 from web.disclosure import SealedStore
 from web.documents import Document, Documents, document_routes
+from web.doorbell import DoorbellStore, ReadPages
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limit_keys import LimitKeys
@@ -89,7 +90,9 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     way_out = WayOut(relay, reports, mailboxes, DayAdmission(outside.database, clock, options.admission_per_day), clock)
     limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
     sealed = SealedStore(outside.database, clock)
-    rounds = Rounds(options.hand_over_every, options.status_kept, (sealed.forget, reports.forget, limits.forget))
+    doorbell = DoorbellStore(outside.database, mailboxes, clock)
+    forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget)
+    rounds = Rounds(options.hand_over_every, options.status_kept, forgetting)
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
     parts = Parts(
@@ -106,13 +109,17 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         renderer=renderer,
         addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
         sealing=_sealing_keys(options, clock),
+        doorbell=doorbell,
         limits=limits if options.limits else None,
         previews=PreviewLimits(clock, entropy) if options.limits else None,
         copies=Copies(clock, entropy) if options.limits else None,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
-    theirs = RecipientParts(options.base_url, relay, clock, letters, reports, links, mailboxes, judge, renderer)
-    app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs), Documents(parts)))
+    theirs = RecipientPages(
+        RecipientParts(options.base_url, relay, clock, letters, reports, doorbell, links, mailboxes, judge, renderer)
+    )
+    reading = ReadPages(options.base_url, doorbell, links, renderer)
+    app.add_routes(front_routes(Pages(parts), StatusPages(parts), theirs, Documents(parts), reading))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     return app
 
@@ -129,7 +136,7 @@ def _sealing_keys(options: FrontOptions, clock: Clock) -> SealingKeys:
 
 
 def front_routes(
-    pages: Pages, status: StatusPages, recipient: RecipientPages, documents: Documents
+    pages: Pages, status: StatusPages, recipient: RecipientPages, documents: Documents, doorbell: ReadPages
 ) -> list[web.RouteDef]:
     """Every route of the front, with and without a language before it."""
     routes = [
@@ -146,6 +153,8 @@ def front_routes(
             web.post(f"{prefix}/s/{{secret}}", status.act),
             web.get(f"{prefix}/r/{{token}}", recipient.show),
             web.post(f"{prefix}/r/{{token}}", recipient.act),
+            web.get(f"{prefix}/read/{{token}}", doorbell.ask),
+            web.post(f"{prefix}/read/{{token}}", doorbell.read),
             *document_routes(documents, prefix),
         ]
     return routes + [web.get(f"/{language.value}", pages.back_to_compose) for language in Language]

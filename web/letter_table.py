@@ -17,6 +17,7 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from web.letters import (
     STREAM,
+    WAITS,
     WORDS_KEPT,
     Departure,
     Ending,
@@ -44,6 +45,10 @@ INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for, hidden
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_WAITING: Final = """
+INSERT INTO web_waiting (letter_id, until, sender_name, subject, message) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
   h.due, h.attempts, h.held_until, h.held_for, h.message
@@ -91,12 +96,16 @@ class DatabaseLetterStore:
         created = to_millis(now) // _ROUNDING * _ROUNDING
         rules = " ".join(departure.hold.rules) if departure.hold else ""
         known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair)
+        until = to_millis(now + WAITS)
+        waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         handover = (letter.id, *_schedule(departure), *_content(letter, departure))
 
         def work(connection: Connection) -> bool:
             if not list(connection.execute(_ADD_LETTER, known)):
                 return False
             connection.execute(_ADD_HANDOVER, handover)
+            if letter.rings:
+                connection.execute(_ADD_WAITING, waiting)
             if letter.sealed is not None:
                 connection.execute(_ADD_SEALED, (letter.id, letter.sealed.key, letter.sealed.data))
             return True

@@ -26,6 +26,10 @@ WORDS_KEPT: Final = timedelta(days=7)
 """How long the status page gives back the words of a letter that nobody decided about."""
 
 
+WAITS: Final = timedelta(days=14)
+"""How long a letter waits to be asked for, after a doorbell."""
+
+
 class HeldFor(StrEnum):
     """Why a letter waits for a person; the words are in the catalogue under `held.<value>`."""
 
@@ -70,6 +74,10 @@ class NewLetter:
     """The writer's own words: what a moderator reads, and what goes back."""
     sealed: Sealed | None = None
     """Who sent it, for nobody here to read."""
+    rings: bool = False
+    """Whether `mail` only asks, and the letter waits to be asked for, signed `sender_name` and under `subject`."""
+    sender_name: str = ""
+    subject: str = ""
     pair: bytes | None = None
     """Who wrote to whom, as a hash whose key is in memory alone."""
 

@@ -77,6 +77,10 @@ class RecipientLinks:
         token = "…" if addressee is None else self.token(LinkKind.RECIPIENT, addressee)
         return f"{self._base_url}/r/{token}"
 
+    def read_url(self, addressee: Addressee) -> str:
+        """The address under which a letter can be read that waits to be asked for."""
+        return f"{self._base_url}/read/{self.token(LinkKind.READ, addressee)}"
+
 
 def _key_id(key: bytes) -> int:
     return hashlib.sha256(b"key id\0" + key).digest()[0]

@@ -8,7 +8,7 @@ dark apply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment
 
@@ -82,6 +82,14 @@ class MailWriter:
                 FooterLine(words("mail.promise")),
             ),
         )
+
+    def ring(self, draft: Draft, words: Words, letter_id: str) -> Mail:
+        """The doorbell's mail: that somebody wrote, where it can be read, and nothing of the letter."""
+        mail = self.compose(draft, words, letter_id)
+        link = self._links.read_url(Addressee(letter_id, draft.recipient))
+        asks = (words("ring.wrote", site=self._options.base_url), words("ring.ask"), link, words("ring.kept"))
+        name, subject = words("ring.name"), words("ring.subject")
+        return replace(mail, sender_name=name, subject=subject, body=tuple((line,) for line in asks))
 
     def letter(self, mail: Mail, letter_id: str) -> Letter:
         """`mail` as the relay takes it, with the letter's id as idempotency key."""

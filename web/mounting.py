@@ -53,6 +53,8 @@ class FrontValues(Protocol):
     @property
     def sealed_keys(self) -> Path: ...
     @property
+    def first_contact(self) -> str: ...
+    @property
     def admission_per_day(self) -> int: ...
     @property
     def cool_down(self) -> timedelta: ...
@@ -106,6 +108,7 @@ def mount(  # the node's parts, each with a purpose of its own
         client_port_header=values.client_port_header,
         sealed_keys=folder / values.sealed_keys,
         limits=values.limits,
+        doorbell=values.first_contact == "doorbell",
         admission_per_day=values.admission_per_day,
         cool_down=values.cool_down,
         jitter=values.jitter,

@@ -43,6 +43,8 @@ class FrontOptions:
     """How often letters that the relay could not take at once are looked for."""
     status_kept: timedelta = timedelta(days=90)
     """How long a status link works."""
+    doorbell: bool = False
+    """Whether somebody who never read a letter from here is asked first."""
     admission_per_day: int = 0
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
     cool_down: timedelta = timedelta(0)

@@ -152,6 +152,7 @@ class Pages:
             "rules": self._parts.judge.told(ruling.rules, language),
             "helps": wording.helps if ruling.help_first else (),
             "care": wording.steps[Step.CARE],
+            "rings": self._parts.options.doorbell,
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "suggestion": shown.suggestion,
             "unknown": shown.unknown,
@@ -178,7 +179,8 @@ class Pages:
                     response.headers["Retry-After"] = str(int(wait.total_seconds()))
                     return response
                 departure = await self._departure(shown.draft, ruling, admission)
-                letter = replace(self._letter(request, shown, names), pair=admission.pair)
+                rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
+                letter = replace(self._letter(request, shown, names, rings=rings), pair=admission.pair)
                 await self._parts.courier.send(letter, departure, _PATIENCE)
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
@@ -223,9 +225,11 @@ class Pages:
             return None
         return key.seal(SenderRecord(now, str(client.address), client.port), letter_id)
 
-    def _letter(self, request: web.Request, shown: Preview, names: LetterNames) -> NewLetter:
+    def _letter(self, request: web.Request, shown: Preview, names: LetterNames, *, rings: bool) -> NewLetter:
         writer = self._parts.writer
-        mail = writer.compose(shown.draft, self._render.words(shown.language), names.id)
+        words = self._render.words(shown.language)
+        letter = writer.compose(shown.draft, words, names.id)
+        mail = writer.ring(shown.draft, words, names.id) if rings else letter
         return NewLetter(
             id=names.id,
             secret_hash=hash_secret(names.secret),
@@ -233,6 +237,9 @@ class Pages:
             signature=shown.draft.signature.value,
             mail=writer.letter(mail, names.id),
             message=shown.draft.message,
+            rings=rings,
+            sender_name=letter.sender_name,
+            subject=letter.subject,
             sealed=self._seal(request, names.id),
         )
 

@@ -12,6 +12,7 @@ from relay.ids import Entropy
 from web.client_address import ClientAddress, ClientAddressReader
 from web.copies import Copies
 from web.courier import Courier
+from web.doorbell import DoorbellStore
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits, PreviewLimits
@@ -43,6 +44,7 @@ class Parts:
     previews: PreviewLimits | None
     copies: Copies | None
     sealing: SealingKeys
+    doorbell: DoorbellStore
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""

@@ -19,6 +19,7 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
+from web.doorbell import DoorbellStore
 from web.judgement import Judge
 from web.letters import STREAM, LetterStore
 from web.links import Addressee, LinkKind, RecipientLinks
@@ -45,6 +46,7 @@ class RecipientParts:
     clock: Clock
     store: LetterStore
     reports: ReportStore
+    doorbell: DoorbellStore
     links: RecipientLinks
     mailboxes: MailboxHasher
     judge: Judge
@@ -102,6 +104,7 @@ class RecipientPages:
         """Everything about the address but the hash of a refusal, without which a refusal could not hold."""
         await self._parts.reports.erase(addressee.letter_id)
         await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
+        await self._parts.doorbell.erase(addressee)
         await self._parts.relay.erase(addressee.address)
         _log.info("recipient-erased")
 

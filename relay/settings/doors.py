@@ -152,7 +152,8 @@ class WebSettings(Section):
         "X-Forwarded-Port", description="Header in which such a proxy tells the client's port."
     )
     first_contact: Literal["direct", "doorbell"] = Field(
-        "direct", description="How an address hears of us first; not in effect yet."
+        "direct",
+        description="What who never read a letter from here gets: the letter, or a mail that asks first.",
     )
     admission_per_day: Whole = Field(
         0, ge=0, description="Letters that leave on a day (UTC) at most; 0 = what warm-up allows."

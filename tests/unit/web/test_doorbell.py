@@ -1,0 +1,93 @@
+"""First contact by doorbell: the mail asks, GET asks, POST shows, and who has read one gets the next directly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.front import OPTIONS, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+
+SECRET = "Words that are in no doorbell."
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def visitor(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    options = replace(OPTIONS, doorbell=True)
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+async def ring(visitor: Visitor, **changes: str) -> tuple[str, str]:
+    """Send a letter; the text of the mail that came, and the path where it can be read."""
+    before = set(visitor.front.relay.letters)
+    await visitor.send(await visitor.preview(message=SECRET, **changes))
+    (key,) = visitor.front.relay.letters.keys() - before
+    text = visitor.front.relay.letters[key].text
+    found = re.search(r"http://leak\.lab\.test(/read/[\w-]+)", text)
+    return text, found[1] if found else ""
+
+
+async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(visitor: Visitor) -> None:
+    _, preview = await visitor.post("/en/preview", {"token": await visitor.preview(message=SECRET)})
+    assert "they first get a short mail" in preview.text
+    text, path = await ring(visitor)
+    assert SECRET not in text
+    assert "#never" in text
+    assert "A friend" not in text
+    for _ in range(2):  # a mail scanner opens the link
+        response, page = await visitor.get(path)
+        assert response.status == 200
+        assert SECRET not in page.text
+        assert "a…@example.org" in page.text
+    _, page = await visitor.post("/fr" + path, {"action": "read"})
+    assert SECRET in page.text
+    assert "From a friend, anonymously." in page.text
+    assert SECRET in (await visitor.post(path, {"action": "read"}))[1].text
+    text, path = await ring(visitor, to="Ann+x@example.org", pseudonym="M. X")
+    assert SECRET in text
+    assert path == ""
+    rows = await visitor.front.database.read(lambda c: [*c.execute("SELECT * FROM web_waiting, web_known")])
+    assert rows
+    assert "example.org" not in repr(rows)
+
+
+async def test_a_letter_nobody_asks_for_goes_after_two_weeks(visitor: Visitor, clock: HandClock) -> None:
+    _, path = await ring(visitor)
+    clock.move(timedelta(days=14).total_seconds())
+    assert "it has been deleted" in (await visitor.get(path))[1].text
+    assert SECRET not in (await visitor.post(path, {"action": "read"}))[1].text
+    await visitor.until_counted(_waiting, 0)
+
+
+async def test_erasing_deletes_what_waits_to_be_read(visitor: Visitor) -> None:
+    text, path = await ring(visitor)
+    theirs = text.partition("/r/")[2].partition("#")[0]
+    await visitor.post(f"/r/{theirs}", {"action": "erase"})
+    assert "it has been deleted" in (await visitor.get(path))[1].text
+
+
+async def test_a_recipients_link_reads_nothing(visitor: Visitor) -> None:
+    text, path = await ring(visitor)
+    theirs = text.partition("/r/")[2].partition("#")[0]
+    assert (await visitor.get(f"/read/{theirs}"))[0].status == 404
+    assert (await visitor.post("/read/x", {"action": "read"}))[0].status == 404
+    assert (await visitor.post(path, {}, Sec_Fetch_Site="cross-site"))[0].status == 403
+
+
+async def _waiting(front: object) -> int:
+    database = front.database  # type: ignore[attr-defined]
+    rows = await database.read(lambda c: list(c.execute("SELECT count(*) FROM web_waiting")))
+    return int(rows[0][0])

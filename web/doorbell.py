@@ -1,0 +1,138 @@
+"""First contact by doorbell: a short mail asks first, and `/read/{token}` shows the letter to whoever wants it.
+
+Mail scanners open links, so GET asks and POST shows. Who has asked for one letter gets the next ones directly. A letter
+nobody asks for is deleted after fourteen days. The address is in the link alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection, Database
+from web.letters import WAITS
+from web.links import Addressee, LinkKind, RecipientLinks
+from web.mailbox import MailboxHasher, masked
+from web.plain_text import paragraphs
+from web.render import Renderer
+from web.requests import language_of, read_fields
+
+_FIND: Final = """
+SELECT w.sender_name, w.subject, w.message FROM web_waiting w JOIN web_letter l ON l.id = w.letter_id
+WHERE w.letter_id = ? AND w.until > ? AND l.message_id IS NOT NULL
+"""
+_FORGET: Final = """
+DELETE FROM web_waiting WHERE until <= ?
+  OR letter_id IN (SELECT id FROM web_letter WHERE ending IS NOT NULL OR refused = 1)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingLetter:
+    """A letter that may be asked for: the name it is signed with, its subject and its words."""
+
+    sender_name: str
+    subject: str
+    message: str
+
+
+class DoorbellStore:
+    """Waiting letters and known mailboxes. Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, mailboxes: MailboxHasher, clock: Clock) -> None:
+        self._database = database
+        self._mailboxes = mailboxes
+        self._clock = clock
+
+    async def knows(self, address: str) -> bool:
+        """Whether somebody at this mailbox has asked for a letter before."""
+        hashes = self._mailboxes.all_of(address)
+        marks = ", ".join("?" * len(hashes))
+        return bool(await self._rows(f"SELECT 1 FROM web_known WHERE mailbox IN ({marks})", hashes))  # noqa: S608 - marks
+
+    async def read(self, addressee: Addressee) -> WaitingLetter | None:
+        """The letter, and its mailbox is known from now on; None if it never left, or its time is over."""
+        rows = await self._rows(_FIND, (addressee.letter_id, to_millis(self._clock.now())))
+        if not rows:
+            return None
+        known = (self._mailboxes.of(addressee.address), to_millis(self._clock.now()))
+        await self._database.write(
+            lambda connection: connection.execute("INSERT INTO web_known VALUES (?, ?) ON CONFLICT DO NOTHING", known)
+        )
+        return WaitingLetter(*rows[0])
+
+    async def waits(self, addressee: Addressee) -> bool:
+        """Whether the letter can still be asked for."""
+        return bool(await self._rows(_FIND, (addressee.letter_id, to_millis(self._clock.now()))))
+
+    async def erase(self, addressee: Addressee) -> None:
+        """Delete the letter, and that its mailbox has asked for one."""
+        hashes = self._mailboxes.all_of(addressee.address)
+
+        def work(connection: Connection) -> None:
+            connection.execute("DELETE FROM web_waiting WHERE letter_id = ?", (addressee.letter_id,))
+            connection.executemany("DELETE FROM web_known WHERE mailbox = ?", [(one,) for one in hashes])
+
+        await self._database.write(work)
+
+    async def forget(self) -> None:
+        """Delete letters whose time is over, and those that ended before they left."""
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> None:
+            connection.execute(_FORGET, (now,))
+
+        await self._database.write(work)
+
+    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+
+
+class ReadPages:
+    """The two handlers of a doorbell's link."""
+
+    def __init__(self, base_url: str, store: DoorbellStore, links: RecipientLinks, renderer: Renderer) -> None:
+        self._base_url = base_url
+        self._store = store
+        self._links = links
+        self._renderer = renderer
+
+    async def ask(self, request: web.Request) -> web.StreamResponse:
+        """GET: somebody wrote; read it?"""
+        addressee = self._addressee(request)
+        if addressee is None:
+            return self._gone(request)
+        return self._page(request, addressee, None, is_over=not await self._store.waits(addressee))
+
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        """POST: the letter."""
+        await read_fields(request, self._base_url)
+        addressee = self._addressee(request)
+        if addressee is None:
+            return self._gone(request)
+        letter = await self._store.read(addressee)
+        return self._page(request, addressee, letter, is_over=letter is None)
+
+    def _page(
+        self, request: web.Request, addressee: Addressee, letter: WaitingLetter | None, *, is_over: bool
+    ) -> web.Response:
+        values = {
+            "address": masked(addressee.address),
+            "letter": letter,
+            "body": paragraphs(letter.message) if letter else (),
+            "is_over": is_over,
+            "theirs": self._links.recipient_url(addressee).removeprefix(self._base_url),
+            "days": WAITS.days,
+        }
+        return self._renderer.page("read.html", language_of(request), values)
+
+    def _addressee(self, request: web.Request) -> Addressee | None:
+        return self._links.open(LinkKind.READ, request.match_info["token"])
+
+    def _gone(self, request: web.Request) -> web.Response:
+        return self._renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
