@@ -174,6 +174,7 @@ class Node:
             ),
             stores.figures,
             stores.warm_ups,
+            stores.notes,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(
@@ -284,6 +285,7 @@ class Node:
             self._opt_outs,
             sts_policies(settings),
             stores.warm_ups,
+            stores.notes,
         )
 
     async def _front_parts(

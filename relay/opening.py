@@ -21,6 +21,7 @@ from relay.node_secrets import ensure_secrets, old_block_hashes
 from relay.notify.book import migrate_webhooks
 from relay.policy.suppress import SuppressionRules
 from relay.settings import Settings
+from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
 from relay.spool.inbound import InboundStore
@@ -49,6 +50,7 @@ class Stores:
     inbound: InboundStore
     figures: FigureBook
     warm_ups: WarmUpBook
+    notes: PathNotes
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
@@ -90,7 +92,16 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
     except BaseException:
         await database.close()
         raise
-    return Stores(database, spool, accounts, suppressions, InboundStore(database, clock), figures, warm_ups)
+    return Stores(
+        database,
+        spool,
+        accounts,
+        suppressions,
+        InboundStore(database, clock),
+        figures,
+        warm_ups,
+        PathNotes(database, clock),
+    )
 
 
 def _suppressions(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> SuppressionBook:

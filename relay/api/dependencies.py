@@ -14,6 +14,7 @@ from relay.ids import Entropy
 from relay.notify.book import WebhookBook
 from relay.notify.poster import Poster
 from relay.policy.mta_sts import StsPolicy
+from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
 from relay.suppression.book import SuppressionBook
@@ -64,3 +65,5 @@ class ApiDependencies:
     policies: Mapping[str, StsPolicy] = field(default_factory=dict)
     """MTA-STS policies by inbound domain."""
     warm_ups: WarmUpBook | None = None
+    notes: PathNotes | None = None
+    """What workers found of paths."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -33,9 +32,8 @@ from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
 from relay.ids import SpoolId, delivery_id, is_spool_id
 from relay.policy.state import State
-from relay.spool.explaining import NONE, ceilings_of, waiting
+from relay.spool.explaining import Obstacles, ceilings_of, waiting
 from relay.spool.inquiry import DeliveryView, MessageView
-from relay.spool.orders import Suspension
 from relay.spool.work import Door, Idempotency
 
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -50,6 +48,7 @@ class Messages:
         self._intake = dependencies.intake
         self._spool = dependencies.spool
         self._warm_ups = dependencies.warm_ups
+        self._notes = dependencies.notes
         self._clock = dependencies.clock
         self._entropy = dependencies.entropy
         self._max_recipients = dependencies.options.max_recipients
@@ -108,9 +107,16 @@ class Messages:
         view = await self._spool.message(SpoolId(message), identity.tenant)
         if view is None or view.tenant_id != identity.tenant:
             return not_found()
-        book = self._warm_ups
-        ceilings = NONE if book is None else await book.reasons(ceilings_of(view))
-        return json_answer(_life(view, self._clock.now(), await self._spool.suspensions(), ceilings))
+        return json_answer(_life(view, self._clock.now(), await self._obstacles(view)))
+
+    async def _obstacles(self, view: MessageView) -> Obstacles:
+        """What stands in the message's way."""
+        warm_ups, notes = self._warm_ups, self._notes
+        return Obstacles(
+            await self._spool.suspensions(),
+            {} if warm_ups is None else await warm_ups.reasons(ceilings_of(view)),
+            {} if notes is None else {note.site: note.pace for note in await notes.all() if note.pace},
+        )
 
     async def submit(self, submission: Submission) -> Accepted | Refusal:
         """An accept may be inside its commit, so nothing that ends the request may end it."""
@@ -156,22 +162,14 @@ def accepted_document(answer: Accepted) -> MessageAccepted:
     return MessageAccepted(id=answer.id, recipients=recipients)
 
 
-def _waits(
-    view: MessageView,
-    delivery: DeliveryView,
-    now: datetime,
-    suspensions: Sequence[Suspension],
-    ceilings: Mapping[int, str],
-) -> Waits | None:
+def _waits(view: MessageView, delivery: DeliveryView, now: datetime, obstacles: Obstacles) -> Waits | None:
     if delivery.state is not State.WAITING:
         return None
-    why = waiting(view, delivery, now, suspensions, ceilings)
+    why = waiting(view, delivery, now, obstacles)
     return Waits(cause=why.cause, until=why.until, sentence=why.sentence)
 
 
-def _life(
-    view: MessageView, now: datetime, suspensions: Sequence[Suspension], ceilings: Mapping[int, str]
-) -> MessageLife:
+def _life(view: MessageView, now: datetime, obstacles: Obstacles) -> MessageLife:
     return MessageLife(
         id=view.id,
         created_at=view.accepted_at,
@@ -188,7 +186,7 @@ def _life(
                 state=d.state.label,
                 attempts=d.attempts,
                 next_due=d.due,
-                waits=_waits(view, d, now, suspensions, ceilings),
+                waits=_waits(view, d, now, obstacles),
             )
             for d in view.deliveries
         ],

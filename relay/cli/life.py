@@ -6,15 +6,14 @@ claim, plan, talk, understand, settle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, assert_never
 
 from relay.event import EventKind
 from relay.policy.state import State
-from relay.spool.explaining import NONE, last_words, waiting
+from relay.spool.explaining import NO_OBSTACLES, Obstacles, last_words, waiting
 from relay.spool.inquiry import AttemptView, DeliveryView, EventView, MessageView
-from relay.spool.orders import Suspension
 from relay.spool.work import Door
 from relay.units import format_duration, format_size
 
@@ -29,8 +28,7 @@ _DOORS = {
 def describe(
     view: MessageView,
     now: datetime,
-    suspensions: Sequence[Suspension] = (),
-    ceilings: Mapping[int, str] = NONE,
+    obstacles: Obstacles = NO_OBSTACLES,
     *,
     transcripts: bool = True,
 ) -> Iterator[str]:
@@ -49,7 +47,7 @@ def describe(
     for delivery in view.deliveries:
         yield ""
         yield from _delivery(view, delivery, transcripts=transcripts)
-        yield f"  next       {what_next(view, delivery, now, suspensions, ceilings)}"
+        yield f"  next       {what_next(view, delivery, now, obstacles)}"
 
 
 def _delivery(view: MessageView, delivery: DeliveryView, *, transcripts: bool) -> Iterator[str]:
@@ -149,13 +147,12 @@ def what_next(
     view: MessageView,
     delivery: DeliveryView,
     now: datetime,
-    suspensions: Sequence[Suspension] = (),
-    ceilings: Mapping[int, str] = NONE,
+    obstacles: Obstacles = NO_OBSTACLES,
 ) -> str:
     """What becomes of a delivery and why, in a sentence."""
     match delivery.state:
         case State.WAITING:
-            return waiting(view, delivery, now, suspensions, ceilings).sentence
+            return waiting(view, delivery, now, obstacles).sentence
         case State.LEASED:
             return "a worker has it: an attempt is under way, or about to begin"
         case State.HELD:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +13,8 @@ from relay.cli.output import UsageError, fail, say, say_json
 if TYPE_CHECKING:
     from relay.ids import SpoolId
     from relay.settings import Settings
+    from relay.spool.explaining import Obstacles
     from relay.spool.inquiry import MessageView
-    from relay.spool.orders import Suspension
 
 
 def message(
@@ -35,51 +34,50 @@ def message(
         raise UsageError(
             f"{message_id!r} is not a message's id; it has 26 letters and digits, as the reply to DATA told"
         )
-    view, brake, suspensions, ceilings = run_async(_read(load(context), SpoolId(bare)))
+    view, brake, obstacles = run_async(_read(load(context), SpoolId(bare)))
     if view is None:
         fail(f"no message {bare}: it was never accepted here, or its time to be kept is over")
     if as_json:
-        say_json(as_plain(view, suspensions, ceilings))
+        say_json(as_plain(view, obstacles))
         return
-    for line in describe(view, SystemClock().now(), suspensions, ceilings, transcripts=not brief):
+    for line in describe(view, SystemClock().now(), obstacles, transcripts=not brief):
         say(line)
     if brake and any(delivery.state is State.WAITING for delivery in view.deliveries):
         say(f"  waits      because {brake}")
 
 
-async def _read(
-    settings: Settings, message_id: SpoolId
-) -> tuple[MessageView | None, str, list[Suspension], dict[int, str]]:
-    """The message, why its stream is braked ("" if it is not), the suspensions in force, the warm-ups it waits for."""
+async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str, Obstacles]:
+    """The message, why its stream is braked ("" if it is not), and what else stands in its way."""
     from relay.figures.brakes import EVERY_STREAM
-    from relay.spool.explaining import ceilings_of
+    from relay.spool.explaining import NO_OBSTACLES, Obstacles, ceilings_of
 
     async with stores(settings, must_exist=True) as opened:
         view = await opened.spool.message(message_id)
         if view is None:
-            return None, "", [], {}
-        ceilings = await opened.warm_ups.reasons(ceilings_of(view))
-        suspensions = await opened.spool.suspensions()
+            return None, "", NO_OBSTACLES
+        obstacles = Obstacles(
+            await opened.spool.suspensions(),
+            await opened.warm_ups.reasons(ceilings_of(view)),
+            {note.site: note.pace for note in await opened.notes.all() if note.pace},
+        )
         for one in await opened.figures.brakes():
             if one.tenant == view.tenant_id and one.stream in (view.stream, EVERY_STREAM):
-                return view, f"the stream {one.subject} is {one}", suspensions, ceilings
-        return view, "", suspensions, ceilings
+                return view, f"the stream {one.subject} is {one}", obstacles
+        return view, "", obstacles
 
 
-def as_plain(
-    view: MessageView, suspensions: Sequence[Suspension] = (), ceilings: Mapping[int, str] | None = None
-) -> dict[str, Any]:
+def as_plain(view: MessageView, obstacles: Obstacles | None = None) -> dict[str, Any]:
     """The view as JSON shows it: states and kinds by their lower-case names, and why a delivery waits."""
     from relay.clock import SystemClock
     from relay.policy.state import State
-    from relay.spool.explaining import waiting
+    from relay.spool.explaining import NO_OBSTACLES, waiting
 
     now = SystemClock().now()
     plain = asdict(view)
     for shown, delivery in zip(plain["deliveries"], view.deliveries, strict=True):
         shown["state"], shown["initial"] = delivery.state.label, delivery.initial.label
         if delivery.state is State.WAITING:
-            shown["waits"] = asdict(waiting(view, delivery, now, suspensions, ceilings or {}))
+            shown["waits"] = asdict(waiting(view, delivery, now, obstacles or NO_OBSTACLES))
     for shown, event in zip(plain["events"], view.events, strict=True):
         shown["kind"] = event.kind.label
     for shown, attempt in zip(plain["attempts"], view.attempts, strict=True):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relay.figures.brakes import Brake
     from relay.settings import Settings
     from relay.shaping.contract import WarmUpView
+    from relay.shaping.path_notes import PathNote
     from relay.spool.inquiry import DeliveryView, LaneFigures, QueueFilter
     from relay.spool.orders import Alarm, Suspension
 
@@ -30,7 +31,7 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     """Waiting, leased and held deliveries by tenant and domain, the oldest and the next due, suspensions and alarms."""
     if context.invoked_subcommand is not None:
         return
-    lanes, suspended, alarms, braked, warm_ups = run_async(_read_summary(load(context)))
+    lanes, suspended, alarms, braked, warm_ups, notes = run_async(_read_summary(load(context)))
     if as_json:
         say_json(
             {
@@ -38,6 +39,7 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
                 "suspensions": [asdict(one) for one in suspended],
                 "alarms": [asdict(alarm) for alarm in alarms],
                 "brakes": [asdict(one) for one in braked],
+                "paths": [asdict(one) for one in notes],
                 "warm_ups": [plain(one) for one in warm_ups if one.waits_until],
             }
         )
@@ -61,6 +63,8 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     for one in suspended:
         what = " ".join(filter(None, (one.site, one.domain, one.tenant and f"tenant {one.tenant}")))
         say(f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S}: {what}: {one.reason}")
+    for note in notes:
+        say(str(note))
     for line in waiting_lines(warm_ups):
         say(line)
     for brake in braked:
@@ -72,7 +76,7 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
 
 async def _read_summary(
     settings: Settings,
-) -> tuple[list[LaneFigures], list[Suspension], list[Alarm], list[Brake], list[WarmUpView]]:
+) -> tuple[list[LaneFigures], list[Suspension], list[Alarm], list[Brake], list[WarmUpView], list[PathNote]]:
     async with stores(settings, must_exist=True) as opened:
         spool = opened.spool
         return (
@@ -81,6 +85,7 @@ async def _read_summary(
             await spool.alarms(),
             await opened.figures.brakes(),
             await opened.warm_ups.views(),
+            await opened.notes.all(),
         )
 
 

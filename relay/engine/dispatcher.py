@@ -25,6 +25,7 @@ from relay.engine.planner import Planner
 from relay.engine.refusals import Refusals
 from relay.engine.sessions import SessionParts, Sessions
 from relay.engine.shaper import Shaper
+from relay.engine.sharing import Sharing
 from relay.engine.site import SiteLines
 from relay.engine.suspects import Suspects
 from relay.engine.warming import Warming
@@ -35,6 +36,7 @@ from relay.policy.quarantine import Care
 from relay.policy.route import Plan
 from relay.policy.shaping import Share
 from relay.resolver.routing import Router
+from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.smtp.reply import reply
 from relay.spool.contract import Spool
@@ -73,6 +75,8 @@ class DispatcherParts:
     brakes: Brakes | None = None
     warm_ups: WarmUpBook | None = None
     """None: no source warms up."""
+    notes: PathNotes | None = None
+    """None: what is found of paths stays in this worker."""
 
 
 class Dispatcher:
@@ -104,6 +108,9 @@ class Dispatcher:
         )
         self._sessions = Sessions(serving, self._line_up)
         self._suspects = Suspects(self._custody, self._sessions, self._lines, clock)
+        self._sharing = None
+        if parts.notes is not None:
+            self._sharing = Sharing(parts.notes, self._lines, clock, lone=len(parts.ways.pools.names()) == 1)
         self._warming = None
         if parts.warm_ups is not None:
             self._warming = Warming(parts.warm_ups, shaper, self._custody, clock, self._line_up)
@@ -156,6 +163,11 @@ class Dispatcher:
         for line in self._lines:
             line.use(line.shaping, share, now)
             self._sessions.fill(line)
+
+    async def share_notes(self, holder: int) -> None:
+        """Tell the other workers what was found of paths, and keep the rests that they found."""
+        if self._sharing is not None:
+            await self._sharing.exchange(holder)
 
     async def follow_suspensions(self) -> None:
         """End the rests of reply rules whose suspension an operator ended. Raises SpoolUnavailableError."""

@@ -44,6 +44,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import ShapingBook, Share
 from relay.policy.shaping_file import load_shaping
 from relay.resolver.routing import Router
+from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.signing.contract import Signer
 from relay.spool.contract import Spool
@@ -103,6 +104,8 @@ class EngineParts:
     """None: nothing is counted, and nothing learnt from what happens."""
     warm_ups: WarmUpBook | None = None
     """None: every source counts as warm."""
+    notes: PathNotes | None = None
+    """None: each worker finds out by itself which paths are dead."""
 
 
 class Engine:
@@ -156,6 +159,7 @@ class Engine:
             clock=clock,
             brakes=self._brakes,
             warm_ups=parts.warm_ups if options.pools.warming() else None,
+            notes=parts.notes,
         )
         self._dispatcher = Dispatcher(options.dispatcher, work)
         self.admissions = Admissions(work.warm_ups, parts.router, self.ways, self._shaper)
@@ -237,6 +241,7 @@ class Engine:
         while True:
             try:
                 await self._dispatcher.follow_suspensions()
+                await self.exchange_notes()
                 lives = sorted(life.incarnation for life in await self._parts.spool.living())
             except SpoolUnavailableError as error:
                 _log.warning("living-unknown", error=error)
@@ -244,6 +249,10 @@ class Engine:
                 if self._lease.incarnation in lives:
                     self._dispatcher.share(Share(lives.index(self._lease.incarnation), len(lives)))
             await asyncio.sleep(LIVING_SECONDS)
+
+    async def exchange_notes(self) -> None:
+        """Share what was found of paths with the other workers. Raises SpoolUnavailableError."""
+        await self._dispatcher.share_notes(self._lease.incarnation)
 
     def _fast_lease(self, message: NewMessage) -> Incarnation | None:
         if self._options.delivers and self._dispatcher.accepts(message) and self._lease.holds():

@@ -92,10 +92,14 @@ class SiteLines:
         line.pace = line.pace.failed()
         asked = failure.diagnosis.rest if failure.diagnosis is not None else None
         lasts = rule.lasts if rule is not None else asked or self._rest
-        line.rest = Rest(now, now + lasts, failure, rule)
+        return self.let_rest(line, Rest(now, now + lasts, failure, rule))
+
+    def let_rest(self, line: SiteLine, rest: Rest) -> Rest:
+        """Keep a path at rest."""
+        line.rest = rest
         self._put += 1
-        heappush(self._rests, (line.rest.until + self._rest, self._put, line, line.rest))
-        return line.rest
+        heappush(self._rests, (rest.until + self._rest, self._put, line, rest))
+        return rest
 
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""

@@ -48,6 +48,8 @@ class WaitingFacts:
     stops: Sequence[Stop] = ()
     ceiling: Stop | None = None
     """The departure it was told, and which warm-up stands against an earlier one."""
+    pace: str = ""
+    """What was learnt of the rate that its site takes, in words; "" where nothing limits it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def explain_waiting(facts: WaitingFacts) -> Explanation:
         when = f"in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"
     else:
         cause = Cause.TURN
-        when = "now, as soon as a worker is free and its path's pace has room"
+        learnt = f" ({facts.pace})" if facts.pace else ""
+        when = f"now, as soon as a worker is free and its path's pace has room{learnt}"
     return Explanation(cause, facts.due, f"{begin} {when}{because}{left}")
 
 

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
 
 from relay.policy.explanation import Explanation, Stop, WaitingFacts, explain_waiting
 from relay.spool.inquiry import DeliveryView, MessageView
 from relay.spool.orders import Suspension
 
-NONE: Final[Mapping[int, str]] = MappingProxyType({})
+
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """What stands in the way of mail: suspensions, and in words the ceilings by warm-up's row and the paces by site."""
+
+    suspensions: Sequence[Suspension] = ()
+    ceilings: Mapping[int, str] = field(default_factory=dict)
+    paces: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_OBSTACLES: Final = Obstacles()
 
 
 def waiting(
-    view: MessageView,
-    delivery: DeliveryView,
-    now: datetime,
-    suspensions: Sequence[Suspension] = (),
-    ceilings: Mapping[int, str] = NONE,
+    view: MessageView, delivery: DeliveryView, now: datetime, obstacles: Obstacles = NO_OBSTACLES
 ) -> Explanation:
-    """Why a WAITING delivery has not left, and what happens next; `ceilings` tell of warm-ups, by their rows."""
-    stops = [Stop(one.until, one.reason) for one in suspensions if one.stops(view.tenant, delivery)]
+    """Why a WAITING delivery has not left, and what happens next."""
+    stops = [Stop(one.until, one.reason) for one in obstacles.suspensions if one.stops(view.tenant, delivery)]
     words = last_words(view, delivery)
     due = delivery.due or now
     ceiling = None
     if delivery.warmth is not None and delivery.warmth.promised is not None:
-        ceiling = Stop(due, ceilings.get(delivery.warmth.row, "its source's warm-up has no room before"))
-    return explain_waiting(WaitingFacts(now, due, view.expires_at, delivery.attempts, words, tuple(stops), ceiling))
+        ceiling = Stop(due, obstacles.ceilings.get(delivery.warmth.row, "its source's warm-up has no room before"))
+    pace = obstacles.paces.get(delivery.site, "")
+    return explain_waiting(
+        WaitingFacts(now, due, view.expires_at, delivery.attempts, words, tuple(stops), ceiling, pace)
+    )
 
 
 def ceilings_of(view: MessageView) -> set[int]:

@@ -18,7 +18,7 @@ from relay.lab.mailbox import Arrival
 from relay.mail.address import parse_address
 from relay.policy.state import State
 from relay.policy.suppress import Reason
-from relay.spool.explaining import ceilings_of, waiting
+from relay.spool.explaining import Obstacles, ceilings_of, waiting
 from relay.spool.inbound_values import InboundFilter
 from relay.spool.inquiry import DeliveryView, MessageView
 from relay.suppression.contract import NewSuppression
@@ -154,7 +154,7 @@ async def check_waiting(play: Play, expected: dict[str, Any], view: MessageView,
     stores = play.relay.stores
     ceilings = await stores.warm_ups.reasons(ceilings_of(view))
     while True:
-        why = waiting(view, delivery, datetime.now(UTC), await stores.spool.suspensions(), ceilings)
+        why = waiting(view, delivery, datetime.now(UTC), Obstacles(await stores.spool.suspensions(), ceilings))
         if why.cause == expected["waits"]:
             break
         await asyncio.sleep(0.02)

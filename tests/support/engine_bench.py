@@ -30,6 +30,7 @@ from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.resolver.contract import Resolver
 from relay.resolver.routing import Router
+from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.spool.inquiry import MessageView
@@ -54,6 +55,7 @@ class EngineBench:
     far: FarSide
     book: SuppressionBook
     warm_ups: WarmUpBook
+    notes: PathNotes
     replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, *recipients: str, **changes: Any) -> SpoolId:
@@ -156,13 +158,22 @@ async def engine_bench(
         warm_ups = WarmUpBook(database, clock)
         await warm_ups.migrate()
         parts = EngineParts(
-            spool, signer, router, dialer, clock, entropy, suppressions=book, shaping=shaping, warm_ups=warm_ups
+            spool,
+            signer,
+            router,
+            dialer,
+            clock,
+            entropy,
+            suppressions=book,
+            shaping=shaping,
+            warm_ups=warm_ups,
+            notes=PathNotes(database, clock),
         )
         engine = Engine(options, parts, lambda _: replaced.set())
         if start:
             await engine.start()
         try:
-            yield EngineBench(engine, spool, database, far, book, warm_ups, replaced)
+            yield EngineBench(engine, spool, database, far, book, warm_ups, PathNotes(database, clock), replaced)
         finally:
             await engine.drain(5)
             signer.close()

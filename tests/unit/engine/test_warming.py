@@ -15,7 +15,7 @@ from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.policy.warm_up import WarmUpRules
 from relay.smtp.reply import Reply, remote_reply
-from relay.spool.explaining import ceilings_of, waiting
+from relay.spool.explaining import Obstacles, ceilings_of, waiting
 from relay.spool.inquiry import DeliveryView
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.far_side import ACCEPTED
@@ -190,7 +190,7 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
         assert room.departs == waits.due
         assert await rooms.room_today(whose) == Room(1)
         view = await bench.view(letter)
-        why = waiting(view, waits, clock.now(), (), await bench.warm_ups.reasons(ceilings_of(view)))
+        why = waiting(view, waits, clock.now(), Obstacles(ceilings=await bench.warm_ups.reasons(ceilings_of(view))))
         assert (why.cause, why.until) == (Cause.CEILING, waits.due)
         assert "unsigned mail from young at" in why.sentence
         assert "may send 2 letters a day (step 1), 1 are used today" in why.sentence

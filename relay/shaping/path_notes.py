@@ -1,0 +1,118 @@
+"""Notes on paths: what one worker found of a path and the others should know, that it rests and the pace it learnt.
+
+Written at heartbeats by the worker that found it, read by all the others and by those who explain why mail waits. A
+note that is not renewed is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from relay.clock import Clock, from_millis, to_millis
+from relay.database.contract import Connection, Database
+
+KEPT: Final = timedelta(hours=1)
+"""How long a note stands that its writer does not renew."""
+
+RENEWED: Final = timedelta(minutes=20)
+"""How often a note is renewed that does not change."""
+
+MOST_READ: Final = 10_000
+MOST_WORDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class PathNote:
+    """What a worker knows of a path: its rest (None: it does not rest) and the words of its pace ("": no limit)."""
+
+    site: str
+    source: str
+    rests_since: datetime | None = None
+    rests_until: datetime | None = None
+    phase: str = ""
+    why: str = ""
+    pace: str = ""
+
+    def __str__(self) -> str:
+        path = f"{self.site} from {self.source}"
+        if self.rests_until is not None:
+            return f"{path} rests until {self.rests_until:%Y-%m-%d %H:%M:%S} UTC because: {self.why}"
+        return f"{path}: its provider limits us, the pace learnt is {self.pace}"
+
+
+class PathNotes:
+    """The notes in a database. Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def write(self, holder: int, notes: Sequence[PathNote], gone: Collection[tuple[str, str]]) -> None:
+        """Write a worker's notes and delete those of paths it has nothing to say of any more, and old ones."""
+        now = to_millis(self._clock.now())
+        rows = sorted((one.site, one.source, holder, now, *_columns(one)) for one in notes)
+
+        def work(connection: Connection) -> None:
+            connection.executemany(
+                "DELETE FROM path_note WHERE site = ? AND source = ? AND holder = ?",
+                [(site, source, holder) for site, source in sorted(gone)],
+            )
+            connection.executemany(
+                "INSERT INTO path_note (site, source, holder, at, rests_since, rests_until, phase, why, pace)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (site, source, holder) DO UPDATE SET at = excluded.at,"
+                " rests_since = excluded.rests_since, rests_until = excluded.rests_until, phase = excluded.phase,"
+                " why = excluded.why, pace = excluded.pace",
+                rows,
+            )
+            connection.execute("DELETE FROM path_note WHERE at < ?", (now - _millis(KEPT),))
+
+        await self._database.write(work)
+
+    async def resting(self, except_of: int) -> list[PathNote]:
+        """The rests that others noted and that last."""
+        now = to_millis(self._clock.now())
+        query = f"{_SHOWN} WHERE rests_until > ? AND holder <> ? ORDER BY rests_until DESC LIMIT ?"
+        return await self._database.read(
+            lambda connection: [_note(row) for row in connection.execute(query, (now, except_of, MOST_READ))]
+        )
+
+    async def all(self) -> list[PathNote]:
+        """One note a path, of the worker whose rest lasts longest, else of the one that wrote last."""
+        now = to_millis(self._clock.now())
+        query = f"{_SHOWN} WHERE at >= ? ORDER BY rests_until, at LIMIT ?"
+        rows = await self._database.read(
+            lambda connection: list(connection.execute(query, (now - _millis(KEPT), MOST_READ)))
+        )
+        notes = (_note(row if row[3] > now else (*row[:2], 0, 0, "", "", row[6])) for row in rows)
+        found = {(one.site, one.source): one for one in notes if one.rests_until is not None or one.pace}
+        return [found[key] for key in sorted(found)]
+
+
+_SHOWN: Final = "SELECT site, source, rests_since, rests_until, phase, why, pace FROM path_note"
+
+
+def _millis(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
+
+
+def _columns(note: PathNote) -> tuple[int, int, str, str, str]:
+    since = 0 if note.rests_since is None else to_millis(note.rests_since)
+    until = 0 if note.rests_until is None else to_millis(note.rests_until)
+    return since, until, note.phase, note.why[:MOST_WORDS], note.pace
+
+
+def _note(row: Sequence[object]) -> PathNote:
+    site, source, since, until, phase, why, pace = row
+    rests = isinstance(since, int) and isinstance(until, int) and until > 0
+    return PathNote(
+        str(site),
+        str(source),
+        from_millis(since) if rests and isinstance(since, int) else None,
+        from_millis(until) if rests and isinstance(until, int) else None,
+        str(phase),
+        str(why),
+        str(pace),
+    )

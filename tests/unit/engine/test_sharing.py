@@ -1,0 +1,29 @@
+"""Workers share what they find of paths: a dead site costs one of them its time-outs, not all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from relay.policy.route import EgressPath
+from relay.policy.state import State
+from relay.shaping.path_notes import PathNotes
+from tests.support.engine_bench import engine_bench
+
+
+async def test_a_rest_that_one_worker_found_holds_for_the_next_life(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path) as bench:
+        bench.far.host("mx.b.example").reachable = False
+        await bench.send("a@b.example")
+        while not await noted(bench.notes):
+            await bench.engine.exchange_notes()
+    async with engine_bench(tmp_path) as bench:
+        await bench.engine.exchange_notes()
+        letter = await bench.send("b@b.example")
+        await bench.send("c@c.example")
+        view = await bench.until(letter, State.WAITING)
+        assert view.deliveries[0].attempts == 0
+        assert all(exchanger != "mx.b.example" for exchanger, _, _ in bench.far.dialled)
+
+
+async def noted(notes: PathNotes) -> list[EgressPath]:
+    return [EgressPath(one.site, one.source) for one in await notes.all() if one.rests_until is not None]
