@@ -45,6 +45,7 @@ REPLY_SUBJECTS: Final = (
         "on holiday",
     ),
     *("automated reply", "automated response", "auto-répon", "auto respon", "ooo:", "[auto]", "not in the office"),
+    *("address has changed", "address change", "changed my address", "neue e-mail-adresse", "nouvelle adresse"),
     *("no longer with", "no longer work", "has left the company", "change of address", "new email address"),
     *("we have received your", "we received your", "thank you for contacting", "thank you for your message"),
     *("thank you for your email", "thanks for contacting", "your request has been received", "ticket received"),
@@ -110,6 +111,7 @@ PLAIN_SUBJECTS: Final = (
 
 REPLY_WORDS: Final = (
     *("i am out of the office", "i'm out of the office", "i am currently out", "i'm currently out", "i will be out of"),
+    *("from now on", "is no longer read", "is no longer monitored", "is not monitored", "szabadságon", "na dovolené"),
     *("i am away", "i'm away", "i will be away", "out of the office until", "i am on vacation", "i'm on vacation"),
     *(
         "i am on holiday",
@@ -178,6 +180,8 @@ CHALLENGE_SUBJECTS: Final = (
     *("authentification requise", "authentifiez", "authentification de votre", "confirmez votre message"),
     *("validation de votre message", "bestätigen sie ihre nachricht", "absenderbestätigung", "confirme su mensaje"),
     *("conferma il tuo messaggio", "подтвердите отправк", "bestätigen sie ihre e-mail", "bestätigen sie ihre mail"),
+    *("(action required)", "please confirm (was", "en attente de validation", "confirme su correo", "confirme seu e"),
+    *("confirmez votre envoi", "message en attente", "mensaje en espera", "mensagem em espera", "messaggio in attesa"),
     *("confirm email", "confirm your email", "verify#", "sender authentication", "confirmación de remitente"),
     *("confirmação de remetente", "verificación de remitente", "verifica mittente", "bevestig uw bericht"),
 )
@@ -226,6 +230,17 @@ CHALLENGE_WORDS: Final = (
         "vanquish",
         "bluebottle",
     ),
+    *("senders i have approved", "approved senders", "guest list", "verify that you are a person", "not a robot"),
+    *("messages from you are being held", "to release them", "your address was not recognized", "only from senders"),
+    *(
+        "pas un robot",
+        "cliquer sur le lien",
+        "filtro contra el correo",
+        "confirme que es",
+        "no es un robot",
+        "não é um robô",
+    ),
+    *("kein roboter", "non sei un robot", "geen robot", "не робот", "confirmation program"),
     *("active spam killer", "without changing the subject", "real live human", "your original message will be"),
     *("to complete this verification", "i have never received mail from you", "first time you have sent"),
     *(

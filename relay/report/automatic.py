@@ -27,6 +27,7 @@ _CHALLENGE_FIELDS: Final = (
     "x-spamarrest-token",
     "x-asrg-challenge",
     "x-choicemail",
+    "x-elnk-autoreply",
 )
 _MDN = re.compile(r"disposition-notification", re.IGNORECASE)
 

@@ -31,7 +31,9 @@ _ALONE = re.compile(
     r"[\s>*\-•#.\d)]*[<\"'(\[]{0,3}(?:smtp:|mailto:)?\x00[>\"')\]]{0,3}\s*(?:[:;,.(\[-].*|\.\.\. .*|)$", re.IGNORECASE
 )
 _LEADING = re.compile(
-    r"\s*[<\"'\[]{0,2}(?:smtp:|mailto:)?\x00[>\"'\]]{0,2}\s*(?::|\.\.\.|\(|-|\bon\b|\s{2,}|\t)", re.IGNORECASE
+    r"\s*(?:[<\"'\[]{0,2}(?:smtp:|mailto:)?\x00[>\"'\]]{0,2}\s*(?::|\.\.\.|\(|-|\bon\b|\s{2,}|\t)"
+    r"|<\x00> is )",
+    re.IGNORECASE,
 )
 _LABEL = re.compile(
     r"(?:rcpt to|recipients?|(?<![a-z-])to|addressed to|addresse?|user|mailbox|account|intended for|undeliverable to"
@@ -42,7 +44,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _MAIL_TO_THEM = re.compile(
-    r"(?:message|mail) (?:sent )?(?:to|for|addressed to) [^\s@]{1,100}@\S{1,200} (?:could not|cannot|can't|couldn't"
+    r"(?:message|mail|page|sms|fax) (?:sent )?(?:to|for|addressed to) [^\s@]{1,100}@\S{1,200}"
+    r" (?:could not|cannot|can't|couldn't"
     r"|was not|wasn't|has not been|was rejected|was refused|failed)"
 )
 _NOT_WHO = re.compile(

@@ -26,6 +26,14 @@ _DAEMON_LOCAL = re.compile(
 )
 _REPLY_SUBJECT = re.compile(r"\s*(?:re|aw|sv|antw|odp|rif|res|回复|答复)\s?(?:\[\d{1,3}\])?\s?[:：]", re.IGNORECASE)
 _FORWARD_SUBJECT = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|i|转发)\s?[:：]", re.IGNORECASE)
+_LIST_PROGRAMS: Final = ("listserv", "lyris", "listmanager", "mlmmj", "sympa", "ezmlm", "majordomo", "fml")
+_LIST_REFUSALS: Final = (
+    "not member article",
+    "reject mail notice",
+    "rejected posting",
+    "posting rejected",
+    "was not sent",
+)
 _ANGLED = re.compile(r"<([^<>]{0,320})>")
 _TO_FIELDS: Final = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "to", "apparently-to")
 
@@ -110,8 +118,9 @@ def _is_ndr(message: Part) -> bool:
 
 def _is_list_refusal(message: Part) -> bool:
     """Whether a list's program writes in the list's name that it did not take a mail."""
-    return bool(message.first("x-mlserver")) and any(
-        phrase in message.first("subject").lower() for phrase in ("not member article", "reject mail notice")
+    subject, sender = message.first("subject").lower(), message.first("from").lower()
+    return (bool(message.first("x-mlserver")) or any(name in sender for name in _LIST_PROGRAMS)) and any(
+        phrase in subject for phrase in _LIST_REFUSALS
     )
 
 
