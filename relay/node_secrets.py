@@ -87,7 +87,7 @@ def token_keys(folder: Path, ring: str = RINGS[0]) -> tuple[TokenKey, ...]:
 
 
 def rotate_token_key(folder: Path, entropy: Entropy, today: date, *, only_prepare: bool, ring: str = RINGS[0]) -> None:
-    """Let a new key sign; the old one verifies for another year, and keys whose time is over go.
+    """Let a new key sign; the old one verifies for as long as what it signed is good, and keys whose time is over go.
 
     A cluster prepares first: the new key only verifies until every node has it. Raises ConfigurationError.
     """

@@ -23,8 +23,9 @@ from typing import Final
 from relay.clock import Clock
 from relay.ids import SpoolId, base32, from_base32, is_spool_id
 
-KEY_LIFE: Final = timedelta(days=366)
-"""How long a key that was replaced still verifies: as long as the longest-lived token."""
+KEY_LIFE: Final = timedelta(days=780)
+"""How long a key that was replaced still verifies: as long as its longest-lived token, which is the link in a mail that
+was handed in on the key's last day to be sent a year later, and is to be good for a year after it came."""
 
 MAX_SUBJECT: Final = 24
 """Octets; the local part then has 61 of the 64 that RFC 5321 §4.5.3.1.1 allows."""

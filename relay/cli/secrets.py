@@ -20,7 +20,7 @@ def rotate_command(
     ] = False,
     key: Annotated[str, typer.Option("--key", help="return-token or link.")] = "return-token",
 ) -> None:
-    """Let a new key sign return tokens, or links in letters; what the old one signed is good for another year."""
+    """Let a new key sign return tokens, or links in letters; what the old one signed stays good."""
     from relay.clock import SystemClock
     from relay.ids import SystemEntropy
     from relay.node_secrets import RINGS, ensure_secrets, rotate_token_key

@@ -26,8 +26,8 @@ from relay.tokens import Token, TokenKind, Tokens, delivery_subject, subject_del
 
 _log = Log("unsubscribe")
 
-LINK_LIFE: Final = timedelta(days=366)
-"""How long a link is good: as long as the keys that sign it verify."""
+LINK_LIFE: Final = timedelta(days=400)
+"""How long a link is good after its mail was to leave: a year after it came, however late that was."""
 
 ONE_CLICK: Final = b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 

@@ -15,7 +15,7 @@ from relay.errors import ConfigurationError
 from relay.ids import SeededEntropy, SystemEntropy
 from relay.node_secrets import SECRET_NAMES, ensure_secrets, rotate_token_key, token_keys
 from relay.private_file import write_private_file
-from relay.tokens import TokenKey
+from relay.tokens import KEY_LIFE, TokenKey
 
 
 def test_they_are_made_once_and_read_ever_after(tmp_path: Path) -> None:  # L10
@@ -78,16 +78,17 @@ def test_a_private_file_is_never_overwritten_and_leaves_no_draft(tmp_path: Path)
     assert (tmp_path / "a").read_bytes() == b"one"
 
 
-def test_a_rotated_token_key_goes_on_verifying_for_a_year(tmp_path: Path) -> None:
+def test_a_rotated_token_key_goes_on_verifying(tmp_path: Path) -> None:
     today = date(2026, 11, 22)
     first = ensure_secrets(tmp_path, SystemEntropy()).return_token
     assert token_keys(tmp_path) == (TokenKey(first),)
     rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=False)
     second = ensure_secrets(tmp_path, SystemEntropy()).return_token
-    assert token_keys(tmp_path) == (TokenKey(second), TokenKey(first, date(2027, 11, 23)))
+    assert token_keys(tmp_path) == (TokenKey(second), TokenKey(first, date(2026, 11, 22) + KEY_LIFE))
     assert stat.S_IMODE((tmp_path / "return-token").stat().st_mode) == 0o600
-    rotate_token_key(tmp_path, SystemEntropy(), date(2027, 12, 1), only_prepare=False)
-    assert [key.good_until for key in token_keys(tmp_path)] == [None, date(2028, 12, 1)], "the first one's time is over"
+    later = date(2029, 12, 1)
+    rotate_token_key(tmp_path, SystemEntropy(), later, only_prepare=False)
+    assert [key.good_until for key in token_keys(tmp_path)] == [None, later + KEY_LIFE], "the first one's time is over"
 
 
 def test_a_cluster_prepares_a_key_before_it_signs(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_cluster_prepares_a_key_before_it_signs(tmp_path: Path) -> None:
     rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=True)
     assert token_keys(tmp_path) == (signing, prepared), "one is prepared already"
     rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=False)
-    assert token_keys(tmp_path) == (prepared, TokenKey(first, date(2027, 11, 23)))
+    assert token_keys(tmp_path) == (prepared, TokenKey(first, date(2026, 11, 22) + KEY_LIFE))
 
 
 @pytest.mark.parametrize("line", ["ab" * 31, "ab" * 32 + " soon"])

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.engine.intake import MAX_DELAY
+from relay.engine.unsubscribe import LINK_LIFE
 from relay.ids import SeededEntropy, base32, from_base32, new_spool_id
 from relay.mail.address import MAX_LOCAL, parse_address
 from relay.tokens import (
@@ -77,14 +79,19 @@ def test_its_last_day_counts() -> None:
     assert ours.verify(text) is TokenFault.EXPIRED
 
 
-def test_a_rotated_key_still_verifies_for_a_year() -> None:
+def test_a_rotated_key_still_verifies_for_two_years() -> None:
     clock = HandClock()
     text = tokens(OLD).mint(TokenKind.RETURN, SUBJECT, NOW + timedelta(days=1000))
     rotated = tokens(NEW, TokenKey(OLD.secret, (NOW + KEY_LIFE).date()), clock=clock)
     assert isinstance(rotated.verify(text), Token)
     assert rotated.mint(TokenKind.RETURN, SUBJECT, LATER) != tokens(OLD).mint(TokenKind.RETURN, SUBJECT, LATER)
-    clock.move(367 * 86400)
+    clock.move(781 * 86400)
     assert rotated.verify(text) is TokenFault.FORGED
+
+
+def test_a_key_outlives_every_link_it_signed() -> None:  # N06
+    assert timedelta(days=365) < LINK_LIFE - timedelta(days=30)
+    assert MAX_DELAY + LINK_LIFE <= KEY_LIFE
 
 
 def test_a_stranger_cannot_mint() -> None:  # S22
