@@ -9,15 +9,28 @@ from __future__ import annotations
 import json
 import sys
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from relay.cli.context import Json, config_file
 
 
-def moderate(context: typer.Context, as_json: Json = False) -> None:
+def moderate(
+    context: typer.Context,
+    as_json: Json = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Print how often rulings are right, on letters held out; read no letters.")
+    ] = False,
+    corpus: Annotated[
+        Path | None, typer.Option(help="With --figures: measure on the letters of this folder instead.")
+    ] = None,
+) -> None:
     """Rule on letters, one a line on standard input: pass, nudge, hold, refuse or care, and by which rules."""
+    if figures or corpus is not None:
+        _print_figures(context, as_json, corpus)
+        return
     moderator: Any = import_module("web.moderation.moderator").load_moderator(config_file(context).parent)
     for raw in sys.stdin.buffer:
         ruling = moderator.rule(raw.decode("utf-8", "replace").rstrip("\r\n"))
@@ -27,3 +40,14 @@ def moderate(context: typer.Context, as_json: Json = False) -> None:
             print(json.dumps({"ruling": ruling.step.value, "rules": rules, "spans": spans}), flush=True)
         else:
             print(" ".join((ruling.step.value, *rules)), flush=True)
+
+
+def _print_figures(context: typer.Context, as_json: bool, corpus: Path | None) -> None:
+    measuring: Any = import_module("web.moderation.figures")
+    if corpus is None:
+        told = measuring.published_figures()
+    else:
+        moderator = import_module("web.moderation.moderator").load_moderator(config_file(context).parent)
+        lines = import_module("web.moderation.corpus").read_corpus(corpus)
+        told = {"measured": measuring.measure(moderator, lines)}
+    print(json.dumps(told, indent=1) if as_json else measuring.told_as_text(told))

@@ -70,7 +70,7 @@ class Lexicon:
             return frozenset()
         if "*" in word or "#" in word:
             return self._behind_mask(word)
-        for form in _forms(word):
+        for form in forms(word):
             if form in self.plain:
                 return frozenset()
             if found := self._exact(form):
@@ -119,7 +119,7 @@ def _mask(word: str) -> re.Pattern[str]:
     return re.compile("".join(f".{{1,{len(p) + 4}}}" if p[:1] in {"*", "#"} else re.escape(p) for p in parts if p))
 
 
-def _forms(word: str) -> Iterator[str]:
+def forms(word: str) -> Iterator[str]:
     """What `word` may have been meant as, likeliest first."""
     readings = [word]
     if not word.isalpha() and not word.isdigit():

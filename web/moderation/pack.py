@@ -23,7 +23,8 @@ from web.moderation.wording import Wording, read_wording
 LANGUAGES: Final = ("en", "fr")
 _TABLES: Final = frozenset({"rule", "step", "help", "class", "alias", "reading", "allow", "when"})
 _READING: Final = frozenset({"negation", "grave", "plain", "common"})
-_WHEN: Final = frozenset({"rule", "step", "patterns", "always"})
+_FLAGS: Final = ("always", "weighed")
+_WHEN: Final = frozenset({"rule", "step", "patterns", *_FLAGS})
 _BARRIER_CLASS: Final = 0
 
 
@@ -36,6 +37,8 @@ class When:
     patterns: tuple[Pattern, ...]
     always: bool
     """Whether no allowance takes it back."""
+    weighed: bool = False
+    """Whether the trained layer may lower it to a hold or a nudge."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,15 @@ class Rulebook:
     """Classes of words that report what somebody said."""
     wording: dict[str, Wording] = field(default_factory=dict)
     """By language."""
+    first: dict[int, list[tuple[int, When | None, Pattern]]] = field(default_factory=dict)
+    """By the class that they begin with: patterns in their order, with None for an allowance."""
+
+    def seal(self) -> None:
+        """Sort the patterns by what they begin with: most begin with a word that a letter does not have."""
+        every: list[tuple[When | None, Pattern]] = [(None, pattern) for pattern in self.allowances]
+        every += [(when, pattern) for when in self.whens for pattern in when.patterns]
+        for number, (when, pattern) in enumerate(every):
+            self.first.setdefault(pattern.elements[0].number, []).append((number, when, pattern))
 
 
 def load_rulebook(folder: Path | None = None) -> Rulebook:
@@ -73,6 +85,7 @@ def load_rulebook(folder: Path | None = None) -> Rulebook:
     if complaints:
         raise ConfigurationError("\n".join(complaints))
     book.lexicon.seal(plain, frozenset(grave))
+    book.seal()
     return book
 
 
@@ -167,12 +180,12 @@ class _PackReader:
         if step not in set(Step) - {Step.PASS}:
             self._complain("when", number, "step", "is none of nudge, hold, refuse, care")
             return
-        always = entry.get("always", False)
-        if not isinstance(always, bool):
-            self._complain("when", number, "always", "is true or false")
-            return
+        for flag in _FLAGS:
+            if not isinstance(entry.get(flag, False), bool):
+                self._complain("when", number, flag, "is true or false")
+                return
         patterns = tuple(self._patterns("when", number, entry))
-        self._book.whens.append(When(Rule(rule), Step(step), patterns, always))
+        self._book.whens.append(When(Rule(rule), Step(step), patterns, *(bool(entry.get(flag)) for flag in _FLAGS)))
 
     def _patterns(self, table: str, number: int, entry: Mapping[str, Any]) -> Iterator[Pattern]:
         texts = entry.get("patterns")

@@ -1,0 +1,78 @@
+"""The trained layer: its weights belong to this corpus, its figures are those of today, and its work is bounded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.errors import ConfigurationError
+from web.moderation.concepts import load_concepts
+from web.moderation.corpus import corpus_digest, read_corpus
+from web.moderation.features import SIZE, features_of, stretches
+from web.moderation.figures import measure, published_figures, share, told_as_text
+from web.moderation.folding import MOST_TOKENS, tokens_of
+from web.moderation.moderator import load_moderator
+from web.moderation.trained import load_trained
+
+CORPUS = Path(__file__).parents[3] / "data" / "moderation"
+MODERATOR = load_moderator()
+CONCEPTS = load_concepts()
+FEATURES_A_WORD = 100
+
+
+def test_the_weights_were_trained_on_this_corpus_and_not_on_what_is_held_out() -> None:
+    lines = list(read_corpus(CORPUS))
+    assert len(lines) > 600
+    assert MODERATOR.trained.header["corpus"] == corpus_digest(line for line in lines if not line.held_out)
+    assert 0.25 < sum(line.held_out for line in lines) / len(lines) < 0.42
+
+
+def test_the_published_figures_are_those_of_the_held_out_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = published_figures()
+    measured = measure(MODERATOR, (line for line in read_corpus(CORPUS) if line.held_out))
+    with capsys.disabled():
+        print("\n" + told_as_text({"held out": {"both": measured["both"]}}))
+    assert figures["held out"] == json.loads(json.dumps(measured))
+    assert figures["trained on"]["corpus"] == MODERATOR.trained.header["corpus"]
+
+
+def test_a_share_has_the_wilson_interval() -> None:
+    assert (share(17, 20).low, share(17, 20).high) == (0.6396, 0.9476)
+    assert (share(0, 0).low, share(0, 0).high) == (0.0, 1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=2000) | st.lists(st.sampled_from(("tu", "kill", "ta", ".", "sale", "x" * 60))).map(" ".join))
+def test_the_work_grows_with_the_words_only(text: str) -> None:
+    tokens = tokens_of(text)
+    parts = list(stretches(tokens))
+    assert len(tokens) <= MOST_TOKENS + 2
+    assert sum(len(part) for part in parts) <= 6 * len(tokens) + 60
+    for part in parts:
+        features = features_of(part, CONCEPTS)
+        assert len(features) <= FEATURES_A_WORD * len(part)
+        assert all(0 <= one < SIZE for one in features)
+
+
+def test_every_word_is_in_a_stretch() -> None:
+    tokens = tokens_of("One two three. " * 40 + "word " * 90)
+    seen = {token.start for part in stretches(tokens) for token in part}
+    assert {token.start for token in tokens} <= seen
+
+
+def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
+    place = tmp_path / "weights.bin"
+    for content in (b"", b"{}", b'{"form": 1}\nxx'):
+        place.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=r"weights\.bin"):
+            load_trained(place)
+
+
+def test_a_corpus_line_without_a_label_names_its_place(tmp_path: Path) -> None:
+    (tmp_path / "en_own.txt").write_text("pass\tHello.\nnothing\tHello.\n")
+    with pytest.raises(ConfigurationError, match=r"en_own\.txt:2: write a label"):
+        list(read_corpus(tmp_path))

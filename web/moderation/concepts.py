@@ -1,0 +1,83 @@
+"""What words speak of, whatever the language: `config/moderation/concepts.toml`.
+
+The trained layer sees a letter through these concepts, so that what it learned from French letters it finds in
+English ones. Part of the weights: they are trained for one state of this file, and it is not the operator's to change.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from relay.data_files import data_file, read_data_file
+from web.moderation.folding import BARRIER, fold_word
+from web.moderation.lexicon import forms
+from web.moderation.ruling import Rule
+
+_FILE: Final = "moderation/concepts.toml"
+_MOST_KNOWN: Final = 20_000
+_LONGEST_STEM: Final = 16
+_LONGEST_WORD: Final = 40
+
+SENTENCE_END: Final = 0
+"""The concept of what stands between two sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concepts:
+    """Concepts by number, the words and stems that speak of them, and which of them bear a rule out."""
+
+    names: tuple[str, ...]
+    words: Mapping[str, tuple[int, ...]]
+    stems: Mapping[str, tuple[int, ...]]
+    evidence: Mapping[Rule, tuple[tuple[frozenset[int], ...], ...]]
+    """By rule, sets of concepts: a letter bears the rule out when it has one concept of each set of a line."""
+    known: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def of(self, word: str) -> tuple[int, ...]:
+        """The concepts of a folded word, in their order; what is a number or has a disguise is looked through."""
+        found = self.known.get(word)
+        if found is None:
+            found = (SENTENCE_END,) if word == BARRIER else self._look_up(word[:_LONGEST_WORD])
+            if len(self.known) < _MOST_KNOWN and len(word) <= _LONGEST_WORD:
+                self.known[word] = found
+        return found
+
+    def _look_up(self, word: str) -> tuple[int, ...]:
+        for form in forms(word):
+            found = set(self.words.get(form, ()))
+            for size in range(2, min(len(form), _LONGEST_STEM) + 1):
+                found.update(self.stems.get(form[:size], ()))
+            if found:
+                return tuple(sorted(found))
+        return ()
+
+    def bears_out(self, rule: Rule, present: set[int]) -> bool:
+        """Whether the concepts of a letter are what `rule` is about."""
+        return any(all(present & some for some in line) for line in self.evidence.get(rule, ()))
+
+
+def load_concepts() -> Concepts:
+    """The concepts that come along."""
+    tables = tomllib.loads(read_data_file(data_file(_FILE)))
+    names = (".", *tables["concept"])
+    words: dict[str, set[int]] = {}
+    stems: dict[str, set[int]] = {}
+    for number, name in enumerate(names[1:], start=1):
+        for word in tables["concept"][name].split():
+            into, key = (stems, word[:-1]) if word.endswith("*") else (words, word)
+            into.setdefault(fold_word(key), set()).add(number)
+    numbers = {name: number for number, name in enumerate(names)}
+    evidence = {
+        Rule(rule): tuple(
+            tuple(frozenset(numbers[name] for name in some.split("|")) for some in line.split()) for line in lines
+        )
+        for rule, lines in tables["evidence"].items()
+    }
+    return Concepts(names, _settled(words), _settled(stems), evidence)
+
+
+def _settled(table: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:
+    return {word: tuple(sorted(numbers)) for word, numbers in table.items()}

@@ -1,0 +1,77 @@
+"""The corpus: letters in both languages, each with what moderation ought to do about it.
+
+A line is `label<TAB>letter`; a line end inside a letter is written as `\\n`. The label is `pass`, `care`, or the rule
+that is broken. A third of the lines, told by a hash of the letter, is held out: neither the training nor whoever
+writes rules looks at it, and all published figures are of this third.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from relay.errors import ConfigurationError
+from web.moderation.ruling import Rule
+
+PASS: Final = "pass"  # noqa: S105 - a label, no password
+CARE: Final = "care"
+_LABELS: Final = frozenset({PASS, CARE, *Rule})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A letter of the corpus."""
+
+    language: str
+    label: str
+    letter: str
+
+    @property
+    def held_out(self) -> bool:
+        """Whether only the figures may look at it."""
+        return sha256(self.letter.encode()).digest()[0] % 3 == 0
+
+
+def read_corpus(folder: Path) -> Iterator[Line]:
+    """The lines of `folder`/{en,fr}*.txt. Raises ConfigurationError that names file and line."""
+    seen: set[str] = set()
+    for place in sorted(folder.glob("*.txt")):
+        for number, raw in enumerate(place.read_text(encoding="utf-8").splitlines(), start=1):
+            label, tab, letter = raw.partition("\t")
+            if not tab or label not in _LABELS:
+                raise ConfigurationError(f"{place}:{number}: write a label, a tab and a letter")
+            if letter not in seen:
+                seen.add(letter)
+                yield Line(place.name[:2], label, letter.replace("\\n", "\n"))
+
+
+def corpus_digest(lines: Iterable[Line]) -> str:
+    """The SHA-256 of the lines, whatever their order: tells whether weights were trained on them."""
+    return sha256("\n".join(sorted(f"{line.label}\t{line.letter}" for line in lines)).encode()).hexdigest()
+
+
+_ONE_OF: Final = re.compile(r"\{([^{}]*)\}")
+_SLOT: Final = re.compile(r"\[(\w+)\]")
+
+
+def read_drills(folder: Path, source: random.Random) -> list[Line]:
+    """Letters made from the patterns of `folder`/drills.toml, for the training alone."""
+    tables = tomllib.loads((folder / "drills.toml").read_text(encoding="utf-8"))
+    made: list[Line] = []
+    for language in ("en", "fr"):
+        slots = {name: words.split("|") for name, words in tables[language]["slot"].items()}
+        for label, patterns in tables[language]["drill"].items():
+            for pattern in patterns:
+                made += [Line(language, label, _filled(pattern, slots, source)) for _ in range(tables["times"])]
+    return made
+
+
+def _filled(pattern: str, slots: dict[str, list[str]], source: random.Random) -> str:
+    pattern = _ONE_OF.sub(lambda found: source.choice(found[1].split("|")), pattern)
+    return _SLOT.sub(lambda found: source.choice(slots[found[1]]), pattern)

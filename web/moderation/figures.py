@@ -1,0 +1,114 @@
+"""How often moderation is right, counted: what is printed by `leak moderate --figures` and told on /transparency.
+
+Every share stands with its 95 % Wilson interval; letters that are refused and letters that wait for a person are
+counted apart.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from relay.data_files import data_file, read_data_file
+from web.moderation.corpus import CARE, PASS, Line
+from web.moderation.moderator import Moderator
+from web.moderation.ruling import Rule, Step
+
+FIGURES_FILE: Final = "moderation/figures.json"
+_Z: Final = 1.96
+_MIX: Final = 1000
+_BAD_IN_MIX: Final = 30
+"""Letters of a realistic mix that ought to be stopped: an assumption, told with the figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`hits` of `of` letters, and the 95 % Wilson interval of that share."""
+
+    hits: int
+    of: int
+    low: float
+    high: float
+
+
+def share(hits: int, of: int) -> Share:
+    """The share with its interval; 0 to 1 where nothing was counted."""
+    if not of:
+        return Share(0, 0, 0.0, 1.0)
+    middle = (hits + _Z * _Z / 2) / (of + _Z * _Z)
+    half = _Z * math.sqrt(hits * (of - hits) / of + _Z * _Z / 4) / (of + _Z * _Z)
+    return Share(hits, of, round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4))
+
+
+def measure(moderator: Moderator, lines: Iterable[Line]) -> dict[str, Any]:
+    """The figures of `lines`, by language; a JSON value."""
+    steps: dict[str, dict[str, Counter[Step]]] = {}
+    for line in lines:
+        steps.setdefault(line.language, {}).setdefault(line.label, Counter())[moderator.rule(line.letter).step] += 1
+    both: dict[str, Counter[Step]] = {}
+    for labels in steps.values():
+        for label, counted in labels.items():
+            both.setdefault(label, Counter()).update(counted)
+    return {language: _told(labels) for language, labels in [*sorted(steps.items()), ("both", both)]}
+
+
+def _told(labels: dict[str, Counter[Step]]) -> dict[str, Any]:
+    passing = labels.get(PASS, Counter())
+    bad = {label: counted for label, counted in labels.items() if label in set(Rule)}
+    everything = sum(bad.values(), Counter[Step]())
+    core = sum((bad.get(rule, Counter()) for rule in (Rule.BULLYING, Rule.THREAT)), Counter[Step]())
+    held = passing[Step.HOLD] / (passing.total() or 1) * (_MIX - _BAD_IN_MIX)
+    held += everything[Step.HOLD] / (everything.total() or 1) * _BAD_IN_MIX
+    return {
+        "to pass": {
+            "stopped": _share(passing, Step.HOLD, Step.REFUSE, Step.CARE),
+            "refused": _share(passing, Step.REFUSE),
+            "held": _share(passing, Step.HOLD),
+            "nudged": _share(passing, Step.NUDGE),
+        },
+        "insults and threats": _stopped(core),
+        "to stop": _stopped(everything),
+        "by rule": {label: _stopped(bad[label]) for label in sorted(bad)},
+        "care": {"helped": _share(labels.get(CARE, Counter()), Step.CARE, Step.HOLD, Step.REFUSE)},
+        "held in a mix of 1,000": round(held, 1),
+    }
+
+
+def _stopped(counted: Counter[Step]) -> dict[str, Any]:
+    return {
+        "stopped": _share(counted, Step.HOLD, Step.REFUSE),
+        "refused": _share(counted, Step.REFUSE),
+        "held": _share(counted, Step.HOLD),
+    }
+
+
+def _share(counted: Counter[Step], *steps: Step) -> dict[str, Any]:
+    return asdict(share(sum(counted[step] for step in steps), counted.total()))
+
+
+def published_figures() -> dict[str, Any]:
+    """The figures that come along: of the weights beside them, on letters held out. Raises ConfigurationError."""
+    figures: dict[str, Any] = json.loads(read_data_file(data_file(FIGURES_FILE)))
+    return figures
+
+
+def told_as_text(figures: dict[str, Any]) -> str:
+    """The figures as lines for a terminal."""
+    lines = []
+    for language, of in figures.get("held out", figures.get("measured", {})).items():
+        lines.append(f"{language}:")
+        for what, shares in [(name, of[name]) for name in ("to pass", "insults and threats", "to stop", "care")]:
+            lines += [f"  {what}, {name}: {_line(one)}" for name, one in shares.items()]
+        for rule, shares in of["by rule"].items():
+            lines += [f"  {rule}, {name}: {_line(one)}" for name, one in shares.items() if name != "held"]
+        lines.append(f"  held in a mix of 1,000 letters: {of['held in a mix of 1,000']}")
+    return "\n".join(lines)
+
+
+def _line(one: dict[str, Any]) -> str:
+    part = one["hits"] / one["of"] if one["of"] else 0.0
+    return f"{one['hits']} of {one['of']} = {part:.1%} ({one['low']:.1%} to {one['high']:.1%})"

@@ -1,0 +1,173 @@
+"""What the rules find in a letter: its words as they are meant, and the places that a rule speaks of.
+
+Fourth step of moderation, before the trained layer weighs what was found. Pure and total, in time linear in the
+length of a letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Final
+
+from web.moderation.features import hit_feature, stretches
+from web.moderation.folding import BARRIER, Token, spelled_out, tokens_of
+from web.moderation.languages import is_foreign
+from web.moderation.pack import Rulebook
+from web.moderation.pattern import Places
+from web.moderation.ruling import Rule, Step
+from web.moderation.traces import Found, Trace, find_traces
+
+MOST_READ: Final = 4000
+"""Characters that are read; the front takes 2,000."""
+_BEFORE_QUOTE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What one rule says about characters `start` to `end` of a letter."""
+
+    rule: Rule
+    step: Step
+    start: int
+    end: int
+    weighed: bool = False
+    """Whether the trained layer may lower it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A letter as it was read, and what the rules found."""
+
+    tokens: Sequence[Token]
+    hits: Sequence[Hit]
+
+    def stretches(self) -> Iterator[tuple[Sequence[Token], Collection[int]]]:
+        """The stretches of the letter, each with the features of what the rules found in it."""
+        weighed = [hit for hit in self.hits if hit.weighed]
+        for part in stretches(self.tokens):
+            inside = [hit for hit in weighed if hit.start < part[-1].end and part[0].start < hit.end]
+            yield part, {hit_feature(hit.rule, hit.step) for hit in inside}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The rules of both languages, asked of each letter."""
+
+    book: Rulebook
+
+    def read(self, text: str) -> Reading:
+        """The reading of a text of any content and length."""
+        text = text[:MOST_READ]
+        tokens = self._meant(tokens_of(text))
+        hits = [*self._by_rules(tokens), *_by_traces(find_traces(text), tokens)]
+        words = [token.word for token in tokens if token.word != BARRIER]
+        if is_foreign(text, words, self.book.common):
+            hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
+        return Reading(tokens, hits)
+
+    def _meant(self, tokens: list[Token]) -> list[Token]:
+        """Tokens with spelled-out words joined, abbreviations written out, and what others said left out."""
+        read: list[Token] = []
+        runs = dict(spelled_out(tokens))
+        skip_to = -1
+        for index, token in enumerate(tokens):
+            if index < skip_to:
+                continue
+            if index in runs:
+                part = [one for one in tokens[index : runs[index] + 1] if one.word != BARRIER]
+                if words := self.book.lexicon.split("".join(one.word for one in part)):
+                    read += [Token(word, part[0].start, part[-1].end) for word in words]
+                    skip_to = runs[index] + 1
+                    continue
+            long = self.book.aliases.get(token.word)
+            read += [Token(word, token.start, token.end, token.quoted) for word in long] if long else [token]
+        return self._without_reported(read)
+
+    def _without_reported(self, tokens: list[Token]) -> list[Token]:
+        """The tokens but those between quotation marks that a word of saying introduces."""
+        kept: list[Token] = []
+        reported = was_quoted = False
+        for token in tokens:
+            if token.quoted and not was_quoted:
+                before = kept[-_BEFORE_QUOTE:]
+                reported = any(self.book.lexicon.classes(one.word) & self.book.said for one in before)
+            was_quoted = token.quoted
+            if not (token.quoted and reported):
+                kept.append(token)
+        return kept
+
+    def _by_rules(self, tokens: list[Token]) -> Iterator[Hit]:
+        places = self._places(tokens)
+        covered = 0
+        asked = sorted((one for number in places.classes for one in self.book.first.get(number, ())), key=itemgetter(0))
+        for _, when, pattern in asked:  # allowances come first
+            for first, last in pattern.matches(places):
+                reach = (1 << (last + 1)) - (1 << first)
+                if when is None:
+                    covered |= reach
+                elif when.always or not covered & reach:
+                    yield Hit(when.rule, when.step, tokens[first].start, tokens[last].end, when.weighed)
+
+    def _places(self, tokens: list[Token]) -> Places:
+        classes: dict[int, int] = {}
+        negated = barriers = 0
+        for index, token in enumerate(tokens):
+            bit = 1 << index
+            of = self.book.lexicon.classes(token.word)
+            for number in of:
+                classes[number] = classes.get(number, 0) | bit
+            if token.word == BARRIER:
+                barriers |= bit
+            elif of & self.book.negations:
+                negated |= bit
+        everywhere = (1 << len(tokens)) - 1
+        return Places(classes, everywhere & ~barriers & ~negated, everywhere & ~barriers)
+
+
+def _by_traces(found: list[Found], tokens: list[Token]) -> Iterator[Hit]:
+    for one in found:
+        before = {token.word for token in tokens if one.start - 60 <= token.start < one.start}
+        rule, step = _of_trace(one.trace, before)
+        yield Hit(rule, step, one.start, one.end)
+
+
+_OTHERS: Final = frozenset(
+    [
+        "his",
+        "her",
+        "their",
+        "he",
+        "she",
+        "lives",
+        "son",
+        "sa",
+        "ses",
+        "leur",
+        "leurs",
+        "habite",
+        "elle",
+        "il",
+        "lui",
+        "vit",
+    ]
+)
+_YOURS: Final = frozenset(["your", "you", "ton", "ta", "tes", "tu", "habites", "vis", "votre"])
+_OWN: Final = frozenset(["my", "me", "mon", "moi", "call", "contact", "appelle", "ecris", "reach", "text"])
+
+
+def _of_trace(trace: Trace, before: set[str]) -> tuple[Rule, Step]:
+    match trace:
+        case Trace.WALLET:
+            return Rule.EXTORTION, Step.REFUSE
+        case Trace.ACCOUNT:
+            return Rule.PRIVATE, Step.HOLD
+        case Trace.LINK:
+            return Rule.SPAM, Step.NUDGE
+        case Trace.PHONE | Trace.MAILBOX | Trace.STREET:
+            if before & _OTHERS and not before & _OWN:
+                return Rule.PRIVATE, Step.REFUSE
+            if before & _YOURS and not before & _OWN and trace is Trace.STREET:
+                return Rule.PRIVATE, Step.HOLD
+            return Rule.PRIVATE, Step.NUDGE
