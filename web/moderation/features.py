@@ -23,6 +23,8 @@ _MOST_CONCEPTS: Final = 4
 _WINDOW: Final = 26
 """Words of a stretch that is judged at once; one bad sentence must not drown in a long letter."""
 _SHORT: Final = 12
+_OVERLAP: Final = 6
+"""Words that two stretches of one long sentence share."""
 _SENTENCE: Final = 3
 """Words of a sentence that says something alone."""
 
@@ -55,7 +57,7 @@ def stretches(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 def _cut(tokens: Sequence[Token], start: int, end: int) -> Iterator[Sequence[Token]]:
     while end - start > 2 * _WINDOW:
         yield tokens[start : start + _WINDOW]
-        start += _WINDOW - _SHORT
+        start += _WINDOW - _OVERLAP
     yield tokens[start : end + 1]
 
 

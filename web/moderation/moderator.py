@@ -54,7 +54,7 @@ class Moderator:
             step = _missed(score, self.trained.thresholds)
             if step is not Step.PASS:
                 rule = Rule.SELF_HARM if step is Step.CARE else score.rule
-                yield Hit(rule, step, part[1].start, part[-2].end)
+                yield Hit(rule, step, part[1].start, part[-1].end)
 
 
 def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Hit:
@@ -84,10 +84,20 @@ def _ruling(found: list[tuple[Hit, Part]]) -> Ruling:
     help_first = any(hit.step is Step.CARE for hit, _ in found)
     led = [(hit, part) for hit, part in found if hit.step is step]
     rules = tuple(dict.fromkeys(hit.rule for hit, _ in led))
-    spans = sorted({(part, hit.start, hit.end, hit.rule) for hit, part in led if hit.end > hit.start})
-    return Ruling(
-        step, rules, tuple(Span(start, end, rule, part) for part, start, end, rule in spans[:_MOST_SPANS]), help_first
-    )
+    return Ruling(step, rules, tuple(_spans(led)[:_MOST_SPANS]), help_first)
+
+
+def _spans(led: list[tuple[Hit, Part]]) -> list[Span]:
+    """Where the hits are; those of one rule that overlap are one span."""
+    spans: list[Span] = []
+    places = {(part, hit.rule, hit.start, hit.end) for hit, part in led if hit.end > hit.start}
+    for part, rule, start, end in sorted(places):
+        last = spans[-1] if spans else None
+        if last is not None and (last.part, last.rule) == (part, rule) and start <= last.end:
+            spans[-1] = replace(last, end=max(last.end, end))
+        else:
+            spans.append(Span(start, end, rule, part))
+    return sorted(spans, key=lambda span: (span.part, span.start, span.end))
 
 
 def load_moderator(folder: Path | None = None) -> Moderator:
