@@ -20,6 +20,9 @@ from relay.policy.route import EgressPath, Way
 from relay.policy.shaping import UNNAMED, Limits, ReplyRule, Shaping, Share
 from relay.spool.work import Parcel
 
+MANY: Final = 20
+"""Messages a path has taken from which on its line is kept while it has nothing to do."""
+
 MAX_SEEN: Final = 1000
 """Domains of one line that are remembered."""
 
@@ -142,7 +145,9 @@ class SiteLine:
     @property
     def knows(self) -> bool:
         """Whether something is known of the path that is worth keeping while it has nothing to do."""
-        return self.gate.limits or self.slowed is not None or not self.limits.connections
+        # What a busy path has taken of late is part of what its far side counts: forgotten, the next refusal misleads.
+        busy = self.gate.rate.taken >= MANY
+        return busy or self.gate.limits or self.slowed is not None or not self.limits.connections
 
     def resting(self, now: datetime) -> Rest | None:
         """The rest the site is in, if it is."""

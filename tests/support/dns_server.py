@@ -33,6 +33,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.support.dns_rubbish import Maker
+
 Zone = dict[str, dict[str, list[str]]]
 
 
@@ -63,7 +65,7 @@ class DnsServer:
         self,
         zone: Zone,
         *,
-        faults: Mapping[tuple[str, str], Fault] | None = None,
+        faults: Mapping[tuple[str, str], Fault | Maker] | None = None,
         ttl: int = 300,
         authentic: bool = False,
         insecure: Collection[str] = (),
@@ -127,6 +129,8 @@ class DnsServer:
         fault = next((f for key in ((name, kind), (name, "*"), ("*", "*")) if (f := self.faults.get(key))), None)
         right = self._answer(query, name, kind)
         size = 65535 if protocol == "tcp" else max(query.payload, 512)
+        if fault is not None and not isinstance(fault, Fault):
+            return fault(wire, right.to_wire(max_size=65535), protocol)
         match fault:
             case Fault.TIMEOUT:
                 return []

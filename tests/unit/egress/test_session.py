@@ -22,6 +22,19 @@ def brief(outcomes: tuple[Outcome, ...]) -> list[tuple[str, str, str, int]]:
     return [(o.result.value, o.scope.value, o.phase.value, o.reply.code) for o in outcomes]
 
 
+async def test_quoted_local_parts_are_named_as_they_are() -> None:  # A23 A24
+    quoted = ['"a b"@example.net', '"a@b"@example.net', '""@example.net', '"Joe\\"Q"@example.net', "Joe.Q@example.net"]
+    async with ScriptedSmtp(extensions=("PIPELINING",)) as far:
+        dialing = Dialing(far)
+        async with dialing.session() as session:
+            outcomes = await dialing.deliver(session, message(*quoted))
+            assert [one.result.value for one in outcomes] == ["delivered"] * len(quoted)
+            await session.quit()
+    assert far.messages[0].to == quoted
+    for address in quoted:
+        assert f"RCPT TO:<{address}>\r\n".encode() in far.octets
+
+
 @BOTH
 async def test_a_message_arrives_as_it_was(extensions: tuple[str, ...]) -> None:  # A09 A23
     async with ScriptedSmtp(extensions=extensions) as far:

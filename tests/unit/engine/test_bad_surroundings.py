@@ -27,6 +27,9 @@ from relay.egress.dialer import SmtpDialer
 from relay.egress.timeouts import Timeouts
 from relay.policy.state import State
 from relay.resolver.contract import DnsAnswer, DnsFailure
+from relay.resolver.resolver import DnsResolver
+from tests.support.dns_rubbish import MAKERS
+from tests.support.dns_server import DnsServer
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.scripted_smtp import Answer, Say, ScriptedSmtp, Session
 
@@ -139,6 +142,28 @@ async def test_a_host_that_drops_syns_is_dialled_once_for_many_letters(tmp_path:
                 assert len(tried) <= 5
                 assert tried[0].attempts[0].detail["diagnosis"]["rule"] == "own-no-connection"
                 await delivered(bench, "others")
+
+
+async def test_name_servers_that_answer_rubbish_delay_their_own_mail_alone(tmp_path: Path) -> None:  # B04 R19
+    """Malformed packets, wrong ids, loops, 64 KiB of nothing: no letter bounces, and the others' leave meanwhile."""
+    sites = [f"site{n}.good.example" for n in range(10)]
+    zone = {name: {"MX": [f"10 mx.{name}."]} for name in sites}
+    zone |= {f"mx.{name}": {"A": [GOOD]} for name in sites}
+    domains = [f"{maker.__name__.replace('_', '-')}.example" for maker in MAKERS]
+    rubbish = dict(zip(((domain, "*") for domain in domains), MAKERS, strict=True))
+    async with good_host() as far, DnsServer(zone, faults=rubbish) as server:
+        resolver = DnsResolver([server.address], timeout=2.0, trust_ad=False, clock=SystemClock())
+        outside = (resolver, dialer(1.0))
+        async with engine_bench(tmp_path, outside=outside, port=far.port, retry=timedelta(hours=1)) as bench:
+            letters = [await bench.send(f"a@{domain}") for domain in domains]
+            await delivered(bench, "others")
+            for letter in letters:
+                async with asyncio.timeout(30):
+                    while not (view := await bench.view(letter)).attempts:
+                        await asyncio.sleep(0.05)
+                assert [delivery.state for delivery in view.deliveries] == [State.WAITING]
+                assert view.attempts[0].detail["decided_by"] != "remote"
+        await resolver.close()
 
 
 RESET = Say("", then="reset")

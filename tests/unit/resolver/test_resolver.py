@@ -13,6 +13,7 @@ from relay.resolver import resolver as module
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.resolver.records import record_text
 from relay.resolver.resolver import DnsResolver
+from tests.support.dns_rubbish import MAKERS, Maker
 from tests.support.dns_server import DnsServer, Fault, Zone
 
 ZONE: Zone = {
@@ -40,7 +41,11 @@ class SteppedClock:
 
 @contextlib.asynccontextmanager
 async def serving(
-    zone: Zone = ZONE, *, faults: Mapping[tuple[str, str], Fault] | None = None, trust_ad: bool = False, **options: Any
+    zone: Zone = ZONE,
+    *,
+    faults: Mapping[tuple[str, str], Fault | Maker] | None = None,
+    trust_ad: bool = False,
+    **options: Any,
 ) -> AsyncIterator[tuple[DnsServer, DnsResolver, SteppedClock]]:
     clock = SteppedClock()
     async with DnsServer(zone, faults=faults, **options) as server:
@@ -90,6 +95,15 @@ async def test_answers_are_text(name: str, kind: str, answer: DnsAnswer) -> None
 async def test_failures_are_values(fault: Fault, failure: DnsFailure) -> None:  # B04
     async with serving(faults={("example.org", "MX"): fault}) as (_, resolver, _):
         assert await resolver.ask("example.org", "MX") == DnsAnswer((), failure)
+
+
+@pytest.mark.parametrize("rubbish", MAKERS, ids=lambda maker: maker.__name__)
+async def test_rubbish_is_a_failure_for_now_and_nothing_else(rubbish: Maker) -> None:  # B04 S39
+    async with serving(faults={("example.org", "MX"): rubbish}) as (_, resolver, _):
+        answer = await resolver.ask("example.org", "MX")
+        assert answer.records == ()
+        assert answer.failure in (DnsFailure.SERVFAIL, DnsFailure.TIMEOUT)
+        assert (await resolver.ask("mx1.example.org", "A")).records == ("127.0.0.2",)
 
 
 @pytest.mark.parametrize("fault", [Fault.WRONG_ID, Fault.WRONG_QUESTION, Fault.TRUNCATE])
