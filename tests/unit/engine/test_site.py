@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from relay.clock import SystemClock
 from relay.engine.gate import Gate
-from relay.engine.line import SiteLine, Standing
+from relay.engine.line import MANY, SiteLine, Standing
 from relay.engine.site import SiteLines
 from relay.engine.window import Window
 from relay.ids import SpoolId
@@ -192,3 +192,15 @@ async def test_small_contents_do_not_wait_and_count() -> None:
     async with window.reading(200_000), window.reading(200_000):
         assert window.room == 0
     assert window.room == 100
+
+
+def test_what_a_busy_path_took_is_not_forgotten_when_its_line_is_empty_for_a_moment() -> None:
+    lines = SiteLines(Limits(), REST, SystemClock())
+    line = lines.line(PATH, NOW)
+    lines.drop_if_empty(line)
+    assert lines.get(PATH) is None
+    line = lines.line(PATH, NOW)
+    for _ in range(MANY):
+        line.gate.accepted(0.0)
+    lines.drop_if_empty(line)
+    assert lines.get(PATH) is line
