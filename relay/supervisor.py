@@ -1,7 +1,8 @@
 """The supervisor: binds the ports, keeps the spool to one node, starts the workers and replaces the dead.
 
 It holds no spool open and runs no mail: it must be the part that does not fall over. Workers are exec'd, stay
-in its process group, and end within a second when it vanishes, which they learn from a pipe.
+in its process group, and end within a second when it vanishes, which they learn from a pipe; of them it hears by
+another, and kills one that is silent for too long.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from relay import lifeline as lifelines
+from relay import pulse as pulses
 from relay.assignment import ANEW_STATUS, ENVIRONMENT, REPLACED_STATUS, Assignment, inherited, lone_assignment
 from relay.errors import ConfigurationError, LeakError
 from relay.key_memory import ENVIRONMENT as KEY_MEMORY
@@ -25,6 +28,8 @@ from relay.key_memory import make_key_memory
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.settings import Settings, load_settings
+from relay.stand_in import StandIn
+from relay.watchdog import Watchdog, open_pulse
 
 if TYPE_CHECKING:
     from relay.node import Front
@@ -56,7 +61,7 @@ def run(file: Path, front: Front) -> int:
     with NodeLock(settings) as lock:
         listeners = bind_all(wanted_listeners(settings), count, ORPHANS_SECONDS if lock.unclean else 0.0)
         if count > 1:
-            return asyncio.run(Supervisor(file, listeners).run())
+            return asyncio.run(Supervisor(file, listeners, settings.node.watchdog).run())
         status = _work(file, settings, lone_assignment(), listeners[0], front)
     if status == ANEW_STATUS:
         # Nobody else starts us again, and the same process cannot be as new as this makes it.
@@ -112,9 +117,11 @@ class NodeLock:
 class Supervisor:
     """Owns the workers' processes."""
 
-    def __init__(self, file: Path, listeners: Sequence[Sequence[Listener]]) -> None:
+    def __init__(self, file: Path, listeners: Sequence[Sequence[Listener]], patience: timedelta) -> None:
         self._file = file
         self._listeners = listeners
+        self._patience = patience.total_seconds()
+        self._stand_ins = [StandIn(worker, doors) for worker, doors in enumerate(listeners)]
         self._stopping = asyncio.Event()
         self._key_memory = make_key_memory()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -134,6 +141,8 @@ class Supervisor:
             ]
             failed = await self._until_stopped(keepers)
         finally:
+            for stand_in in self._stand_ins:
+                await stand_in.end()
             os.close(keep)
             os.close(lifeline)
             shutil.rmtree(self._metrics, ignore_errors=True)
@@ -177,27 +186,41 @@ class Supervisor:
             deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
             pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]
             _log.error("worker-died", worker=worker, status=status, restart_in=pause)
+            if pause:
+                await self._stand_ins[worker].begin()
             if await self._stopped_within(pause):
                 return 1
 
     async def _live(self, worker: int, lifeline: int) -> int:
         """One life of a worker: its exit status."""
+        ours = theirs = -1
         try:
-            process = await self._start(worker, lifeline)
+            ours, theirs = open_pulse()
+            process = await self._start(worker, lifeline, theirs)
         except OSError as error:
-            # No memory or no process left just now: as if it had died young.
+            # No memory, no process or no descriptor left just now: as if it had died young.
             _log.error("worker-not-started", worker=worker, error=error)
+            if ours >= 0:
+                os.close(ours)
             return 1
+        finally:
+            if theirs >= 0:
+                os.close(theirs)
         self._processes[worker] = process
         _log.info("worker-started", worker=worker, pid=process.pid)
         if self._stopping.is_set():
             process.terminate()
+        watchdog = Watchdog(ours, self._patience, self._stand_ins[worker].end)
+        watching = asyncio.create_task(watchdog.watch(worker, process), name=f"watch-{worker}")
         try:
             return await process.wait()
         finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            os.close(ours)
             self._forget_metrics(process.pid)
 
-    async def _start(self, worker: int, lifeline: int) -> asyncio.subprocess.Process:
+    async def _start(self, worker: int, lifeline: int, pulse: int) -> asyncio.subprocess.Process:
         listeners = self._listeners[worker]
         descriptors = [one.socket.fileno() for one in listeners]
         sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
@@ -206,6 +229,7 @@ class Supervisor:
             ENVIRONMENT: Assignment(worker, len(self._listeners), sockets).dump(),
             lifelines.ENVIRONMENT: str(lifeline),
             KEY_MEMORY: "" if self._key_memory is None else str(self._key_memory),
+            pulses.ENVIRONMENT: str(pulse),
             METRICS_ENVIRONMENT: str(self._metrics),
         }
         # The child inherits the mask: it opens it when it can handle SIGHUP, which would kill it before.
@@ -219,7 +243,7 @@ class Supervisor:
                 "run",
                 "--config",
                 str(self._file),
-                pass_fds=(*descriptors, lifeline, *([] if self._key_memory is None else [self._key_memory])),
+                pass_fds=(*descriptors, lifeline, pulse, *([] if self._key_memory is None else [self._key_memory])),
                 env=environment,
             )
         finally:

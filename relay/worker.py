@@ -21,6 +21,7 @@ from relay.ids import SystemEntropy
 from relay.listeners import Listener
 from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
+from relay.pulse import Pulse
 from relay.settings import Settings, load_settings
 from relay.settings_effect import warn_without_effect
 from relay.spool.life import Ending
@@ -53,7 +54,8 @@ def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners
 
 
 async def _live(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
-    clock, entropy = SystemClock(), SystemEntropy()
+    clock, entropy, pulse = SystemClock(), SystemEntropy(), Pulse()
+    beating = asyncio.create_task(pulse.run(), name="pulse")
     parts = NodeParts(assignment.worker, assignment.workers, listeners, clock, entropy, front)
     try:
         node = Node(settings, parts)
@@ -65,6 +67,7 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the supervisor had us start with it blocked
         try:
             await node.start()
+            pulse.works()
             _settle_garbage_collection()
             reloader.begin()
             await node.stop_asked.wait()
@@ -74,6 +77,8 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
     except LeakError as error:
         _log.error("start-failed", error=error)
         return 2 if isinstance(error, ConfigurationError) else 1
+    finally:
+        beating.cancel()
     return _status(node)
 
 

@@ -49,6 +49,11 @@ class NodeSettings(Section):
         examples=["mail.leak.example"],
     )
     workers: Whole = Field(0, ge=0, le=256, description="Worker processes; 0 = one a core, 1 = no supervisor.")
+    watchdog: Duration = Field(
+        timedelta(seconds=60),
+        description="How long a worker's loop may stand still before its supervisor kills it and starts another; "
+        'five times as long while it loads; "0s" = for ever.',
+    )
     roles: tuple[Role, ...] = Field(
         ("web", "api", "submission", "inbound", "delivery"),
         description="What this node does.",

@@ -24,7 +24,7 @@ OCTETS = int(os.environ.get("LEAK_LARGE_OCTETS", "6000000"))
 SINGLE = int(os.environ.get("LEAK_LARGE_EIGHT_BIT", "1"))
 """So many of them hold octets above 127, and are converted."""
 LIMIT_MEGABYTES = 256
-LINE = b"%07d a line of an attachment, as long as base64 makes its lines, and so on.\r\n"
+LINE = b"%07d a line of an attachment, as long as base64 makes its lines, at the end.\r\n"
 EIGHT_BIT = "%07d a line of an attachment, as long as base64 makes its lines, à la fin.\r\n"
 
 
@@ -59,8 +59,9 @@ async def submit(port: int, number: int, sent: Sent) -> None:
             await reply(reader)
         writer.write(header.encode())
         digest = hashlib.sha256()
-        for start in range(0, OCTETS // len(LINE % 0), 3000):
-            rows = range(start, start + 3000)
+        lines = (OCTETS - 500) // max(len(LINE % 0), len(EIGHT_BIT.encode() % 0))
+        for start in range(0, lines, 3000):
+            rows = range(start, min(start + 3000, lines))
             block = b"".join(EIGHT_BIT.encode() % n if number < SINGLE else LINE % n for n in rows)
             digest.update(block)
             writer.write(block)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.support.relay_process import COMMAND, ROOT, RelayProcess, free_port, is_alive, write_toml
@@ -185,3 +186,43 @@ async def test_workers_load_nothing_from_the_folder_the_node_is_started_in(tmp_p
         assert "current folder" not in log_of(relay)
     finally:
         await relay.clean_up()
+
+
+async def test_a_worker_that_stands_still_is_killed_and_replaced(tmp_path: Path) -> None:
+    config = tmp_path / "relay.toml"
+    port = configure(config, node={"watchdog": "6s"})
+    relay = RelayProcess(config, port, tmp_path / "relay.log")
+    try:
+        await relay.start()
+        await until(lambda: started(relay) == WORKERS)
+        still = relay.workers[0]
+        os.kill(still, signal.SIGSTOP)
+        await until(lambda: not is_alive(still), 90)
+        assert f'"pid": {still}' in next(line for line in log_of(relay).splitlines() if "worker-hangs" in line)
+        await until(lambda: started(relay) > WORKERS, 90)
+        await relay.ready()
+    finally:
+        await relay.clean_up()
+
+
+async def test_doors_answer_while_every_worker_dies_at_its_start(relay: RelayProcess) -> None:
+    # Nobody would accept what waits in the backlog, and a probe would hang until its own time-out.
+    good = relay.config.read_text(encoding="utf-8")
+    smtp_port = int(good.partition('listen = ["127.0.0.1:')[2].partition('"')[0])
+    relay.config.write_text("[node", encoding="utf-8")
+    for index in range(WORKERS):
+        relay.kill_worker(index)
+    await until(lambda: log_of(relay).count('"action": "stand-in"') == WORKERS)
+    async with aiohttp.ClientSession() as client:
+        async with client.get(f"http://127.0.0.1:{relay.http_port}/readyz") as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert "no worker runs" in await answer.text()
+        async with client.post(f"http://127.0.0.1:{relay.http_port}/api/v1/messages", data=b"x" * 100_000) as answer:
+            assert answer.status == 503
+    reader, writer = await asyncio.open_connection("127.0.0.1", smtp_port)
+    assert (await reader.readline()).startswith(b"421 4.3.2 ")
+    assert await reader.read() == b""
+    writer.close()
+    relay.config.write_text(good, encoding="utf-8")
+    await until(lambda: started(relay) == 2 * WORKERS, 90)
+    await relay.ready()
