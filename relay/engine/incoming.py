@@ -52,6 +52,7 @@ class Bodies:
         self._owner = owner
         self._tasks = OwnedTasks()
         self._converting = asyncio.Lock()
+        self._removing = asyncio.Lock()
 
     def open(self) -> IncomingContent:
         """A content that begins to come in."""
@@ -100,8 +101,9 @@ class Bodies:
     async def _remove(self, seq: int) -> None:
         try:
             await self._spool.give_up_body(seq)
-            while await self._spool.remove_orphan(_ORPHAN_PIECES):
-                pass
+            async with self._removing:  # one at a time: it is as much to write as what others want to hand in
+                while await self._spool.remove_orphan(_ORPHAN_PIECES):
+                    pass
         except SpoolUnavailableError as error:
             _log.warning("body-not-removed", error=error)  # its life ends some day, and then the janitor does it
 
