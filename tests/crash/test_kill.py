@@ -11,17 +11,25 @@ import asyncio
 import json
 import os
 import random
+import statistics
 from pathlib import Path
 
 import pytest
 
 from tests.support.crash_world import Ledger, World, load, world
-from tests.support.relay_process import COMMAND, ROOT, is_alive
+from tests.support.relay_process import COMMAND, ROOT, RelayProcess, is_alive
+from tests.support.watching_sink import WatchingSink
 
 KILLS = int(os.environ.get("LEAK_CRASH_KILLS", "10"))
 MESSAGES = int(os.environ.get("LEAK_CRASH_MESSAGES", "1000"))
 WORKERS = 2
 SESSIONS_PER_WORKER = 10
+SKEWED = ROOT / "tests" / "support" / "skewed_clock"
+
+
+async def start_apart(relay: RelayProcess) -> None:
+    """Start a node whose workers are five minutes apart in their clocks."""
+    await relay.start(PYTHONPATH=str(SKEWED), LEAK_TEST_SKEW="300")
 
 
 async def kill_now_and_then(world: World, chance: random.Random, ledger: Ledger) -> int:
@@ -35,7 +43,7 @@ async def kill_now_and_then(world: World, chance: random.Random, ledger: Ledger)
             relay.kill_worker(chance.randrange(WORKERS))
         else:
             await relay.kill_supervisor()
-            await relay.start()
+            await start_apart(relay)
     return kills
 
 
@@ -44,19 +52,28 @@ async def kill_now_and_then(world: World, chance: random.Random, ledger: Ledger)
 async def test_everything_acknowledged_arrives(
     database: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On SQLite one node of two workers; on PostgreSQL two such nodes, killed in turn (R01, R18)."""
+    """On SQLite one node of two workers; on PostgreSQL two such nodes, killed in turn (R01, R18).
+
+    The workers of a node are five minutes apart in their clocks, and the far side sees whether two ever attempt one
+    recipient at once.
+    """
     spool = "sqlite:spool.db"
     if database == "postgres":
         spool = await request.getfixturevalue("postgres_server").create()
     seed = random.randrange(1 << 30)
     ledger = Ledger(MESSAGES)
-    async with world(tmp_path, workers=WORKERS, spool=spool, nodes=2 if database == "postgres" else 1) as outside:
+    nodes = 2 if database == "postgres" else 1
+    async with (
+        WatchingSink(pause=0.02) as sink,
+        world(tmp_path, workers=WORKERS, started=False, spool=spool, nodes=nodes, far=sink.address) as outside,
+    ):
+        await asyncio.gather(*(start_apart(node.relay) for node in outside.nodes))
         loading = asyncio.create_task(load(outside, ledger))
         kills = await kill_now_and_then(outside, random.Random(seed), ledger)
         await loading
         await outside.until_empty(60 + MESSAGES / 50)
         assert [await node.relay.terminate() for node in outside.nodes] == [0] * len(outside.nodes)
-        arrived = outside.arrived()
+    arrived = sink.arrived
     lost = ledger.acknowledged - set(arrived)
     duplicated = sum(count - 1 for count in arrived.values())
     bound = kills * WORKERS * SESSIONS_PER_WORKER
@@ -69,12 +86,16 @@ async def test_everything_acknowledged_arrives(
         "lost": len(lost),
         "duplicated": duplicated,
         "in flight at most": bound,
+        "attempted": sum(arrived.values()) + len(sink.waits),
+        "at once by two": len(sink.overlaps),
+        "seconds to the next attempt": [round(of(sink.waits), 1) for of in (statistics.median, max) if sink.waits],
     }
     with capsys.disabled():
         print("\n" + json.dumps(figures))
     assert len(ledger.acknowledged) > MESSAGES / 2
     assert not lost
     assert duplicated <= bound
+    assert not sink.overlaps
     assert set(arrived) <= ledger.acknowledged | ledger.uncertain
 
 

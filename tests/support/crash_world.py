@@ -181,9 +181,18 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, *, workers: int, started: bool = True, spool: str = "sqlite:spool.db", nodes: int = 1
+    folder: Path,
+    *,
+    workers: int,
+    started: bool = True,
+    spool: str = "sqlite:spool.db",
+    nodes: int = 1,
+    far: str = "",
 ) -> AsyncIterator[World]:
-    """The lab, and nodes of `workers` processes each on one spool, started unless `started` is False."""
+    """The lab, and nodes of `workers` processes each on one spool, started unless `started` is False.
+
+    `far` is a next hop that gets all mail in the lab's place.
+    """
     lab = Lab(
         folder,
         SystemClock(),
@@ -192,7 +201,7 @@ async def world(
     )
     await lab.start()
     make_key(folder / "dkim_keys", "leak.lab.test", "s1", KeyType.ED25519)
-    outside = World(lab, tuple(make_node(folder, lab, n, workers, spool) for n in range(nodes)), "")
+    outside = World(lab, tuple(make_node(folder, lab, n, workers, spool, far) for n in range(nodes)), "")
     stores = await open_stores(load_settings(outside.relay.config), SystemClock(), SystemEntropy())
     created = await stores.accounts.add_user("loader", tenant="load", senders=["leak.lab.test"], api_key=True)
     await stores.close()
@@ -207,7 +216,7 @@ async def world(
         await lab.stop()
 
 
-def make_node(folder: Path, lab: Lab, number: int, workers: int, spool: str) -> CrashNode:
+def make_node(folder: Path, lab: Lab, number: int, workers: int, spool: str, far: str = "") -> CrashNode:
     """The configuration of a node."""
     smtp_port, http_port = free_port(), free_port()
     config = folder / f"relay{number}.toml"
@@ -223,7 +232,7 @@ def make_node(folder: Path, lab: Lab, number: int, workers: int, spool: str) -> 
             "submission": {"listen": [f"127.0.0.1:{smtp_port}"], "trusted_networks": ["127.0.0.1/32"]},
             "api": {"listen": f"127.0.0.1:{http_port}"},
             "resolver": {"nameservers": [lab.nameserver]},
-            "delivery": {"port": lab.smtp_port, "allow_private_addresses": True, "retry": ["1s"]},
+            "delivery": {"port": lab.smtp_port, "allow_private_addresses": True, "retry": ["1s"], "smarthost": far},
             "signing": {"keys": "dkim_keys", "domain": [{"domain": "leak.lab.test", "selectors": ["s1"]}]},
             "log": {"level": "warning"},
         },

@@ -57,6 +57,9 @@ class WatchingSink:
         """The attempts under way."""
         self.overlaps: list[str] = []
         """Recipients that were named while another attempt of theirs was under way."""
+        self.waits: list[float] = []
+        """Seconds from the end of a connection that cut an attempt to the next attempt of its recipient."""
+        self.cut: dict[str, float] = {}
         self.sessions: set[SinkSession] = set()
         self.most = 0
         """The most sessions at once."""
@@ -100,6 +103,8 @@ class SinkSession(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._sink.sessions.discard(self)
+        now = asyncio.get_running_loop().time()
+        self._sink.cut.update(dict.fromkeys(self._named, now))
         self._forget()
 
     def _forget(self) -> None:
@@ -142,6 +147,8 @@ class SinkSession(asyncio.Protocol):
     def _name(self, recipient: str) -> None:
         if self._sink.attempted[recipient] > 0:
             self._sink.overlaps.append(recipient)
+        if (since := self._sink.cut.pop(recipient, None)) is not None:
+            self._sink.waits.append(asyncio.get_running_loop().time() - since)
         self._sink.attempted[recipient] += 1
         self._named.append(recipient)
 
