@@ -118,6 +118,7 @@ async def run(drill: Drill, sink: WatchingSink, more: Callable[[int], Awaitable[
     ledger.end()
     await loading
     await drill.world.until_empty(240)
+    await asyncio.gather(*(node.relay.ready() for node in drill.world.nodes))  # one may have been started just now
     assert [await node.relay.terminate() for node in drill.world.nodes] == [0] * len(drill.world.nodes)
     return {
         "acknowledged": len(ledger.acknowledged),

@@ -188,16 +188,17 @@ async def test_workers_load_nothing_from_the_folder_the_node_is_started_in(tmp_p
         await relay.clean_up()
 
 
+@pytest.mark.timeout(300)
 async def test_a_worker_that_stands_still_is_killed_and_replaced(tmp_path: Path) -> None:
     config = tmp_path / "relay.toml"
-    port = configure(config, node={"watchdog": "6s"})
+    port = configure(config, node={"watchdog": "15s"})
     relay = RelayProcess(config, port, tmp_path / "relay.log")
     try:
         await relay.start()
         await until(lambda: started(relay) == WORKERS)
         still = relay.workers[0]
         os.kill(still, signal.SIGSTOP)
-        await until(lambda: not is_alive(still), 90)
+        await until(lambda: not is_alive(still), 120)
         assert f'"pid": {still}' in next(line for line in log_of(relay).splitlines() if "worker-hangs" in line)
         await until(lambda: started(relay) > WORKERS, 90)
         await relay.ready()
@@ -205,6 +206,7 @@ async def test_a_worker_that_stands_still_is_killed_and_replaced(tmp_path: Path)
         await relay.clean_up()
 
 
+@pytest.mark.timeout(300)
 async def test_doors_answer_while_every_worker_dies_at_its_start(relay: RelayProcess) -> None:
     # Nobody would accept what waits in the backlog, and a probe would hang until its own time-out.
     good = relay.config.read_text(encoding="utf-8")
