@@ -180,6 +180,7 @@ CHALLENGE_SUBJECTS: Final = (
     *("authentification requise", "authentifiez", "authentification de votre", "confirmez votre message"),
     *("validation de votre message", "bestätigen sie ihre nachricht", "absenderbestätigung", "confirme su mensaje"),
     *("conferma il tuo messaggio", "подтвердите отправк", "bestätigen sie ihre e-mail", "bestätigen sie ihre mail"),
+    *("verifica del mittente", "needs approval", "needs your approval", "awaiting approval"),
     *("(action required)", "please confirm (was", "en attente de validation", "confirme su correo", "confirme seu e"),
     *("confirmez votre envoi", "message en attente", "mensaje en espera", "mensagem em espera", "messaggio in attesa"),
     *("confirm email", "confirm your email", "verify#", "sender authentication", "confirmación de remitente"),
@@ -230,6 +231,7 @@ CHALLENGE_WORDS: Final = (
         "vanquish",
         "bluebottle",
     ),
+    *("il suo messaggio è in attesa", "stops junk mail", "as you are a new sender", "click here once", "blocks junk"),
     *("senders i have approved", "approved senders", "guest list", "verify that you are a person", "not a robot"),
     *("messages from you are being held", "to release them", "your address was not recognized", "only from senders"),
     *(
