@@ -1,0 +1,145 @@
+"""What the front keeps beside its letters, on both databases: holds, reports, limits, records, doorbells, ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay.client.contract import Letter
+from relay.database.contract import Database
+from relay.ids import SeededEntropy
+from relay.key_memory import KeyMemory
+from tests.support.either_database import BOTH, open_database
+from tests.support.hand_clock import HandClock
+from web.admission import DayAdmission
+from web.disclosure import Disclosure, SealedStore
+from web.doorbell import DoorbellStore
+from web.holds import Decision, HoldStore
+from web.letter_table import DatabaseLetterStore
+from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.limit_keys import LimitKeys
+from web.limits import LetterLimits
+from web.links import Addressee
+from web.mailbox import MailboxHasher
+from web.reports import Outcome, Report, ReportStore
+from web.sealing import Sealed
+
+
+@pytest.fixture(params=BOTH)
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    database = await open_database(request, tmp_path)
+    yield database
+    await database.close()
+
+
+def _letter(n: int, **more: object) -> NewLetter:
+    mail = Letter("l@leak.example", "A friend", f"Ann+{n}@b.example", "s", "t", "<p>t", "letters", f"id{n}")
+    return NewLetter(f"id{n}", hash_secret(str(n)), "en", "friend", mail, f"Words {n}", **more)  # type: ignore[arg-type]
+
+
+async def test_held_letters(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    holds = HoldStore(database, clock, SeededEntropy(1))
+    for n in range(5):
+        until = clock.now() + HOLD_TIME + timedelta(minutes=n)
+        departure = Departure(until, Hold(until, HeldFor.RULES, ("threat", "hate"), hidden=n == 4))
+        assert await letters.add(_letter(n), clock.now(), departure)
+    assert [one.id for one in await holds.held()] == ["id0", "id1", "id2", "id3"]
+    assert await holds.release(Decision("id0", "release", "me", "r"), clock.now())
+    assert await holds.refuse(Decision("id1", "refuse", "me", "No.", ("hate",)))
+    assert await letters.cancel("id2", clock.now())
+    assert not await letters.cancel("id1", clock.now())
+    assert [one.id for one in await letters.take_due(clock.now(), timedelta(minutes=1), 9)] == ["id0"]
+    clock.move(HOLD_TIME.total_seconds() + 600)
+    assert await letters.end_holds(clock.now()) == 2
+    found = [await letters.find_by_id(f"id{n}") for n in range(5)]
+    endings = [one.ending.value if one and one.ending else "" for one in found]
+    assert endings == ["", "refused", "cancelled", "returned", "undeliverable"]
+    assert found[1] is not None
+    assert (found[1].rules, found[1].reason) == (("hate",), "No.")
+    assert found[3] is not None
+    assert found[3].words == "Words 3"
+    assert len(await holds.decisions()) == 2
+    await letters.wait("id0", clock.now())
+    assert await letters.erase_recipient("ann@b.example", clock.now()) == 1
+    clock.move(8 * 86400)
+    assert await letters.forget(clock.now(), clock.now(), 9) == 5
+
+
+async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    reports = ReportStore(database, clock, SeededEntropy(1))
+    limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(2)), clock)
+    first = await limits.take(b"me", "ann@b.example")
+    assert (first.wait, first.frozen) == (None, False)
+    assert (await limits.take(b"me", "Ann+x@b.example")).wait is not None
+    await letters.add(_letter(0, pair=first.pair), clock.now(), Departure(clock.now()))
+    assert await reports.file(Report("id0", "hate", "words"), b"m" * 16)
+    assert not await reports.file(Report("id0", "hate", "words"), b"m" * 16)
+    assert await reports.is_paused([b"x" * 16, b"m" * 16])
+    assert await reports.is_frozen("id0")
+    clock.move(86400)
+    assert (await limits.take(b"me", "ann@b.example")).frozen
+    assert len(await reports.open_reports()) == 1
+    assert await reports.decide(Decision("id0", "dismissed", "me", "r"), Outcome.DISMISSED)
+    assert not await reports.is_paused([b"m" * 16])
+    assert not await reports.is_frozen("id0")
+    assert await reports.of_letter("id0")
+    taken = [await limits.take(str(n).encode(), "bob@b.example") for n in range(5)]
+    assert [one.pile_on for one in taken] == [False, False, False, True, True]
+    clock.move(400 * 86400)
+    await reports.forget()
+    await limits.forget()
+    assert not await reports.of_letter("id0")
+
+
+async def test_records_and_their_audit(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    store = SealedStore(database, clock)
+    await letters.add(_letter(0, sealed=Sealed("2026-11", b"\0sealed")), clock.now(), Departure(clock.now()))
+    assert await store.find("id0") == Sealed("2026-11", b"\0sealed")
+    asked = Disclosure("id0", "1", "crime", "Ann")
+    assert await store.note(asked) == 1
+    assert await store.reseal(asked, Sealed("case-1", b"again")) == 2
+    assert await store.find("id0") == Sealed("case-1", b"again")
+    assert await store.broken_at() is None
+    for sql in ("DELETE FROM web_audit", "UPDATE web_audit SET entry = ''"):
+        with pytest.raises(Exception, match="append-only"):
+            await database.write(lambda connection, sql=sql: list(connection.execute(sql)))  # type: ignore[misc]
+    assert len(await store.entries()) == 2
+    clock.move(800 * 86400)
+    assert await store.forget() == 0
+
+
+async def test_doorbells_and_ceilings(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    doorbell = DoorbellStore(database, MailboxHasher([b"n" * 32, b"o" * 32]), clock)
+    ann = Addressee("id0", "ann@b.example")
+    await letters.add(_letter(0, rings=True, sender_name="A", subject="S"), clock.now(), Departure(clock.now()))
+    assert not await doorbell.waits(ann), "it has not left yet"
+    await letters.note_handed_over("id0", "m0")
+    assert await doorbell.waits(ann)
+    assert not await doorbell.knows(ann.address)
+    letter = await doorbell.read(ann)
+    assert letter is not None
+    assert (letter.sender_name, letter.subject, letter.message) == ("A", "S", "Words 0")
+    assert await doorbell.knows("Ann+y@b.example")
+    await doorbell.erase(ann)
+    assert not await doorbell.waits(ann)
+    assert not await doorbell.knows(ann.address)
+    await doorbell.forget()
+
+    admission = DayAdmission(database, clock, 1)
+    assert await admission.take() is None
+    again = await admission.take()
+    assert again is not None
+    assert timedelta(0) < again - clock.now() <= timedelta(days=1)
+    clock.move(86400)
+    assert await admission.take() is None
