@@ -45,6 +45,18 @@ def test_help_comes_first_for_those_who_speak_of_harming_themselves(text: str) -
     assert (both.step, both.help_first) == (Step.REFUSE, True)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If you don't send me 500 euros I will send the pictures to your wife.",
+        "Si tu ne me donnes pas 500 euros j'envoie les photos à ta femme.",
+    ],
+)
+def test_money_under_pressure_is_refused_whatever_the_score(text: str) -> None:
+    ruling = MODERATOR.rule(text)
+    assert (ruling.step, ruling.rules[0]) == (Step.REFUSE, Rule.EXTORTION)
+
+
 def test_a_span_is_the_words_as_written() -> None:
     text = "Hello. You’re a path\u200betic LOSER, really."
     ruling = MODERATOR.rule(text)
