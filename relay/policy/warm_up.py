@@ -156,12 +156,14 @@ class _Taking:
     def take(self, wanted: Wanted) -> None:
         """As many as may leave now; the others get a time."""
         granted = 0
-        # Whoever was promised a time comes before those who come only now.
-        if wanted.promised or self.state.tail <= self.now:
-            while granted < wanted.letters and self.state.used < self.ceiling and self.first() <= self.now:
-                free_at = max(self.state.free_at, self.now) + self.gap(self.now)
-                self.state = replace(self.state, used=self.state.used + 1, free_at=free_at)
-                granted += 1
+        while granted < wanted.letters and self.state.used < self.ceiling and self.first() <= self.now:
+            # Whoever was promised a time comes before those who come only now; but what was promised by a lower
+            # ceiling leaves gaps, and those are free.
+            if not wanted.promised and self.state.tail > self.now and self.state.free_at > self.now:
+                break
+            free_at = max(self.state.free_at, self.now) + self.gap(self.now)
+            self.state = replace(self.state, used=self.state.used + 1, free_at=free_at)
+            granted += 1
         rest = wanted.letters - granted
         self.answers.append(Granted(granted, self._promise(rest, wanted) if rest else None))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 
 import pytest
 
@@ -148,3 +149,22 @@ def test_a_clock_that_goes_back_stops_nobody_for_long() -> None:  # R27
     state = turned(state, BEGIN - 10, Results(), Results(), RULES, BEGIN)
     state, (answer,) = ask(state, [Wanted(1)], MORNING - 10 * DAY, RULES)
     assert answer.departs is None or answer.departs < MORNING - 8 * DAY
+
+
+def test_a_ceiling_that_rose_is_used_though_all_who_wait_were_promised_by_a_lower_one() -> None:
+    state, coming = new(), [(BEGIN * DAY + number * 144.0, False) for number in range(600 * 8)]
+    used: list[tuple[int, int]] = []
+    heapify(coming)
+    while coming:
+        at, promised = heappop(coming)
+        if today(at) != state.day:
+            used.append((state.used, state.ceiling(RULES) or 0))
+            if len(used) == 7:
+                break
+            results = Results(state.used)
+            state = turned(state, today(at), results, results, RULES, BEGIN)
+        state, (granted,) = ask(state, [Wanted(1, promised)], at, RULES)
+        if granted.departs is not None:
+            heappush(coming, (granted.departs, True))
+    assert [ceiling for _, ceiling in used] == [50, 100, 200, 400, 800, 1500, 1500], used
+    assert all(2 * left >= min(ceiling, 600) and left <= ceiling for left, ceiling in used), used
