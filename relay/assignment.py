@@ -30,6 +30,8 @@ class Assignment:
     workers: int
     sockets: tuple[tuple[str, str, int], ...]
     """(purpose, address, descriptor) of each listener."""
+    restarts: int = 0
+    """How often workers of this supervisor died within ten minutes."""
 
     def dump(self) -> str:
         """As JSON."""
@@ -38,6 +40,7 @@ class Assignment:
                 "worker": self.worker,
                 "workers": self.workers,
                 "sockets": [list(one) for one in self.sockets],
+                "restarts": self.restarts,
             }
         )
 
@@ -46,7 +49,7 @@ class Assignment:
         """From JSON."""
         data = json.loads(text)
         sockets = tuple((purpose, address, fd) for purpose, address, fd in data["sockets"])
-        return cls(data["worker"], data["workers"], sockets)
+        return cls(data["worker"], data["workers"], sockets, data["restarts"])
 
     def listeners(self) -> list[Listener]:
         """The inherited sockets."""

@@ -68,6 +68,7 @@ from relay.submission.server import SubmissionServer
 from relay.telling import Telling, TellingParts
 from relay.tls_files import server_context
 from relay.tokens import Tokens
+from relay.watching import Watched, Watching
 
 _log = Log("node")
 
@@ -107,6 +108,8 @@ class NodeParts:
     clock: Clock
     entropy: Entropy
     front: Front
+    restarts: int = 0
+    """How often workers of this node died lately."""
     lab: bool = False
     """Whether the lab's user and key are good here; the caller has checked that everything listens on loopback."""
 
@@ -135,6 +138,7 @@ class Node:
         self._telling: Telling | None = None
         self._examination: Examination | None = None
         self._alarming: Alarming | None = None
+        self._watching: Watching | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -196,6 +200,11 @@ class Node:
         if parts.worker == 0:
             self._alarming = Alarming(settings, stores, engine, self._telling.addresses, parts.clock)
             self._alarming.start()
+            self._watching = Watching(
+                settings,
+                Watched(stores.database, stores.spool, stores.figures, engine.alarms, parts.clock, parts.restarts),
+            )
+            self._watching.start()
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
         await self._start_receiving(stores, engine, resolver, tokens)
@@ -304,6 +313,7 @@ class Node:
             stores.suppressions,
             stores.database,
             engine.admissions,
+            engine.alarms,
         )
         return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain)
 
@@ -349,6 +359,8 @@ class Node:
             await self._http.stop()
         for listener in self._parts.listeners:
             listener.socket.close()
+        if self._watching is not None:
+            await self._watching.stop()
         if self._alarming is not None:
             await self._alarming.stop()
         if self._telling is not None:

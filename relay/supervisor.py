@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +47,7 @@ _WORKER: Final = "import relay.lifeline; relay.lifeline.watch(); import sys, rel
 CRASH_PAUSES: Final = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker is started again, by how often running it died young."""
 YOUNG_SECONDS: Final = 10.0
+LATELY_SECONDS: Final = 600.0
 CONFIGURATION_STATUS: Final = 2
 """With which a worker ends that cannot use the configuration, and then we (docs/reference/cli.md)."""
 
@@ -125,6 +127,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._key_memory = make_key_memory()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._deaths: deque[float] = deque(maxlen=100)
         self._metrics = Path(tempfile.mkdtemp(prefix="leak-metrics-"))
 
     async def run(self) -> int:
@@ -183,6 +186,7 @@ class Supervisor:
             first = False
             if status == ANEW_STATUS:
                 continue
+            self._deaths.append(loop.time())
             deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
             pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]
             _log.error("worker-died", worker=worker, status=status, restart_in=pause)
@@ -226,7 +230,7 @@ class Supervisor:
         sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
         environment = {
             **os.environ,
-            ENVIRONMENT: Assignment(worker, len(self._listeners), sockets).dump(),
+            ENVIRONMENT: Assignment(worker, len(self._listeners), sockets, self._lately()).dump(),
             lifelines.ENVIRONMENT: str(lifeline),
             KEY_MEMORY: "" if self._key_memory is None else str(self._key_memory),
             pulses.ENVIRONMENT: str(pulse),
@@ -248,6 +252,11 @@ class Supervisor:
             )
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+    def _lately(self) -> int:
+        """How many workers died within the last minutes: the first one tells, if there are too many."""
+        now = asyncio.get_running_loop().time()
+        return sum(1 for moment in self._deaths if now - moment < LATELY_SECONDS)
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:

@@ -56,7 +56,8 @@ def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners
 async def _live(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
     clock, entropy, pulse = SystemClock(), SystemEntropy(), Pulse()
     beating = asyncio.create_task(pulse.run(), name="pulse")
-    parts = NodeParts(assignment.worker, assignment.workers, listeners, clock, entropy, front)
+    worker, restarts = assignment.worker, assignment.restarts
+    parts = NodeParts(worker, assignment.workers, listeners, clock, entropy, front, restarts=restarts)
     try:
         node = Node(settings, parts)
         loop = asyncio.get_running_loop()

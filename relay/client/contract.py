@@ -127,3 +127,11 @@ class RelayClient(Protocol):
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The header fields a recipient will see ("From", "To", "Subject"), exactly as they will be written."""
         ...
+
+
+class ModerationBell(Protocol):
+    """Calls a moderator."""
+
+    async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
+        """So many letters wait for a moderator for too long, the oldest since then: somebody is told. 0: it is over."""
+        ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from email.header import decode_header, make_header
 from typing import Final, assert_never
 
@@ -16,6 +17,7 @@ from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepte
 from relay.client.meaning import meaning_of
 from relay.database.contract import Database
 from relay.engine.admission import Admissions, Sender
+from relay.engine.alarms import Alarms
 from relay.engine.submission import Accepted, Intake, Refusal, Submission
 from relay.event import EventKind
 from relay.ids import Entropy, SpoolId, is_spool_id
@@ -23,6 +25,7 @@ from relay.mail.address import Address, AddressError, parse_address
 from relay.mail.compose import Draft, compose
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.header import HeaderError, parse_fields, split_content
+from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.resolver.check import DomainCheck, check_domain, suggest
@@ -68,7 +71,9 @@ class LocalRelayClient:
         book: SuppressionBook,
         database: Database,
         admissions: Admissions | None = None,
+        alarms: Alarms | None = None,
     ) -> None:
+        self._alarms = alarms
         self._intake = intake
         self._spool = spool
         self._book = book
@@ -193,6 +198,16 @@ class LocalRelayClient:
         except AddressError:
             return 0
         return await erase_recipient(self._database, self._identity.tenant, str(parsed))
+
+    async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
+        """See `ModerationBell.letters_wait`."""
+        if self._alarms is None:
+            return
+        if letters and oldest is not None:
+            evidence = f"{letters} letters wait for a decision, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
+            await self._alarms.start(AlarmKind.MODERATION, "letters", evidence)
+        else:
+            await self._alarms.end(AlarmKind.MODERATION, "letters")
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

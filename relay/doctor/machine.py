@@ -21,7 +21,7 @@ from relay import __version__
 from relay.database.sqlite import MINIMUM_VERSION
 from relay.doctor.finding import Finding, Severity
 from relay.doctor.reach import find_address
-from relay.doctor.subject import Examined, Means, Place
+from relay.doctor.subject import Examined, Means, Place, Spool
 from relay.errors import LeakError
 
 SLOW_FSYNC: Final = 0.1
@@ -34,13 +34,18 @@ _NTP_SECONDS: Final = 5.0
 
 
 async def look_disk(_: Means, examined: Examined) -> list[Finding]:
+    """The disk of the spool."""
+    return await look_at_disk(examined.spool)
+
+
+async def look_at_disk(spool: Spool) -> list[Finding]:
     """Room and speed of the disk the spool is on; a database server's is its own matter."""
-    folder = examined.spool.folder
+    folder = spool.folder
     if folder is None:
         return []
     there = next(one for one in (folder, *folder.parents) if one.is_dir())
     usage = shutil.disk_usage(there)
-    findings = [judge_room(str(folder), usage.free, usage.total, examined.spool.minimum_free)]
+    findings = [judge_room(str(folder), usage.free, usage.total, spool.minimum_free)]
     try:
         findings.append(judge_fsync(str(folder), await asyncio.to_thread(fsync_seconds, there)))
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from relay import metrics
 from relay.clock import Clock
@@ -27,6 +28,7 @@ class Alarms:
         self._spool = spool
         self._clock = clock
         self._standing: set[tuple[str, str]] = set()
+        self._said: dict[tuple[str, str], datetime] = {}
         self._unstored: dict[tuple[str, str], Alarm] = {}
         self._kinds: set[str] = set()
         """Every kind that ever stood: a series that ended must say 0, for it cannot be taken back."""
@@ -39,6 +41,11 @@ class Alarms:
     def standing(self, kind: AlarmKind) -> list[str]:
         """The subjects of the standing alarms of a kind."""
         return sorted(subject for one, subject in self._standing if one == kind)
+
+    def silence(self, kind: AlarmKind, subject: str) -> timedelta:
+        """How long nobody here wanted to raise a standing alarm; from when it is first asked, if nobody ever did."""
+        now = self._clock.now()
+        return now - self._said.setdefault((kind.value, subject), now)
 
     async def load(self) -> None:
         """Learn which alarms stand from earlier lives."""
@@ -60,6 +67,7 @@ class Alarms:
     async def start(self, kind: AlarmKind, subject: str, detail: str) -> None:
         """Raise an alarm unless it stands already."""
         key = (kind.value, subject)
+        self._said[key] = self._clock.now()
         if key in self._standing:
             return
         self._standing.add(key)
@@ -78,6 +86,7 @@ class Alarms:
         if key not in self._standing:
             return False
         self._standing.discard(key)
+        self._said.pop(key, None)
         self._unstored.pop(key, None)
         self._count()
         _log.info("alarm-ended", kind=kind.value, subject=subject)

@@ -169,6 +169,9 @@ class AlarmSettings(Section):
     timeout: Duration = Field(
         timedelta(seconds=30), ge=timedelta(seconds=1), description="Time for one call; a command is killed after it."
     )
+    queue_age: Duration = Field(
+        timedelta(minutes=30), ge=timedelta(minutes=1), description="How long mail may be due and not leave."
+    )
 
     @field_validator("ntfy")
     @classmethod

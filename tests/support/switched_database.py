@@ -20,6 +20,7 @@ class SwitchedDatabase:
         self.away = False
 
     damage = ""
+    failure: SpoolUnavailableError | None = None
 
     @property
     def dialect(self) -> str:

@@ -112,6 +112,12 @@ CASES: list[tuple[str, Callable[[], Finding], Severity, str]] = [
     ),
     ("address unknown", lambda: reach.judge_address(Outlet("a", "m", "", ()), [], private=False), Severity.WARNING, ""),
     (
+        "address right",
+        lambda: reach.judge_address(OUTLET, [reach.Reached("t", "", "192.0.2.10")], private=True),
+        Severity.OK,
+        "",
+    ),
+    (
         "seen as another",
         lambda: reach.judge_address(OUTLET, [reach.Reached("t", "", "198.51.100.9")], private=False),
         Severity.WARNING,
