@@ -18,10 +18,10 @@ from typing import Any
 
 from tests.simulation import chart
 from tests.simulation.draws import many_draws
-from tests.simulation.measure import STEADY_MINUTES, Measurement, MeasureOptions, learning_minutes, measure
+from tests.simulation.measure import STEADY_MINUTES, MeasureOptions, learning_minutes, measure
 from tests.simulation.options import draw
 from tests.simulation.provider import ProviderFileError, random_providers, read_providers
-from tests.simulation.scenarios import SCENARIOS, Story, play
+from tests.simulation.scenarios import SCENARIOS, play
 from tests.simulation.world import Result, run_options, run_seed
 
 
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--processes", type=int, metavar="N", help="with --seeds: so many at once (default: all cores)")
     parser.add_argument("--wide", action="store_true", help="with --draw: 2 to 6,000 a minute, windows of 1 s to 1 h")
-    parser.add_argument("--workers", type=int, default=1, help="workers of the node (default 1)")
+    parser.add_argument("--workers", type=int, metavar="N", help="workers of the node (default 1, or the scenario's)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--faults", action="store_true", help="run one seed with all kinds of faults")
     what.add_argument("--seeds", type=int, metavar="N", help="run N seeds with faults, from --seed on")
@@ -82,8 +82,9 @@ def _providers(options: argparse.Namespace) -> int:
     if not 0 <= learning < minutes:
         print("--learning is at least 0 and less than --minutes", file=sys.stderr)
         return 2
-    measured = measure(MeasureOptions(options.seed, rules, minutes, learning, options.workers))
-    _draw(options.plot, f"seed {options.seed}: {len(rules)} providers", measured)
+    measured = measure(MeasureOptions(options.seed, rules, minutes, learning, options.workers or 1))
+    if options.plot is not None:
+        chart.write(options.plot, f"{len(rules)} providers, seed {options.seed}", measured.panels)
     _print(measured.shown, options.json)
     return 0 if measured.ok else 1
 
@@ -99,7 +100,8 @@ def _one(options: argparse.Namespace) -> int:
 
 def _scenario(options: argparse.Namespace) -> int:
     story = play(options.scenario, options.seed, options.messages, options.workers)
-    _draw(options.plot, f"{story.name}, seed {options.seed}", story)
+    if options.plot is not None:
+        chart.write(options.plot, f"{story.title}: {story.figures['messages']:,} letters", story.panels, story.spans)
     _print(story.figures, options.json)
     return 0 if story.ok else 1
 
@@ -124,11 +126,6 @@ def run_seeds(seeds: Iterable[int], processes: int | None = None) -> Iterable[Re
     """The results of seeds, in order, worked out by so many processes: None is one a core."""
     with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
         yield from pool.map(run_seed, seeds, chunksize=4)
-
-
-def _draw(path: Path | None, title: str, shown: Measurement | Story) -> None:
-    if path is not None:
-        chart.write(path, title, shown.panels)
 
 
 def _print(shown: dict[str, Any], as_json: bool) -> None:

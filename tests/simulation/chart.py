@@ -1,4 +1,8 @@
-"""Charts as SVG: lines over simulated time, one panel above the other. Nothing but text is needed to draw them."""
+"""Charts as SVG: lines over simulated time, one panel above the other, with the times of faults shaded.
+
+Nothing but text is needed to draw them. A chart brings its colours for light and for dark surroundings and follows
+the reader's choice.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,25 @@ from pathlib import Path
 from typing import Final
 
 WIDTH: Final = 960
-PANEL: Final = 220
-LEFT: Final = 70
-RIGHT: Final = 150
+PANEL: Final = 180
+LEFT: Final = 76
+RIGHT: Final = 190
 TOP: Final = 40
-GAP: Final = 50
+GAP: Final = 54
 
-_COLOURS: Final = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#0e7490", "#bf3989", "#57606a")
+_LIGHT: Final = ("#0b62d6", "#c4372c", "#1a7f37", "#9a6700", "#7c46c9", "#0e7490", "#bf3989", "#57606a")
+_DARK: Final = ("#6cb0ff", "#ff8a7f", "#5fd07d", "#e3b341", "#c3a0ff", "#56c8dc", "#f29ccb", "#a0a9b4")
+_TICKS: Final = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)
+"""Seconds between two marks of the time axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which something was the matter, in seconds: shaded in every panel, named in the first."""
+
+    name: str
+    begin: float
+    end: float
 
 
 @dataclass(slots=True)
@@ -31,27 +47,49 @@ class Panel:
         self.lines.setdefault(line, []).append((at, value))
 
 
-def draw(title: str, panels: Sequence[Panel]) -> str:
+def draw(title: str, panels: Sequence[Panel], spans: Sequence[Span] = ()) -> str:
     """The chart as SVG text."""
     height = TOP + len(panels) * (PANEL + GAP)
     end = max((line[-1][0] for panel in panels for line in panel.lines.values() if line), default=1.0) or 1.0
     parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif"'
-            ' font-size="12">'
-        ),
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="22" font-size="16">{escape(title)}</text>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"',
+        f' font-family="sans-serif" font-size="13" aria-label="{escape(title)}">',
+        _style(),
+        f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
+        f'<text x="{LEFT}" y="22" font-size="17">{escape(title)}</text>',
     ]
     for number, panel in enumerate(panels):
-        parts += _panel(panel, TOP + number * (PANEL + GAP) + 16, end)
+        top = TOP + number * (PANEL + GAP) + 20
+        parts += _spans(spans, top, end, named=number == 0)
+        parts += _panel(panel, top, end)
     parts.append("</svg>\n")
     return "\n".join(parts)
 
 
-def write(path: Path, title: str, panels: Sequence[Panel]) -> None:
+def write(path: Path, title: str, panels: Sequence[Panel], spans: Sequence[Span] = ()) -> None:
     """Draw into a file."""
-    path.write_text(draw(title, panels), encoding="utf-8")
+    path.write_text(draw(title, panels, spans), encoding="utf-8")
+
+
+def _style() -> str:
+    def rules(ink: str, paper: str, grid: str, shade: str, colours: Sequence[str]) -> str:
+        lines = "".join(f".c{i}{{stroke:{colour}}}" for i, colour in enumerate(colours))
+        return f"text{{fill:{ink}}}.paper{{fill:{paper}}}.grid{{stroke:{grid}}}.span{{fill:{shade}}}{lines}"
+
+    light = rules("#1f2328", "#ffffff", "#d8dee4", "#fff1d6", _LIGHT)
+    dark = rules("#e6edf3", "#0d1117", "#30363d", "#33280f", _DARK)
+    return f"<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>"
+
+
+def _spans(spans: Sequence[Span], top: int, end: float, *, named: bool) -> list[str]:
+    wide = WIDTH - LEFT - RIGHT
+    parts = []
+    for span in spans:
+        x, right = LEFT + wide * span.begin / end, LEFT + wide * min(1.0, span.end / end)
+        parts.append(f'<rect class="span" x="{x:.1f}" y="{top}" width="{max(2.0, right - x):.1f}" height="{PANEL}"/>')
+        if named:
+            parts.append(f'<text x="{x + 6:.1f}" y="{top + 16}" font-style="italic">{escape(span.name)}</text>')
+    return parts
 
 
 def _panel(panel: Panel, top: int, end: float) -> list[str]:
@@ -63,20 +101,21 @@ def _panel(panel: Panel, top: int, end: float) -> list[str]:
     value = 0.0
     while value <= highest + step / 2:
         y = bottom - PANEL * value / highest
-        parts.append(f'<line x1="{LEFT}" x2="{LEFT + wide}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d0d7de"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + wide}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(value)}</text>')
         value += step
-    for part in range(5):
-        x = LEFT + wide * part / 4
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{_time(end * part / 4)}</text>')
+    for at in _times(end):
+        x = LEFT + wide * at / end
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{_time(at, end)}</text>')
     for number, (name, line) in enumerate(panel.lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
         points = " ".join(
             f"{LEFT + wide * at / end:.1f},{bottom - PANEL * value / highest:.1f}" for at, value in _thinned(line)
         )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        label = f'x="{LEFT + wide + 10}" y="{top + 12 + 16 * number}" fill="{colour}"'
-        parts.append(f"<text {label}>{escape(name)}</text>")
+        colour = f'class="c{number % len(_LIGHT)}"'
+        parts.append(f'<polyline {colour} points="{points}" fill="none" stroke-width="1.6" stroke-linejoin="round"/>')
+        x, y = LEFT + wide + 12, top + 8 + 20 * number
+        parts.append(f'<line {colour} x1="{x}" x2="{x + 18}" y1="{y}" y2="{y}" stroke-width="4"/>')
+        parts.append(f'<text x="{x + 24}" y="{y + 4}">{escape(name)}</text>')
     return parts
 
 
@@ -89,14 +128,26 @@ def _thinned(line: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float
 
 
 def _step(highest: float) -> float:
-    """A round distance between grid lines: four to eight of them."""
+    """A round distance between grid lines: three to five of them."""
     size = 10.0 ** int(log10(highest / 4)) if highest >= 4 else 10.0 ** (int(log10(highest / 4)) - 1)
-    return next((size * factor for factor in (1, 2, 5, 10, 20, 50) if highest / (size * factor) <= 8), size * 100)
+    return next((size * factor for factor in (1, 2, 5, 10, 20, 50) if highest / (size * factor) <= 5), size * 100)
 
 
-def _time(seconds: float) -> str:
-    if seconds >= 2 * 86400:
-        return f"{seconds / 86400:.1f} d"
-    if seconds >= 2 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.1f} min"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
+def _times(end: float) -> Sequence[float]:
+    """Round times for the axis, eight at most."""
+    step = next((tick for tick in _TICKS if end / tick <= 8), 86400 * -(-end // (8 * 86400)))
+    return [step * number for number in range(int(end / step) + 1)]
+
+
+def _time(seconds: float, end: float) -> str:
+    """In the unit that suits an axis which ends at `end`."""
+    if not seconds:
+        return "0"
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if end >= 2 * unit:
+            return f"{round(seconds / unit, 2):g} {name}"
+    return f"{seconds:g} s"

@@ -68,6 +68,30 @@ _WHOLE: Final = (
 )
 
 
+class FinalStates:
+    """The final state of each delivery (message, n), a byte each: a million of them weigh a megabyte."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, message: int, n: int) -> State | None:
+        """None is not final."""
+        states = self._states.get(n, b"")
+        return State(states[message]) if message < len(states) and states[message] else None
+
+    def add(self, message: int, n: int, state: State) -> None:
+        """A delivery that was not final is."""
+        states = self._states.setdefault(n, bytearray())
+        if message >= len(states):
+            states.extend(bytes(message + 1 - len(states)))
+        states[message] = state
+        self._count += 1
+
+
 @dataclass(eq=False)
 class Spoolcheck:
     """Reads the spool's file beside the relay, on a connection of its own."""
@@ -75,8 +99,8 @@ class Spoolcheck:
     path: Path
     ledger: Ledger
     trace: Callable[[str], None]
-    finals: dict[tuple[int, int], State] = field(default_factory=dict)
-    final_recipients: dict[str, State] = field(default_factory=dict)
+    whole_every: int = WHOLE_EVERY
+    finals: FinalStates = field(default_factory=FinalStates)
     events: int = 0
     late: int = 0
     notices: int = 0
@@ -104,7 +128,7 @@ class Spoolcheck:
         ):
             self._seen = row[0]
             self._event(*row[1:])
-        if self._commits % WHOLE_EVERY == 0:
+        if self._commits % self.whole_every == 0:
             self.whole()
 
     def _event(self, message: int, n: int | None, number: int, at: int, detail: str | None) -> None:
@@ -117,8 +141,8 @@ class Spoolcheck:
         if kind is EventKind.ATTEMPTED:
             self.late += 1
             return
-        if (message, n) in self.finals:
-            self._broken(f"{message}.{n}: {kind.label} after its final event {self.finals[message, n].label}")
+        if (final := self.finals.get(message, n)) is not None:
+            self._broken(f"{message}.{n}: {kind.label} after its final event {final.label}")
             return
         if kind in FINAL_KINDS:
             self._final(message, n, FINAL_KINDS[kind], facts)
@@ -138,7 +162,7 @@ class Spoolcheck:
         return min([at, *tried])
 
     def _final(self, message: int, n: int, state: State, facts: dict[str, Any]) -> None:
-        self.finals[message, n] = state
+        self.finals.add(message, n, state)
         for address, door in self._rows(
             "SELECT r.address, m.door FROM recipient r JOIN message m ON m.seq = r.message"
             " WHERE r.message = ? AND r.n = ?",
@@ -148,12 +172,7 @@ class Spoolcheck:
             if door == "notice":
                 self.notices += 1
                 return
-            self.final_recipients[address] = state
-            takes = self.ledger.takes.get(address, [])
-            if state is State.DELIVERED and not takes:
-                self._broken(f"{address} is delivered and nobody took it")
-            if state is not State.DELIVERED and any(take.heard and not take.reason() for take in takes):
-                self._broken(f"{address} is {state.label} although its delivery was heard of")
+            self.ledger.final(address, state)
             if state is State.EXPIRED and not facts.get("attempt"):
                 self._broken(f"{address} expired without an attempt")
 
@@ -162,10 +181,8 @@ class Spoolcheck:
         for words, sql in _WHOLE:
             for row in self._rows(sql):
                 self._broken(f"{words}: {row}")
-        known = {row[0] for row in self._rows("SELECT id FROM message")}
-        for message in self.ledger.acknowledged:
-            if message not in known:
-                self._broken(f"acknowledged message {message} is missing")
+        for recipient in self.ledger.missing(self._deliveries()):
+            self._broken(f"acknowledged recipient {recipient} is missing")
         states = dict(self._rows("SELECT state, count(*) FROM delivery GROUP BY state"))
         recipients = next(self._rows("SELECT count(*) FROM recipient"))[0]
         if sum(states.values()) != recipients:
@@ -174,14 +191,20 @@ class Spoolcheck:
         if finals != len(self.finals):
             self._broken(f"{finals} deliveries are final, {len(self.finals)} final events exist")
 
+    @property
+    def commits(self) -> int:
+        """Commits seen."""
+        return self._commits
+
     def states(self) -> dict[str, int]:
         """Deliveries by state."""
         rows = self._rows("SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state")
         return {State(state).label: count for state, count in rows}
 
     def open_deliveries(self) -> int:
-        """Deliveries that are not final."""
-        return int(next(self._rows("SELECT count(*) FROM delivery WHERE state < 10"))[0])
+        """Deliveries that are not final: each state is counted by an index of its own."""
+        sql = " + ".join(f"(SELECT count(*) FROM delivery WHERE state = {state})" for state in (1, 2, 3))
+        return int(next(self._rows(f"SELECT {sql}"))[0])
 
     def attempts(self) -> int:
         """Attempts made for all deliveries."""
@@ -192,8 +215,9 @@ class Spoolcheck:
         if self._commits == 0:
             return {}
         rows = self._rows(
-            "SELECT domain, (SELECT count(*) FROM delivery WHERE lane = lane.id AND state = 1)"
-            " + (SELECT count(*) FROM delivery WHERE lane = lane.id AND state = 2) FROM lane"
+            "SELECT l.domain, sum(d.many) FROM lane l JOIN ("
+            "SELECT lane, count(*) AS many FROM delivery WHERE state = 1 GROUP BY lane UNION ALL"
+            " SELECT lane, count(*) FROM delivery WHERE state = 2 GROUP BY lane) d ON d.lane = l.id GROUP BY l.domain"
         )
         return dict(rows)
 
@@ -209,18 +233,14 @@ class Spoolcheck:
 
     def lost(self) -> list[str]:
         """Acknowledged recipients that are neither waiting nor final, or delivered to nobody."""
-        rows = self._rows(
-            "SELECT m.id, r.address FROM message m JOIN delivery d ON d.message = m.seq"
+        return [*self.ledger.missing(self._deliveries()), *self.ledger.untaken()]
+
+    def _deliveries(self) -> Iterator[tuple[Any, ...]]:
+        """All (message id, recipient) that have a delivery."""
+        return self._rows(
+            "SELECT m.id, r.address FROM delivery d JOIN message m ON m.seq = d.message"
             " JOIN recipient r ON r.message = d.message AND r.n = d.n"
         )
-        present = {(message, address) for message, address in rows}
-        return [
-            address
-            for message, recipients in self.ledger.acknowledged.items()
-            for address in recipients
-            if (message, address) not in present
-            or (self.final_recipients.get(address) is State.DELIVERED and address not in self.ledger.takes)
-        ]
 
     def _broken(self, words: str) -> None:
         if words not in self.ledger.broken:

@@ -9,9 +9,11 @@ no answer, is a message of its own and counted here as well. A duplicate without
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from relay.ids import SpoolId
+from relay.policy.state import State
 from tests.simulation.loop import Life
 
 
@@ -49,6 +51,8 @@ class Ledger:
     """By recipient address (each is used for one delivery only), notices by address and content."""
     duplicates: Counter[str] = field(default_factory=Counter)
     """Second takes by reason, and messages that users sent twice under "d"."""
+    finals: dict[str, State] = field(default_factory=dict)
+    """The final state that the spool told of, by recipient address; not of notices."""
     refused: set[str] = field(default_factory=set)
     """Recipients whom a far side refused for good."""
     broken: list[str] = field(default_factory=list)
@@ -72,3 +76,35 @@ class Ledger:
             if earlier[0].digest != take.digest:
                 self.broken.append(f"{delivery} was sent again with other bytes")
         earlier.append(take)
+
+    def final(self, delivery: str, state: State) -> None:
+        """The spool told of a delivery's final state."""
+        self.finals[delivery] = state
+        takes = self.takes.get(delivery, ())
+        if state is State.DELIVERED and not takes:
+            self.broken.append(f"{delivery} is delivered and nobody took it")
+        if state is not State.DELIVERED and any(take.heard and not take.reason() for take in takes):
+            self.broken.append(f"{delivery} is {state.label} although its delivery was heard of")
+
+    def is_final(self, delivery: str) -> bool:
+        """Whether the spool told of its final state."""
+        return delivery in self.finals
+
+    def missing(self, deliveries: Iterable[tuple[str, ...]]) -> list[str]:
+        """Acknowledged recipients that are not among these (message, recipient), the spool's deliveries."""
+        present = set(deliveries)
+        return [
+            recipient
+            for message, recipients in self.acknowledged.items()
+            for recipient in recipients
+            if (message, recipient) not in present
+        ]
+
+    def untaken(self) -> list[str]:
+        """Acknowledged recipients that are delivered, says the spool, and were taken by nobody."""
+        return [
+            recipient
+            for recipients in self.acknowledged.values()
+            for recipient in recipients
+            if self.finals.get(recipient) is State.DELIVERED and recipient not in self.takes
+        ]

@@ -40,6 +40,8 @@ class Life:
         """It stopped while the spool could not be written: what it knew is lost, as by a crash."""
         self.pauses: list[float] = []
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.sockets: dict[object, Callable[[], None]] = {}
+        """What the system closes when the process is killed."""
         self.context = contextvars.copy_context()
         self.context.run(LIFE.set, self)
 
@@ -140,6 +142,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.thaw(life)
         for task in sorted(life.tasks, key=hash):
             task.cancel()
+        for close in list(life.sockets.values()):
+            close()
 
 
 def _life_of(handle: asyncio.Handle) -> Life | None:

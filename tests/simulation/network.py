@@ -91,6 +91,8 @@ class SimulatedSession:
         self._open = True
         self._last = self._loop.time()
         self._carried = 0
+        if self._life is not None:
+            self._life.sockets[self] = self.abort
 
     @property
     def host(self) -> Host:
@@ -253,6 +255,8 @@ class SimulatedSession:
         if self._open:
             self._open = False
             self._provider.hangs_up()
+            if self._life is not None:
+                self._life.sockets.pop(self, None)
 
 
 @dataclass(slots=True, eq=False)

@@ -86,11 +86,12 @@ def draw(seed: int) -> Options:
         window=random.choice((10, 20, 2000)),
         idempotent=random.choice((0.0, 0.5, 1.0)),
         gone=random.choice((0.0, 0.0, 0.1, 0.3)),
-        faults=tuple(_fault(random, workers, providers) for _ in range(random.randint(0, 14))),
+        faults=tuple(draw_fault(random, workers, providers) for _ in range(random.randint(0, 14))),
     )
 
 
-def _fault(random: Random, workers: int, providers: int) -> Fault:
+def draw_fault(random: Random, workers: int, providers: int) -> Fault:
+    """Any fault at any moment of the safety phase."""
     kind = random.choice(_KINDS)
     at = round(random.uniform(0, SAFETY_SECONDS), 3)
     worker, provider = random.randrange(workers), random.randrange(providers)

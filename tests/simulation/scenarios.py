@@ -4,45 +4,34 @@
 - `storm`: half of all sessions end in 421 or a reset, for hours (R23).
 - `cold-pool`: a provider that trusts a new sender with ten letters a minute, and with more the better it behaves.
 - `orange`: three workers, one of which is killed again and again, and a provider that has two connections for us.
-- `backlog`: a queue of a hundred thousand deliveries, or of a million, and what a worker makes of it (R34).
+- `backlog`: a queue of a hundred thousand deliveries, or of a million, under faults (`long_queue.py`; R34).
 - `warm-up`: two weeks of a new source (`warm_up.py`); `--messages` is letters a day to each of its two providers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tests.simulation.chart import Panel
+from tests.simulation.chart import Span
+from tests.simulation.invariants import WHOLE_EVERY
+from tests.simulation.ledger import Ledger
+from tests.simulation.long_ledger import LongLedger
+from tests.simulation.long_queue import backlog
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import ProviderRules
-from tests.simulation.stage import HOUR, Stage
+from tests.simulation.stage import HOUR, Stage, Story
 from tests.simulation.warm_up import warm_up
 from tests.simulation.world import World, settings_of, spool_folder, watched_log
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """What a scenario showed: figures, whether they are as they must be, and a chart."""
-
-    name: str
-    figures: dict[str, Any]
-    failures: tuple[str, ...]
-    panels: tuple[Panel, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything was as it must be."""
-        return not self.failures
 
 
 async def outage(stage: Stage) -> dict[str, Any]:
     """A day without one provider: nothing bounces, the others do not notice, and the rest leaves when it is back."""
     one, two, gone = stage.provider("one.example"), stage.provider("two.example"), stage.provider("gone.example")
+    stage.groups = {"the other two": [one, two], "gone.example": [gone]}
+    stage.spans.append(Span("gone.example cannot be reached", 2 * HOUR, 26 * HOUR))
     every = 30 * HOUR / stage.messages
     sender = asyncio.create_task(_steadily(stage, every))
     await stage.watch(2 * HOUR, 300)
@@ -80,7 +69,7 @@ async def storm(stage: Stage) -> dict[str, Any]:
     await stage.backlog.add([domains[number % 5] for number in range(stage.messages)])
     hours = await stage.drained(48, 60)
     states, attempts = stage.world.spoolcheck.states(), stage.total().delivered
-    begun = sum(line[1] for line in stage.flow.lines["attempts"])
+    begun = sum(line[1] for line in stage.flow.lines["begun"])
     stage.must(states == {"delivered": stage.messages}, f"every letter arrives: {states}")
     tries = stage.world.spoolcheck.attempts()
     stage.must(tries <= 3 * stage.messages, f"{tries} attempts are more than three a letter")
@@ -91,7 +80,7 @@ async def cold_pool(stage: Stage) -> dict[str, Any]:
     """A provider doubles what it takes every two hours without trouble, and halves it after trouble."""
     rules = ProviderRules("cold.example", 5, 10, 60, 300, 421, "4.7.0 unusual rate of mail from a new sender")
     cold = stage.provider("cold.example", rules)
-    stage.flow.lines["allowed"] = []
+    stage.flow.add("allowed", 0, rules.per_minute)
     feeder = asyncio.create_task(_never_empty(stage, "cold.example"))
     earlier = cold.tally.copy()
     while stage.world.loop.time() < 24 * HOUR:
@@ -100,6 +89,7 @@ async def cold_pool(stage: Stage) -> dict[str, Any]:
         seen, earlier = now.since(earlier), now
         good = seen.refused_by_rate <= 0.05 * max(1, seen.attempts) and seen.delivered > 0
         rate = min(160.0, rules.per_minute * 2) if good else max(10.0, rules.per_minute / 2)
+        stage.flow.add("allowed", stage.world.loop.time(), rules.per_minute)
         rules = cold.rules = replace(rules, per_minute=rate)
         stage.flow.add("allowed", stage.world.loop.time(), rate)
     feeder.cancel()
@@ -141,71 +131,38 @@ async def orange(stage: Stage) -> dict[str, Any]:
     }
 
 
-async def backlog(stage: Stage) -> dict[str, Any]:
-    """A long queue over 200 domains, handed to workers that start: memory stays flat, and it drains."""
-    for number in range(200):
-        stage.provider(f"p{number}.example")
-    domains = [provider.name for provider in stage.providers]
-    for provider in stage.providers:
-        provider.habits.down = "silent"
-    for start in range(0, stage.messages, 10_000):
-        many = min(10_000, stage.messages - start)
-        await stage.backlog.add([domains[(start + number) % 200] for number in range(many)])
-    for node in stage.world.nodes:
-        await node.stop()
-    for provider in stage.providers:
-        provider.habits.down = ""
-    before, begun = _memory(), time.perf_counter()
-    for node in stage.world.nodes:
-        node.start()
-    started = stage.world.loop.time()
-    while not stage.total().delivered and stage.world.loop.time() < started + HOUR:
-        await asyncio.sleep(0.05)
-    first = time.perf_counter() - begun
-    hours = await stage.drained(240, 60)
-    states = stage.world.spoolcheck.states()
-    stage.must(states == {"delivered": stage.messages}, f"every letter arrives: {states}")
-    seconds = time.perf_counter() - begun
-    return {
-        "real_seconds_to_first_delivery": round(first, 2),
-        "hours_to_empty": round(hours, 3),
-        "real_seconds": round(seconds, 1),
-        "memory_grown_mib": round((_memory() - before) / 1024, 1),
-        "memory_mib": round(_memory() / 1024, 1),
-    }
-
-
-def _memory() -> int:
-    """The most memory this process had so far, in KiB (with the ledger of this simulation in it)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A scenario: its course, and its usual number of letters."""
+    """A scenario: its course, its title, and its usual numbers of letters and workers."""
 
     course: Callable[[Stage], Awaitable[dict[str, Any]]]
+    title: str
     messages: int
+    workers: int = 1
+    ledger: Callable[[], Ledger] = Ledger
     warm_up: str = ""
     """The day on which the source begins to warm up; "": it is warm."""
 
 
 SCENARIOS: Final = {
-    "outage": Plot(outage, 1500),
-    "storm": Plot(storm, 600),
-    "cold-pool": Plot(cold_pool, 2000),
-    "orange": Plot(orange, 1000),
-    "backlog": Plot(backlog, 100_000),
-    "warm-up": Plot(warm_up, 600, "2026-11-21"),
+    "outage": Plot(outage, "A provider is unreachable for a day", 1500),
+    "storm": Plot(storm, "Half of all sessions end in 421 or a reset", 600),
+    "cold-pool": Plot(cold_pool, "A new sender at a provider that learns to trust it", 2000),
+    "orange": Plot(orange, "Three workers share two connections to Orange, one is killed again and again", 1000, 3),
+    "backlog": Plot(backlog, "A long queue, under faults", 100_000, 2, LongLedger),
+    "warm-up": Plot(warm_up, "A new source warms up before two providers", 600, warm_up="2026-11-21"),
 }
 
 
-def play(name: str, seed: int, messages: int | None = None, workers: int = 1, **delivery: Any) -> Story:
+def play(name: str, seed: int, messages: int | None = None, workers: int | None = None, **delivery: Any) -> Story:
     """Run a scenario to its end; `delivery` are settings of that section in place of the defaults."""
     plot = SCENARIOS[name]
+    workers = workers or plot.workers
     loop = VirtualLoop()
     with spool_folder() as folder:
-        world = World(loop, folder, seed, settings_of(folder, workers, plot.warm_up, **delivery), workers, checks=False)
+        settings = settings_of(folder, workers, plot.warm_up, **delivery)
+        world = World(loop, folder, seed, settings, workers, plot.ledger())
+        world.spoolcheck.whole_every = max(20 * WHOLE_EVERY, (messages or plot.messages) // 20)
         world.disk.trouble.seconds = 0.05
         try:
             with watched_log(world.ledger):
@@ -236,4 +193,5 @@ async def _play(name: str, plot: Plot, world: World, messages: int) -> Story:
         "invariants": list(world.ledger.broken) or "held",
     }
     failures = (*stage.failures, *world.ledger.broken)
-    return Story(name, {**figures, "failures": list(failures)}, failures, stage.panels)
+    shown = {**figures, "failures": list(failures)}
+    return Story(plot.title, shown, failures, stage.panels, tuple(stage.spans))

@@ -1,16 +1,34 @@
-"""The stage of a scenario: a world, the providers in it, and what is sampled of it for figures and charts."""
+"""A world for a scenario: its providers and its queue, what is sampled of them, and what must hold in the end."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from tests.simulation.backlog import Backlog
-from tests.simulation.chart import Panel
+from tests.simulation.chart import Panel, Span
 from tests.simulation.provider import Habits, Provider, ProviderRules, Tally
 from tests.simulation.world import World
 
 HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a scenario showed: figures, whether they are as they must be, and a chart."""
+
+    title: str
+    figures: dict[str, Any]
+    failures: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was as it must be."""
+        return not self.failures
 
 
 class Stage:
@@ -22,11 +40,14 @@ class Stage:
         self.backlog = Backlog(world, tenants=3)
         self.providers: list[Provider] = []
         self.queue = Panel("deliveries waiting and under way")
-        self.flow = Panel("a minute")
+        self.flow = Panel("messages a minute")
         self.sessions = Panel("sessions opened a minute")
         self.panels: tuple[Panel, ...] = (self.queue, self.flow, self.sessions)
+        self.spans: list[Span] = []
+        self.groups: dict[str, list[Provider]] = {}
+        """Providers that share a line in the chart; without groups there is one line for all."""
         self.failures: list[str] = []
-        self._before = Tally()
+        self._before: dict[str, Tally] = {}
 
     def provider(self, domain: str, rules: ProviderRules | None = None) -> Provider:
         """A provider of usual speed."""
@@ -37,27 +58,31 @@ class Stage:
 
     def total(self) -> Tally:
         """The sums over all providers."""
-        tallies = [provider.tally for provider in self.providers]
-        return Tally(
-            sum(tally.attempts for tally in tallies),
-            sum(tally.delivered for tally in tallies),
-            sum(tally.refused_by_rate for tally in tallies),
-            sum(tally.refused_by_connections for tally in tallies),
-            sum(tally.sessions for tally in tallies),
-        )
+        return _sum(self.providers)
 
     def sample(self, seconds: float) -> None:
         """One more point of every line; `seconds` have passed since the last."""
         world, at = self.world, self.world.loop.time()
         world.spoolcheck.committed()
-        total = self.total()
-        passed = total.since(self._before)
-        self._before = total
-        self.queue.add("all", at, world.spoolcheck.open_deliveries())
-        self.flow.add("delivered", at, passed.delivered * 60 / seconds)
-        self.flow.add("attempts", at, passed.attempts * 60 / seconds)
-        self.flow.add("refused", at, (passed.refused_by_rate + passed.refused_by_connections) * 60 / seconds)
+        queued = world.spoolcheck.queued_by_domain() if self.groups else {}
+        for name, providers in self.groups.items():
+            self.queue.add(name, at, sum(queued.get(provider.name, 0) for provider in providers))
+        if not self.groups:
+            self.queue.add("all", at, world.spoolcheck.open_deliveries())
+        passed = self._passed("", self.providers)
+        self.flow.add("begun", at, passed.attempts * 60 / seconds)
+        for name, providers in self.groups.items() or {"": self.providers}.items():
+            since = self._passed(f"taken {name}", providers)
+            self.flow.add(f"taken: {name}" if name else "taken", at, since.delivered * 60 / seconds)
+        self.flow.add("refused for the rate", at, passed.refused_by_rate * 60 / seconds)
         self.sessions.add("opened", at, passed.sessions * 60 / seconds)
+
+    def _passed(self, name: str, providers: Sequence[Provider]) -> Tally:
+        """What came since this was last asked under the name."""
+        total = _sum(providers)
+        passed = total.since(self._before.get(name, Tally()))
+        self._before[name] = total
+        return passed
 
     async def watch(self, until: float, every: float) -> None:
         """Sample until a moment."""
@@ -80,3 +105,14 @@ class Stage:
         """What must hold, and what it is called when it does not."""
         if not holds:
             self.failures.append(words)
+
+
+def _sum(providers: Sequence[Provider]) -> Tally:
+    tallies = [provider.tally for provider in providers]
+    return Tally(
+        sum(tally.attempts for tally in tallies),
+        sum(tally.delivered for tally in tallies),
+        sum(tally.refused_by_rate for tally in tallies),
+        sum(tally.refused_by_connections for tally in tallies),
+        sum(tally.sessions for tally in tallies),
+    )

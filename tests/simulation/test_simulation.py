@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from relay.ids import SpoolId
+from relay.policy.state import State
 from tests.simulation.__main__ import main
-from tests.simulation.chart import Panel, draw
+from tests.simulation.chart import Panel, Span, draw
+from tests.simulation.ledger import Ledger, Take
+from tests.simulation.long_ledger import LongLedger
 from tests.simulation.loop import Life, StuckError, VirtualLoop
 from tests.simulation.measure import MeasureOptions, measure
 from tests.simulation.options import draw as draw_options
@@ -160,7 +164,7 @@ def test_a_storm_of_421_is_outlived() -> None:
 
 
 def test_two_connections_are_never_three_however_many_workers_live() -> None:
-    story = play("orange", 1, 200, workers=3)
+    story = play("orange", 1, 200)
     assert story.ok, story.figures
     assert 1 <= story.figures["most_sessions_orange"] <= 2
 
@@ -172,16 +176,46 @@ def test_a_new_source_is_trusted_day_by_day() -> None:
 
 
 def test_a_long_queue_drains() -> None:
-    story = play("backlog", 1, 2000, workers=2)
+    story = play("backlog", 1, 1000)  # R34 in small
     assert story.ok, story.figures
+    assert [span.name for span in story.spans] == ["faults"]
+    assert story.figures["events"] >= 2000
+
+
+def test_a_ledger_of_many_letters_sees_what_a_ledger_sees() -> None:
+    ids = [SpoolId(f"{number:026}") for number in range(5)]
+    for ledger in (Ledger(), LongLedger()):
+        for number, one in enumerate(ids):
+            ledger.promise(one, (f"to{number}@p.example",), "")
+        for number in (0, 1):
+            ledger.take(f"to{number}@p.example", Take(None, 0.0, 7, heard=True))
+            ledger.final(f"to{number}@p.example", State.DELIVERED)
+        assert ledger.is_final("to1@p.example")
+        assert not ledger.is_final("to4@p.example")
+        assert not ledger.broken
+        ledger.take("to1@p.example", Take(None, 0.0, 7, heard=True))
+        ledger.take("to2@p.example", Take(None, 0.0, 7))
+        ledger.take("to2@p.example", Take(None, 0.0, 7, heard=True))
+        ledger.final("to2@p.example", State.DELIVERED)
+        ledger.final("to3@p.example", State.DELIVERED)
+        assert ledger.duplicates == {"b": 1}
+        assert ledger.broken == [
+            "to1@p.example was sent again without a reason",
+            "to3@p.example is delivered and nobody took it",
+        ]
+        spool = [(ids[number], f"to{number}@p.example") for number in (0, 1, 3)]
+        assert [one.partition("@")[0] for one in ledger.missing([*spool, (ids[0], "to2@p.example")])] == ["to2", "to4"]
+        assert [one.partition("@")[0] for one in ledger.untaken()] == ["to3"]
 
 
 def test_a_chart_keeps_its_peaks() -> None:
     panel = Panel("one")
     for second in range(10_000):
         panel.add("line", second, 100.0 if second == 5003 else 1.0)
-    chart = draw("<title>", [panel])
+    chart = draw("<title>", [panel], [Span("faults", 100, 200)])
     assert "&lt;title&gt;" in chart
+    assert chart.count('class="span"') == 1
+    assert "prefers-color-scheme:dark" in chart
     points = chart.split('points="')[1].split('"')[0].split()
     assert len(points) <= 960
-    assert min(float(point.partition(",")[2]) for point in points) == pytest.approx(56.0)
+    assert min(float(point.partition(",")[2]) for point in points) == pytest.approx(60.0)
