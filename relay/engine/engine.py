@@ -237,7 +237,11 @@ class Engine:
         self._shaper.use(shaping)
 
     async def _watch_living(self) -> None:
-        """Keep this worker's share of every path's limits right: who begins or ends changes it for all."""
+        """Keep this worker's share of every path's limits right: who begins or ends changes it for all.
+
+        Workers of a node start together: one that sees fewer than are to be keeps its part of the whole for a round.
+        """
+        expected = self._options.workers
         while True:
             try:
                 await self._dispatcher.follow_suspensions()
@@ -246,8 +250,9 @@ class Engine:
             except SpoolUnavailableError as error:
                 _log.warning("living-unknown", error=error)
             else:
-                if self._lease.incarnation in lives:
+                if self._lease.incarnation in lives and len(lives) >= expected:
                     self._dispatcher.share(Share(lives.index(self._lease.incarnation), len(lives)))
+                expected = 0
             await asyncio.sleep(LIVING_SECONDS)
 
     async def exchange_notes(self) -> None:
