@@ -62,9 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--learning", type=float, metavar="MINUTES", help="minutes that do not count (default: see docs/simulation.md)"
     )
-    parser.add_argument(
-        "--messages", type=int, metavar="N", help="letters of a scenario (backlog: 1000000 is tried too)"
-    )
+    parser.add_argument("--messages", type=int, metavar="N", help="letters of a scenario")
     return parser
 
 

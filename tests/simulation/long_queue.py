@@ -1,9 +1,10 @@
-"""The scenario `backlog`: a million deliveries wait, faults come, and all of it drains (R34).
+"""The scenario `backlog`: very many deliveries wait, faults come, and all of it drains (R34).
 
 Five large providers with limits nobody told us get three letters of five, 195 small ones of every speed the rest.
-All letters are accepted while the network is away; then the workers start over this queue. For a fourth of an hour
-faults come, drawn from the seed: kills, kills inside a COMMIT, stops, pauses, DNS, disk, providers. Then all is
-healed and must drain. Every commit is checked, as in a seed; what is checked costs the same however long the queue is.
+All letters are accepted while the network is away; then the workers start over this queue. For three minutes (a long
+queue: a fourth of an hour) faults come, drawn from the seed: kills, kills inside a COMMIT, stops, pauses, DNS, disk,
+providers. Then all is healed and must drain. Every commit is checked, as in a seed; what is checked costs the same
+however long the queue is.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 - `storm`: half of all sessions end in 421 or a reset, for hours (R23).
 - `cold-pool`: a provider that trusts a new sender with ten letters a minute, and with more the better it behaves.
 - `orange`: three workers, one of which is killed again and again, and a provider that has two connections for us.
-- `backlog`: a queue of a hundred thousand deliveries, or of a million, under faults (`long_queue.py`; R34).
+- `backlog`: a queue of ten thousand deliveries, or of more, under faults (`long_queue.py`; R34).
 - `warm-up`: two weeks of a new source (`warm_up.py`); `--messages` is letters a day to each of its two providers.
 """
 
@@ -153,7 +153,7 @@ SCENARIOS: Final = {
     "storm": Plot(storm, "Half of all sessions end in 421 or a reset", 600),
     "cold-pool": Plot(cold_pool, "A new sender at a provider that learns to trust it", 2000),
     "orange": Plot(orange, "Three workers share two connections to Orange, one is killed again and again", 1000, 3),
-    "backlog": Plot(backlog, "A long queue, under faults", 100_000, 2, LongLedger),
+    "backlog": Plot(backlog, "A long queue, under faults", 10_000, 2, LongLedger),
     "warm-up": Plot(warm_up, "A new source warms up before two providers", 600, warm_up="2026-11-21"),
 }
 
