@@ -94,12 +94,13 @@ def _ehlo_names(settings: Settings) -> list[str]:
 
 
 def _addresses(settings: Settings) -> list[tuple[str, str]]:
-    """(address, EHLO name) of the sources whose address the world sees; behind NAT it is not known here."""
-    return [
+    """(address, EHLO name) of the sources whose address the world sees; behind NAT only what the settings tell."""
+    found = [
         (source.address, source.ehlo or settings.node.name)
         for source in settings.egress.source
         if source.address and not _is_internal(source.address)
     ]
+    return found or [(address, _ehlo_names(settings)[0]) for address in settings.doctor.addresses]
 
 
 def known_addresses(settings: Settings) -> frozenset[str]:

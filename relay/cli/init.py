@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,11 +30,27 @@ def init(
     inbound: Annotated[list[str] | None, typer.Option(help="Where bounces arrive; may be repeated.")] = None,
     http: Annotated[str | None, typer.Option(help="Where front and HTTP API answer.")] = None,
     spool: Annotated[str | None, typer.Option(help="URL of the spool.")] = None,
+    address: Annotated[
+        list[str] | None, typer.Option(help="A public address mail leaves from; may be repeated.")
+    ] = None,
     certificate: Annotated[str, typer.Option(help="PEM file of the TLS certificate chain.")] = "",
     certificate_key: Annotated[str, typer.Option(help="PEM file of its private key.")] = "",
+    answers_file: Annotated[
+        Path | None, typer.Option("--answers", help="TOML file with these options as keys; options given here win.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; missing answers are errors.")] = False,
 ) -> None:
-    """Write configuration, signing keys and secrets, and print the DNS records to publish. Overwrites nothing."""
+    """Write configuration, signing keys and secrets, print the DNS records to publish and what to ask the host for.
+
+    Overwrites nothing.
+    """
+    told = _read_answers(answers_file) if answers_file is not None else {}
+    domain, hostname = domain or _one(told, "domain"), hostname or _one(told, "hostname")
+    http, spool = http or _one(told, "http"), spool or _one(told, "spool")
+    certificate = certificate or _one(told, "certificate") or ""
+    certificate_key = certificate_key or _one(told, "certificate_key") or ""
+    listen, inbound = listen or _many(told, "listen"), inbound or _many(told, "inbound")
+    address = [_ip_address(text) for text in address or _many(told, "address")]
     file = folder / "relay.toml" if folder is not None else config_file(context)
     if bool(certificate) != bool(certificate_key):
         raise UsageError("--certificate and --certificate-key belong together")
@@ -53,13 +70,54 @@ def init(
             keys=defaults.keys,
             certificate=_absolute(certificate),
             certificate_key=_absolute(certificate_key),
+            addresses=tuple(address),
         )
         _write(file, configuration_text(answers))
-    elif any((domain, hostname, listen, inbound, http, spool, certificate)):
+    elif any((domain, hostname, listen, inbound, http, spool, certificate, address)):
         say(f"{file} exists and is kept as it is; edit it to change what the options say")
     else:
         say(f"{file} exists and is kept")
     _complete(file)
+
+
+_ANSWERS = ("domain", "hostname", "http", "spool", "certificate", "certificate_key", "listen", "inbound", "address")
+
+
+def _read_answers(file: Path) -> dict[str, Any]:
+    """The answers in a file, for automation. Raises UsageError for what is none."""
+    import tomllib
+
+    try:
+        told = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file}: {error}") from None
+    if strange := sorted(set(told) - set(_ANSWERS)):
+        raise UsageError(f"{file}: {', '.join(strange)}: not an answer; there are {', '.join(_ANSWERS)}")
+    return told
+
+
+def _one(told: Mapping[str, Any], key: str) -> str | None:
+    value = told.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{key}: {value!r} is no text")
+    return value
+
+
+def _many(told: Mapping[str, Any], key: str) -> list[str]:
+    value = told.get(key, [])
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise UsageError(f"{key}: {value!r} is neither a text nor a list of them")
+    return values
+
+
+def _ip_address(text: str) -> str:
+    import ipaddress
+
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise UsageError(f"--address: {text!r} is no IP address") from None
 
 
 def _is_free(file: Path) -> bool:
@@ -132,10 +190,22 @@ def _complete(file: Path) -> None:
     say()
     say("Publish these records, then compare them with `leak dns --check`:")
     print_records(wanted_records(settings))
+    _ask_the_host(settings)
     say()
     option = f" --config {quote(str(file))}"
     say(f"After the check: leak user add NAME --sender DOMAIN{option}, and leak run{option}")
     say(f"Next: leak check{option}")
+
+
+def _ask_the_host(settings: Settings) -> None:
+    """What only whoever houses the machine can do."""
+    from relay.cli.dns_records import known_addresses
+
+    addresses = ", ".join(sorted(known_addresses(settings))) or "this machine's public address"
+    say()
+    say("Ask whoever houses this machine:")
+    say(f"  Please set the PTR record of {addresses} to {settings.node.name}, and open TCP port 25 outward for it.")
+    say("  Where to ask at the usual hosts, and what to write: `leak doctor`, docs/doctor.md.")
 
 
 def _make_keys(settings: Settings) -> None:

@@ -22,6 +22,8 @@ class Answers:
     certificate: str = ""
     """PEM files of the node's certificate and key; without them the lines stay comments."""
     certificate_key: str = ""
+    addresses: tuple[str, ...] = ()
+    """The public addresses mail leaves from, where they are known."""
     roles: tuple[str, ...] = field(default=("web", "api", "submission", "inbound", "delivery"))
 
 
@@ -100,6 +102,18 @@ streams = ["letters"]
 # address = "192.0.2.10"
 # ehlo = {hostname}
 
+# What `leak doctor` looks at, also every hour inside the node.
+[doctor]
+addresses = {addresses}                   # public addresses mail leaves from; none: those of the EHLO name
+
+# How alarms reach you, never through this relay's own queue: docs/alarms.md. Name at least one way.
+[alarm]
+# command = "/usr/local/bin/page-me"   # gets the alarm as JSON on standard input
+# ntfy = "https://ntfy.sh/a-topic-nobody-guesses"
+# webhook = "https://chat.example/hooks/abc"
+# smarthost = "smtp.another-provider.example:587"
+# mail_to = ["ops@another-domain.example"]
+
 [log]
 level = "info"
 format = "json"                  # or "text"
@@ -125,6 +139,7 @@ def configuration_text(answers: Answers) -> str:
         keys=quote(answers.keys),
         domain=quote(answers.domain),
         selectors=_list(answers.selectors),
+        addresses=_list(answers.addresses),
         base_url=quote(f"https://{answers.domain}"),
     )
     return "".join(map(_align, text.splitlines(keepends=True)))

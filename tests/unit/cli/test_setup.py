@@ -52,6 +52,38 @@ def test_init_makes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert leak(capsys, "check", "--config", tmp_path / "relay.toml").status == 0
 
 
+def test_init_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Automation: a file of answers, addresses among them; the records and the words for the host name them."""
+    answers = tmp_path / "answers.toml"
+    answers.write_text(
+        'domain = "leak.example"\nhostname = "mx.leak.example"\naddress = ["192.0.2.10", "2001:db8::1"]\n'
+    )
+    ran = leak(capsys, "init", "--yes", "--folder", tmp_path / "node", "--answers", answers)
+    assert ran.status == 0, ran.err
+    assert load_settings(tmp_path / "node" / "relay.toml", {}).doctor.addresses == ("192.0.2.10", "2001:db8::1")
+    assert "v=spf1 ip4:192.0.2.10 ip6:2001:db8::1 -all" in ran.out
+    assert "PTR record of 192.0.2.10, 2001:db8::1 to mx.leak.example" in ran.out
+    assert "port 25" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('domian = "leak.example"', "domian"),
+        ("domain = 5", "domain"),
+        ('domain = "leak.example"\naddress = "nowhere"', "nowhere"),
+        ("domain", "answers.toml"),
+    ],
+)
+def test_answers_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str) -> None:
+    answers = tmp_path / "answers.toml"
+    answers.write_text(text)
+    ran = leak(capsys, "init", "--yes", "--folder", tmp_path / "node", "--answers", answers)
+    assert ran.status == 2
+    assert complaint in ran.err
+    assert not (tmp_path / "node").exists()
+
+
 def test_init_again_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _init(capsys, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
