@@ -25,7 +25,9 @@ async def test_a_settlement_asks_for_its_delivery_by_key(postgres_server: Postgr
             )
             await link.connection.execute(fill)
             await link.connection.execute("ANALYZE delivery")
-            rows = [(message, 0, 10, None, 1, 7, 0, False, False) for message in range(SETTLED)]
+            rows = [
+                (message, 0, 10, None, 1, 7, 0, False, False, None, None, False, None) for message in range(SETTLED)
+            ]
             explained = await link.connection.fetch(
                 f"EXPLAIN {postgres_settling._CHANGE}", *map(list, zip(*rows, strict=True))
             )
