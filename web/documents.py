@@ -12,6 +12,7 @@ from aiohttp import web
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
+from web.moderation.figures import published_figures
 from web.parts import Parts
 from web.requests import language_of
 from web.tallies import SPAN, Tallies
@@ -41,6 +42,7 @@ class Documents:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._moderation = published_figures()["held out"]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /NAME."""
@@ -53,6 +55,7 @@ class Documents:
             "rules": {rule.anchor: words for rule, words in wording.rules.items()},
             "helps": wording.helps,
             "tallies": await self._tallies() if document.counts else None,
+            "moderation": self._moderation,
             "span_days": SPAN.days,
             "kept_days": self._parts.options.status_kept.days,
         }

@@ -15,6 +15,7 @@ from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
 from web.catalogue import Language
 from web.documents import Document
+from web.moderation.figures import published_figures
 from web.moderation.moderator import load_moderator
 from web.operator import Operator
 
@@ -95,6 +96,14 @@ async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:
     assert "Sent by their writers 3" in page
     assert "Taken back by them before departure 1" in page
     assert "none waiting" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_how_often_moderation_is_right_is_published_as_measured(visitor: Visitor) -> None:
+    page = (await visitor.get("/en/transparency"))[1].text
+    for language in Language:
+        figures = published_figures()["held out"][language.value]
+        for share in (figures["insults and threats"]["stopped"], figures["to pass"]["stopped"]):
+            assert f"{share['hits']} of {share['of']}" in page
 
 
 async def test_letters_the_relay_cannot_take_are_told_as_late(visitor: Visitor, front: Front, clock: HandClock) -> None:
