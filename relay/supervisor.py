@@ -46,6 +46,8 @@ _WORKER: Final = "import relay.lifeline; relay.lifeline.watch(); import sys, rel
 """A worker's program: it watches its lifeline before it loads the rest."""
 CRASH_PAUSES: Final = (0.0, 0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker is started again, by how often running it died young."""
+LONGEST_AFTER_WORK: Final = 1.0
+"""The same for one that had opened its doors: what killed it was something it met, and clients wait meanwhile."""
 YOUNG_SECONDS: Final = 10.0
 LATELY_SECONDS: Final = 600.0
 CONFIGURATION_STATUS: Final = 2
@@ -176,7 +178,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
-            status = await self._live(worker, lifeline)
+            status, worked = await self._live(worker, lifeline)
             if status == REPLACED_STATUS:
                 return REPLACED_STATUS
             if self._stopping.is_set():
@@ -189,14 +191,16 @@ class Supervisor:
             self._deaths.append(loop.time())
             deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
             pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]
+            if worked:
+                pause = min(pause, LONGEST_AFTER_WORK)
             _log.error("worker-died", worker=worker, status=status, restart_in=pause)
-            if pause:
+            if pause and not worked:
                 await self._stand_ins[worker].begin()
             if await self._stopped_within(pause):
                 return 1
 
-    async def _live(self, worker: int, lifeline: int) -> int:
-        """One life of a worker: its exit status."""
+    async def _live(self, worker: int, lifeline: int) -> tuple[int, bool]:
+        """One life of a worker: its exit status, and whether it ever opened its doors."""
         ours = theirs = -1
         try:
             ours, theirs = open_pulse()
@@ -206,7 +210,7 @@ class Supervisor:
             _log.error("worker-not-started", worker=worker, error=error)
             if ours >= 0:
                 os.close(ours)
-            return 1
+            return 1, False
         finally:
             if theirs >= 0:
                 os.close(theirs)
@@ -217,7 +221,8 @@ class Supervisor:
         watchdog = Watchdog(ours, self._patience, self._stand_ins[worker].end)
         watching = asyncio.create_task(watchdog.watch(worker, process), name=f"watch-{worker}")
         try:
-            return await process.wait()
+            status = await process.wait()
+            return status, watchdog.has_worked
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

@@ -28,14 +28,20 @@ class Watchdog:
         self._pulse = pulse
         self._patience = patience
         self._works = works
+        self._working = False
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether its doors were open at any time; ask when the process has ended, too."""
+        return self._working or listen(self._pulse) is Sign.WORKING
 
     async def watch(self, worker: int, process: asyncio.subprocess.Process) -> None:
         """Listen until cancelled, or until the process had to be killed."""
-        silent, patience, working = 0.0, self._patience * LOADING, False
+        silent, patience = 0.0, self._patience * LOADING
         while True:
             sign = listen(self._pulse)
-            if sign is Sign.WORKING and not working:
-                working = True
+            if sign is Sign.WORKING and not self._working:
+                self._working = True
                 await self._works()
             if sign is Sign.SILENCE:
                 silent += BEAT_SECONDS

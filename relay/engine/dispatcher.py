@@ -231,13 +231,13 @@ class Dispatcher:
         line = self._lines.line(way.path, now)
         if (rest := line.resting(now)) is not None:
             self._custody.wait_for_rest(parcel, rest, now)
+        elif not self._has_room(line, parcel, plan):
+            self._custody.give_back(parcel)
         elif parcel.care is Care.ALONE:
             self._suspects.handle(line, Standing(parcel, way))
-        elif self._has_room(line, parcel, plan):
+        else:
             line.join(Standing(parcel, way))
             self._sessions.fill(line)
-        else:
-            self._custody.give_back(parcel)
 
     def _has_room(self, line: SiteLine, parcel: Parcel, plan: Plan) -> bool:
         """Whether the path, by its rules as they are now, has use for one more parcel in this worker's hand."""

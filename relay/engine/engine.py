@@ -241,17 +241,20 @@ class Engine:
 
         Workers of a node start together: one that sees fewer than are to be keeps its part of the whole for a round.
         """
-        expected = self._options.workers
+        expected, share = self._options.workers, self._options.share
         while True:
             try:
                 await self._dispatcher.follow_suspensions()
                 await self.exchange_notes()
-                lives = sorted(life.incarnation for life in await self._parts.spool.living())
+                lives = await self._parts.spool.living()
+                # By name, so that a worker that was started again has the place of the one that died.
+                places = [life.incarnation for life in sorted(lives, key=lambda life: (life.node, life.worker))]
             except SpoolUnavailableError as error:
                 _log.warning("living-unknown", error=error)
             else:
-                if self._lease.incarnation in lives and len(lives) >= expected:
-                    self._dispatcher.share(Share(lives.index(self._lease.incarnation), len(lives)))
+                if self._lease.incarnation in places and len(places) >= expected:
+                    share = share.then(places.index(self._lease.incarnation), len(places))
+                    self._dispatcher.share(share)
                 expected = 0
             await asyncio.sleep(LIVING_SECONDS)
 

@@ -83,6 +83,8 @@ class SiteLine:
         self.rest: Rest | None = None
         self.sessions = 0
         self._opening = 0
+        self._wanted = 0
+        self._freed = asyncio.Event()
         self._idle = 0
         self._standing: deque[Standing] = deque()
         self._domains: Counter[str] = Counter()
@@ -104,6 +106,7 @@ class SiteLine:
             self.limits = limits
             self.pace = within(self.pace, limits.connections)
             self.gate.cap_at(limits.messages, limits.connects)
+            self._send_idle_away()
 
     def __repr__(self) -> str:
         return (
@@ -140,7 +143,12 @@ class SiteLine:
     @property
     def empty(self) -> bool:
         """Whether nothing waits and nobody serves: the line may be dropped."""
-        return not self._standing and self.sessions == 0
+        return not self._standing and self.sessions == 0 and not self._wanted
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more sessions are open than there may be, or one of them is in the way of a suspect's."""
+        return self.sessions + self._wanted > self.limits.connections
 
     @property
     def knows(self) -> bool:
@@ -179,7 +187,7 @@ class SiteLine:
         """Whether more parcels wait than free sessions can take, and pace and gate allow another session."""
         return (
             len(self._standing) > self._idle + self._opening
-            and self.sessions < self.pace.window
+            and self.sessions + self._wanted < self.pace.window
             and self.gate.wait(self._opening) <= LEAD
         )
 
@@ -187,6 +195,34 @@ class SiteLine:
         """A session is to be opened; its first call of `first` ends the opening."""
         self.sessions += 1
         self._opening += 1
+
+    def session_ends(self) -> None:
+        """A session was closed: its place is free."""
+        self.sessions -= 1
+        self._freed.set()
+
+    async def place(self) -> bool:
+        """Wait for a session's place within the limit, before all others; end it with `session_ends`.
+
+        False if the line is closed, or has no connections in this worker's share.
+        """
+        self._wanted += 1
+        try:
+            while not self._closed and 0 < self.limits.connections <= self.sessions:
+                self._freed.clear()
+                self._send_idle_away()
+                await self._freed.wait()
+        finally:
+            self._wanted -= 1
+        if self._closed or not self.limits.connections:
+            return False
+        self.sessions += 1
+        return True
+
+    def _send_idle_away(self) -> None:
+        """Sessions that wait for a parcel leave if their places are not theirs any more."""
+        if self.crowded:
+            self._arrived.set()
 
     def first(self) -> Standing | None:
         """What a session that begins takes."""
@@ -214,6 +250,7 @@ class SiteLine:
         self._closed = True
         self._ended.set()
         self._arrived.set()
+        self._freed.set()
         self.gate.close()
 
     async def pause(self, seconds: float) -> None:
@@ -231,14 +268,14 @@ class SiteLine:
         self._idle += 1
         try:
             async with asyncio.timeout(patience):
-                while not self._standing and not self._closed:
+                while not self._standing and not self._closed and not self.crowded:
                     self._arrived.clear()
                     await self._arrived.wait()
         except TimeoutError:
             pass
         finally:
             self._idle -= 1
-        return self.pop()
+        return None if self.crowded else self.pop()
 
 
 def _domain(standing: Standing) -> str:

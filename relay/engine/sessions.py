@@ -104,7 +104,7 @@ class Sessions:
                 if session is not None and session.transactions >= line.limits.messages_per_connection:
                     await session.quit()
                     session = None
-                if self._custody.draining or (session is None and line.sessions > line.pace.window):
+                if self._custody.draining or line.crowded or (session is None and line.sessions > line.pace.window):
                     break
                 if line.gate.limits and line.gate.wait() > self._idle:
                     break  # the sessions that wait for permits are enough
@@ -114,15 +114,27 @@ class Sessions:
                 if session is not None:
                     await session.quit()
             finally:
-                line.sessions -= 1
-                self.fill(line)
-                self._lines.drop_if_empty(line)
+                self._end(line)
+
+    def _end(self, line: SiteLine) -> None:
+        line.session_ends()
+        self.fill(line)
+        self._lines.drop_if_empty(line)
 
     async def deliver_alone(self, line: SiteLine, standing: Standing) -> None:
-        """Deliver one parcel on a session of its own, which counts against no other."""
-        session = await self._deliver(line, replace(standing, turned_away=MAX_TURNED_AWAY), None)
-        if session is not None:
-            await session.quit()
+        """Deliver one parcel on a session of its own, for which another of the path makes room if it has to."""
+        if not await line.place():
+            self._custody.give_back(standing.parcel)
+            return
+        session: Session | None = None
+        try:
+            session = await self._deliver(line, replace(standing, turned_away=MAX_TURNED_AWAY), None)
+        finally:
+            try:
+                if session is not None:
+                    await session.quit()
+            finally:
+                self._end(line)
 
     async def _deliver(self, line: SiteLine, standing: Standing, session: Session | None) -> Session | None:
         """One attempt and its verdicts; returns the session if it can carry another."""

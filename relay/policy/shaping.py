@@ -124,21 +124,33 @@ class ShapingBook:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which worker of how many that live this is, from 0."""
+    """Which worker of how many that live this is, from 0.
+
+    Workers see at different moments that one came or went. Whoever has less by what it sees now keeps to that at once;
+    whoever has more takes it a round later, when the others have seen it too: until then `before` is what it had.
+    """
 
     position: int = 0
     of: int = 1
+    before: Share | None = None
+
+    def then(self, position: int, of: int) -> Share:
+        """The share after another look, a round later."""
+        if (position, of) == (self.position, self.of):
+            return Share(position, of)
+        return Share(position, of, before=Share(self.position, self.of))
 
     def of_connections(self, limit: int, path: str) -> int:
         """This worker's part of a path's connections; the parts of all add up to the limit, so some have none."""
         base, rest = divmod(limit, self.of)
-        return base + ((self.position + crc32(path.encode())) % self.of < rest)
+        part = base + ((self.position + crc32(path.encode())) % self.of < rest)
+        return part if self.before is None else min(part, self.before.of_connections(limit, path))
 
     def limits(self, limits: Limits, path: str) -> Limits:
         """This worker's part of a path's limits: what is counted a minute is divided as the connections are."""
-        if self.of == 1:
-            return limits
         connections = self.of_connections(limits.connections, path)
+        if connections == limits.connections:
+            return limits
         part = connections / limits.connections
         return Limits(
             connections,

@@ -16,7 +16,7 @@ from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.route import EgressPath, Plan, Source, Way
-from relay.policy.shaping import Limits
+from relay.policy.shaping import Limits, Shaping, Share
 from relay.policy.state import State
 from relay.smtp.reply import reply
 from relay.spool.work import Door, Duty, Parcel, Settlement
@@ -102,6 +102,41 @@ async def test_idle_sessions_leave_after_their_patience_or_at_once_when_the_line
     assert await asyncio.wait_for(waiting, 5) is None
     line.join(standing(1))
     assert line.wants_session()
+
+
+async def test_a_suspect_gets_a_place_within_the_limit_for_which_another_session_leaves() -> None:
+    line = SiteLine(PATH, Limits(1), Gate(SystemClock()))
+    line.join(standing(1))
+    line.join(standing(2))
+    assert line.wants_session()
+    line.session_begins()
+    assert line.first() is not None
+    suspect = asyncio.create_task(line.place())
+    await asyncio.sleep(0)
+    assert line.crowded
+    assert not suspect.done()
+    line.session_ends()
+    assert not line.wants_session()  # the place is the suspect's, whoever waits
+    assert await asyncio.wait_for(suspect, 5)
+    assert (line.sessions, line.crowded) == (1, False)
+    line.session_ends()
+    assert line.wants_session()
+
+
+async def test_idle_sessions_leave_when_their_part_of_the_path_shrinks() -> None:
+    line = SiteLine(PATH, Limits(2), Gate(SystemClock()))
+    for seq in range(2):
+        line.join(standing(seq))
+        line.session_begins()
+        line.first()
+    idle = [asyncio.create_task(line.next(60)) for _ in range(2)]
+    await asyncio.sleep(0)
+    line.use(Shaping(Limits(2)), Share(0, 2), NOW)
+    assert await asyncio.wait_for(asyncio.gather(*idle), 5) == [None, None]
+    waits = asyncio.create_task(line.place())
+    await asyncio.sleep(0)
+    line.close()
+    assert not await asyncio.wait_for(waits, 5)
 
 
 def test_a_site_rests_with_the_failure_that_sent_it_there() -> None:

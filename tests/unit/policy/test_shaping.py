@@ -122,3 +122,15 @@ def test_no_pattern_that_is_allowed_takes_long_on_a_hostile_reply() -> None:
         rule.pattern.search("4 [SPAMOFR" * 50)
     assert re.search(".*a.*b", "a" * 500) is None
     assert time.process_time() - begun < 5
+
+
+def test_a_share_that_grows_waits_a_round_and_one_that_shrinks_does_not() -> None:
+    for path in ("a", "b", "c"):
+        alone, three = Share(0, 1), [Share(0, 1).then(position, 3) for position in range(3)]
+        assert alone.of_connections(2, path) == 2
+        assert sum(share.of_connections(2, path) for share in three) == 2
+        # One of three is gone: who has looked has no more than before, so that the one that has not may keep its part.
+        for position, share in enumerate(part.then(n, 3) for n, part in enumerate(three)):
+            fewer = share.then(min(position, 1), 2)
+            assert fewer.of_connections(2, path) <= share.of_connections(2, path)
+            assert fewer.then(min(position, 1), 2) == Share(min(position, 1), 2)
