@@ -173,7 +173,7 @@ class Supervisor:
 
         A later life may find a file that somebody is just editing: that must not end a service that works.
         """
-        deaths = 0
+        young = unopened = 0
         first = True
         loop = asyncio.get_running_loop()
         while True:
@@ -189,15 +189,14 @@ class Supervisor:
             if status == ANEW_STATUS:
                 continue
             self._deaths.append(loop.time())
-            deaths = 0 if loop.time() - begun > YOUNG_SECONDS else deaths + 1
-            pause = CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]
-            if worked:
-                pause = min(pause, LONGEST_AFTER_WORK)
+            young = 0 if loop.time() - begun > YOUNG_SECONDS else young + 1
+            unopened = 0 if worked or not young else unopened + 1
+            pause = _pause(unopened) if unopened else min(_pause(young), LONGEST_AFTER_WORK)
             _log.error("worker-died", worker=worker, status=status, restart_in=pause)
-            if pause and not worked:
+            if pause and unopened:
                 await self._stand_ins[worker].begin()
             if await self._stopped_within(pause):
-                return 1
+                return 0 if worked else 1
 
     async def _live(self, worker: int, lifeline: int) -> tuple[int, bool]:
         """One life of a worker: its exit status, and whether it ever opened its doors."""
@@ -289,3 +288,7 @@ class Supervisor:
         """Drop a dead worker's gauges; its counters stay in the sums."""
         for file in self._metrics.glob(f"gauge_live*_{pid}.db"):
             file.unlink(missing_ok=True)
+
+
+def _pause(deaths: int) -> float:
+    return CRASH_PAUSES[min(deaths, len(CRASH_PAUSES) - 1)]

@@ -60,7 +60,7 @@ class Ledger:
         return f"serial-{self.next_serial:06}"
 
     def give_back(self, serial: str) -> None:
-        """Nobody listened: nothing of it was sent."""
+        """Nobody listened, or it was refused for now: nothing was promised."""
         self.returned.append(serial)
 
 
@@ -75,12 +75,11 @@ async def smtp_client(port: int, ledger: Ledger) -> None:
         try:
             async with asyncio.timeout(20):
                 await submit(port, serial)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, RefusedError):
             ledger.give_back(serial)
             await asyncio.sleep(0.1)
-        except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError, RefusedError) as error:
-            if not isinstance(error, RefusedError):
-                ledger.uncertain.add(serial)
+        except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
+            ledger.uncertain.add(serial)
             await asyncio.sleep(0.05)
         else:
             ledger.acknowledged.add(serial)
@@ -131,6 +130,9 @@ async def http_client(port: int, key: str, ledger: Ledger) -> None:
                 async with client.post(f"http://127.0.0.1:{port}/api/v1/messages", json=body) as answer:
                     if answer.status == 202:
                         ledger.acknowledged.add(serial)
+                    elif answer.status in (503, 507):
+                        ledger.give_back(serial)
+                        await asyncio.sleep(0.1)
             except aiohttp.ClientConnectorError:
                 ledger.give_back(serial)
                 await asyncio.sleep(0.1)

@@ -85,7 +85,8 @@ async def test_a_delay_is_told_once_to_who_asked(
         for report in found:
             reading = read_report(report)
             assert [one.action for one in reading.recipients] == [Said.DELAYED] * 2
-            assert {one.status for one in reading.recipients} == {"4.7.1"}
+            # An attempt between a jump of the clock and the next heartbeat is given up for want of a lease.
+            assert {one.status for one in reading.recipients} <= {"4.7.1", "4.3.0"}
             assert not any(one.failed for one in reading.recipients)
             assert b"Will-Retry-Until" in report
 
