@@ -22,7 +22,21 @@ def lab(context: typer.Context) -> None:
     from relay.cli.front import load_front
     from relay.lab_node import run_lab
 
-    raise typer.Exit(run_lab(lab_config(context), load_front, print_now))
+    file = lab_config(context)
+    be_custodian(file)
+    raise typer.Exit(run_lab(file, load_front, print_now))
+
+
+def be_custodian(file: Path) -> None:
+    """Make the keys of the sealed records: outside a lab their private halves are never on the same machine."""
+    from relay.cli.sealed import make_keys
+    from relay.settings import load_settings
+
+    settings = load_settings(file)
+    public = settings.path(settings.web.sealed_keys)
+    if public.name == "public":
+        public.parent.mkdir(parents=True, exist_ok=True)
+        make_keys(public.parent)
 
 
 def lab_config(context: typer.Context) -> Path:

@@ -7,7 +7,7 @@ one private half, for as long as it runs. The front is loaded by name.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,17 +33,29 @@ def new_keys(
     months: Annotated[int, typer.Option(min=1, max=60, help="How many months.")] = 14,
 ) -> None:
     """Make a key for each month: FOLDER/private stays with the custodian, FOLDER/public goes to `web.sealed_keys`."""
+    try:
+        names = _months(first, months)
+    except ValueError as error:
+        raise UsageError(f"--from: {error}") from None
+    made = make_keys(folder, names)
+    say(f"{made} keys made, {names[0]} to {names[-1]}")
+    say(f"copy {folder / 'public'} to the server's web.sealed_keys; keep {folder / 'private'} offline, twice")
+
+
+def _months(first: str = "", months: int = 14) -> list[str]:
+    sealing: Any = import_module("web.sealing")
+    return list(sealing.months_from(first or sealing.month_of(now()), months))
+
+
+def make_keys(folder: Path, names: Iterable[str] = ()) -> int:
+    """Make the key of each month that has none yet, by default of this one and the next thirteen; how many it were."""
     from relay.private_file import make_private_folder, write_private_file
 
     sealing: Any = import_module("web.sealing")
-    try:
-        names = sealing.months_from(first or sealing.month_of(now()), months)
-    except ValueError as error:
-        raise UsageError(f"--from: {error}") from None
     make_private_folder(folder / "private")
     (folder / "public").mkdir(exist_ok=True)
     made = 0
-    for name in names:
+    for name in names or _months():
         private, public = sealing.new_key_pair()
         try:
             write_private_file(folder / "private" / f"{name}.pem", private)
@@ -51,8 +63,7 @@ def new_keys(
             continue  # a key that was handed out is never replaced: records are sealed to it
         (folder / "public" / f"{name}.pem").write_bytes(public)
         made += 1
-    say(f"{made} keys made, {names[0]} to {names[-1]}")
-    say(f"copy {folder / 'public'} to the server's web.sealed_keys; keep {folder / 'private'} offline, twice")
+    return made
 
 
 @app.command("destroy")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli.lab import be_custodian
 from relay.client.contract import Letter
 from relay.clock import SystemClock
 from relay.ids import SystemEntropy
 from relay.opening import open_stores
 from relay.settings import load_settings
-from tests.support.command import Ran, leak
+from tests.support.command import REPOSITORY, Ran, leak
 from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
 from web.sealing import SealingKeys, SenderRecord, month_of
@@ -73,6 +74,18 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     assert audit["broken"] is None
     assert [entry["action"] for entry in audit["entries"]] == ["disclose", "disclose", "reseal", "disclose"]
     assert audit["entries"][1]["second"] == "Bob"
+
+
+def test_the_lab_is_its_own_custodian(tmp_path: Path) -> None:
+    file = tmp_path / "config" / "lab.toml"
+    file.parent.mkdir()
+    file.write_bytes((REPOSITORY / "config" / "lab.toml").read_bytes())
+    be_custodian(file)
+    sealed, this = tmp_path / "var" / "lab" / "sealed", f"{month_of(SystemClock().now())}.pem"
+    public = (sealed / "public" / this).read_bytes()
+    assert (sealed / "private" / this).stat().st_mode & 0o777 == 0o600
+    be_custodian(file)
+    assert (sealed / "public" / this).read_bytes() == public
 
 
 def test_keys_past_their_time_are_destroyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
