@@ -20,6 +20,8 @@ class Cause(StrEnum):
     """Its path is stopped: by an operator, or by a rule about a provider's reply."""
     CEILING = "ceiling"
     """The warm-up of its source has no room before then."""
+    TLS = "tls"
+    """The last attempt met less TLS than was demanded; its next one has a time."""
     RETRY = "retry"
     """The last attempt failed for now; its next one has a time."""
     SCHEDULE = "schedule"
@@ -48,6 +50,8 @@ class WaitingFacts:
     stops: Sequence[Stop] = ()
     ceiling: Stop | None = None
     """The departure it was told, and which warm-up stands against an earlier one."""
+    demand: str = ""
+    """The TLS demand that its last attempt could not meet, whose it is and what was missing, in words."""
     pace: str = ""
     """What was learnt of the rate that its site takes, in words; "" where nothing limits it."""
 
@@ -67,7 +71,8 @@ def explain_waiting(facts: WaitingFacts) -> Explanation:
     number = facts.attempts + 1
     begin = f"attempt {number}" if facts.attempts else "the first attempt"
     left = f"; given up in {format_duration(facts.expires_at - facts.now)}" if facts.attempts else ""
-    because = f" because: {facts.words}" if facts.words and facts.attempts else ""
+    said = facts.demand or facts.words
+    because = f" because: {said}" if said and facts.attempts else ""
     if stop is not None and stop.until >= facts.due:
         why = f" because: {stop.reason}" if stop.reason else ""
         sentence = f"its path is suspended until {_time(stop.until)}{why}; {begin} then"
@@ -77,7 +82,8 @@ def explain_waiting(facts: WaitingFacts) -> Explanation:
         when = f"leaves in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"
         return Explanation(Cause.CEILING, facts.due, f"{when}: {ceiling.reason}")
     if facts.due > facts.now:
-        cause = Cause.RETRY if facts.attempts else Cause.SCHEDULE
+        tried = Cause.TLS if facts.demand else Cause.RETRY
+        cause = tried if facts.attempts else Cause.SCHEDULE
         when = f"in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"
     else:
         cause = Cause.TURN

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from relay.policy.explanation import Explanation, Stop, WaitingFacts, explain_waiting
+from relay.policy.outcome import Phase
+from relay.policy.tls import TlsDemand
 from relay.spool.inquiry import DeliveryView, MessageView
 from relay.spool.orders import Suspension
 
@@ -23,6 +25,9 @@ class Obstacles:
 
 NO_OBSTACLES: Final = Obstacles()
 
+_HANDSHAKE: Final = frozenset({Phase.EHLO, Phase.STARTTLS, Phase.TLS})
+_WHOSE: Final = {"sts": "the MTA-STS policy of {}", "tlsa": "the TLSA records of {}"}
+
 
 def waiting(
     view: MessageView, delivery: DeliveryView, now: datetime, obstacles: Obstacles = NO_OBSTACLES
@@ -36,8 +41,25 @@ def waiting(
         ceiling = Stop(due, obstacles.ceilings.get(delivery.warmth.row, "its source's warm-up has no room before"))
     pace = obstacles.paces.get(delivery.site, "")
     return explain_waiting(
-        WaitingFacts(now, due, view.expires_at, delivery.attempts, words, tuple(stops), ceiling, pace)
+        WaitingFacts(
+            now, due, view.expires_at, delivery.attempts, words, tuple(stops), ceiling, _unmet(view, delivery), pace
+        )
     )
+
+
+def _unmet(view: MessageView, delivery: DeliveryView) -> str:
+    """The TLS demand that the last attempt could not meet, in words; "" if there was none."""
+    last = next((one.detail for one in reversed(view.attempts) if one.n == delivery.n), {})
+    tls = last.get("tls")
+    if not isinstance(tls, Mapping) or tls.get("testing") or last.get("phase") not in _HANDSHAKE:
+        return ""
+    demand = TlsDemand(tls["demand"])
+    met = tls["verified"] or (demand is TlsDemand.ENCRYPT and tls["protocol"])
+    if not demand.requires or met:
+        return ""
+    whose = _WHOSE.get(str(tls.get("policy")), "the settings").format(tls.get("domain", ""))
+    missing = tls.get("error") or tls.get("failure") or "it was not to be had"
+    return f"TLS demand `{demand}` of {whose} is not met: {missing}"
 
 
 def ceilings_of(view: MessageView) -> set[int]:

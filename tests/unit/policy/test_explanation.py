@@ -37,3 +37,11 @@ def test_a_suspension_that_lasts_longer_than_the_wait_is_the_cause() -> None:
     assert "rule orange-104" in found.sentence
     later = explain_waiting(replace(FRESH, due=NOW + timedelta(hours=3), attempts=1, stops=(stop,)))
     assert later.cause is Cause.RETRY
+
+
+def test_a_demand_that_was_not_met_is_told_in_place_of_the_reply() -> None:
+    found = explain_waiting(
+        replace(FRESH, due=NOW + timedelta(minutes=5), attempts=1, words="451 4.7.5 no", demand="TLS demand `sts` …")
+    )
+    assert found.cause is Cause.TLS
+    assert "because: TLS demand `sts` …" in found.sentence
