@@ -86,7 +86,8 @@ async def test_a_header_that_does_not_come_ends_the_connection(tmp_path: Path, b
     limits = HttpLimits(header_seconds=0.3)
     async with running_api(tmp_path, limits=limits) as api, caller(api.port) as (reader, writer), asyncio.timeout(20):
         writer.write(beginning)
-        with contextlib.suppress(ConnectionError):
+        # A reset closes uvloop's transport before the reader hears of it: writing to one is a RuntimeError.
+        with contextlib.suppress(ConnectionError, RuntimeError):
             while not reader.at_eof():
                 writer.write(b"x" if beginning else b"")
                 await writer.drain()
