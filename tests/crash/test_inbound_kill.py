@@ -14,7 +14,8 @@ from relay.database.sqlite import SqliteDatabase
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_values import InboundFilter, InboundView
 from relay.spool.sqlite import SqliteSpool
-from tests.support.relay_process import RelayProcess, free_port, write_toml
+from tests.support.ports import free_port
+from tests.support.relay_process import RelayProcess, write_toml
 
 POISON = Path(__file__).parents[1] / "support" / "poison"
 MAILS = 20

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash_world import reply
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
-from tests.support.relay_process import RelayProcess, free_port, write_toml
+from tests.support.relay_process import RelayProcess, write_toml
 from tests.support.watching_sink import WatchingSink
 
 LETTERS = int(os.environ.get("LEAK_LARGE_LETTERS", "8"))

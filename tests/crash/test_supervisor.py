@@ -13,7 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.relay_process import COMMAND, ROOT, RelayProcess, free_port, is_alive, write_toml
+from tests.support.ports import free_port
+from tests.support.relay_process import COMMAND, ROOT, RelayProcess, is_alive, write_toml
 
 WORKERS = 2
 

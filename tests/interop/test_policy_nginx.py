@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from relay.resolver.policy_host import PolicyHosts, https_context
 from relay.resolver.resolver import DnsResolver
 from tests.support.dns_server import DnsServer
 from tests.support.policy_server import POLICY
+from tests.support.ports import free_port
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -60,9 +60,7 @@ http {{
 
 @contextlib.asynccontextmanager
 async def nginx(folder: Path, authority: trustme.CA) -> AsyncIterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     issued = authority.issue_cert(*(f"mta-sts.{name}.test" for name in ("good", "moved", "html", "missing")))
     issued.private_key_pem.write_to_path(folder / "key.pem")
     (folder / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))

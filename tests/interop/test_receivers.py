@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from relay.policy.route import Candidate
 from relay.policy.tls import HostDemand, PolicyType, TlsDemand, operator_demand
 from relay.smtp.transcript import Transcript
 from tests.support.egress import PATIENT, SOURCE, anchors_of, message
+from tests.support.ports import free_port
 from tests.support.postfix_receiver import PATHS, UNFIT, postfix_receiver
 
 CLOCK = SystemClock()
@@ -110,9 +110,7 @@ async def test_postfixs_limits_are_understood() -> None:  # A14 D04 A17
 @contextlib.asynccontextmanager
 async def sink(*options: str) -> AsyncIterator[int]:
     """Postfix's smtp-sink with `options`; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     assert SINK is not None
     user = () if os.geteuid() else ("-u", "nobody")
     process = await asyncio.create_subprocess_exec(SINK, *user, *options, f"127.0.0.1:{port}", "64")

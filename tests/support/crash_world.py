@@ -26,7 +26,8 @@ from relay.opening import open_stores
 from relay.settings import load_settings
 from relay.signing.keys import KeyType, make_key
 from relay.spool.inquiry import QueueFilter
-from tests.support.relay_process import RelayProcess, free_port, write_toml
+from tests.support.ports import free_port
+from tests.support.relay_process import RelayProcess, write_toml
 
 CLIENTS = 8
 SUBNET = 230 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])

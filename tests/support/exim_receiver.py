@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.support.postfix_receiver import Receiver, answers, free_port
+from tests.support.ports import free_port
+from tests.support.postfix_receiver import Receiver, answers
 
 PROGRAMS = Path(os.environ.get("LEAK_TEST_PROGRAMS") or Path.home() / ".cache" / "leak-test-programs")
 EXIM = PROGRAMS / "usr" / "sbin" / "exim4"

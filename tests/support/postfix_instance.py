@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.postfix_receiver import Receiver, answers, free_port, postfix
+from tests.support.ports import free_port
+from tests.support.postfix_receiver import Receiver, answers, postfix
 
 
 @dataclass(frozen=True)

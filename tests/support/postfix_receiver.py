@@ -15,11 +15,12 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 PATHS = "/usr/sbin:/usr/bin:/sbin"
 UNFIT = (
@@ -62,13 +63,6 @@ class Receiver:
             while not box.is_dir() or len(list(box.iterdir())) < count:
                 await asyncio.sleep(0.05)
         return [file.read_bytes().replace(b"\n", b"\r\n") for file in sorted(box.iterdir())]
-
-
-def free_port() -> int:
-    """A port on loopback that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _settings(folder: Path, options: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from tests.support.relay_process import free_port
+from tests.support.ports import free_port
 
 NOBODY: Final = 65534
 _PR_SET_PDEATHSIG: Final = 1

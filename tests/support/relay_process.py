@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,6 @@ import aiohttp
 
 COMMAND = (sys.executable, "-P", "-c", "import sys; from relay.cli import main; sys.exit(main())")
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_toml(path: Path, data: dict[str, dict[str, Any]]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,8 @@ import dns.dnssectypes
 import dns.rdatatype
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.ports import free_port
 
 MISSING = [program for program in ("nsd", "unbound") if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin") is None]
 _PATHS = "/usr/sbin:/usr/bin:/sbin"
@@ -57,14 +58,6 @@ def _spoil(zone: dns.zone.Zone, kind: str, value: str) -> None:
     """Change every record of a kind, and leave the signatures as they were."""
     for name, rdataset in list(zone.iterate_rdatasets(kind)):
         zone.replace_rdataset(name, dns.rdataset.from_text("IN", kind, rdataset.ttl, value))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as other:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        other.bind(("127.0.0.1", port))
-        return port
 
 
 def _nsd_config(folder: Path, port: int, names: list[str]) -> str:
@@ -139,7 +132,7 @@ async def signed_dns(folder: Path, zones: Zones) -> AsyncIterator[tuple[str, int
             _spoil(zone, "TLSA", "3 1 1 " + "66" * 32)
         (folder / f"{name}.zone").write_text(zone.to_text(relativize=False))
     (folder / "anchors").write_text(anchors)
-    upstream, port = _free_port(), _free_port()
+    upstream, port = free_port(), free_port()
     (folder / "nsd.conf").write_text(_nsd_config(folder, upstream, list(made)))
     (folder / "unbound.conf").write_text(_unbound_config(folder, port, upstream, list(made)))
     async with _running("nsd", "-d", "-c", str(folder / "nsd.conf")):
