@@ -6,6 +6,7 @@ It is mounted at the root, and the relay's API may be added to the same applicat
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from web.links import RecipientLinks
 from web.mail import MailWriter
 from web.mailbox import MailboxHasher
 from web.moderation.moderator import Moderator
+from web.network import NetworkLists
 from web.options import FrontOptions
 from web.pages import Pages
 from web.parts import Parts
@@ -87,11 +89,13 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     reports = ReportStore(outside.database, clock, entropy)
-    way_out = WayOut(relay, reports, mailboxes, DayAdmission(outside.database, clock, options.admission_per_day), clock)
+    admission = DayAdmission(outside.database, clock, options.admission_per_day, options.shares)
+    way_out = WayOut(relay, reports, mailboxes, admission, clock)
+    networks = NetworkLists(options.network_lists)
     limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)
-    forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget)
+    forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget, admission.forget)
     rounds = Rounds(options.hand_over_every, options.status_kept, forgetting)
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
@@ -113,6 +117,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         limits=limits if options.limits else None,
         previews=PreviewLimits(clock, entropy) if options.limits else None,
         copies=Copies(clock, entropy) if options.limits else None,
+        networks=networks,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
     theirs = RecipientPages(
@@ -121,6 +126,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     reading = ReadPages(options.base_url, doorbell, links, renderer)
     app.add_routes(front_routes(Pages(parts), StatusPages(parts), theirs, Documents(parts), reading))
     app.cleanup_ctx.append(_courier_life(letters, courier))
+    app.cleanup_ctx.append(_following(networks))
     return app
 
 
@@ -166,6 +172,16 @@ def _courier_life(letters: LetterStore, courier: Courier) -> Callable[[web.Appli
         await courier.start()
         yield
         await courier.stop()
+
+    return life
+
+
+def _following(networks: NetworkLists) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(networks.follow(), name="web network lists")
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     return life
 

@@ -92,7 +92,9 @@ class Courier:
         if not await self._store.add(letter, now, departure):
             return False
         if at_once and len(self._under_way) < _IN_FLIGHT:
-            task = asyncio.create_task(self._hand_over(PendingLetter(letter.mail, 1, now)), name="web hand-over")
+            task = asyncio.create_task(
+                self._hand_over(PendingLetter(letter.mail, 1, now, letter.network)), name="web hand-over"
+            )
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
             await asyncio.wait({task}, timeout=patience.total_seconds())

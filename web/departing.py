@@ -12,7 +12,7 @@ from typing import Final
 
 from relay.client.contract import LetterAccepted, LetterRefused, RelayClient
 from relay.clock import Clock
-from web.admission import DayAdmission
+from web.admission import Ceiling, DayAdmission
 from web.letters import HOLD_TIME, STREAM, HeldFor, Hold, PendingLetter
 from web.mailbox import MailboxHasher
 from web.reports import ReportStore
@@ -69,4 +69,5 @@ class WayOut:
             return None
         if room.remaining is not None and room.remaining <= 0:
             return max(room.departs_at or self._clock.now() + _ASK_AGAIN, self._clock.now() + timedelta(minutes=1))
-        return await self._admission.take()
+        provider = [] if room.remaining is None else [Ceiling(room.provider, room.remaining)]
+        return await self._admission.take(letter.network, provider)

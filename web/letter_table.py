@@ -28,6 +28,7 @@ from web.letters import (
     PendingLetter,
 )
 from web.mailbox import mailbox_of
+from web.network import Network
 
 NEVER: Final = 253_402_300_799_000
 """The last second of the year 9999, in milliseconds."""
@@ -41,8 +42,8 @@ ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
 INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for, hidden,
-  sender, sender_name, recipient, subject, text, html, message)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  sender, sender_name, recipient, subject, text, html, message, network)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_WAITING: Final = """
@@ -57,7 +58,7 @@ FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE
 _TAKE: Final = """
 UPDATE web_handover SET due = ?, attempts = attempts + 1
 WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
-RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html,
+RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id)
 """
 _HOLD: Final = "UPDATE web_handover SET due = ?, attempts = 0, held_until = ?, held_for = ? WHERE letter_id = ?"
@@ -98,7 +99,7 @@ class DatabaseLetterStore:
         known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair)
         until = to_millis(now + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
-        handover = (letter.id, *_schedule(departure), *_content(letter, departure))
+        handover = (letter.id, *_schedule(departure), *_content(letter, departure), letter.network.value)
 
         def work(connection: Connection) -> bool:
             if not list(connection.execute(_ADD_LETTER, known)):
@@ -255,7 +256,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
-    letter_id, attempts, sender, sender_name, recipient, subject, text, html, created = row
+    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created = row
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -266,4 +267,4 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         stream=STREAM,
         idempotency_key=letter_id,
     )
-    return PendingLetter(mail, attempts, from_millis(created))
+    return PendingLetter(mail, attempts, from_millis(created), Network(network))

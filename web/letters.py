@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from relay.client.contract import Letter
+from web.network import Network
 from web.sealing import Sealed
 
 STREAM: Final = "letters"
@@ -80,6 +81,8 @@ class NewLetter:
     subject: str = ""
     pair: bytes | None = None
     """Who wrote to whom, as a hash whose key is in memory alone."""
+    network: Network = Network.DIRECT
+    """In whose share of a day it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class PendingLetter:
     mail: Letter
     attempts: int
     created: datetime
+    network: Network = Network.DIRECT
 
     @property
     def id(self) -> str:

@@ -16,8 +16,10 @@ from relay.key_memory import KeyMemory
 from web.app import Outside, make_app
 from web.letter_table import DatabaseLetterStore
 from web.moderation.moderator import load_moderator
+from web.network import Network
 from web.operator import Operator
 from web.options import FrontOptions
+from web.shares import Shares
 
 
 class OperatorValues(Protocol):
@@ -56,6 +58,14 @@ class FrontValues(Protocol):
     def first_contact(self) -> str: ...
     @property
     def admission_per_day(self) -> int: ...
+    @property
+    def share_tor(self) -> float: ...
+    @property
+    def share_data_centre(self) -> float: ...
+    @property
+    def tor_lists(self) -> tuple[Path, ...]: ...
+    @property
+    def data_centre_lists(self) -> tuple[Path, ...]: ...
     @property
     def cool_down(self) -> timedelta: ...
     @property
@@ -110,6 +120,11 @@ def mount(  # the node's parts, each with a purpose of its own
         limits=values.limits,
         doorbell=values.first_contact == "doorbell",
         admission_per_day=values.admission_per_day,
+        shares=Shares(values.share_tor, values.share_data_centre),
+        network_lists={
+            Network.TOR: tuple(folder / path for path in values.tor_lists),
+            Network.DATA_CENTRE: tuple(folder / path for path in values.data_centre_lists),
+        },
         cool_down=values.cool_down,
         jitter=values.jitter,
         failure_delay=values.failure_delay,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from relay.errors import ConfigurationError
+from web.network import Network
 from web.operator import NOBODY, Operator
+from web.shares import USUAL, Shares
 
 _SHORTEST_KEY: Final = 32
 
@@ -47,6 +50,10 @@ class FrontOptions:
     """Whether somebody who never read a letter from here is asked first."""
     admission_per_day: int = 0
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
+    shares: Shares = USUAL
+    """How a day is shared between kinds of network."""
+    network_lists: Mapping[Network, tuple[Path, ...]] = field(default_factory=dict)
+    """Files that say which addresses are Tor's or a data centre's."""
     cool_down: timedelta = timedelta(0)
     """How long a writer may take a letter back."""
     jitter: timedelta = timedelta(0)

@@ -241,6 +241,7 @@ class Pages:
             sender_name=letter.sender_name,
             subject=letter.subject,
             sealed=self._seal(request, names.id),
+            network=self._parts.network(request),
         )
 
     async def _admit(self, request: web.Request, draft: Draft) -> Admission:

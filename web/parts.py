@@ -17,6 +17,7 @@ from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits, PreviewLimits
 from web.mail import MailWriter
+from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
@@ -45,10 +46,15 @@ class Parts:
     copies: Copies | None
     sealing: SealingKeys
     doorbell: DoorbellStore
+    networks: NetworkLists
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""
         return self.addresses.read(_peer(request), request.headers)
+
+    def network(self, request: web.Request) -> Network:
+        """The kind of network a request comes from."""
+        return self.networks.of(self.client(request).address)
 
 
 def _peer(request: web.Request) -> tuple[str, int] | None:

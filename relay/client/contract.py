@@ -81,6 +81,8 @@ class Admission:
 
     remaining: int | None
     departs_at: datetime | None = None
+    provider: str = ""
+    """Whose ceiling `remaining` is, in one word; "" where no recipient was named, or without a ceiling."""
 
 
 class RelayClient(Protocol):

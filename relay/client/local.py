@@ -171,7 +171,7 @@ class LocalRelayClient:
             room = await self._admissions.room_for(whose, parse_address(recipient).domain)
         else:
             room = await self._admissions.room_today(whose)
-        return Admission(room.remaining, room.departs)
+        return Admission(room.remaining, room.departs, room.provider)
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:
         """See `RelayClient.suppress`. Raises SpoolUnavailableError."""

@@ -25,6 +25,8 @@ class Room:
 
     remaining: int | None
     departs: datetime | None = None
+    provider: str = ""
+    """Whose ceilings they are."""
 
 
 NO_CEILING: Final = Room(None)
@@ -57,10 +59,12 @@ class Admissions:
         if isinstance(plan, Outcome):
             return NO_CEILING
         rooms: list[Room] = []
+        provider = plan.site
         for member in pool.members:
             shaping = self._shaper.shaping(EgressPath(plan.site, member.source.name), plan, domain)
             version = 6 if ":" in member.source.address else 4
-            key = WarmUpKey(sender.sign_as, member.source.name, version, shaping.provider or plan.site)
+            provider = shaping.provider or plan.site
+            key = WarmUpKey(sender.sign_as, member.source.name, version, provider)
             question = Question(key, 1, promised=False, rules=shaping.warm_up, begins=member.source.warms_since or 0)
             forecast = await self._book.forecast(question)
             rooms.append(Room(forecast.remaining, forecast.departs))
@@ -68,7 +72,7 @@ class Admissions:
             return NO_CEILING
         waits = [room.departs for room in rooms if room.departs is not None]
         departs = min(waits) if len(waits) == len(rooms) else None
-        return Room(sum(room.remaining or 0 for room in rooms), departs)
+        return Room(sum(room.remaining or 0 for room in rooms), departs, provider)
 
     async def room_today(self, sender: Sender) -> Room:
         """What is left of today's ceilings of all providers that such mail went to; the first one's before it did.

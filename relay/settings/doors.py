@@ -15,6 +15,7 @@ from relay.settings.values import (
     HostName,
     ListenAddress,
     ListenAddresses,
+    Number,
     Section,
     Size,
     TlsFiles,
@@ -158,6 +159,20 @@ class WebSettings(Section):
     admission_per_day: Whole = Field(
         0, ge=0, description="Letters that leave on a day (UTC) at most; 0 = what warm-up allows."
     )
+    tor_lists: tuple[Path, ...] = Field(
+        (),
+        description="Files with the addresses of Tor's exits, one address or network a line; changed files are read "
+        "again within a minute. A front behind an onion service names the service's own address here.",
+    )
+    data_centre_lists: tuple[Path, ...] = Field(
+        (), description="Files with the networks of data centres, likewise; an address in no list comes directly."
+    )
+    share_tor: Number = Field(
+        0.2, ge=0, le=1, description="Part of a day's letters (of the ceiling that binds) that is guaranteed to Tor."
+    )
+    share_data_centre: Number = Field(
+        0.1, ge=0, le=1, description="The same for data centres; all others have what the two leave."
+    )
     limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
     cool_down: Duration = Field(
         timedelta(minutes=5), description="How long a letter waits before it leaves; its writer may take it back."
@@ -182,6 +197,12 @@ class WebSettings(Section):
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_networks(value)
+
+    @model_validator(mode="after")
+    def _part_of_a_day(self) -> WebSettings:
+        if self.share_tor + self.share_data_centre > 1:
+            raise ValueError("share_tor and share_data_centre are more than 1 together")
+        return self
 
     @field_validator("base_url")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
-from web.admission import DayAdmission
+from web.admission import Ceiling, DayAdmission
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
 from web.holds import Decision, HoldStore
@@ -24,6 +25,7 @@ from web.limit_keys import LimitKeys
 from web.limits import LetterLimits
 from web.links import Addressee
 from web.mailbox import MailboxHasher
+from web.network import Network
 from web.reports import Outcome, Report, ReportStore
 from web.sealing import Sealed
 
@@ -143,3 +145,24 @@ async def test_doorbells_and_ceilings(database: Database) -> None:
     assert timedelta(0) < again - clock.now() <= timedelta(days=1)
     clock.move(86400)
     assert await admission.take() is None
+    await admission.forget()
+
+
+async def test_a_day_is_shared_between_kinds_of_network(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    admission = DayAdmission(database, clock, 0)
+    clock.move(86400 - clock.now().timestamp() % 86400)
+    took = dict.fromkeys(Network, 0)
+    for network in (Network.TOR, Network.DATA_CENTRE, Network.DIRECT):
+        ceiling = Ceiling("google", 20 - sum(took.values()))
+        while await admission.take(network, [ceiling]) is None:
+            took[network] += 1
+            ceiling = Ceiling("google", 20 - sum(took.values()))
+    assert took == {Network.TOR: 4, Network.DATA_CENTRE: 2, Network.DIRECT: 14}
+    assert await admission.take(Network.TOR, [Ceiling("orange", 20)]) is None, "each provider's ceiling has its own"
+    later = replace(_letter(1), network=Network.TOR)
+    assert await letters.add(later, clock.now(), Departure(clock.now() + timedelta(minutes=5)))
+    assert [await admission.waiting(network) for network in Network] == [0, 1, 0]
+    [pending] = await letters.take_due(clock.now() + timedelta(hours=1), timedelta(minutes=1), 9)
+    assert pending.network is Network.TOR
