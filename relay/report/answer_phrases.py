@@ -104,6 +104,7 @@ PLAIN_SUBJECTS: Final = (
     *("automatisk svar", "automatiskt svar", "automaattinen vastaus", "odpowiedź automatyczna", "automatikus válasz"),
     *("автоответ", "автоматический ответ", "自動応答", "自動返信", "自动回复", "自動回覆", "자동 회신", "부재중"),
     *("otomatik yanıt", "automatická odpov", "αυτόματη απάντηση", "автоматична відпов", "autosvar", "자동응답"),
+    *("automatyczna odpowied", "自动答复", "αυτόματη απάντηση", "automatische abwesenheit"),
     *("risponditore automatico", "autoodpowiedź", "automatisch beantwoord", "răspuns automat", "trả lời tự động"),
     *("samodejni odgovor", "automatski odgovor", "automatinis atsak", "automaatvastus", "תגובה אוטומטית", "رد تلقائي"),
 )
@@ -112,6 +113,7 @@ PLAIN_SUBJECTS: Final = (
 REPLY_WORDS: Final = (
     *("i am out of the office", "i'm out of the office", "i am currently out", "i'm currently out", "i will be out of"),
     *("from now on", "is no longer read", "is no longer monitored", "is not monitored", "szabadságon", "na dovolené"),
+    *("jestem na urlopie", "正在休假", "休暇をいただ", "休暇中", "απουσιάζω", "tatildeyim", "på semester", "på ferie"),
     *("i am away", "i'm away", "i will be away", "out of the office until", "i am on vacation", "i'm on vacation"),
     *(
         "i am on holiday",

@@ -119,7 +119,9 @@ def split_notice(text: str) -> tuple[str, Original | None]:
         if _HEADER_LINE.match(bare) and (line[:1] not in " \t" or bare.startswith(("received:", "return-path:"))):
             return "\n".join(lines[:number]), _read_original(lines, number)
         if number > 1 and len(bare) < 160 and _is_sign(bare):
-            return "\n".join(lines[:number]), _read_original(lines, number + 1)
+            original = _read_original(lines, number + 1)
+            if original is not None or any("@" in above for above in lines[:number]):
+                return "\n".join(lines[:number]), original  # else it heads the facts of a mail, not a copy of it
     return text, None
 
 

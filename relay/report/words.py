@@ -10,11 +10,17 @@ import re
 from typing import Final
 
 _TYPE_BEFORE = re.compile(r"^(?:smtp|rfc822|mailto|email|e-mail|to|addr)[=:]", re.IGNORECASE)
-_ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a1-\uffff]"
-_LABELS: Final = r"[A-Za-z0-9_\-\u00a1-\uffff]{1,63}+(?:\.[A-Za-z0-9_\-\u00a1-\uffff]{1,63}+){0,20}+"
+_LETTERS: Final = r"\u00c0-\u1fff\u2c00-\u2fff"
+"""Of the scripts that put spaces between words; the quotes and signs between them belong to no address."""
+_UNSPACED: Final = r"[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff66-\uff9f]"
+"""Chinese, Japanese and Korean letters: words stand against an address without a space, so they never mix."""
+_ATEXT: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.\-{_LETTERS}]"
+_LABEL: Final = rf"(?:[A-Za-z0-9_\-{_LETTERS}]{{1,63}}+|{_UNSPACED}{{1,63}}+)"
+_LABELS: Final = rf"{_LABEL}(?:\.{_LABEL}){{0,20}}+"
 _LITERAL: Final = r"\[[0-9A-Fa-f:.IPVipv]{3,60}\]"
+_LOCAL: Final = rf"(?:(?<!{_ATEXT}){_ATEXT}{{1,128}}|(?<!{_UNSPACED}){_UNSPACED}{{1,64}}|\"[^\"\n@]{{1,62}}\")"
 
-ADDRESS: Final = re.compile(rf"(?:(?<!{_ATEXT}){_ATEXT}{{1,128}}|\"[^\"\n@]{{1,62}}\")@(?:{_LABELS}|{_LITERAL})")
+ADDRESS: Final = re.compile(rf"{_LOCAL}@(?:{_LABELS}|{_LITERAL})")
 """A mailbox in running text."""
 
 _CODE = re.compile(
