@@ -161,11 +161,14 @@ class Dispatcher:
         self._shaper.share = share
         now = self._clock.now()
         for line in self._lines:
+            before = line.part
             line.use(line.shaping, share, now)
+            if self._sharing is not None:
+                self._sharing.moved(line, before)
             self._sessions.fill(line)
 
     async def share_notes(self, holder: int) -> None:
-        """Tell the other workers what was found of paths, and keep the rests that they found."""
+        """Tell the other workers what was found of paths, and heed what they found."""
         if self._sharing is not None:
             await self._sharing.exchange(holder)
 
@@ -245,6 +248,8 @@ class Dispatcher:
         shaping = self._shaper.shaping(line.path, plan, domain)
         if line.shaping is not shaping or line.slowed is not None:
             line.use(shaping, self._shaper.share, self._clock.now())
+        if self._sharing is not None:
+            self._sharing.begin(line)
         if not line.limits.connections or (line.gate.limits and line.room(self._options.line) <= -_SURPLUS):
             line.see(domain)
             return False

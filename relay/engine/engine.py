@@ -204,6 +204,7 @@ class Engine:
             await self._brakes.start()
         self._janitor.start()
         if self._options.delivers:
+            await self.exchange_notes()  # before any path is new here
             self._living = asyncio.create_task(self._watch_living(), name="living")
             self._scheduler.start()
             self._parts.spool.on_wake(self._scheduler.wake)

@@ -76,6 +76,8 @@ class SiteLine:
         self.opens_later = False
         """A timer runs that opens a session when the gate lets somebody through again."""
         self.limits = limits
+        self.part = 1.0
+        """This worker's part of the path, 0 to 1."""
         self.shaping = UNNAMED
         self.slowed: Slowed | None = None
         self.pace: Pace = starting_pace(limits.connections)
@@ -101,7 +103,9 @@ class SiteLine:
             limits = self.slowed.within(limits)
         else:
             self.slowed = None
+        whole = limits.connections
         limits = share.limits(limits, str(self.path))
+        self.part = limits.connections / whole
         if limits != self.limits:
             self.limits = limits
             self.pace = within(self.pace, limits.connections)

@@ -1,7 +1,8 @@
-"""Sharing: what a worker finds of its paths is noted in the spool, and the rests that others found are kept here too.
+"""Sharing: what a worker finds of its paths is noted in the spool, and what others found of them is heeded here too.
 
 Beside the lines, at heartbeats. One worker that met a dead site spares the others its time-outs, on other nodes and
-after a restart too; nobody who reaches a site at this moment is stopped by another's note.
+after a restart too; nobody who reaches a site at this moment is stopped by another's note. A path that is new to this
+worker begins with the pace that the others reached, or that was reached before a restart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from relay.clock import Clock
 from relay.engine.line import Rest, SiteLine
 from relay.engine.site import SiteLines
 from relay.log import Log
+from relay.policy.handover import Learnt, begin, begin_sessions, cut, is_new, learnt, typical
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.pace import starting_pace
 from relay.policy.rate import Stage
 from relay.policy.route import EgressPath
 from relay.shaping.path_notes import RENEWED, PathNote, PathNotes
@@ -36,6 +39,7 @@ class Sharing:
         self._written: dict[tuple[str, str], PathNote] = {}
         self._renewed: datetime | None = None
         self._adopted: dict[EgressPath, datetime] = {}
+        self._reached: dict[EgressPath, list[Learnt]] = {}
 
     async def exchange(self, holder: int) -> None:
         """Write what changed, and take over what others found. Raises SpoolUnavailableError."""
@@ -48,8 +52,37 @@ class Sharing:
             await self._notes.write(holder, changed, gone)
         self._written = mine
         self._renewed = now if renew else self._renewed
-        for note in await self._notes.resting(holder):
-            self._adopt(note, now)
+        reached: dict[EgressPath, list[Learnt]] = {}
+        for note in await self._notes.of_others(holder):
+            if note.learnt is not None:
+                reached.setdefault(EgressPath(note.site, note.source), []).append(note.learnt)
+            if note.rests_until is not None and note.rests_until > now:
+                self._adopt(note, now)
+        self._reached = reached
+
+    def begin(self, line: SiteLine) -> None:
+        """A path that is new here begins with what others reached on it; one that is not stays as it is."""
+        found = self._reached.get(line.path)
+        if not found or not is_new(line.gate.rate) or line.pace != starting_pace(line.pace.limit):
+            return
+        known = typical(found)
+        begin(line.gate.rate, known, line.part, self._clock.monotonic())
+        line.pace = begin_sessions(line.pace, known, line.part)
+        _log.info("path-known", path=line.path, rate=line.gate.rate.shown(), sessions=line.pace.window)
+
+    def moved(self, line: SiteLine, before: float) -> None:
+        """This worker's part of the path was `before`: its pace is another part of the whole now.
+
+        Who has more takes over no more than what others left behind.
+        """
+        rate = line.gate.rate
+        if not before or not line.part or rate.stage is Stage.OPEN:
+            return
+        factor = line.part / before
+        if factor > 1:
+            left = sum(one.per_minute for one in self._reached.get(line.path, ())) * before
+            factor = min(factor, 1 + left / (60 * rate.per_second))
+        cut(rate, factor, self._clock.monotonic())
 
     def _mine(self, now: datetime) -> dict[tuple[str, str], PathNote]:
         """What this worker has to say of its paths; a rest that it took over is another's to note."""
@@ -59,8 +92,9 @@ class Sharing:
             if rest is not None and (self._adopted.get(line.path) == rest.until or (rest.rule and self._lone)):
                 rest = None
             pace = line.gate.rate.shown() if line.gate.rate.stage is not Stage.OPEN else ""
-            if (rest is not None or pace) and len(mine) < MOST_NOTES:
-                mine[line.path.site, line.path.source] = _note(line, rest, pace)
+            found = learnt(line.gate.rate, line.pace, line.part)
+            if (rest is not None or pace or found) and len(mine) < MOST_NOTES:
+                mine[line.path.site, line.path.source] = _note(line, rest, pace, found)
         self._adopted = {path: until for path, until in self._adopted.items() if until > now}
         return mine
 
@@ -80,14 +114,14 @@ class Sharing:
         _log.info("site-rests-elsewhere", path=path, until=note.rests_until)
 
 
-def _note(line: SiteLine, rest: Rest | None, pace: str) -> PathNote:
+def _note(line: SiteLine, rest: Rest | None, pace: str, found: Learnt | None) -> PathNote:
     path = line.path
     if rest is None:
-        return PathNote(path.site, path.source, pace=pace)
+        return PathNote(path.site, path.source, pace=pace, learnt=found)
     words = str(rest.failure.reply)
     if rest.rule is not None:
         words = f"rule {rest.rule.id}: {words}"
-    return PathNote(path.site, path.source, rest.since, rest.until, rest.failure.phase.value, words, pace)
+    return PathNote(path.site, path.source, rest.since, rest.until, rest.failure.phase.value, words, pace, found)
 
 
 def _phase(word: str) -> Phase:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.policy.handover import Learnt
 
 KEPT: Final = timedelta(hours=1)
 """How long a note stands that its writer does not renew."""
@@ -35,6 +36,8 @@ class PathNote:
     phase: str = ""
     why: str = ""
     pace: str = ""
+    learnt: Learnt | None = None
+    """What another worker may begin with."""
 
     def __str__(self) -> str:
         path = f"{self.site} from {self.source}"
@@ -61,23 +64,28 @@ class PathNotes:
                 [(site, source, holder) for site, source in sorted(gone)],
             )
             connection.executemany(
-                "INSERT INTO path_note (site, source, holder, at, rests_since, rests_until, phase, why, pace)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (site, source, holder) DO UPDATE SET at = excluded.at,"
+                "INSERT INTO path_note (site, source, holder, at, rests_since, rests_until, phase, why, pace,"
+                " per_minute, ceiling, horizon, penalty, sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (site, source, holder) DO UPDATE SET at = excluded.at,"
                 " rests_since = excluded.rests_since, rests_until = excluded.rests_until, phase = excluded.phase,"
-                " why = excluded.why, pace = excluded.pace",
+                " why = excluded.why, pace = excluded.pace, per_minute = excluded.per_minute,"
+                " ceiling = excluded.ceiling, horizon = excluded.horizon, penalty = excluded.penalty,"
+                " sessions = excluded.sessions",
                 rows,
             )
             connection.execute("DELETE FROM path_note WHERE at < ?", (now - _millis(KEPT),))
 
         await self._database.write(work)
 
-    async def resting(self, except_of: int) -> list[PathNote]:
-        """The rests that others noted and that last."""
+    async def of_others(self, than: int) -> list[PathNote]:
+        """What others noted: rests that last, the longest first, and what they learnt."""
         now = to_millis(self._clock.now())
-        query = f"{_SHOWN} WHERE rests_until > ? AND holder <> ? ORDER BY rests_until DESC LIMIT ?"
-        return await self._database.read(
-            lambda connection: [_note(row) for row in connection.execute(query, (now, except_of, MOST_READ))]
+        query = (
+            f"{_SHOWN} WHERE (rests_until > ? OR per_minute > 0 OR sessions > 0) AND holder <> ? AND at >= ?"
+            " ORDER BY rests_until DESC, at DESC LIMIT ?"
         )
+        wanted = (now, than, now - _millis(KEPT), MOST_READ)
+        return await self._database.read(lambda connection: [_note(row) for row in connection.execute(query, wanted)])
 
     async def all(self) -> list[PathNote]:
         """One note a path, of the worker whose rest lasts longest, else of the one that wrote last."""
@@ -86,33 +94,31 @@ class PathNotes:
         rows = await self._database.read(
             lambda connection: list(connection.execute(query, (now - _millis(KEPT), MOST_READ)))
         )
-        notes = (_note(row if row[3] > now else (*row[:2], 0, 0, "", "", row[6])) for row in rows)
+        notes = (_note(row if row[3] > now else (*row[:2], 0, 0, "", "", *row[6:])) for row in rows)
         found = {(one.site, one.source): one for one in notes if one.rests_until is not None or one.pace}
         return [found[key] for key in sorted(found)]
 
 
-_SHOWN: Final = "SELECT site, source, rests_since, rests_until, phase, why, pace FROM path_note"
+_SHOWN: Final = (
+    "SELECT site, source, rests_since, rests_until, phase, why, pace, per_minute, ceiling, horizon, penalty, sessions"
+    " FROM path_note"
+)
 
 
 def _millis(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
 
 
-def _columns(note: PathNote) -> tuple[int, int, str, str, str]:
+def _columns(note: PathNote) -> tuple[int | float | str, ...]:
     since = 0 if note.rests_since is None else to_millis(note.rests_since)
     until = 0 if note.rests_until is None else to_millis(note.rests_until)
-    return since, until, note.phase, note.why[:MOST_WORDS], note.pace
+    found = note.learnt or Learnt()
+    rates = (found.per_minute, found.ceiling, found.horizon, found.penalty, found.sessions)
+    return since, until, note.phase, note.why[:MOST_WORDS], note.pace, *rates
 
 
-def _note(row: Sequence[object]) -> PathNote:
-    site, source, since, until, phase, why, pace = row
-    rests = isinstance(since, int) and isinstance(until, int) and until > 0
-    return PathNote(
-        str(site),
-        str(source),
-        from_millis(since) if rests and isinstance(since, int) else None,
-        from_millis(until) if rests and isinstance(until, int) else None,
-        str(phase),
-        str(why),
-        str(pace),
-    )
+def _note(row: Sequence[Any]) -> PathNote:
+    site, source, since, until, phase, why, pace, *rates = row
+    found = Learnt(*rates)
+    since, until = (from_millis(since), from_millis(until)) if until > 0 else (None, None)
+    return PathNote(site, source, since, until, phase, why, pace, None if found == Learnt() else found)

@@ -39,24 +39,24 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def test_others_read_what_one_noted_while_it_lasts(bench: Bench) -> None:
     note = bench.resting()
     await bench.notes.write(1, [note, PathNote("slow.example", "ip1", pace="holding at 12 a minute")], ())
-    assert await bench.notes.resting(1) == []
-    assert await bench.notes.resting(2) == [note]
+    assert await bench.notes.of_others(1) == []
+    assert await bench.notes.of_others(2) == [note]
     assert [str(one) for one in await bench.notes.all()] == [
         f"b.example from ip1 rests until {note.rests_until:%Y-%m-%d %H:%M:%S} UTC because: 451 4.4.1 timed out",
         "slow.example from ip1: its provider limits us, the pace learnt is holding at 12 a minute",
     ]
     bench.clock.move(301)
-    assert await bench.notes.resting(2) == []
+    assert await bench.notes.of_others(2) == []
     assert [one.site for one in await bench.notes.all()] == ["slow.example"]
 
 
 async def test_a_note_goes_with_its_reason_and_with_time(bench: Bench) -> None:
     await bench.notes.write(1, [bench.resting(), bench.resting("c.example", 9000)], ())
     await bench.notes.write(1, [], [("b.example", "ip1")])
-    assert [one.site for one in await bench.notes.resting(2)] == ["c.example"]
+    assert [one.site for one in await bench.notes.of_others(2)] == ["c.example"]
     bench.clock.move(KEPT.total_seconds() + 1)
     await bench.notes.write(2, [], ())
-    assert await bench.notes.resting(2) == []
+    assert await bench.notes.of_others(2) == []
 
 
 async def test_two_workers_notes_of_a_path_are_one_to_people(bench: Bench) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from relay.policy.route import EgressPath
 from relay.policy.state import State
 from relay.shaping.path_notes import PathNotes
+from relay.smtp.reply import remote_reply
 from tests.support.engine_bench import engine_bench
+from tests.support.far_side import ACCEPTED
 
 
 async def test_a_rest_that_one_worker_found_holds_for_the_next_life(tmp_path: Path) -> None:
@@ -27,3 +29,21 @@ async def test_a_rest_that_one_worker_found_holds_for_the_next_life(tmp_path: Pa
 
 async def noted(notes: PathNotes) -> list[EgressPath]:
     return [EgressPath(one.site, one.source) for one in await notes.all() if one.rests_until is not None]
+
+
+async def test_a_new_life_begins_with_the_pace_that_the_last_one_reached(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path) as bench:
+        said = iter([ACCEPTED, remote_reply(450, ("4.7.1 too many messages, slow down",))])
+        bench.far.host("mx.slow.example").reply_to = lambda _: next(said, ACCEPTED)
+        for n in range(3):
+            await bench.until(await bench.send(f"a{n}@slow.example"), State.DELIVERED)
+        while not (reached := await paces(bench.notes)):
+            await bench.engine.exchange_notes()
+    async with engine_bench(tmp_path) as bench:
+        await bench.until(await bench.send("b@slow.example"), State.DELIVERED)
+        await bench.engine.exchange_notes()
+        assert await paces(bench.notes) == reached * 2, "it noted the same, though nobody refused it"
+
+
+async def paces(notes: PathNotes) -> list[float]:
+    return [one.learnt.per_minute for one in await notes.of_others(0) if one.learnt is not None]
