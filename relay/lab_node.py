@@ -7,6 +7,7 @@ lab must know of it (its DKIM records, its certificate) is prepared here before 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from relay.lab.lab import Lab, LabPlan
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
+from relay.notify_socket import NotifySocket
 from relay.settings import Listen, Settings, load_settings
 from relay.settings_effect import warn_without_effect
 from relay.signing.keys import KeyType, key_path, load_key, make_key, public_record, record_name
@@ -111,7 +113,7 @@ async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stop_asked.set)
-    reloader = Reloader(file, node)
+    reloader = Reloader(file, node, NotifySocket.of(os.environ))
     loop.add_signal_handler(signal.SIGHUP, reloader.ask)
     try:
         await lab.start()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-from collections.abc import Callable, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -54,6 +55,7 @@ from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import Share
 from relay.policy.shaping_file import load_shaping
 from relay.receiving import Receiving, ReceivingParts, return_domains, signing_domains, sts_policies
+from relay.reloading import read_anew
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
 from relay.resolver.resolver import DnsResolver
@@ -67,6 +69,7 @@ from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
 from relay.telling import Telling, TellingParts
 from relay.tls_files import server_context
+from relay.tls_watch import TlsWatch, WatchedDoor
 from relay.tokens import Tokens
 from relay.watching import Watched, Watching
 
@@ -139,6 +142,7 @@ class Node:
         self._examination: Examination | None = None
         self._alarming: Alarming | None = None
         self._watching: Watching | None = None
+        self._tls_watch: TlsWatch | None = None
         self._signer = make_signer(settings)
 
     async def start(self) -> None:
@@ -205,9 +209,11 @@ class Node:
                 Watched(stores.database, stores.spool, stores.figures, engine.alarms, parts.clock, parts.restarts),
             )
             self._watching.start()
+        self._tls_watch = TlsWatch(settings, list(self._tls_doors()), engine.alarms if parts.worker == 0 else None)
         await self._start_submission(stores, engine)
         await self._start_http(stores, engine, resolver, secrets)
         await self._start_receiving(stores, engine, resolver, tokens)
+        self._tls_watch.start()
         _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
 
     def _end(self, pulse: Pulse) -> None:
@@ -226,6 +232,22 @@ class Node:
         """The numbers of the tenants that have a pool; they are made where they are not known yet."""
         names = {name for pool in self._settings.egress.pool for name in pool.tenants}
         return {name: await stores.accounts.ensure_tenant(name) for name in sorted(names)}
+
+    def _tls_doors(self) -> Iterator[WatchedDoor]:
+        """The doors with a certificate of which this worker has a socket."""
+        settings, purposes = self._settings, {one.purpose for one in self._parts.listeners}
+        if settings.submission.tls is not None and "submission" in purposes:
+            yield WatchedDoor("submission.tls", settings.submission.tls, self._use_submission_tls)
+        if settings.inbound.tls is not None and "inbound" in purposes:
+            yield WatchedDoor("inbound.tls", settings.inbound.tls, self._use_inbound_tls)
+
+    def _use_submission_tls(self, context: ssl.SSLContext) -> None:
+        if self._submission is not None:
+            self._submission.replace_tls(context)
+
+    def _use_inbound_tls(self, context: ssl.SSLContext) -> None:
+        if self._receiving is not None:
+            self._receiving.replace_tls(context)
 
     async def _start_submission(self, stores: Stores, engine: Engine) -> None:
         listeners = [(one.socket, one.listen.tls) for one in self._parts.listeners if one.purpose == "submission"]
@@ -322,13 +344,15 @@ class Node:
 
     async def reload(self, settings: Settings) -> None:
         """Take over keys, certificates and rules; ConfigurationError leaves everything as it was."""
-        diagnoser, shaping = load_diagnoser(settings.folder), load_shaping(settings.folder)
-        if self._submission is not None and settings.submission.tls is not None:
-            self._submission.replace_tls(server_context(settings, settings.submission.tls, "submission.tls"))
+        anew = read_anew(settings)
+        if self._submission is not None and anew.submission_tls is not None:
+            self._submission.replace_tls(anew.submission_tls)
+        if self._receiving is not None and anew.inbound_tls is not None:
+            self._receiving.replace_tls(anew.inbound_tls)
+        if self._tls_watch is not None:
+            self._tls_watch.follow(settings)
         if self._engine is not None:
-            self._engine.use(diagnoser, shaping)
-        if self._receiving is not None:
-            self._receiving.reload(settings)
+            self._engine.use(anew.diagnoser, anew.shaping)
         await self._watch_keys()
         waiting = needs_restart(self._settings, settings)
         if waiting:
@@ -359,6 +383,8 @@ class Node:
             await self._http.stop()
         for listener in self._parts.listeners:
             listener.socket.close()
+        if self._tls_watch is not None:
+            await self._tls_watch.stop()
         if self._watching is not None:
             await self._watching.stop()
         if self._alarming is not None:

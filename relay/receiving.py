@@ -6,6 +6,7 @@ Stands between the settings and the node, as `relay.sending` does for the other 
 from __future__ import annotations
 
 import hmac
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -155,10 +156,9 @@ class Receiving:
         self._feedback.start()
         await self._server.start([(one.socket, one.listen.tls) for one in listeners])
 
-    def reload(self, settings: Settings) -> None:
-        """Take over a new certificate. Raises ConfigurationError."""
-        if settings.inbound.tls is not None:
-            self._server.replace_tls(server_context(settings, settings.inbound.tls, "inbound.tls"))
+    def replace_tls(self, context: ssl.SSLContext) -> None:
+        """Use a new certificate from the next handshake on."""
+        self._server.replace_tls(context)
 
     async def drain(self, seconds: float) -> None:
         """Stop taking mail, then stop sorting; what is not sorted waits in the spool."""

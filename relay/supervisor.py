@@ -17,6 +17,7 @@ import tempfile
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -28,6 +29,7 @@ from relay.key_memory import ENVIRONMENT as KEY_MEMORY
 from relay.key_memory import make_key_memory
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
+from relay.notify_socket import OURS_ALONE, NotifySocket
 from relay.settings import Settings, load_settings
 from relay.stand_in import StandIn
 from relay.watchdog import Watchdog, open_pulse
@@ -131,6 +133,9 @@ class Supervisor:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._deaths: deque[float] = deque(maxlen=100)
         self._metrics = Path(tempfile.mkdtemp(prefix="leak-metrics-"))
+        self._manager = NotifySocket.of(os.environ)
+        self._working: set[int] = set()
+        """Workers whose doors are open."""
 
     async def run(self) -> int:
         """Start the workers and keep them alive until SIGTERM or SIGINT."""
@@ -139,6 +144,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         lifeline, keep = os.pipe()
+        alive = asyncio.create_task(self._manager.keep_alive(), name="manager")
+        self._tell_manager()
         try:
             keepers = [
                 asyncio.create_task(self._keep(worker, lifeline), name=f"worker-{worker}")
@@ -146,6 +153,7 @@ class Supervisor:
             ]
             failed = await self._until_stopped(keepers)
         finally:
+            alive.cancel()
             for stand_in in self._stand_ins:
                 await stand_in.end()
             os.close(keep)
@@ -158,6 +166,7 @@ class Supervisor:
         await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         self._stopping.set()
+        self._manager.stopping()
         self._signal_all(signal.SIGTERM)
         done, late = await asyncio.wait(keepers, timeout=STOP_SECONDS)
         if late:
@@ -217,23 +226,35 @@ class Supervisor:
         _log.info("worker-started", worker=worker, pid=process.pid)
         if self._stopping.is_set():
             process.terminate()
-        watchdog = Watchdog(ours, self._patience, self._stand_ins[worker].end)
+        watchdog = Watchdog(ours, self._patience, partial(self._works, worker))
         watching = asyncio.create_task(watchdog.watch(worker, process), name=f"watch-{worker}")
         try:
             status = await process.wait()
             return status, watchdog.has_worked
         finally:
             watching.cancel()
+            self._working.discard(worker)
+            self._tell_manager()
             await asyncio.gather(watching, return_exceptions=True)
             os.close(ours)
             self._forget_metrics(process.pid)
+
+    async def _works(self, worker: int) -> None:
+        """A worker's doors are open; with the first one the node is ready, for the kernel asks each in turn."""
+        self._working.add(worker)
+        self._manager.ready()
+        self._tell_manager()
+        await self._stand_ins[worker].end()
+
+    def _tell_manager(self) -> None:
+        self._manager.status(f"{len(self._working)} of {len(self._listeners)} workers take and send mail")
 
     async def _start(self, worker: int, lifeline: int, pulse: int) -> asyncio.subprocess.Process:
         listeners = self._listeners[worker]
         descriptors = [one.socket.fileno() for one in listeners]
         sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in OURS_ALONE},
             ENVIRONMENT: Assignment(worker, len(self._listeners), sockets, self._lately()).dump(),
             lifelines.ENVIRONMENT: str(lifeline),
             KEY_MEMORY: "" if self._key_memory is None else str(self._key_memory),
@@ -276,13 +297,19 @@ class Supervisor:
                 process.send_signal(number)
 
     def _reload(self) -> None:
-        """Pass SIGHUP on when the configuration can be read; otherwise say why not."""
+        """Pass SIGHUP on when all that a reload applies can be used; otherwise say why not."""
+        # Here and not above: the first reload may wait for what a start need not load.
+        from relay.reloading import read_anew
+
+        self._manager.reloading()
         try:
-            load_settings(self._file)
+            read_anew(load_settings(self._file))
         except ConfigurationError as error:
-            _log.error("reload-refused", error=error)
-            return
-        self._signal_all(signal.SIGHUP)
+            _log.error("reload-refused", error=error, applied="nothing")
+        else:
+            self._signal_all(signal.SIGHUP)
+        finally:
+            self._manager.reloaded()
 
     def _forget_metrics(self, pid: int) -> None:
         """Drop a dead worker's gauges; its counters stay in the sums."""

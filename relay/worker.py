@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from relay.ids import SystemEntropy
 from relay.listeners import Listener
 from relay.log import Log, configure_logging
 from relay.node import Front, Node, NodeParts
+from relay.notify_socket import NotifySocket
 from relay.pulse import Pulse
 from relay.settings import Settings, load_settings
 from relay.settings_effect import warn_without_effect
@@ -56,6 +58,8 @@ def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners
 async def _live(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
     clock, entropy, pulse = SystemClock(), SystemEntropy(), Pulse()
     beating = asyncio.create_task(pulse.run(), name="pulse")
+    manager = NotifySocket.of(os.environ)  # silent under a supervisor, which speaks for all
+    alive = asyncio.create_task(manager.keep_alive(), name="manager")
     worker, restarts = assignment.worker, assignment.restarts
     parts = NodeParts(worker, assignment.workers, listeners, clock, entropy, front, restarts=restarts)
     try:
@@ -63,23 +67,26 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop_asked.set)
-        reloader = Reloader(file, node)
+        reloader = Reloader(file, node, manager)
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # the supervisor had us start with it blocked
         try:
             await node.start()
             pulse.works()
+            manager.ready()
             _settle_garbage_collection()
             reloader.begin()
             await node.stop_asked.wait()
             await reloader.finish()
         finally:
+            manager.stopping()
             await node.stop()
     except LeakError as error:
         _log.error("start-failed", error=error)
         return 2 if isinstance(error, ConfigurationError) else 1
     finally:
         beating.cancel()
+        alive.cancel()
     return _status(node)
 
 
@@ -114,9 +121,10 @@ class Reloader:
     is done then, and what is asked during a reload after it.
     """
 
-    def __init__(self, file: Path, node: Node) -> None:
+    def __init__(self, file: Path, node: Node, manager: NotifySocket) -> None:
         self._file = file
         self._node = node
+        self._manager = manager
         self._asked = False
         self._begun = False
         self._task: asyncio.Task[None] | None = None
@@ -141,9 +149,12 @@ class Reloader:
     async def _run(self) -> None:
         while self._asked:
             self._asked = False
+            self._manager.reloading()
             try:
                 await self._node.reload(load_settings(self._file))
             except LeakError as error:
-                _log.error("reload-refused", error=error)
+                _log.error("reload-refused", error=error, applied="nothing")
             except Exception:  # noqa: BLE001 - a node that works must not end because it could not be reloaded
                 _log.exception("reload-failed")
+            finally:
+                self._manager.reloaded()

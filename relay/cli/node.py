@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,25 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(supervise(config_file(context), load_front))
 
 
-def reload(context: typer.Context) -> None:
-    """Validate the configuration and tell the running node to read it again, keys included."""
-    say(tell_node(load(context), must_run=True))
+def reload(
+    context: typer.Context,
+    pid: Annotated[
+        int | None, typer.Option(min=2, help="The node's process, where no SQLite spool tells it; as systemd knows it.")
+    ] = None,
+) -> None:
+    """Validate the configuration and tell the running node to read it again, keys included.
+
+    A mistake anywhere in what a reload applies is said, with exit status 2, and the node is told nothing.
+    """
+    from relay.errors import ConfigurationError
+    from relay.reloading import read_anew
+
+    try:
+        settings = load(context)
+        read_anew(settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"nothing was reloaded, the node goes on as it was\n{error}") from None
+    say(tell_node(settings, must_run=True) if pid is None else _tell(pid))
 
 
 def tell_node(settings: Settings, *, must_run: bool = False) -> str:
@@ -35,16 +51,21 @@ def tell_node(settings: Settings, *, must_run: bool = False) -> str:
     pid = None if path is None else read_pid(path.with_name("node.pid"))
     try:
         if path is None:
-            raise CommandError("the node's process is found beside a SQLite spool only; send it SIGHUP yourself")
+            raise CommandError("the node's process is found beside a SQLite spool only; name it with --pid")
         if pid is None:
             raise CommandError(f"no node runs on the spool in {path.parent}")
-        os.kill(pid, signal.SIGHUP)
     except CommandError as error:
         if must_run:
             raise
         return str(error)
+    return _tell(pid)
+
+
+def _tell(pid: int) -> str:
+    try:
+        os.kill(pid, signal.SIGHUP)
     except ProcessLookupError:
-        raise CommandError(f"no node runs on the spool: process {pid} is gone") from None
+        raise CommandError(f"no node runs: process {pid} is gone") from None
     except PermissionError:
         text = f"the node (process {pid}) belongs to another user; run `leak reload` as that user or as root"
         raise CommandError(text) from None

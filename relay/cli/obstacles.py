@@ -41,6 +41,9 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
     tls = settings.submission.tls
     if tls is not None and any(one.purpose == "submission" for one in wanted):
         yield from _refusal(lambda: server_context(settings, tls, "submission.tls"))
+    inbound = settings.inbound.tls
+    if inbound is not None and any(one.purpose == "inbound" for one in wanted):
+        yield from _refusal(lambda: server_context(settings, inbound, "inbound.tls"))
     if settings.delivery.ca_file is not None:
         file = settings.path(settings.delivery.ca_file)
         yield from (f"delivery.ca_file: {text}" for text in _refusal(lambda: TrustAnchors.load(file)))

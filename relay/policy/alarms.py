@@ -20,6 +20,7 @@ class AlarmKind(StrEnum):
     BLOCKLISTED = "blocklisted"
     BOUNCES = "bounces"
     CERTIFICATE = "certificate"
+    CERTIFICATE_FILES = "certificate-files"
     CLOCK = "clock"
     COMPLAINTS = "complaints"
     DAMAGED_SPOOL = "damaged-spool"
@@ -96,7 +97,12 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
     ),
     AlarmKind.CERTIFICATE: _doctor(
         "a certificate of ours has expired, will within 14 days, or names somebody else",
-        "renew it (certbot renew, or the ACME client in use), then `leak reload`",
+        "renew it (certbot renew, or the ACME client in use); the node takes it over within a minute",
+    ),
+    AlarmKind.CERTIFICATE_FILES: About(
+        "a certificate's files were changed and cannot be used: the former certificate still is, until a restart",
+        "let both files be readable for the node's user and belong together (docs/service.md); `leak check` says more",
+        "the files fit together again, within a minute",
     ),
     AlarmKind.CLOCK: _doctor("this machine's clock is wrong: signatures and leases carry its time"),
     AlarmKind.COMPLAINTS: About(

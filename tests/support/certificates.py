@@ -35,6 +35,10 @@ class Made:
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @property
     def spki(self) -> bytes:
         return self.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -82,10 +86,9 @@ def make(
 def server_context(leaf: Made, *others: Made) -> ssl.SSLContext:
     """A server's context that sends `leaf` and then `others`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    key = leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "chain.pem"
-        file.write_bytes(key + b"".join(made.pem for made in (leaf, *others)))
+        file.write_bytes(leaf.key_pem + b"".join(made.pem for made in (leaf, *others)))
         context.load_cert_chain(file)
     return context
 

@@ -6,6 +6,7 @@ A story runs what raises and ends it on a real spool. Where that is a test of it
 from __future__ import annotations
 
 import ast
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -27,10 +28,12 @@ from relay.ids import SeededEntropy
 from relay.policy.alarms import AlarmKind
 from relay.policy.lessons import Figure
 from relay.policy.trouble import Seen
-from relay.settings import Settings, settings_from
+from relay.settings import Settings, TlsFiles, settings_from
 from relay.spool.orders import Suspension
 from relay.spool.sqlite import SqliteSpool
+from relay.tls_watch import TlsWatch, WatchedDoor
 from relay.watching import PROVIDER_QUIET, Watched, Watching, seen_of
+from tests.support.certificates import Made, make
 from tests.support.feed_bench import FeedBench
 from tests.support.hand_clock import HandClock
 from tests.support.switched_database import SwitchedDatabase
@@ -204,6 +207,31 @@ async def provider(bench: Bench) -> None:
     assert not await bench.stands(AlarmKind.PROVIDER)
 
 
+async def certificate_files(bench: Bench) -> None:
+    folder, one, other = bench.settings.folder, make("one.example"), make("other.example")
+    used: list[ssl.SSLContext] = []
+
+    def write(certificate: Made, key: Made) -> None:
+        (folder / "chain.pem").write_bytes(certificate.pem)
+        (folder / "key.pem").write_bytes(key.key_pem)
+
+    write(one, one)
+    door = WatchedDoor("inbound.tls", TlsFiles(certificate=Path("chain.pem"), key=Path("key.pem")), used.append)
+    watch = TlsWatch(bench.settings, [door], bench.alarms)
+    await watch.look()
+    assert not used
+    write(other, one)
+    await watch.look()  # perhaps the second file is just being written
+    assert not await bench.stands(AlarmKind.CERTIFICATE_FILES)
+    await watch.look()
+    assert await bench.stands(AlarmKind.CERTIFICATE_FILES)
+    assert not used
+    write(other, other)
+    await watch.look()
+    assert not await bench.stands(AlarmKind.CERTIFICATE_FILES)
+    assert len(used) == 1
+
+
 async def moderation(bench: Bench) -> None:
     nothing: Any = None
     client = LocalRelayClient(nothing, nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
@@ -237,6 +265,7 @@ STORIES: Final[Mapping[AlarmKind, Story]] = {
     **{kind: by_doctor(kind) for kind in DOCTORS},
     AlarmKind.BLOCKLISTED: by_answers(AlarmKind.BLOCKLISTED, EventKind.BOUNCED, "blocklisted"),
     AlarmKind.BOUNCES: by_answers(AlarmKind.BOUNCES, EventKind.BOUNCED),
+    AlarmKind.CERTIFICATE_FILES: certificate_files,
     AlarmKind.DATABASE: database,
     AlarmKind.DEFERRALS: by_answers(AlarmKind.DEFERRALS, EventKind.DEFERRED),
     AlarmKind.DISK: disk,
