@@ -20,11 +20,36 @@ from relay.ids import Entropy
 from relay.node_secrets import NodeSecrets
 from relay.notify.book import WebhookBook
 from relay.notify.journal_file import JournalFile
-from relay.notify.poster import Poster
+from relay.notify.poster import Lookup, Poster
 from relay.opening import Stores
 from relay.resolver.contract import Resolver
 from relay.resolver.policy_host import https_context
 from relay.settings import Settings
+
+
+def addresses_with(resolver: Resolver) -> Lookup:
+    """Both kinds of addresses of a host; a resolver knows no "localhost", which only the lab may name."""
+
+    async def addresses(host: str) -> Sequence[str]:
+        if host == "localhost":
+            return ("127.0.0.1",)
+        v4, v6 = await asyncio.gather(resolver.ask(host, "A"), resolver.ask(host, "AAAA"))
+        return (*v4.records, *v6.records)
+
+    return addresses
+
+
+def make_poster(settings: Settings, resolver: Resolver, clock: Clock) -> Poster:
+    """The client that posts to webhooks, as far as the settings let it go."""
+    webhooks, ca_file = settings.webhooks, settings.delivery.ca_file
+    return Poster(
+        addresses_with(resolver),
+        https_context(settings.path(ca_file) if ca_file else None),
+        clock,
+        webhooks.timeout.total_seconds(),
+        private=webhooks.allow_private_addresses,
+        clear=webhooks.allow_http,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +69,10 @@ class Telling:
     """Webhooks and journal of one worker; `start` begins to tell, `stop` ends it before the engine ends."""
 
     def __init__(self, settings: Settings, parts: TellingParts) -> None:
-        webhooks, delivery = settings.webhooks, settings.delivery
-        self._resolver = parts.resolver
+        webhooks = settings.webhooks
+        self.addresses = addresses_with(parts.resolver)
         self._book = WebhookBook(parts.stores.database, parts.clock, parts.entropy, parts.secrets.webhook)
-        self._poster = Poster(
-            self.addresses,
-            https_context(settings.path(delivery.ca_file) if delivery.ca_file else None),
-            parts.clock,
-            webhooks.timeout.total_seconds(),
-            private=webhooks.allow_private_addresses,
-            clear=webhooks.allow_http,
-        )
+        self._poster = make_poster(settings, parts.resolver, parts.clock)
         self.door = WebhookDoor(self._book, self._poster, webhooks.max_per_tenant)
         couriers = CourierParts(parts.stores.spool, self._book, parts.clock, parts.entropy, webhooks.give_up_after)
         tells = "delivery" in settings.node.roles
@@ -78,10 +96,3 @@ class Telling:
         if self._outbox is not None:
             await self._outbox.stop()
         await self._poster.close()
-
-    async def addresses(self, host: str) -> Sequence[str]:
-        """Both kinds of addresses; a resolver knows no "localhost", which only the lab may name."""
-        if host == "localhost":
-            return ("127.0.0.1",)
-        v4, v6 = await asyncio.gather(self._resolver.ask(host, "A"), self._resolver.ask(host, "AAAA"))
-        return (*v4.records, *v6.records)

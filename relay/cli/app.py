@@ -32,6 +32,7 @@ from relay.cli import (
     secrets,
     suppression,
     user,
+    webhook,
 )
 from relay.cli.output import CommandError, UsageError, warn
 
@@ -104,6 +105,7 @@ app.add_typer(sealed.app, name="sealed")
 app.command()(sealed.disclose)
 app.add_typer(user.app, name="user")
 app.add_typer(suppression.app, name="suppression")
+app.add_typer(webhook.app, name="webhook")
 app.command()(report.report)
 
 

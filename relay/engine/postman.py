@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from relay import metrics
 from relay.clock import Clock
-from relay.event.feed import FeedEvent, event_document
+from relay.event.feed import FeedEvent, event_document, moment_text
 from relay.notify.mandrill import NAMES, mandrill_events
 from relay.notify.signatures import mandrill_signature, standard_headers
 from relay.notify.webhook import Answer, Form, Post, Webhook
@@ -23,6 +23,8 @@ IN_FLIGHT: Final = 8
 DOWN_AFTER: Final = 3
 """Posts that fail in a row before the receiver counts as down."""
 GONE: Final = 410
+TEST: Final = "test"
+"""The `type` of a post that tells no event."""
 
 
 class Posting(Protocol):
@@ -90,6 +92,19 @@ class Postman:
         tally.told.update(event.position.seq for event in events)
         return True
 
+    async def knock(self) -> Answer:
+        """A post that tells no event, signed as all are: whether the receiver answers and believes us."""
+        match self.webhook.form:
+            case Form.STANDARD:
+                at = self._clock.now()
+                body = dump({"type": TEST, "timestamp": moment_text(at), "data": {"kind": TEST}}).encode()
+                headers = self._standard(f"{TEST}_{int(at.timestamp())}", body)
+            case Form.MANDRILL:
+                headers, body = self._mandrill([])  # as Mandrill's own "send test" does
+            case _:
+                assert_never(self.webhook.form)
+        return await self._client.post(self.webhook.url, headers, body)
+
     def _batches(self, events: Sequence[FeedEvent]) -> list[list[FeedEvent]]:
         match self.webhook.form:
             case Form.STANDARD:
@@ -111,15 +126,20 @@ class Postman:
             case Form.STANDARD:
                 document = event_document(events[0])
                 body = dump({"type": document["kind"], "timestamp": document["at"], "data": document}).encode()
-                timestamp = int(self._clock.now().timestamp())
-                headers = standard_headers(self._secrets, events[0].id, timestamp, body)
-                return {**headers, "Content-Type": "application/json"}, body
+                return self._standard(events[0].id, body), body
             case Form.MANDRILL:
-                fields = {"mandrill_events": mandrill_events(events)}
-                headers = {
-                    "Content-Type": "application/x-www-form-urlencoded",
-                    "X-Mandrill-Signature": mandrill_signature(self._secrets[0], self.webhook.url, fields),
-                }
-                return headers, urlencode(fields).encode()
+                return self._mandrill(events)
             case _:
                 assert_never(self.webhook.form)
+
+    def _standard(self, name: str, body: bytes) -> dict[str, str]:
+        timestamp = int(self._clock.now().timestamp())
+        return {**standard_headers(self._secrets, name, timestamp, body), "Content-Type": "application/json"}
+
+    def _mandrill(self, events: Sequence[FeedEvent]) -> tuple[dict[str, str], bytes]:
+        fields = {"mandrill_events": mandrill_events(events)}
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Mandrill-Signature": mandrill_signature(self._secrets[0], self.webhook.url, fields),
+        }
+        return headers, urlencode(fields).encode()

@@ -97,12 +97,17 @@ def parse_event_id(text: str) -> int:
     return int(number)
 
 
+def moment_text(moment: datetime) -> str:
+    """A moment in UTC as events tell it: RFC 3339 with milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def event_document(event: FeedEvent) -> dict[str, Any]:
     """An event as JSON: the same in the API, in webhooks and in the journal (docs/events.md)."""
     return {
         "id": event.id,
         "cursor": str(event.position),
-        "at": event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": moment_text(event.at),
         "kind": event.kind.label,
         "message_id": event.message,
         "delivery_id": None if event.n is None else delivery_id(event.message, event.n),

@@ -119,6 +119,11 @@ class WebhookBook:
         parked = "UPDATE webhook_parked SET since = ?, next_at = 0, attempts = 0 WHERE webhook = ?"
         return await self._change(webhook, tenant, change, (), [(parked, (self._now(), webhook))])
 
+    async def disable(self, webhook: int, tenant: int, why: str) -> Webhook | None:
+        """Tell it nothing until it is enabled; it keeps its place."""
+        change = "disabled_at = COALESCE(disabled_at, ?), disabled_why = ?"
+        return await self._change(webhook, tenant, change, (self._now(), why))
+
     async def replay(self, webhook: int, tenant: int, after: Position) -> Webhook | None:
         """Tell everything after a position again."""
         drop = "DELETE FROM webhook_parked WHERE webhook = ?"
