@@ -233,6 +233,7 @@ def _private_files(settings: Settings) -> tuple[Path, ...]:
     files += [path for domain in _domains(settings) for _, path in domain.keys]
     files += [pair.key for pair in _tls(settings)]
     files += [settings.path(route.password_file) for route in settings.delivery.route if route.password_file]
+    files += [settings.path(seed.password_file) for seed in settings.doctor.seeds]
     return tuple(dict.fromkeys(file for file in files if file.exists()))
 
 

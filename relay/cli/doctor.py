@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,7 +14,7 @@ from relay.cli.output import CommandError, UsageError, say, say_json, warn
 
 if TYPE_CHECKING:
     from relay.doctor.examining import Check
-    from relay.doctor.finding import Finding
+    from relay.doctor.finding import Finding, Severity
     from relay.doctor.subject import Spool
     from relay.settings import Settings
 
@@ -25,13 +26,30 @@ def doctor(
     context: typer.Context,
     as_json: Json = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this check, as in ptr or spf; may be repeated.")] = None,
+    seeds: Annotated[
+        bool,
+        typer.Option("--seeds", help="Inbox or junk: send a letter to each [[doctor.seeds]], and see where it is."),
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="With --seeds: what was seen before; send nothing.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="With --seeds: draw the history into this SVG file.")
+    ] = None,
 ) -> None:
     """Look for what keeps mail from arriving, and say what to do.
 
     Exit status 1 with errors, 4 with warnings or things that could not be found out, 0 otherwise.
     """
+    if seeds:
+        if only:
+            raise UsageError("--seeds looks at mailboxes, --only at checks: use one of them")
+        _try_seeds(load(context), as_json=as_json, send=not history, plot=plot)
+        return
+    if history or plot is not None:
+        raise UsageError("--history and --plot belong to --seeds")
     from relay.doctor.examining import CHECKS
-    from relay.doctor.finding import Severity, worst
+    from relay.doctor.finding import worst
 
     settings = load(context)
     checks = [check for check in CHECKS if not only or check.name in only]
@@ -45,7 +63,32 @@ def doctor(
         say_json({"worst": worst(findings), "findings": [finding.as_json() for finding in findings]})
     else:
         say(_summary(findings))
-    match worst(findings):
+    _end(worst(findings))
+
+
+def _try_seeds(settings: Settings, *, as_json: bool, send: bool, plot: Path | None) -> None:
+    from relay.cli.seeds import plain, say_history, seed_findings
+    from relay.clock import SystemClock
+    from relay.doctor.finding import worst
+    from relay.doctor.seed_chart import chart
+
+    told = (lambda finding: warn(f"looked into {finding.subject}")) if as_json else _tell_one
+    findings, letters, history = run_async(seed_findings(settings, send=send, told=told))
+    if plot is not None:
+        plot.write_text(chart(history, SystemClock().now()), encoding="utf-8")
+    if as_json:
+        told_letters = {"letters": [plain(one) for one in letters], "history": [plain(one) for one in history]}
+        say_json({"worst": worst(findings), "findings": [one.as_json() for one in findings], **told_letters})
+    else:
+        say_history(history)
+    _end(worst(findings))
+
+
+def _end(severity: Severity) -> None:
+    """The exit status."""
+    from relay.doctor.finding import Severity
+
+    match severity:
         case Severity.ERROR:
             raise typer.Exit(ERRORS)
         case Severity.WARNING | Severity.UNKNOWN:
@@ -95,10 +138,14 @@ def _progress(check: Check, findings: Sequence[Finding]) -> None:
 def _tell(check: Check, findings: Sequence[Finding]) -> None:
     """The findings of a check as it ends."""
     for finding in findings:
-        about = "" if finding.subject in finding.evidence else f"{finding.subject}: "
-        say(f"{finding.severity:<8} {finding.id:<12} {about}{finding.evidence}")
-        if finding.remedy:
-            say(f"{'':<8} {'':<12} -> {finding.remedy}")
+        _tell_one(finding)
+
+
+def _tell_one(finding: Finding) -> None:
+    about = "" if finding.subject in finding.evidence else f"{finding.subject}: "
+    say(f"{finding.severity:<8} {finding.id:<12} {about}{finding.evidence}")
+    if finding.remedy:
+        say(f"{'':<8} {'':<12} -> {finding.remedy}")
 
 
 def _summary(findings: Sequence[Finding]) -> str:

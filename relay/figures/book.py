@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from relay.event.feed import BEGINNING, Position, parse_cursor
 from relay.figures.brakes import Brake, brakes, loosen, tighten
 from relay.figures.contract import ReportQuery, ReportRow
 from relay.figures.rows import forget_figures, report
+from relay.figures.seeds import SeedLetter, add_seed_letters, forget_seed_letters, seed_letters
 from relay.policy.complaints import BrakeRules
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
@@ -102,4 +103,17 @@ class FigureBook:
     async def forget(self) -> None:
         """Delete what is older than is kept."""
         before = self._clock.now() - KEPT
-        await self._database.write(lambda connection: forget_figures(connection, before))
+
+        def forget(connection: Connection) -> None:
+            forget_figures(connection, before)
+            forget_seed_letters(connection, before)
+
+        await self._database.write(forget)
+
+    async def add_seed_letters(self, letters: Sequence[SeedLetter]) -> None:
+        """Keep what became of letters to seeds."""
+        await self._database.write(lambda connection: add_seed_letters(connection, letters))
+
+    async def seed_letters(self, since: datetime) -> list[SeedLetter]:
+        """The letters to seeds since then, by seed and time."""
+        return await self._database.read(lambda connection: seed_letters(connection, since))

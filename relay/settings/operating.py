@@ -23,6 +23,7 @@ from relay.settings.values import (
     Size,
     Whole,
     parse_listen,
+    refuse_twice,
 )
 
 TARGETS: Final = (
@@ -86,6 +87,45 @@ class SpoolSettings(Section):
     )
 
 
+class SeedSettings(Section):
+    """A mailbox of your own elsewhere: `leak doctor --seeds` sends it a letter and reads by IMAP where that arrived."""
+
+    address: str = Field(description="Where the letter goes.", examples=["me@gmail.example"])
+    imap: ListenAddress = Field(
+        description='Its IMAP server, "host:993/tls", or "host:143" for STARTTLS. Nothing is said without TLS.',
+        examples=["imap.gmail.example:993/tls"],
+    )
+    user: str = Field("", description='Name for the login; "" = the address.')
+    password_file: Path = Field(description="File with the password, mostly one for programs alone, 0600.")
+    name: str = Field(
+        "", description='What findings and history call it; "" = the domain of the address.', max_length=60
+    )
+    remove: Flag = Field(False, description="Delete the letter once it was read; false leaves it there, unread.")
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        return _address(value)
+
+    @field_validator("imap")
+    @classmethod
+    def _is_server(cls, value: Listen) -> Listen:
+        if not value.port:
+            raise ValueError('write "host:993/tls"')
+        return value
+
+    @model_validator(mode="after")
+    def _printable_name(self) -> SeedSettings:
+        if not all(character.isprintable() for character in self.called):
+            raise ValueError("name holds control characters")
+        return self
+
+    @property
+    def called(self) -> str:
+        """Its name."""
+        return self.name or self.address.rpartition("@")[2]
+
+
 class DoctorSettings(Section):
     """What `leak doctor` looks at, on the command line and inside the node: docs/doctor.md."""
 
@@ -118,6 +158,24 @@ class DoctorSettings(Section):
     signed_name: HostName | None = Field(
         "ietf.org", description="A domain signed with DNSSEC, to see whether the resolver validates."
     )
+    seed_sender: str = Field(
+        "", description='From of letters to the seeds; "" = postmaster at the first signing domain.'
+    )
+    seed_wait: Duration = Field(
+        timedelta(minutes=10), ge=timedelta(seconds=1), description="How long a letter to a seed is looked for."
+    )
+    seeds: tuple[SeedSettings, ...] = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _told_apart(cls, value: tuple[SeedSettings, ...]) -> tuple[SeedSettings, ...]:
+        refuse_twice([seed.called for seed in value])
+        return value
+
+    @field_validator("seed_sender")
+    @classmethod
+    def _seed_sender(cls, value: str) -> str:
+        return _address(value) if value else value
 
     @field_validator("addresses")
     @classmethod
