@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -37,7 +36,6 @@ from relay.policy.trouble import (
 )
 from relay.settings import Settings
 from relay.spool.contract import Spool
-from relay.spool.orders import Suspension
 from relay.spool.work import Incarnation
 
 LOCAL_SECONDS: Final = 60.0
@@ -148,7 +146,12 @@ class Watching:
         spool, now = self._spool, self._clock.now()
         suspended = [one for one in await spool.suspensions() if one.until > now]
         backlog = [
-            Backlog(lane.domain, lane.waiting, lane.next_due, _stopped(suspended, lane.tenant, lane.domain, lane.site))
+            Backlog(
+                lane.domain,
+                lane.waiting,
+                lane.next_due,
+                any(one.stops(lane.tenant, lane.domain, lane.site) for one in suspended),
+            )
             for lane in await spool.lanes()
         ]
         return [judge_queue(backlog, self._settings.alarm.queue_age, now)]
@@ -178,9 +181,3 @@ def seen_of(finding: Finding) -> Seen:
     wrong = None if finding.severity is Severity.UNKNOWN else finding.severity.alarms
     evidence = f"{finding.evidence}; {finding.remedy}" if finding.remedy else finding.evidence
     return Seen(AlarmKind(finding.id), finding.subject, wrong, evidence)
-
-
-def _stopped(suspended: Sequence[Suspension], tenant: str, domain: str, site: str) -> bool:
-    return any(
-        one.tenant in ("", tenant) and one.domain in ("", domain) and one.site in ("", site) for one in suspended
-    )

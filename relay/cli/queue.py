@@ -61,7 +61,11 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     columns = ("domain", "tenant", "waiting", "leased", "held", "oldest", "next due", "site")
     say_table(columns, rows, empty="nothing waits")
     for one in suspended:
-        what = " ".join(filter(None, (one.site, one.domain, one.tenant and f"tenant {one.tenant}")))
+        what = " ".join(
+            filter(
+                None, (one.site, one.source and f"from {one.source}", one.domain, one.tenant and f"tenant {one.tenant}")
+            )
+        )
         say(f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S}: {what}: {one.reason}")
     for note in notes:
         say(str(note))

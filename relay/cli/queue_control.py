@@ -145,12 +145,18 @@ def suspend(
     context: typer.Context,
     domain: Domain = "",
     site: Site = "",
+    source: Annotated[
+        str, typer.Option("--source", help="With --site: only what leaves from this egress source.")
+    ] = "",
     tenant: Tenant = "",
     duration: Annotated[str, typer.Option("--for", help='How long, as in "2h"; default one hour.')] = "1h",
     reason: Reason = "by the operator",
     as_json: Json = False,
 ) -> None:
-    """Take no mail of a domain, a site or a tenant from the queue for a time; ends by itself."""
+    """Take no mail of a domain, a site or a tenant from the queue for a time; ends by itself.
+
+    With --source the site's mail leaves from the pool's other sources meanwhile.
+    """
     from relay.spool.orders import Suspension
     from relay.units import parse_duration
 
@@ -160,14 +166,25 @@ def suspend(
         until = now() + parse_duration(duration)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--for: {error}") from None
-    wanted = Suspension(0, tenant, a_label(domain), site.lower(), until, reason)
-    number = run_async(_suspend(load(context), wanted))
+    if source and (not site or tenant or domain):
+        raise UsageError("--source goes with --site, and with neither --domain nor --tenant")
+    settings = load(context)
+    if source and source not in _sources(settings):
+        raise UsageError(f"there is no egress source {source!r}; there are: {', '.join(_sources(settings))}")
+    wanted = Suspension(0, tenant, a_label(domain), site.lower(), until, reason, source)
+    number = run_async(_suspend(settings, wanted))
     if not number:
         fail(f"there is no tenant {tenant!r}")
     if as_json:
         say_json(asdict(replace(wanted, id=number)))
     else:
         say(f"suspended until {until:%Y-%m-%d %H:%M:%S} UTC; to end it: leak queue resume {number}")
+
+
+def _sources(settings: Settings) -> list[str]:
+    from relay.sources import egress_sources
+
+    return [one.name for one in egress_sources(settings)]
 
 
 async def _suspend(settings: Settings, suspension: Suspension) -> int:
@@ -193,20 +210,48 @@ def _loosen(settings: Settings, tenant: str, stream: str, *, as_json: bool) -> N
         fail(f"stream {stream!r} of tenant {tenant!r} is not braked")
 
 
+def _wake_site(settings: Settings, site: str, source: str, *, as_json: bool) -> None:
+    async def work() -> tuple[int, int]:
+        async with stores(settings, must_exist=True) as opened:
+            ended = await opened.notes.end_rests(site, source)
+            for one in await opened.spool.suspensions():
+                if one.site == site and not one.tenant and not one.domain and (not source or one.source == source):
+                    ended += await opened.spool.resume(one.id)
+            return ended, await opened.spool.count(QueueFilter(site=site, states=(State.WAITING,)))
+
+    from relay.policy.state import State
+    from relay.spool.inquiry import QueueFilter
+
+    ended, waiting = run_async(work())
+    if as_json:
+        say_json({"resumed": ended, "waiting": waiting})
+    elif ended:
+        say(f"resumed: nothing keeps mail to {site} back from now on; the workers know within ten seconds")
+        if waiting:
+            say(f"{deliveries(waiting)} wait for their due time; at once, after that: leak queue retry --site {site}")
+    else:
+        fail(f"no suspension and no rest keeps mail to {site} back" + (f" from {source}" if source else ""))
+
+
 def resume(
     context: typer.Context,
     suspension: Annotated[
         int | None, typer.Argument(help="The number of the suspension, as `leak queue` shows it.")
     ] = None,
+    site: Site = "",
+    source: Annotated[str, typer.Option("--source", help="With --site: of this egress source alone.")] = "",
     tenant: Tenant = "",
     stream: Annotated[
         str | None, typer.Option("--stream", help='A stream that is braked for its complaints; "*" = a whole tenant.')
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """End a suspension now, or with --tenant and --stream the brake on a stream."""
-    if (suspension is None) == (stream is None):
-        raise UsageError("name the number of a suspension, or a braked stream with --tenant and --stream")
+    """End a suspension now; or with --site all that keeps a site's mail back; or with --tenant and --stream a brake."""
+    if (suspension is not None) + (stream is not None) + bool(site) != 1:
+        raise UsageError("name the number of a suspension, or --site, or a braked stream with --tenant and --stream")
+    if site:
+        _wake_site(load(context), site.lower(), source, as_json=as_json)
+        return
     if stream is not None:
         _loosen(load(context), tenant, stream, as_json=as_json)
         return

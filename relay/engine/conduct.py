@@ -6,30 +6,26 @@ replies ask for by the shaping rules; a suspension by such a rule goes into the 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from math import inf
-from typing import Final
 
 from relay.clock import Clock
 from relay.engine.attempt import AttemptResult
 from relay.engine.custody import Custody
 from relay.engine.gate import LONG
-from relay.engine.line import SiteLine, Slowed, Standing
+from relay.engine.line import Rest, SiteLine, Slowed, Standing
 from relay.engine.shaper import Shaper
 from relay.engine.site import SiteLines
 from relay.engine.ways import Ways
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from relay.policy.outcome import Outcome, Scope
+from relay.policy.outcome import Outcome, Phase, Scope
 from relay.policy.route import EgressPath
 from relay.policy.shaping import Action, ReplyRule
 from relay.spool.orders import Suspension
 
 _log = Log("dispatcher")
-
-_STORED: Final = timedelta(seconds=30)
-"""How long the row of a suspension may be on its way to the spool."""
 
 
 class Then(Enum):
@@ -54,6 +50,8 @@ class Conduct:
         self._ways = ways
         self._shaper = shaper
         self._clock = clock
+        self._storing: set[EgressPath] = set()
+        """Suspended by a rule, and the spool was not told yet."""
 
     def learn(self, line: SiteLine, standing: Standing, result: AttemptResult) -> Then:
         """Let the path's pace and rest, and the source's health, follow what was seen."""
@@ -70,7 +68,7 @@ class Conduct:
         if pressure is not None and refusal is None:
             return self._slow(line, pressure, stay)
         if result.reached and refusal is None:
-            if line.rest is not None and line.rest.rule is None:
+            if line.rest is not None and not line.rest.ordered:
                 line.rest = None
             line.pace = line.pace.succeeded()
             return Then.FILL
@@ -97,6 +95,7 @@ class Conduct:
                 self._tasks.start(self._shaper.alarm(rule, line.path, str(failure.reply)), f"alarm-{rule.id}")
             if rule.action is Action.SUSPEND:
                 self._lines.put_to_rest(line, failure, now, rule)
+                self._storing.add(line.path)
                 self._tasks.start(self._suspend(line.path, rule, now + rule.lasts), f"suspend-{rule.id}")
                 suspended = True
             elif rule.action is Action.SLOW:
@@ -105,27 +104,36 @@ class Conduct:
         return suspended
 
     async def _suspend(self, path: EgressPath, rule: ReplyRule, until: datetime) -> None:
-        """Let the spool keep the site's mail back: for all workers, and after a restart too.
+        """Let the spool say so: for all workers, and after a restart too.
 
-        With several sources the site's other paths go on, so that nothing but this worker's rest keeps the path back.
+        With one source no mail of the site is claimed. With several its other paths go on: workers let this one rest.
         """
-        if len(self._ways.pools.names()) > 1:
-            return
+        source = path.source if len(self._ways.pools.names()) > 1 else ""
         reason = f"rule {rule.id}: the provider asked for it"
         try:
-            if any(one.site == path.site and one.reason == reason for one in await self._spool.suspensions()):
-                return  # another worker was told the same
-            await self._spool.suspend(Suspension(0, "", "", path.site, until, reason))
+            known = {(one.site, one.source, one.reason) for one in await self._spool.suspensions()}
+            if (path.site, source, reason) not in known:  # else another worker was told the same
+                await self._spool.suspend(Suspension(0, "", "", path.site, until, reason, source))
+            self._storing.discard(path)
         except SpoolUnavailableError as error:
             _log.warning("suspension-not-stored", path=path, error=error)
 
     async def follow_suspensions(self) -> None:
-        """End the rests of reply rules whose suspension an operator ended. Raises SpoolUnavailableError."""
-        long_ago = self._clock.now() - _STORED
-        resting = [line for line in self._lines if line.rest and line.rest.rule and line.rest.since < long_ago]
-        if not resting or len(self._ways.pools.names()) > 1:
-            return
-        suspended = {one.site for one in await self._spool.suspensions()}
-        for line in resting:
-            if line.path.site not in suspended:
-                line.rest = None
+        """Let paths rest that are suspended, and end the rests of those that are not any more.
+
+        Raises SpoolUnavailableError.
+        """
+        now, storing = self._clock.now(), frozenset(self._storing)
+        found = await self._spool.suspensions()
+        whole = {(one.site, one.source): one for one in found if one.site and not one.tenant and not one.domain}
+        for line in self._lines:
+            rest = line.rest
+            if rest is not None and rest.ordered and rest.since < now and line.path not in storing:
+                site, source = line.path.site, line.path.source
+                line.rest = rest if (site, "") in whole or (site, source) in whole else None
+        for (site, source), one in whole.items():
+            if source and source in self._ways.pools.names():
+                line = self._lines.line(EgressPath(site, source), now)
+                rest = line.resting(now)
+                if rest is None or not rest.ordered:
+                    self._lines.let_rest(line, Rest.told(now, one.until, Phase.PERMIT, one.reason, ordered=True))

@@ -110,7 +110,7 @@ class Dispatcher:
         self._suspects = Suspects(self._custody, self._sessions, self._lines, clock)
         self._sharing = None
         if parts.notes is not None:
-            self._sharing = Sharing(parts.notes, self._lines, clock, lone=len(parts.ways.pools.names()) == 1)
+            self._sharing = Sharing(parts.notes, self._lines, clock)
         self._warming = None
         if parts.warm_ups is not None:
             self._warming = Warming(parts.warm_ups, shaper, self._custody, clock, self._line_up)

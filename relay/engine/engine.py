@@ -204,7 +204,7 @@ class Engine:
             await self._brakes.start()
         self._janitor.start()
         if self._options.delivers:
-            await self.exchange_notes()  # before any path is new here
+            await self.heed()  # before any path is new here
             self._living = asyncio.create_task(self._watch_living(), name="living")
             self._scheduler.start()
             self._parts.spool.on_wake(self._scheduler.wake)
@@ -245,8 +245,7 @@ class Engine:
         expected, share = self._options.workers, self._options.share
         while True:
             try:
-                await self._dispatcher.follow_suspensions()
-                await self.exchange_notes()
+                await self.heed()
                 lives = await self._parts.spool.living()
                 # By name, so that a worker that was started again has the place of the one that died.
                 places = [life.incarnation for life in sorted(lives, key=lambda life: (life.node, life.worker))]
@@ -258,6 +257,11 @@ class Engine:
                     self._dispatcher.share(share)
                 expected = 0
             await asyncio.sleep(LIVING_SECONDS)
+
+    async def heed(self) -> None:
+        """Keep to what is suspended, and to what others found of paths. Raises SpoolUnavailableError."""
+        await self._dispatcher.follow_suspensions()
+        await self.exchange_notes()
 
     async def exchange_notes(self) -> None:
         """Share what was found of paths with the other workers. Raises SpoolUnavailableError."""

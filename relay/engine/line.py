@@ -14,10 +14,11 @@ from math import inf
 from typing import Final
 
 from relay.engine.gate import LEAD, Gate
-from relay.policy.outcome import Outcome
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.pace import Pace, starting_pace, within
 from relay.policy.route import EgressPath, Way
 from relay.policy.shaping import UNNAMED, Limits, ReplyRule, Shaping, Share
+from relay.smtp.reply import reply
 from relay.spool.work import Parcel
 
 MANY: Final = 20
@@ -46,8 +47,14 @@ class Rest:
     since: datetime
     until: datetime
     failure: Outcome
-    rule: ReplyRule | None = None
-    """The reply rule that suspended the path; a success of mail under way does not end that."""
+    ordered: bool = False
+    """A suspension in the spool says so, by a reply rule or by an operator: no success of mail under way ends that."""
+
+    @classmethod
+    def told(cls, since: datetime, until: datetime, phase: Phase, why: str, *, ordered: bool = False) -> Rest:
+        """A rest for what others found, or ordered."""
+        words = reply(451, "4.4.0", why)
+        return cls(since, until, Outcome(Result.TEMPORARY, Scope.SITE, phase, DecidedBy.RELAY, words), ordered)
 
 
 @dataclass(frozen=True, slots=True)

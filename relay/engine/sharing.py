@@ -7,6 +7,7 @@ worker begins with the pace that the others reached, or that was reached before 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -15,12 +16,11 @@ from relay.engine.line import Rest, SiteLine
 from relay.engine.site import SiteLines
 from relay.log import Log
 from relay.policy.handover import Learnt, begin, begin_sessions, cut, is_new, learnt, typical
-from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
+from relay.policy.outcome import Phase
 from relay.policy.pace import starting_pace
 from relay.policy.rate import Stage
 from relay.policy.route import EgressPath
 from relay.shaping.path_notes import RENEWED, PathNote, PathNotes
-from relay.smtp.reply import reply
 
 _log = Log("dispatcher")
 
@@ -29,13 +29,12 @@ MOST_NOTES: Final = 1000
 
 
 class Sharing:
-    """The notes of one worker. `lone`: with one source, what reply rules suspend is told as a suspension."""
+    """The notes of one worker. What is suspended stands in the spool as such, and is nothing to note."""
 
-    def __init__(self, notes: PathNotes, lines: SiteLines, clock: Clock, *, lone: bool) -> None:
+    def __init__(self, notes: PathNotes, lines: SiteLines, clock: Clock) -> None:
         self._notes = notes
         self._lines = lines
         self._clock = clock
-        self._lone = lone
         self._written: dict[tuple[str, str], PathNote] = {}
         self._renewed: datetime | None = None
         self._adopted: dict[EgressPath, datetime] = {}
@@ -44,6 +43,9 @@ class Sharing:
     async def exchange(self, holder: int) -> None:
         """Write what changed, and take over what others found. Raises SpoolUnavailableError."""
         now = self._clock.now()
+        ended = await self._notes.ended()
+        for path, moment in ended.items():
+            self._wake(path, moment)
         mine = self._mine(now)
         renew = self._renewed is None or not now - RENEWED < self._renewed <= now
         changed = [note for key, note in mine.items() if renew or self._written.get(key) != note]
@@ -56,7 +58,7 @@ class Sharing:
         for note in await self._notes.of_others(holder):
             if note.learnt is not None:
                 reached.setdefault(EgressPath(note.site, note.source), []).append(note.learnt)
-            if note.rests_until is not None and note.rests_until > now:
+            if _lasts(note, now, ended):
                 self._adopt(note, now)
         self._reached = reached
 
@@ -89,7 +91,7 @@ class Sharing:
         mine: dict[tuple[str, str], PathNote] = {}
         for line in self._lines:
             rest = line.resting(now)
-            if rest is not None and (self._adopted.get(line.path) == rest.until or (rest.rule and self._lone)):
+            if rest is not None and (rest.ordered or self._adopted.get(line.path) == rest.until):
                 rest = None
             pace = line.gate.rate.shown() if line.gate.rate.stage is not Stage.OPEN else ""
             found = learnt(line.gate.rate, line.pace, line.part)
@@ -98,6 +100,14 @@ class Sharing:
         self._adopted = {path: until for path, until in self._adopted.items() if until > now}
         return mine
 
+    def _wake(self, path: EgressPath, moment: datetime) -> None:
+        """An operator ended the rests of this path that began before."""
+        line = self._lines.get(path)
+        if line is not None and line.rest is not None and not line.rest.ordered and line.rest.since < moment:
+            line.rest = None
+            self._adopted.pop(path, None)
+            _log.info("rest-ended", path=path)
+
     def _adopt(self, note: PathNote, now: datetime) -> None:
         path = EgressPath(note.site, note.source)
         known = self._lines.get(path)
@@ -105,11 +115,8 @@ class Sharing:
             return
         if known is not None and (known.sessions or known.resting(now) is not None):
             return
-        failure = Outcome(
-            Result.TEMPORARY, Scope.SITE, _phase(note.phase), DecidedBy.RELAY, reply(451, "4.4.0", note.why)
-        )
         line = self._lines.line(path, now)
-        self._lines.let_rest(line, Rest(note.rests_since, note.rests_until, failure))
+        self._lines.let_rest(line, Rest.told(note.rests_since, note.rests_until, _phase(note.phase), note.why))
         self._adopted[path] = note.rests_until
         _log.info("site-rests-elsewhere", path=path, until=note.rests_until)
 
@@ -119,9 +126,15 @@ def _note(line: SiteLine, rest: Rest | None, pace: str, found: Learnt | None) ->
     if rest is None:
         return PathNote(path.site, path.source, pace=pace, learnt=found)
     words = str(rest.failure.reply)
-    if rest.rule is not None:
-        words = f"rule {rest.rule.id}: {words}"
     return PathNote(path.site, path.source, rest.since, rest.until, rest.failure.phase.value, words, pace, found)
+
+
+def _lasts(note: PathNote, now: datetime, ended: Mapping[EgressPath, datetime]) -> bool:
+    """Whether the note tells of a rest, and nobody ended it since it was written."""
+    if note.rests_since is None or note.rests_until is None or note.rests_until <= now:
+        return False
+    moment = ended.get(EgressPath(note.site, note.source))
+    return moment is None or note.rests_since >= moment
 
 
 def _phase(word: str) -> Phase:

@@ -92,7 +92,7 @@ class SiteLines:
         line.pace = line.pace.failed()
         asked = failure.diagnosis.rest if failure.diagnosis is not None else None
         lasts = rule.lasts if rule is not None else asked or self._rest
-        return self.let_rest(line, Rest(now, now + lasts, failure, rule))
+        return self.let_rest(line, Rest(now, now + lasts, failure, ordered=rule is not None))
 
     def let_rest(self, line: SiteLine, rest: Rest) -> Rest:
         """Keep a path at rest."""

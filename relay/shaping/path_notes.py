@@ -14,12 +14,16 @@ from typing import Any, Final
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.policy.handover import Learnt
+from relay.policy.route import EgressPath
 
 KEPT: Final = timedelta(hours=1)
 """How long a note stands that its writer does not renew."""
 
 RENEWED: Final = timedelta(minutes=20)
 """How often a note is renewed that does not change."""
+
+_NOBODY: Final = 0
+"""Holder of the rows that tell when an operator ended a path's rests; the others' are incarnations."""
 
 MOST_READ: Final = 10_000
 MOST_WORDS: Final = 300
@@ -86,6 +90,38 @@ class PathNotes:
         )
         wanted = (now, than, now - _millis(KEPT), MOST_READ)
         return await self._database.read(lambda connection: [_note(row) for row in connection.execute(query, wanted)])
+
+    async def end_rests(self, site: str, source: str = "") -> int:
+        """End the rests of a site's paths, of one source or of all, for every worker; how many paths rested."""
+        now = to_millis(self._clock.now())
+        where = "site = ? AND rests_until > ?"
+        named: tuple[str | int, ...] = (site, now)
+        if source:
+            where, named = f"{where} AND source = ?", (*named, source)
+
+        def work(connection: Connection) -> int:
+            paths = sorted(set(connection.execute(f"SELECT site, source FROM path_note WHERE {where}", named)))  # noqa: S608
+            connection.execute(f"UPDATE path_note SET rests_since = 0, rests_until = 0 WHERE {where}", named)  # noqa: S608
+            connection.executemany(
+                "INSERT INTO path_note (site, source, holder, at, rests_since, rests_until, phase, why, pace)"
+                " VALUES (?, ?, ?, ?, ?, 0, '', '', '') ON CONFLICT (site, source, holder) DO UPDATE SET"
+                " at = excluded.at, rests_since = excluded.rests_since",
+                [(*path, _NOBODY, now, now) for path in paths],
+            )
+            return len(paths)
+
+        return await self._database.write(work)
+
+    async def ended(self) -> dict[EgressPath, datetime]:
+        """The paths whose rests an operator ended lately, and when: what began before does not count any more."""
+        return await self._database.read(
+            lambda connection: {
+                EgressPath(site, source): from_millis(at)
+                for site, source, at in connection.execute(
+                    "SELECT site, source, rests_since FROM path_note WHERE holder = ?", (_NOBODY,)
+                )
+            }
+        )
 
     async def all(self) -> list[PathNote]:
         """One note a path, of the worker whose rest lasts longest, else of the one that wrote last."""

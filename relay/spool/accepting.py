@@ -16,7 +16,7 @@ from relay.spool.work import IdempotencyConflictError, NewMessage, Receipt
 
 SUSPENDED: Final = (
     "EXISTS (SELECT 1 FROM suspension s WHERE s.until > ? AND (s.tenant IS NULL OR s.tenant = lane.tenant)"
-    " AND (s.domain IS NULL OR s.domain = lane.domain) AND (s.site IS NULL OR s.site = lane.site))"
+    " AND (s.domain IS NULL OR s.domain = lane.domain) AND (s.site IS NULL OR s.site = lane.site) AND s.source IS NULL)"
 )
 """The condition on a lane that a suspension is in force for it; one binding: now."""
 

@@ -223,8 +223,16 @@ def suspend(connection: Connection, suspension: Suspension, until: int, now: int
             return 0
         tenant = found[0][0]
     connection.execute(
-        "INSERT INTO suspension (tenant, domain, site, until, reason, at) VALUES (?, ?, ?, ?, ?, ?)",
-        (tenant, suspension.domain or None, suspension.site or None, until, suspension.reason, now),
+        "INSERT INTO suspension (tenant, domain, site, source, until, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            tenant,
+            suspension.domain or None,
+            suspension.site or None,
+            suspension.source or None,
+            until,
+            suspension.reason,
+            now,
+        ),
     )
     return connection.last_insert_rowid()
 
@@ -232,9 +240,9 @@ def suspend(connection: Connection, suspension: Suspension, until: int, now: int
 def suspensions(connection: Connection, now: int) -> list[Suspension]:
     """The suspensions in force."""
     return [
-        Suspension(number, tenant or "", domain or "", site or "", from_millis(until), reason)
-        for number, tenant, domain, site, until, reason in connection.execute(
-            "SELECT s.id, t.name, s.domain, s.site, s.until, s.reason FROM suspension s"
+        Suspension(number, tenant or "", domain or "", site or "", from_millis(until), reason, source or "")
+        for number, tenant, domain, site, until, reason, source in connection.execute(
+            "SELECT s.id, t.name, s.domain, s.site, s.until, s.reason, s.source FROM suspension s"
             " LEFT JOIN tenant t ON t.id = s.tenant WHERE s.until > ? ORDER BY s.id",
             (now,),
         )

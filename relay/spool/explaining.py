@@ -33,7 +33,11 @@ def waiting(
     view: MessageView, delivery: DeliveryView, now: datetime, obstacles: Obstacles = NO_OBSTACLES
 ) -> Explanation:
     """Why a WAITING delivery has not left, and what happens next."""
-    stops = [Stop(one.until, one.reason) for one in obstacles.suspensions if one.stops(view.tenant, delivery)]
+    stops = [
+        Stop(one.until, one.reason)
+        for one in obstacles.suspensions
+        if one.stops(view.tenant, delivery.domain, delivery.site)
+    ]
     words = last_words(view, delivery)
     due = delivery.due or now
     ceiling = None

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from relay.spool.inquiry import DeliveryView
-
 
 class Verb(StrEnum):
     """What an operator or a sender may ask for deliveries that are not final."""
@@ -34,7 +32,7 @@ class RequestReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """A stopped path: empty fields mean every tenant, domain or site."""
+    """A stopped path: empty fields mean every tenant, domain, site or source."""
 
     id: int
     tenant: str
@@ -42,10 +40,14 @@ class Suspension:
     site: str
     until: datetime
     reason: str
+    source: str = ""
+    """The egress source that is meant: with a site, and then for all tenants and domains."""
 
-    def stops(self, tenant: str, delivery: DeliveryView) -> bool:
-        """Whether a delivery of the tenant falls under it."""
-        return self.tenant in ("", tenant) and self.domain in ("", delivery.domain) and self.site in ("", delivery.site)
+    def stops(self, tenant: str, domain: str, site: str) -> bool:
+        """Whether mail of this kind is not taken from the queue; from one source alone, others may take it."""
+        if self.source:
+            return False
+        return self.tenant in ("", tenant) and self.domain in ("", domain) and self.site in ("", site)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from relay.spool.work import NewMessage, Receipt
 
 SUSPENDED_UNTIL: Final = """
 (SELECT max(s.until) FROM suspension s WHERE (s.tenant IS NULL OR s.tenant = lane.tenant)
-  AND (s.domain IS NULL OR s.domain = lane.domain) AND (s.site IS NULL OR s.site = lane.site))
+  AND (s.domain IS NULL OR s.domain = lane.domain) AND (s.site IS NULL OR s.site = lane.site)
+  AND s.source IS NULL)
 """
 """Of a lane: until when a suspension stops it, or NULL."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from relay.database.contract import Database
+from relay.policy.handover import Learnt
+from relay.policy.route import EgressPath
 from relay.shaping.path_notes import KEPT, PathNote, PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from tests.support.either_database import BOTH, open_database
@@ -64,3 +66,29 @@ async def test_two_workers_notes_of_a_path_are_one_to_people(bench: Bench) -> No
     await bench.notes.write(1, [bench.resting()], ())
     await bench.notes.write(2, [longer], ())
     assert await bench.notes.all() == [longer]
+
+
+async def test_an_operator_ends_a_sites_rests(bench: Bench) -> None:
+    other = replace(bench.resting(), source="ip2")
+    await bench.notes.write(1, [bench.resting(), other], ())
+    await bench.notes.write(2, [bench.resting(seconds=600), bench.resting("c.example")], ())
+    assert await bench.notes.ended() == {}
+    assert await bench.notes.end_rests("b.example", "ip3") == 0
+    assert await bench.notes.end_rests("b.example", "ip1") == 1
+    assert [(one.site, one.source) for one in await bench.notes.of_others(3)] == [
+        ("b.example", "ip2"),
+        ("c.example", "ip1"),
+    ]
+    assert await bench.notes.ended() == {EgressPath("b.example", "ip1"): bench.clock.now()}
+    assert await bench.notes.end_rests("b.example") == 1
+    assert await bench.notes.end_rests("b.example") == 0
+    assert [one.site for one in await bench.notes.all()] == ["c.example"]
+    bench.clock.move(KEPT.total_seconds() + 1)
+    await bench.notes.write(1, [], [("c.example", "ip1")])
+    assert await bench.notes.ended() == {}
+
+
+async def test_what_was_learnt_comes_back_as_it_was_written(bench: Bench) -> None:
+    known = Learnt(41.99, ceiling=43.5, horizon=60.2, penalty=300.0, sessions=4)
+    await bench.notes.write(1, [PathNote("slow.example", "ip1", pace="holding", learnt=known)], ())
+    assert [one.learnt for one in await bench.notes.of_others(2)] == [known]

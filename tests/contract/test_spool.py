@@ -637,6 +637,10 @@ async def test_suspended_paths_are_not_claimed_and_not_sent_from_memory(bench: B
     assert await bench.spool.resume(number)
     assert not await bench.spool.resume(number)
     assert len(await bench.claim()) == 2
+    number = await bench.spool.suspend(Suspension(0, "", "", "mx.example", until, "one address", "ip1"))
+    assert [one.source for one in await bench.spool.suspensions()] == ["ip1"]
+    assert (await bench.accept("d@b.example", lease_to=bench.me)).leased, "other sources may take it"
+    await bench.spool.resume(number)
     await bench.accept("c@other.example", tenant=2)
     await bench.spool.suspend(Suspension(0, "two", "", "", until, "unpaid"))
     assert await bench.spool.suspend(Suspension(0, "nobody", "", "", until, "")) == 0

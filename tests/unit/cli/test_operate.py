@@ -221,6 +221,21 @@ def test_suspend_and_resume(file: Path, message: SpoolId, capsys: pytest.Capture
     assert "no suspension" in leak(capsys, "queue", "resume", number, "--config", file).out
 
 
+def test_one_source_is_suspended_for_a_site_and_resumed(
+    file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in (("--source", "default"), ("--site", "mx.example", "--source", "ip9")):
+        assert leak(capsys, "queue", "suspend", *wrong, "--config", file).status == 2
+    ran = leak(capsys, "queue", "suspend", "--site", "MX.example", "--source", "default", "--config", file)
+    assert ran.status == 0
+    assert "mx.example from default: by the operator" in leak(capsys, "queue", "--config", file).out
+    assert leak(capsys, "queue", "resume", "3", "--site", "mx.example", "--config", file).status == 2
+    assert leak(capsys, "queue", "resume", "--site", "mx.example", "--source", "x", "--config", file).status == 1
+    ended = leak(capsys, "queue", "resume", "--site", "mx.example", "--config", file)
+    assert ended.out.startswith("resumed: nothing keeps mail to mx.example back")
+    assert "suspended" not in leak(capsys, "queue", "--config", file).out
+
+
 def test_the_life_of_a_message(file: Path, message: SpoolId, capsys: pytest.CaptureFixture[str]) -> None:
     ran = leak(capsys, "message", f"{message}.2", "--config", file)
     assert ran.status == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from relay.policy.pool import Member, Pool, Pools
+from relay.policy.route import Source
 from relay.policy.shaping import Limits, ShapingBook, Share
 from relay.policy.shaping_file import parse_shaping
 from relay.policy.state import State
@@ -51,6 +53,48 @@ async def test_a_reply_rule_suspends_the_path_in_the_spool_and_tells_a_person(tm
         assert view is not None
         assert view.deliveries[0].state is State.WAITING
         assert host.dials == dials
+
+
+async def test_one_suspended_source_stops_no_other_until_an_operator_ends_it(tmp_path: Path) -> None:
+    sources = [Source("ip1", "", "one.relay.example"), Source("ip2", "", "two.relay.example")]
+    pools = Pools(default=Pool("default", tuple(map(Member, sources))))
+    async with engine_bench(tmp_path, shaping=parse_shaping(RULES), pools=pools) as bench:
+        host = bench.far.host("mx.b.example")
+        host.reply_to = lambda _: remote_reply(451, ("4.7.1 GO_AWAY for a while",))
+        letter = await bench.send("a@b.example")
+        async with asyncio.timeout(20):
+            while not (suspended := await bench.spool.suspensions()):
+                await asyncio.sleep(0.02)
+        (blocked,) = {one.source for one in suspended}
+        host.reply_to = lambda _: ACCEPTED
+        await bench.until(letter, State.DELIVERED)
+        assert {source for _, _, source in bench.far.dialled[-1:]} == {"ip1", "ip2"} - {blocked}
+    async with engine_bench(tmp_path, shaping=parse_shaping(RULES), pools=pools) as bench:
+        await bench.engine.heed()
+        for n in range(8):
+            await bench.until(await bench.send(f"b{n}@b.example"), State.DELIVERED)
+        assert {source for _, _, source in bench.far.dialled} == {"ip1", "ip2"} - {blocked}, (
+            "the next life heeds it too"
+        )
+        await bench.spool.resume(suspended[0].id)
+        await bench.engine.heed()
+        for n in range(16):
+            await bench.until(await bench.send(f"c{n}@b.example"), State.DELIVERED)
+        assert {source for _, _, source in bench.far.dialled} == {"ip1", "ip2"}
+
+
+async def test_an_operator_ends_a_rest_that_travels_as_a_note(tmp_path: Path) -> None:
+    async with engine_bench(tmp_path) as bench:
+        host = bench.far.host("mx.b.example")
+        host.reachable = False
+        await bench.send("a@b.example")
+        async with asyncio.timeout(20):
+            while not await bench.notes.end_rests("mx.b.example", "one"):
+                await bench.engine.exchange_notes()
+        host.reachable = True
+        await bench.engine.exchange_notes()
+        await bench.until(await bench.send("b@b.example"), State.DELIVERED, seconds=20)
+        assert await bench.notes.all() == []
 
 
 async def test_the_rules_connections_are_never_exceeded(tmp_path: Path) -> None:
