@@ -178,7 +178,7 @@ def _doors(wanted: Sequence[Wanted]) -> tuple[Door, ...]:
     return tuple(
         Door(one.purpose, Place(_reachable(one.listen.host), one.listen.port), one.listen.tls)
         for one in wanted
-        if one.purpose != "http" and one.listen.port
+        if one.purpose in {"submission", "inbound"} and one.listen.port
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.clock import Clock, SystemClock
+from relay.desk_tokens import ensure_desk_tokens
 from relay.errors import ConfigurationError
 from relay.ids import Entropy, SystemEntropy
 from relay.lab.hosts import RELAY_NAME
@@ -129,6 +130,14 @@ async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str
     return 0
 
 
+def desk_door(settings: Settings) -> str:
+    """Where the moderators' desk is, and what opens it; "" without one."""
+    if settings.api.admin_listen is None:
+        return ""
+    tokens = ensure_desk_tokens(settings.path(settings.node.secrets), SystemEntropy())
+    return f"http://{settings.api.admin_listen}/desk   token {next(iter(tokens.values()), '')}"
+
+
 def greeting(settings: Settings, lab: Lab, file: Path) -> str:
     """What a newcomer needs to know, once everything runs."""
     program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "leak" else Path("leak")
@@ -139,6 +148,7 @@ def greeting(settings: Settings, lab: Lab, file: Path) -> str:
     rows = [
         ("Write a letter", f"http://{settings.web.listen}/"),
         ("Read it in the lab's inbox", f"{lab.inbox_url}/"),
+        ("The moderators' desk", desk_door(settings)),
         ("HTTP API (key: lab)", f"http://{settings.api.listen}/api/v1/messages"),
         ("SMTP submission (STARTTLS)", f"{clear}   user lab, password lab" if clear else ""),
         ("SMTP submission (TLS)", str(implicit).removesuffix("/tls") if implicit else ""),

@@ -17,7 +17,7 @@ from typing import Literal
 from relay.errors import ConfigurationError
 from relay.settings import Listen, Settings
 
-Purpose = Literal["submission", "inbound", "http"]
+Purpose = Literal["submission", "inbound", "http", "admin"]
 
 BACKLOG = 1024
 
@@ -52,6 +52,8 @@ def wanted_listeners(settings: Settings) -> tuple[Wanted, ...]:
     for role, listen in (("web", settings.web.listen), ("api", settings.api.listen)):
         if role in roles and listen is not None:
             http.setdefault(str(listen), Wanted("http", listen, f"{role}.listen"))
+    if "web" in roles and settings.api.admin_listen is not None:
+        wanted.append(Wanted("admin", settings.api.admin_listen, "api.admin_listen"))
     return (*wanted, *http.values())
 
 

@@ -20,12 +20,14 @@ from relay.account.identity import Identity
 from relay.alarming import Alarming
 from relay.api.app import ApiDependencies, ApiOptions, add_api, make_api
 from relay.api.connections import HttpLimits
+from relay.api.guard import loopback_only
 from relay.api.server import HttpServer
 from relay.client.contract import RelayClient
 from relay.client.local import LocalRelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
+from relay.desk_tokens import ensure_desk_tokens
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
 from relay.egress.reach import ReachMemory
@@ -87,7 +89,7 @@ FRONT_TENANT: Final = "leak"
 
 @dataclass(frozen=True, slots=True)
 class FrontParts:
-    """What a web front is made of; `front` functions turn it into an aiohttp application."""
+    """What a web front is made of; `front` functions turn it into aiohttp applications."""
 
     settings: Settings
     relay: RelayClient
@@ -96,9 +98,19 @@ class FrontParts:
     clock: Clock
     entropy: Entropy
     sender_domain: str
+    moderators: Mapping[str, str]
+    """The token of each moderator."""
 
 
-Front = Callable[[FrontParts], web.Application]
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """What a front shows: its pages to everybody, its desk to moderators on this machine."""
+
+    public: web.Application
+    desk: web.Application
+
+
+Front = Callable[[FrontParts], Faces]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ class Node:
         self._senders: Senders | None = None
         self._opt_outs: OptOuts
         self._http: HttpServer | None = None
+        self._desk: HttpServer | None = None
         self._resolver: DnsResolver | None = None
         self._policies: TlsPolicies | None = None
         self._ipv6: Ipv6Watch | None = None
@@ -280,18 +293,25 @@ class Node:
 
     async def _start_http(self, stores: Stores, engine: Engine, resolver: DnsResolver, secrets: NodeSecrets) -> None:
         listeners = [one for one in self._parts.listeners if one.purpose == "http"]
+        desks = [one for one in self._parts.listeners if one.purpose == "admin"]
         if not listeners:
             return
         settings, roles = self._settings, self._settings.node.roles
         dependencies = self._api_dependencies(stores, engine)
         if "web" in roles and settings.web.listen is not None:
-            application = self._parts.front(await self._front_parts(stores, engine, resolver, secrets))
+            faces = self._parts.front(await self._front_parts(stores, engine, resolver, secrets))
+            application = faces.public
             # The probes belong to every HTTP port; without the role `api` no key opens the rest.
             add_api(application, dependencies)
+            if desks:
+                faces.desk.middlewares.insert(0, loopback_only)
+                self._desk = HttpServer(faces.desk, http_limits(settings), self._parts.clock)
         else:
             application = make_api(dependencies)
         self._http = HttpServer(application, http_limits(settings), self._parts.clock)
         await self._http.start([one.socket for one in listeners])
+        if self._desk is not None:
+            await self._desk.start([one.socket for one in desks])
 
     def _api_dependencies(self, stores: Stores, engine: Engine) -> ApiDependencies:
         settings = self._settings
@@ -337,7 +357,8 @@ class Node:
             engine.admissions,
             engine.alarms,
         )
-        return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain)
+        moderators = ensure_desk_tokens(settings.path(settings.node.secrets), entropy)
+        return FrontParts(settings, relay, stores.database, secrets, self._parts.clock, entropy, domain, moderators)
 
     def _not_ready(self) -> str:
         return "the node is stopping" if self._draining else ""
@@ -379,8 +400,9 @@ class Node:
             await self._submission.drain(DRAIN_SECONDS / 2)
         if self._receiving is not None:
             await self._receiving.drain(DRAIN_SECONDS / 4)
-        if self._http is not None:
-            await self._http.stop()
+        for server in (self._desk, self._http):
+            if server is not None:
+                await server.stop()
         for listener in self._parts.listeners:
             listener.socket.close()
         if self._tls_watch is not None:

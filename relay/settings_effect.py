@@ -7,14 +7,11 @@ deletes its line here, and the words "not in effect yet" in its description.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from relay.listeners import wanted_listeners
 from relay.log import Log
 from relay.receiving import return_domains
-from relay.settings import Section, Settings
-
-_FLAT: Final = ("api.admin_listen",)
+from relay.settings import Settings
 
 
 def inbound_listens(settings: Settings) -> bool:
@@ -24,10 +21,6 @@ def inbound_listens(settings: Settings) -> bool:
 
 def without_effect(settings: Settings) -> Iterator[str]:
     """Each setting that has no effect yet, as "key: why"."""
-    for key in _FLAT:
-        section, _, name = key.partition(".")
-        if _is_changed(getattr(settings, section), name):
-            yield f"{key}: has no effect yet"
     yield from _inbound(settings)
     yield from _http(settings)
 
@@ -39,10 +32,6 @@ def warn_without_effect(settings: Settings, log: Log) -> None:
         log.warning("setting-without-effect", setting=key, why=why)
 
 
-def _is_changed(section: Section, name: str) -> bool:
-    return bool(getattr(section, name) != type(section).model_fields[name].get_default(call_default_factory=True))
-
-
 def _inbound(settings: Settings) -> Iterator[str]:
     if settings.inbound.listen and not inbound_listens(settings):
         yield "inbound.listen: has no effect here: the role inbound is not in node.roles"
@@ -51,6 +40,8 @@ def _inbound(settings: Settings) -> Iterator[str]:
 
 
 def _http(settings: Settings) -> Iterator[str]:
+    if settings.api.admin_listen is not None and "web" not in settings.node.roles:
+        yield "api.admin_listen: has no effect here: the role web is not in node.roles"
     for key, listen in (("api.listen", settings.api.listen), ("web.listen", settings.web.listen)):
         if listen is not None and listen.tls:
             yield f"{key}: /tls has no effect yet: HTTP is spoken in clear, behind a proxy that speaks HTTPS"

@@ -1,4 +1,5 @@
-"""The words of every page and of the letters, in each language, read once from `words/*.toml`.
+"""The words of every page and of the letters, in each language, read once from `words/*.toml`: a file
+a language, `desk.en.toml` and its like for what one part of the front alone says.
 
 A key that is missing raises KeyError at once; tests hold the languages to the same keys and placeholders.
 """
@@ -69,11 +70,13 @@ class Words:
 
 def load_words(folder: Path = _FOLDER) -> dict[Language, Words]:
     """Every language's words. Raises OSError or tomllib.TOMLDecodeError if the installation is damaged."""
-    return {language: _load(language, folder / f"{language.value}.toml") for language in Language}
+    return {language: _load(language, folder) for language in Language}
 
 
-def _load(language: Language, path: Path) -> Words:
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+def _load(language: Language, folder: Path) -> Words:
+    tables: dict[str, Any] = {}
+    for path in sorted(folder.glob(f"*{language.value}.toml")):
+        tables |= tomllib.loads(path.read_text(encoding="utf-8"))
     months = tuple(str(month) for month in tables.pop("months"))
     texts = dict(_flatten("", tables))
     if language is Language.FR:

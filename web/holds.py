@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
-from relay.ids import Entropy, base32
+from relay.ids import Entropy
+from web.decisions import Decision, DecisionLog, LoggedDecision
+from web.freezes import FREEZE
 from web.letter_table import END_LETTER, NEVER
 from web.letters import Ending, HeldFor
 
@@ -26,7 +28,6 @@ UPDATE web_handover SET held_until = NULL, held_for = NULL, due = ?
 WHERE letter_id = ? AND held_until > ? AND due = ? AND hidden = 0
 """
 _REFUSE: Final = "DELETE FROM web_handover WHERE letter_id = ? AND held_until > ? AND hidden = 0"
-_NOTE: Final = "INSERT INTO web_decision (id, at, subject, action, actor, rules, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +44,6 @@ class HeldLetter:
     recipient: str
     subject: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What somebody decided about a letter or a report, and the reason they gave."""
-
-    subject: str
-    action: str
-    actor: str
-    reason: str
-    rules: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedDecision:
-    """A decision and when it was made."""
-
-    at: datetime
-    decision: Decision
-
-
-class DecisionLog:
-    """The list of decisions. It holds no letter's words."""
-
-    def __init__(self, clock: Clock, entropy: Entropy) -> None:
-        self._clock = clock
-        self._entropy = entropy
-
-    def write(self, connection: Connection, decision: Decision) -> None:
-        """Add a line, in the transaction of what was decided."""
-        at = to_millis(self._clock.now())
-        values = (decision.subject, decision.action, decision.actor, " ".join(decision.rules), decision.reason)
-        connection.execute(_NOTE, (base32(self._entropy.bytes(10)), at, *values))
 
 
 class HoldStore:
@@ -109,8 +77,11 @@ class HoldStore:
 
         return await self._database.write(work)
 
-    async def refuse(self, decision: Decision) -> bool:
-        """End the letter; its writer reads the rules and the reason. False if it does not wait any more."""
+    async def refuse(self, decision: Decision, freeze: Decision | None = None) -> bool:
+        """End the letter; its writer reads the rules and the reason. False if it does not wait any more.
+
+        With `freeze`, whoever wrote it is kept from its recipient, unless that is no longer known.
+        """
         now = to_millis(self._clock.now())
 
         def work(connection: Connection) -> bool:
@@ -121,6 +92,10 @@ class HoldStore:
             told = (" ".join(decision.rules), decision.reason, decision.subject)
             connection.execute("UPDATE web_letter SET rules = ?, reason = ? WHERE id = ?", told)
             self._log.write(connection, decision)
+            if freeze is not None:
+                connection.execute(FREEZE, (now, freeze.subject))
+                if connection.changes():
+                    self._log.write(connection, freeze)
             return True
 
         return await self._database.write(work)

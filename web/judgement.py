@@ -41,6 +41,10 @@ class Judge:
         """The ruling on the letter and on the invented name."""
         return self._moderator.rule(draft.message, draft.pseudonym)
 
+    def rule_on_words(self, message: str) -> Ruling:
+        """The ruling on a letter's words alone, for whoever reads it again."""
+        return self._moderator.rule(message, "")
+
     def wording(self, language: Language) -> Wording:
         """What is said in `language`."""
         return self._moderator.wording(language.value)

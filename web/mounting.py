@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +15,19 @@ from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
 from web.app import Outside, make_app
+from web.catalogue import load_words
+from web.deciding import Deciding
+from web.desk.app import make_desk_app
+from web.desk.door import Door
+from web.desk.frame import DeskParts
+from web.disclosure import SealedStore
+from web.judgement import Judge
 from web.letter_table import DatabaseLetterStore
 from web.moderation.moderator import load_moderator
 from web.network import Network
 from web.operator import Operator
 from web.options import FrontOptions
+from web.render import Renderer, make_templates
 from web.shares import Shares
 
 
@@ -101,8 +110,9 @@ def mount(  # the node's parts, each with a purpose of its own
     database: Database,
     clock: Clock,
     entropy: Entropy,
-) -> web.Application:
-    """The front's application; rule packs may stand in `folder`.
+    moderators: Mapping[str, str],
+) -> tuple[web.Application, web.Application]:
+    """The front's applications, the pages and the desk; rule packs may stand in `folder`.
 
     Raises ValueError for a trusted proxy that is no network, ConfigurationError for a damaged rule pack.
     """
@@ -132,7 +142,21 @@ def mount(  # the node's parts, each with a purpose of its own
     )
     letters, moderator = DatabaseLetterStore(database), load_moderator(folder)
     outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited())
-    return make_app(options, outside)
+    return make_app(options, outside), make_desk(options, outside, moderators)
+
+
+def make_desk(options: FrontOptions, outside: Outside, moderators: Mapping[str, str]) -> web.Application:
+    """The moderators' desk of a front; `moderators` holds the token of each name."""
+    database, clock = outside.database, outside.clock
+    parts = DeskParts(
+        database=database,
+        deciding=Deciding(database, clock, outside.entropy, options.jitter),
+        sealed=SealedStore(database, clock),
+        judge=Judge(outside.moderator),
+        renderer=Renderer(make_templates(), load_words(), https=False),
+        clock=clock,
+    )
+    return make_desk_app(parts, Door(moderators, clock))
 
 
 def _operator(values: OperatorValues) -> Operator:

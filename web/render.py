@@ -70,8 +70,9 @@ class Renderer:
         self._headers = {**_SAFE, "Strict-Transport-Security": f"max-age={_YEAR}"} if https else _SAFE
         self._style = Asset.load("leak.css", "text/css")
         self._icon = Asset.load("leak.svg", "image/svg+xml")
-        self._by_path = {asset.path: asset for asset in (self._style, self._icon)}
-        self._assets = {"style": self._style.path, "icon": self._icon.path}
+        desk = Asset.load("desk.css", "text/css")
+        self._by_path = {asset.path: asset for asset in (self._style, self._icon, desk)}
+        self._assets = {"style": self._style.path, "icon": self._icon.path, "desk": desk.path}
 
     def words(self, language: Language) -> Words:
         """The words of `language`."""

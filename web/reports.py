@@ -15,19 +15,15 @@ from typing import Any, Final
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.ids import Entropy
-from web.holds import Decision, DecisionLog
+from web.decisions import Decision, DecisionLog
+from web.freezes import FREEZE, THAW
 
 _FILE: Final = """
 INSERT INTO web_report (letter_id, at, mailbox, rule, words) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING letter_id
 """
-_FREEZE: Final = """
-INSERT INTO web_freeze (pair, at) SELECT pair, ? FROM web_letter WHERE id = ? AND pair IS NOT NULL
-ON CONFLICT DO NOTHING
-"""
 _OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
 _DECIDE: Final = "UPDATE web_report SET outcome = ?, words = '' WHERE letter_id = ? AND outcome IS NULL"
-_THAW: Final = "DELETE FROM web_freeze WHERE pair = (SELECT pair FROM web_letter WHERE id = ?)"
 _FORGETTING: Final = (
     ("DELETE FROM web_report WHERE outcome IS NOT NULL AND at < ?", timedelta(days=366)),
     ("DELETE FROM web_freeze WHERE at < ?", timedelta(days=60)),
@@ -77,7 +73,7 @@ class ReportStore:
             values = (report.letter_id, now, mailbox, report.rule, report.words)
             fresh = bool(list(connection.execute(_FILE, values)))
             if fresh:
-                connection.execute(_FREEZE, (now, report.letter_id))
+                connection.execute(FREEZE, (now, report.letter_id))
             return fresh
 
         return await self._database.write(work)
@@ -110,7 +106,7 @@ class ReportStore:
             if not connection.changes():
                 return False
             if outcome is Outcome.DISMISSED:
-                connection.execute(_THAW, (decision.subject,))
+                connection.execute(THAW, (decision.subject,))
             self._log.write(connection, decision)
             return True
 

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from relay.account.credential import is_loopback
 from relay.account.identity import Accounts, Identity
@@ -46,6 +47,14 @@ def _names_loopback(hosts: list[str]) -> bool:
     if match is None:
         return False
     return match[1].lower() == "localhost" or is_loopback(match[1].strip("[]"))
+
+
+@web.middleware
+async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever does not come from this machine itself gets 403 and nothing else: for pages of operators."""
+    if not is_direct_loopback(request):
+        return web.Response(status=HTTPStatus.FORBIDDEN, text="This page answers on its own machine only.\n")
+    return await handler(request)
 
 
 def throttle_subject(peer: str) -> str:

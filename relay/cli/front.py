@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from aiohttp.web import Application
 
-    from relay.node import FrontParts
+    from relay.node import Faces, FrontParts
 
 
-def load_front(parts: FrontParts) -> Application:
+def load_front(parts: FrontParts) -> Faces:
     """The front of these parts."""
+    from relay.node import Faces
+
     mount = import_module("web.mounting").mount
-    return cast(
-        "Application",
+    public, desk = cast(
+        "tuple[Application, Application]",
         mount(
             parts.settings.web,
             parts.secrets,
@@ -25,5 +27,7 @@ def load_front(parts: FrontParts) -> Application:
             database=parts.database,
             clock=parts.clock,
             entropy=parts.entropy,
+            moderators=parts.moderators,
         ),
     )
+    return Faces(public, desk)

@@ -31,7 +31,7 @@ Letter = Annotated[str, typer.Argument(help="The letter's id, as `leak letters l
 @app.command("list")
 def list_command(context: typer.Context, as_json: Json = False) -> None:
     """What waits, the letter whose time ends first on top; a letter nobody decides about goes back after 48 hours."""
-    held = _with_holds(load(context), lambda holds: holds.held())
+    held = _deciding(load(context), lambda deciding: deciding.holds.held())
     if as_json:
         say_json([_plain(letter) for letter in held])
         return
@@ -44,7 +44,7 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
 @app.command("show")
 def show(context: typer.Context, letter: Letter, as_json: Json = False) -> None:
     """One letter with its words."""
-    found = _with_holds(load(context), lambda holds: holds.find(letter))
+    found = _deciding(load(context), lambda deciding: deciding.holds.find(letter))
     if found is None:
         fail(_GONE)
     if as_json:
@@ -64,16 +64,7 @@ def release(
 ) -> None:
     """Let a letter go."""
     settings = load(context)
-
-    async def work(holds: Any) -> bool:
-        import random
-
-        decision = _decision(letter, "release", reason, ())
-        # The wait for a person is cool-down enough; the moment of departure stays nobody's to know.
-        jitter = settings.web.jitter * random.SystemRandom().random()
-        return bool(await holds.release(decision, now() + jitter))
-
-    if not _with_holds(settings, work):
+    if not _deciding(settings, lambda deciding: deciding.release(letter, _voice(reason))):
         fail(_GONE)
     say("released: it leaves within " + _minutes(settings.web.jitter))
 
@@ -84,14 +75,14 @@ def refuse(
     letter: Letter,
     rules: Annotated[list[str], typer.Option("--rule", help="The rule it breaks; may be given again.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; its writer reads this, and it is kept in the log.")],
+    freeze: Annotated[bool, typer.Option("--freeze", help="Keep its writer's network from this recipient.")] = False,
 ) -> None:
     """Refuse a letter: its words are deleted, and its writer reads rule and reason."""
     known = [rule.value for rule in import_module("web.moderation.ruling").Rule]
     for rule in rules:
         if rule not in known:
             raise UsageError(f"--rule: {rule} is none of {', '.join(known)}")
-    decision = _decision(letter, "refuse", reason, tuple(rules))
-    if not _with_holds(load(context), lambda holds: holds.refuse(decision)):
+    if not _deciding(load(context), lambda deciding: deciding.refuse(letter, rules, _voice(reason), freeze=freeze)):
         fail(_GONE)
     say("refused")
 
@@ -99,7 +90,7 @@ def refuse(
 @app.command("reports")
 def reports(context: typer.Context, as_json: Json = False) -> None:
     """What recipients reported; until a report is settled, no letter reaches its recipient."""
-    waiting = _with_store(load(context), "web.reports", "ReportStore", lambda store: store.open_reports())
+    waiting = _deciding(load(context), lambda deciding: deciding.reports.open_reports())
     rows = [
         {"at": one.at.isoformat(), "letter": one.report.letter_id, "rule": one.report.rule, "words": one.report.words}
         for one in waiting
@@ -125,13 +116,37 @@ def settle(
     outcomes = {one.value: one for one in import_module("web.reports").Outcome}
     if outcome not in outcomes:
         raise UsageError(f"{outcome} is none of {', '.join(outcomes)}")
-    decision = _decision(letter, outcome, reason, ())
-    settled = _with_store(
-        load(context), "web.reports", "ReportStore", lambda store: store.decide(decision, outcomes[outcome])
-    )
+    settled = _deciding(load(context), lambda deciding: deciding.settle(letter, outcomes[outcome], _voice(reason)))
     if not settled:
         fail("no report about this letter waits (`leak letters reports`)")
     say(f"settled: {outcome}")
+
+
+@app.command("frozen")
+def frozen(context: typer.Context, as_json: Json = False) -> None:
+    """Whose network is kept from which recipient, each by one letter between them; `thaw` ends it."""
+    pairs = _deciding(load(context), lambda deciding: deciding.freezes.frozen())
+    rows = [{"letter": one.letter_id, "since": one.at.isoformat(), "letters": one.letters} for one in pairs]
+    if as_json:
+        say_json(rows)
+        return
+    say_table(
+        ("letter", "since", "letters"),
+        [(row["letter"], row["since"], str(row["letters"])) for row in rows],
+        empty="nobody is kept from anybody",
+    )
+
+
+@app.command("thaw")
+def thaw(
+    context: typer.Context,
+    letter: Letter,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
+) -> None:
+    """Let the network that a letter came from reach its recipient again."""
+    if not _deciding(load(context), lambda deciding: deciding.thaw(letter, _voice(reason))):
+        fail("nobody is kept from the recipient of this letter (`leak letters frozen`)")
+    say("thawed")
 
 
 @app.command("log")
@@ -141,7 +156,7 @@ def log(
     as_json: Json = False,
 ) -> None:
     """What was decided, by whom and why, the latest first."""
-    logged = _with_holds(load(context), lambda holds: holds.decisions(limit))
+    logged = _deciding(load(context), lambda deciding: deciding.holds.decisions(limit))
     rows = [
         {
             "at": one.at.isoformat(),
@@ -163,27 +178,22 @@ def log(
     )
 
 
-def _decision(letter: str, action: str, reason: str, rules: tuple[str, ...]) -> Any:
+def _voice(reason: str) -> Any:
     if not reason.strip():
         raise UsageError("--reason: say why; it is kept with the decision")
-    return import_module("web.holds").Decision(letter, action, getpass.getuser(), reason.strip(), rules)
+    return import_module("web.deciding").Voice(getpass.getuser(), reason)
 
 
-def _with_holds(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    """What `work` gives for the store of held letters."""
-    return _with_store(settings, "web.holds", "HoldStore", work)
-
-
-def _with_store(settings: Settings, module: str, name: str, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    """What `work` gives for a store of the front, its tables up to date."""
+def _deciding(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` gives for the place where the desk decides too, the front's tables up to date."""
     from relay.clock import SystemClock
     from relay.ids import SystemEntropy
 
     async def ask() -> Any:
         async with stores(settings, must_exist=True) as opened:
             await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
-            store = getattr(import_module(module), name)(opened.database, SystemClock(), SystemEntropy())
-            return await work(store)
+            deciding = import_module("web.deciding").Deciding
+            return await work(deciding(opened.database, SystemClock(), SystemEntropy(), settings.web.jitter))
 
     return run_async(ask())
 

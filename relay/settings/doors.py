@@ -13,6 +13,7 @@ from relay.settings.values import (
     Duration,
     Flag,
     HostName,
+    Listen,
     ListenAddress,
     ListenAddresses,
     Number,
@@ -64,7 +65,10 @@ class SubmissionSettings(Section):
 class ApiSettings(Section):
     listen: ListenAddress | None = Field(None, description="Where the HTTP API answers.")
     admin_listen: ListenAddress | None = Field(
-        None, description="Where the operator's pages answer; not in effect yet."
+        None,
+        description="Where the moderators' desk answers (`/desk`), on nodes with the role web; loopback only. "
+        "None: there is no desk.",
+        examples=["127.0.0.1:8081"],
     )
     max_body: Size = Field(40_000_000, description="Largest request body (a 25 MB message in base64 is 34 MB).")
     max_connections: Whole = Field(
@@ -73,6 +77,13 @@ class ApiSettings(Section):
     max_connections_per_address: Whole = Field(
         200, ge=1, description="Those of one client address; `web.trusted_proxies` speak for many and have no cap."
     )
+
+    @field_validator("admin_listen")
+    @classmethod
+    def _desk_on_loopback(cls, value: Listen | None) -> Listen | None:
+        if value is not None and (not value.loopback or value.tls):
+            raise ValueError("the desk answers on loopback only, in clear: write 127.0.0.1:PORT")
+        return value
 
 
 class InboundSettings(Section):

@@ -16,9 +16,10 @@ from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
 from web.admission import Ceiling, DayAdmission
+from web.decisions import Decision
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
-from web.holds import Decision, HoldStore
+from web.holds import HoldStore
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
 from web.limit_keys import LimitKeys

@@ -21,6 +21,7 @@ from tests.support.switched_database import SwitchedDatabase
 from web.app import Outside, make_app
 from web.letter_table import DatabaseLetterStore
 from web.moderation.moderator import load_moderator
+from web.mounting import make_desk
 from web.options import FrontOptions
 
 OPTIONS = FrontOptions(
@@ -34,6 +35,8 @@ OPTIONS = FrontOptions(
 )
 
 
+MODERATORS = {"ann": "a" * 32, "bob": "b" * 32}
+
 _moderator = cache(load_moderator)
 
 
@@ -45,6 +48,8 @@ class Front:
     relay: RelayInMemory
     database: SwitchedDatabase
     store: DatabaseLetterStore
+    desk: str = ""
+    """Where its moderators' desk listens; `MODERATORS` tells the tokens."""
 
 
 @asynccontextmanager
@@ -56,17 +61,23 @@ async def running_front(
     database = SwitchedDatabase(await SqliteDatabase.open(folder / "front.db"))
     store = DatabaseLetterStore(database)
     clock = clock or HandClock()
-    app = make_app(options, Outside(relay, database, store, _moderator(), clock, SeededEntropy(7), KeyMemory()))
+    outside = Outside(relay, database, store, _moderator(), clock, SeededEntropy(7), KeyMemory())
+    try:
+        async with _served(make_app(options, outside)) as url, _served(make_desk(options, outside, MODERATORS)) as desk:
+            yield Front(url, relay, database, store, desk)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _served(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        yield Front(f"http://127.0.0.1:{port}", relay, database, store)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-        await database.close()
 
 
 def with_limits() -> FrontOptions:

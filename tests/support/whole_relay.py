@@ -44,6 +44,7 @@ class WholeRelay:
     smtps_port: int
     http_port: int
     inbound_port: int = 0
+    desk_port: int = 0
 
     @property
     def stores(self) -> Stores:
@@ -156,11 +157,12 @@ async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any
         await lab.stop()
 
 
-def _ports(listeners: Sequence[Listener]) -> tuple[int, int, int, int]:
+def _ports(listeners: Sequence[Listener]) -> tuple[int, int, int, int, int]:
     def port(purpose: str, tls: bool) -> int:
         return next(
             (int(one.socket.getsockname()[1]) for one in listeners if one.purpose == purpose and one.listen.tls == tls),
             0,
         )
 
-    return port("submission", False), port("submission", True), port("http", False), port("inbound", False)
+    clear = [port(purpose, False) for purpose in ("http", "inbound", "admin")]
+    return port("submission", False), port("submission", True), clear[0], clear[1], clear[2]

@@ -53,7 +53,6 @@ def _told(tmp_path: Path, text: str) -> list[str]:
 def test_every_setting_without_effect_is_told(tmp_path: Path) -> None:
     told = _told(tmp_path, _EVERYTHING)
     assert [text.partition(": ")[0] for text in told] == [
-        "api.admin_listen",
         "api.listen",
     ]
     assert all("no effect yet" in text for text in told)
@@ -97,5 +96,5 @@ def test_the_node_tells_each_in_a_line(tmp_path: Path) -> None:
     finally:
         logging.getLogger().handlers[:] = before
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
-    assert len(lines) == 2
-    assert (lines[0]["action"], lines[0]["setting"]) == ("setting-without-effect", "api.admin_listen")
+    assert len(lines) == 1
+    assert (lines[0]["action"], lines[0]["setting"]) == ("setting-without-effect", "api.listen")

@@ -14,7 +14,8 @@ from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
-from web.holds import Decision, HoldStore
+from web.decisions import Decision
+from web.holds import HoldStore
 from web.letters import HOLD_TIME
 
 INSULT = "You are a pathetic loser."

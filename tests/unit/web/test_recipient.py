@@ -14,7 +14,8 @@ from relay.ids import SeededEntropy, base32
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
-from web.holds import Decision, HoldStore
+from web.decisions import Decision
+from web.holds import HoldStore
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.reports import Outcome, ReportStore
 

@@ -1,0 +1,50 @@
+"""What waits for a moderator: counted for the desk's pages, and for the bell that calls one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from relay.clock import from_millis
+from relay.database.contract import Connection, Database
+from web.letters import HOLD_TIME, HeldFor
+
+_HELD: Final = """
+SELECT held_for, COUNT(*), MIN(held_until) FROM web_handover
+WHERE held_until IS NOT NULL AND hidden = 0 GROUP BY held_for
+"""
+_REPORTS: Final = "SELECT COUNT(*), MIN(at) FROM web_report WHERE outcome IS NULL"
+_FROZEN: Final = "SELECT COUNT(*) FROM web_freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits, and since when the oldest of it does."""
+
+    held: Mapping[HeldFor, int]
+    reports: int
+    frozen: int
+    oldest: datetime | None
+
+    @property
+    def total(self) -> int:
+        """Everything that a moderator has to decide about."""
+        return sum(self.held.values()) + self.reports
+
+
+async def read_backlog(database: Database) -> Backlog:
+    """What waits now. Raises SpoolUnavailableError."""
+
+    def work(connection: Connection) -> Backlog:
+        held = list(connection.execute(_HELD))
+        [(reports, first_report)] = connection.execute(_REPORTS)
+        [(frozen,)] = connection.execute(_FROZEN)
+        began = [from_millis(until) - HOLD_TIME for _, _, until in held]
+        if first_report is not None:
+            began.append(from_millis(first_report))
+        counts = {HeldFor(why): count for why, count, _ in held}
+        return Backlog(counts, reports, frozen, min(began, default=None))
+
+    return await database.read(work)

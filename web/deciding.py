@@ -1,0 +1,87 @@
+"""What people decide about letters, reports and frozen pairs: one place for the desk and for `leak letters`.
+
+Each decision needs a reason and leaves a line in the log, in the transaction of what it changes; what somebody else
+decided meanwhile is left as it is. Nothing here writes a letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from relay.clock import Clock
+from relay.database.contract import Database
+from relay.ids import Entropy
+from web.decisions import Decision, DecisionLog
+from web.freezes import FreezeStore
+from web.holds import HoldStore
+from web.moderation.ruling import Rule
+from web.plain_text import clean_message
+from web.reports import Outcome, ReportStore
+
+MAX_REASON = 2000
+
+
+class UndecidedError(ValueError):
+    """What is missing before something can be decided; the text is "reason" or "rules"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who decides, and why."""
+
+    actor: str
+    reason: str
+
+
+class Deciding:
+    """Each call says whether there was still something to decide. Raises UndecidedError, SpoolUnavailableError."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy, jitter: timedelta = timedelta(0)) -> None:
+        self.holds = HoldStore(database, clock, entropy)
+        self.reports = ReportStore(database, clock, entropy)
+        self.freezes = FreezeStore(database, clock, entropy)
+        self._database = database
+        self._log = DecisionLog(clock, entropy)
+        self._clock = clock
+        self._entropy = entropy
+        self._jitter = jitter
+
+    async def note_entry(self, actor: str) -> None:
+        """Somebody came to the desk."""
+        await self._database.write(lambda connection: self._log.write(connection, Decision("desk", "enter", actor, "")))
+
+    async def release(self, letter_id: str, voice: Voice) -> bool:
+        """Let a held letter go; an appeal is granted by it.
+
+        The wait for a person is cool-down enough; the moment of departure stays nobody's to know.
+        """
+        decision = _decision(letter_id, "release", voice)
+        return await self.holds.release(decision, self._clock.now() + self._jitter * self._entropy.uniform())
+
+    async def refuse(self, letter_id: str, rules: Sequence[str], voice: Voice, *, freeze: bool = False) -> bool:
+        """Refuse a held letter by at least one rule; its writer reads rules and reason.
+
+        `freeze` keeps whoever wrote it from its recipient, as a report that was upheld does.
+        """
+        known = {rule.value for rule in Rule}
+        if not rules or not known.issuperset(rules):
+            raise UndecidedError("rules")
+        frozen = _decision(letter_id, "freeze", voice) if freeze else None
+        return await self.holds.refuse(_decision(letter_id, "refuse", voice, tuple(rules)), frozen)
+
+    async def settle(self, letter_id: str, outcome: Outcome, voice: Voice) -> bool:
+        """Decide about the report of a letter."""
+        return await self.reports.decide(_decision(letter_id, outcome.value, voice), outcome)
+
+    async def thaw(self, letter_id: str, voice: Voice) -> bool:
+        """Let the writer of a letter reach its recipient again."""
+        return await self.freezes.thaw(_decision(letter_id, "thaw", voice))
+
+
+def _decision(subject: str, action: str, voice: Voice, rules: tuple[str, ...] = ()) -> Decision:
+    reason = clean_message(voice.reason[:MAX_REASON]).strip()
+    if not reason:
+        raise UndecidedError("reason")
+    return Decision(subject, action, voice.actor, reason, rules)

@@ -1,0 +1,50 @@
+"""What people decided, and why: a list that is only ever added to.
+
+The database refuses to change a line, and to delete one that is younger than a year (`web/sql`). It holds no letter's
+words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection
+from relay.ids import Entropy, base32
+
+_NOTE: Final = "INSERT INTO web_decision (id, at, subject, action, actor, rules, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What somebody decided about a letter or a report, and the reason they gave."""
+
+    subject: str
+    action: str
+    actor: str
+    reason: str
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDecision:
+    """A decision and when it was made."""
+
+    at: datetime
+    decision: Decision
+
+
+class DecisionLog:
+    """The list of decisions. It holds no letter's words."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def write(self, connection: Connection, decision: Decision) -> None:
+        """Add a line, in the transaction of what was decided."""
+        at = to_millis(self._clock.now())
+        values = (decision.subject, decision.action, decision.actor, " ".join(decision.rules), decision.reason)
+        connection.execute(_NOTE, (base32(self._entropy.bytes(10)), at, *values))

@@ -1,0 +1,116 @@
+"""What every page of the desk has: who is there, what waits on which list, and a form's proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from relay.clock import Clock
+from relay.database.contract import Database
+from web.backlog import Backlog, read_backlog
+from web.catalogue import Words
+from web.deciding import Deciding, Voice
+from web.desk.door import Session
+from web.disclosure import SealedStore
+from web.judgement import Judge
+from web.letters import HeldFor
+from web.render import Renderer
+from web.requests import ForeignFormError, read_fields
+
+SESSION: Final = web.RequestKey("session", Session)
+_OWN: Final = "http://localhost"
+_DONE: Final = frozenset({"released", "refused", "upheld", "dismissed", "thawed", "gone"})
+
+
+class Place(StrEnum):
+    """A list of the desk: its path below `/desk`, and its words' key `desk.<value>`."""
+
+    LETTERS = "letters"
+    APPEALS = "appeals"
+    PILE_ONS = "pile-ons"
+    REPORTS = "reports"
+    FROZEN = "frozen"
+    CASES = "cases"
+    LOG = "log"
+
+
+PILES: Final[Mapping[Place, frozenset[HeldFor]]] = {
+    Place.LETTERS: frozenset({HeldFor.RULES, HeldFor.COPIES, HeldFor.REPORT}),
+    Place.APPEALS: frozenset({HeldFor.APPEAL}),
+    Place.PILE_ONS: frozenset({HeldFor.PILE_ON}),
+}
+"""Which held letters are on which list: each on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskParts:
+    """What the desk's pages work with."""
+
+    database: Database
+    deciding: Deciding
+    sealed: SealedStore
+    judge: Judge
+    renderer: Renderer
+    clock: Clock
+
+
+class Frame:
+    """Renders the desk's pages."""
+
+    def __init__(self, parts: DeskParts) -> None:
+        self._parts = parts
+
+    async def page(
+        self,
+        request: web.Request,
+        template: str,
+        place: Place | None,
+        values: Mapping[str, Any],
+        status: int = HTTPStatus.OK,
+    ) -> web.Response:
+        """A page of the desk. Raises SpoolUnavailableError."""
+        session = session_of(request)
+        backlog = await read_backlog(self._parts.database)
+        framed = {
+            "session": session,
+            "place": place.value if place else "",
+            "places": [(one.value, _waiting(one, backlog)) for one in Place],
+            "done": done if (done := request.query.get("done", "")) in _DONE else "",
+        }
+        return self._parts.renderer.page(f"desk/{template}", session.language, {**framed, **values}, status=status)
+
+    def words(self, request: web.Request) -> Words:
+        """The words of this moderator's language."""
+        return self._parts.renderer.words(session_of(request).language)
+
+
+def _waiting(place: Place, backlog: Backlog) -> int | None:
+    """How much is on a list; None for those that are only looked at."""
+    if place in PILES:
+        return sum(backlog.held.get(why, 0) for why in PILES[place])
+    match place:
+        case Place.REPORTS:
+            return backlog.reports
+        case Place.FROZEN:
+            return backlog.frozen
+        case _:
+            return None
+
+
+def session_of(request: web.Request) -> Session:
+    """Who asks; the door has let them in."""
+    return request[SESSION]
+
+
+async def read_decision(request: web.Request) -> tuple[Mapping[str, str], Voice]:
+    """The posted fields of a form of this session, and who decides. Raises as `web.requests.read_fields`."""
+    fields = await read_fields(request, _OWN)
+    session = session_of(request)
+    if fields.get("proof") != session.proof:
+        raise ForeignFormError
+    return fields, Voice(session.name, fields.get("reason", ""))

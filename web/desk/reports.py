@@ -1,0 +1,91 @@
+"""Reports, frozen pairs, cases and the log on the desk."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from relay.log import Log
+from web.deciding import UndecidedError
+from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
+from web.plain_text import paragraphs
+from web.reports import Outcome
+
+_SHOWN: Final = 200
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+
+_log = Log("desk")
+
+
+class ReportDesk:
+    """Their handlers: each list carries its own forms."""
+
+    def __init__(self, parts: DeskParts, frame: Frame) -> None:
+        self._parts = parts
+        self._frame = frame
+
+    async def today(self, request: web.Request) -> web.StreamResponse:
+        """GET /desk: what waits, at a glance."""
+        return await self._frame.page(request, "today.html", None, {})
+
+    async def reports(self, request: web.Request) -> web.StreamResponse:
+        """GET /desk/reports: what recipients reported."""
+        return await self._reports(request)
+
+    async def settle(self, request: web.Request) -> web.StreamResponse:
+        """POST /desk/reports letter=ID action=upheld or dismissed."""
+        fields, voice = await read_decision(request)
+        letter_id, outcome = fields.get("letter", ""), _OUTCOMES.get(fields.get("action", ""))
+        if outcome is None:
+            return await self._reports(request)
+        try:
+            settled = await self._parts.deciding.settle(letter_id, outcome, voice)
+        except UndecidedError:
+            return await self._reports(request, letter_id)
+        _log.info("report-decided", letter=letter_id, decision=outcome.value, by=voice.actor)
+        return self._parts.renderer.redirect(f"/desk/reports?done={outcome.value if settled else 'gone'}")
+
+    async def frozen(self, request: web.Request) -> web.StreamResponse:
+        """GET /desk/frozen: whose network is kept from whom."""
+        return await self._frozen(request)
+
+    async def thaw(self, request: web.Request) -> web.StreamResponse:
+        """POST /desk/frozen letter=ID action=thaw."""
+        fields, voice = await read_decision(request)
+        letter_id = fields.get("letter", "")
+        try:
+            thawed = await self._parts.deciding.thaw(letter_id, voice)
+        except UndecidedError:
+            return await self._frozen(request, letter_id)
+        _log.info("pair-thawed", letter=letter_id, by=voice.actor)
+        return self._parts.renderer.redirect(f"/desk/frozen?done={'thawed' if thawed else 'gone'}")
+
+    async def cases(self, request: web.Request) -> web.StreamResponse:
+        """GET /desk/cases: which sealed records were opened, for whom and on which basis; opened only by command."""
+        entries, broken = await self._parts.sealed.entries(), await self._parts.sealed.broken_at()
+        return await self._frame.page(request, "cases.html", Place.CASES, {"entries": entries[::-1], "broken": broken})
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """GET /desk/log: what was decided, by whom and why."""
+        decisions = await self._parts.deciding.holds.decisions(_SHOWN)
+        return await self._frame.page(request, "log.html", Place.LOG, {"decisions": decisions})
+
+    async def _reports(self, request: web.Request, problem: str = "") -> web.Response:
+        wording = self._parts.judge.wording(session_of(request).language)
+        titles = {rule.anchor: words.title for rule, words in wording.rules.items()}
+        rows = [
+            (one.report.letter_id, one.at, titles.get(one.report.rule, one.report.rule), paragraphs(one.report.words))
+            for one in await self._parts.deciding.reports.open_reports(_SHOWN)
+        ]
+        values = {"rows": rows, "problem": problem}
+        return await self._frame.page(request, "reports.html", Place.REPORTS, values, _status(problem))
+
+    async def _frozen(self, request: web.Request, problem: str = "") -> web.Response:
+        values = {"rows": await self._parts.deciding.freezes.frozen(_SHOWN), "problem": problem}
+        return await self._frame.page(request, "frozen.html", Place.FROZEN, values, _status(problem))
+
+
+def _status(problem: str) -> int:
+    return HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
