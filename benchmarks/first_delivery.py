@@ -19,7 +19,8 @@ from typing import cast
 
 from relay.lab.dns import NameServer
 from relay.lab.zone import Zone
-from tests.support.relay_process import COMMAND, ROOT, RelayProcess, free_port, write_toml
+from tests.support.ports import free_port
+from tests.support.relay_process import COMMAND, ROOT, RelayProcess, write_toml
 
 WORKERS = 2
 DOMAINS = 200

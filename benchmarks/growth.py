@@ -2,7 +2,7 @@
 
 Fills the spool through its own accept, up to 1,000, 10,000 … waiting deliveries in 1,000 lanes, and at each size
 measures the processor time (ours, and the database server's) of accepting, claiming and settling a message, how long
-a claim of 200 takes, and the summary that `leak queue` shows. At the largest size it then starts the relay itself:
+a claim takes, and the summary that `leak queue` shows. At the largest size it then starts the relay itself:
 time until it answers, until the first delivery, and its memory. On SQLite and, where one is found, PostgreSQL.
 
 Each figure is the least of some rounds: what disturbs a measurement on a shared machine only adds.
@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks.chart import Line, write_chart
 from benchmarks.first_delivery import Start, start_relay
 from relay.clock import SystemClock, to_millis
+from relay.engine.scheduler import CLAIM_AT_ONCE
 from relay.event import EventKind
 from relay.ids import SystemEntropy, new_spool_id
 from relay.mail.address import Address
@@ -40,7 +41,7 @@ from tests.support.relay_process import write_toml
 CLOCK, ENTROPY = SystemClock(), SystemEntropy()
 DOMAINS, TENANTS = 200, 5
 TOGETHER = 250
-CLAIM = 200
+CLAIM = CLAIM_AT_ONCE
 ROUNDS = 5
 TICKS = os.sysconf("SC_CLK_TCK")
 STEPS = ("accept", "claim", "settle")

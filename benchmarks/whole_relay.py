@@ -35,8 +35,9 @@ from relay.opening import open_stores
 from relay.settings import load_settings
 from relay.signing.keys import KeyType, make_key
 from relay.spool.inquiry import QueueFilter
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer, find_binaries
-from tests.support.relay_process import RelayProcess, free_port, write_toml
+from tests.support.relay_process import RelayProcess, write_toml
 
 SESSIONS = 20
 OCTETS = 4096

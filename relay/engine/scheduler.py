@@ -21,7 +21,7 @@ _log = Log("scheduler")
 POLL: Final = timedelta(seconds=1)
 """How late work of other processes (a command, another worker) is noticed at most."""
 
-CLAIM_AT_ONCE: Final = 200
+CLAIM_AT_ONCE: Final = 100
 """Deliveries leased in one transaction."""
 
 STEP_BACK_SECONDS: Final = 5.0

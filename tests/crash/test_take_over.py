@@ -23,6 +23,7 @@ from relay.namesake import ALARM
 from tests.support.crash_world import submit, world
 from tests.support.postgres_server import PostgresServer
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.watching_sink import WatchingSink
 
 LEASE_SECONDS = 5
 BOUND_SECONDS = LEASE_SECONDS + 5
@@ -68,38 +69,48 @@ async def test_what_a_silent_machine_held_goes_to_the_others(
     await proxy.start()
     lease = f"{LEASE_SECONDS}s"
     behind = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
-    async with world(tmp_path, workers=1, spool=url, nodes=2, started=False) as outside:
+    async with (
+        WatchingSink() as sink,
+        world(tmp_path, workers=1, spool=url, nodes=2, started=False, far=sink.address) as outside,
+    ):
         stopped, cut = outside.nodes
         await stopped.relay.start(LEAK_SPOOL__LEASE=lease)
         await cut.relay.start(LEAK_SPOOL__LEASE=lease, LEAK_SPOOL__URL=behind)
         assert stopped.relay.process is not None
 
         # The far side has the letter and has not answered when the machine stands still.
-        await submit(stopped.smtp_port, "slow+2")
-        await until(lambda: asyncio.sleep(0, outside.arrived()["slow+2"] == 1), 60)
+        sink.hold("dot")
+        await submit(stopped.smtp_port, "first")
+        await until(lambda: asyncio.sleep(0, sink.arrived["first"] == 1), 60)
         stopped.relay.process.send_signal(signal.SIGSTOP)
         assert await database.leased_to(name(0)) == 1
         paused = await until(lambda: empty(database, name(0)), BOUND_SECONDS * PATIENCE)
-        await until(lambda: database.leased_to(name(1)), 30)
-        stopped.relay.process.send_signal(signal.SIGCONT)
+        await until(lambda: asyncio.sleep(0, sink.arrived["first"] == 2), 60)
+        sink.release()
         await outside.until_empty(60)
+        stopped.relay.process.send_signal(signal.SIGCONT)
         await until(lambda: told_late(database), 60)
-        assert outside.arrived()["slow+2"] == 2, "case (c) of docs/spool.md"
+        assert sink.arrived["first"] == 2, "case (c) of docs/spool.md"
         kinds = [kind for kind, _ in await database.events()]
         assert kinds.count(EventKind.DELIVERED) == 1
         await stopped.relay.ready()
         await until(lambda: database.living(name(0)), 30)
 
         # The other is cut off from the database before the far side has the letter: it never sends it.
-        await submit(cut.smtp_port, "slow+3")
+        sink.hold("RCPT")
+        await submit(cut.smtp_port, "second")
+        await until(lambda: asyncio.sleep(0, sink.attempted["second"] == 1), 60)
         assert await database.leased_to(name(1)) == 1
         proxy.hold()
         cut_off = await until(lambda: empty(database, name(1)), BOUND_SECONDS * PATIENCE)
+        await until(lambda: asyncio.sleep(0, sink.attempted["second"] == 2), 60)
+        sink.release()
         await until(lambda: arrived_at_all(database), 60)
         proxy.release()
         await outside.until_empty(60)
         await cut.relay.ready()
         assert [await node.relay.terminate() for node in outside.nodes] == [0, 0]
+        assert sink.arrived["second"] == 1
     await proxy.stop()
     await connection.close()
     with capsys.disabled():

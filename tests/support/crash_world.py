@@ -23,9 +23,11 @@ from relay.clock import SystemClock
 from relay.ids import SystemEntropy
 from relay.lab.lab import Lab, LabPlan
 from relay.opening import open_stores
+from relay.policy.state import State
 from relay.settings import load_settings
 from relay.signing.keys import KeyType, make_key
 from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess, write_toml
 
@@ -168,18 +170,24 @@ class World:
     def arrived(self) -> Counter[str]:
         return Counter(one.posting.recipients[0].partition("@")[0] for one in self.lab.inbox.newest_first())
 
-    async def unfinished(self) -> int:
-        settings = load_settings(self.relay.config)
-        stores = await open_stores(settings, SystemClock(), SystemEntropy())
+    async def until_empty(self, seconds: float, *, release: bool = False) -> None:
+        """Wait until no delivery is left that is not final; `release` those that are held."""
+        # Opened once: each opening asks for the whole schema, and takes its turn with the relay's commits.
+        stores = await open_stores(load_settings(self.relay.config), SystemClock(), SystemEntropy())
         try:
-            return len(await stores.spool.deliveries(QueueFilter(limit=1)))
+            async with asyncio.timeout(seconds):
+                while waiting := await stores.spool.deliveries(QueueFilter(limit=1)):
+                    if release and waiting[0].state is State.HELD:
+                        await stores.spool.ask(Verb.RELEASE, QueueFilter(), "tried again", timedelta())
+                    await asyncio.sleep(0.1)
         finally:
             await stores.close()
 
-    async def until_empty(self, seconds: float) -> None:
+    async def until_acknowledged(self, ledger: Ledger, count: int, seconds: float = 60) -> None:
+        """Wait until so many were acknowledged in all."""
         async with asyncio.timeout(seconds):
-            while await self.unfinished():
-                await asyncio.sleep(0.3)
+            while len(ledger.acknowledged) < count:
+                await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

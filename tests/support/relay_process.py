@@ -7,12 +7,15 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What reading under /proc raises when a process has ended: before the file is opened, or before it is read."""
 COMMAND = (sys.executable, "-P", "-c", "import sys; from relay.cli import main; sys.exit(main())")
 ROOT = Path(__file__).parents[2]
 
@@ -96,14 +99,15 @@ class RelayProcess:
         pid = self.process.pid
         try:
             return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        except FileNotFoundError:
+        except GONE:
             return []
 
     def kill_worker(self, index: int) -> None:
         """kill -9 of one worker."""
         workers = self.workers
         if workers:
-            os.kill(workers[index % len(workers)], signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended in this moment
+                os.kill(workers[index % len(workers)], signal.SIGKILL)
 
     async def kill_supervisor(self) -> list[int]:
         """kill -9 of the supervisor; returns the workers it leaves behind."""
@@ -133,5 +137,5 @@ def is_alive(pid: int) -> bool:
     """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except GONE:
         return False

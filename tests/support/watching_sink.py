@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 _END = b"\r\n.\r\n"
 
@@ -63,6 +64,8 @@ class WatchingSink:
         self.sessions: set[SinkSession] = set()
         self.most = 0
         """The most sessions at once."""
+        self._holding = ""
+        self._held: list[Callable[[], None]] = []
         self._server: asyncio.Server | None = None
 
     @property
@@ -82,6 +85,24 @@ class WatchingSink:
         for session in list(self.sessions):
             session.transport.abort()
         await self._server.wait_closed()
+
+    def hold(self, since: Literal["RCPT", "dot"]) -> None:
+        """Answer nothing from here on in a transaction, until `release`."""
+        self._holding = since
+
+    def release(self) -> None:
+        """Say all that was held, to whoever is still there, and hold nothing more."""
+        self._holding = ""
+        held, self._held = self._held, []
+        for say in held:
+            say()
+
+    def say(self, transport: asyncio.Transport, words: bytes, phase: str) -> None:
+        """An answer in a phase: a verb, or the dot."""
+        if self._holding and (phase == "dot" or (self._holding == "RCPT" and phase in {"RCPT", "DATA"})):
+            self._held.append(lambda: self.say(transport, words, phase))
+        elif not transport.is_closing():
+            transport.write(words)
 
 
 class SinkSession(asyncio.Protocol):
@@ -132,10 +153,10 @@ class SinkSession(asyncio.Protocol):
             self.transport.write(b"250-sink.example\r\n250-PIPELINING\r\n250 SIZE 100000000\r\n")
         elif verb == b"RCPT":
             self._name(line.partition(b"<")[2].partition(b"@")[0].decode())
-            self.transport.write(b"250 2.1.5 ok\r\n")
+            self._sink.say(self.transport, b"250 2.1.5 ok\r\n", "RCPT")
         elif verb == b"DATA":
             self._body = Body()
-            self.transport.write(b"354 go on\r\n")
+            self._sink.say(self.transport, b"354 go on\r\n", "DATA")
         elif verb == b"QUIT":
             self.transport.write(b"221 2.0.0 bye\r\n")
             self.transport.close()
@@ -164,5 +185,5 @@ class SinkSession(asyncio.Protocol):
         self._sink.arrived.update(named)
         self._sink.digests.update(dict.fromkeys(named, digest))
         if not self.transport.is_closing():
-            self.transport.write(b"250 2.0.0 taken\r\n")
+            self._sink.say(self.transport, b"250 2.0.0 taken\r\n", "dot")
             self._forget()
