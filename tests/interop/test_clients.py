@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from relay.lab.mailbox import Arrival
-from tests.support.relay_process import COMMAND, ROOT
+from tests.support.command import program
+from tests.support.relay_process import COMMAND
 from tests.support.whole_relay import WholeRelay, whole_relay
 
 
@@ -20,18 +20,8 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 async def run(*command: str, given: bytes = b"", **environment: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(30):
-        output, _ = await process.communicate(given)
-    assert process.returncode is not None
-    return process.returncode, output.decode(errors="replace")
+    ran = await program(*command, given=given, environment=environment)
+    return ran.status, ran.out + ran.err
 
 
 async def check_arrival(relay: WholeRelay, recipient: str, subject: str) -> Arrival:

@@ -5,7 +5,6 @@ The keys of both kinds, every shape of body, folded and repeated fields, and a r
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import pytest
 
 from relay.signing.keys import KeyType, key_path, load_key, make_key, public_record, record_name
 from relay.signing.signer import DkimSigner, DomainKeys
+from tests.support.command import program
 from tests.support.dns_server import DnsServer
 
 PATHS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -51,17 +51,8 @@ for ($dkim->signatures) { print $_->algorithm, " ", $_->selector, " ", $_->resul
 """
 
 
-async def run(*command: str, data: bytes = b"") -> tuple[str, str]:
-    """The output and the complaints of a program."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
-    async with asyncio.timeout(60):
-        out, err = await process.communicate(data)
-    return out.decode(), err.decode()
-
-
 async def has_mail_dkim() -> bool:
-    return PERL is not None and (await run(PERL, "-MMail::DKIM::Verifier", "-e", "print 'there'"))[0] == "there"
+    return PERL is not None and (await program(PERL, "-MMail::DKIM::Verifier", "-e", "print 'there'")).out == "there"
 
 
 class Signed:
@@ -93,12 +84,14 @@ async def test_opendkim(signed: Signed, tmp_path: Path) -> None:
     configuration.write_text(f"Mode v\nTestPublicKeys {keys}\nSyslog no\n")
     for name, body in BODIES.items():
         file.write_bytes(await signed.message(body))
-        out, _ = await run(OPENDKIM, "-x", str(configuration), "-t", str(file), "-vv")
-        assert "dkim=pass (2048-bit key) header.d=leak.example header.i=@leak.example header.a=rsa-sha256" in out, name
-        assert "dkim=pass header.d=leak.example header.i=@leak.example header.a=ed25519-sha256" in out, name
+        ran = await program(OPENDKIM, "-x", str(configuration), "-t", str(file), "-vv")
+        assert "dkim=pass (2048-bit key) header.d=leak.example header.i=@leak.example header.a=rsa-sha256" in ran.out, (
+            name
+        )
+        assert "dkim=pass header.d=leak.example header.i=@leak.example header.a=ed25519-sha256" in ran.out
     file.write_bytes(b"Subject: another\r\n" + await signed.message(BODIES["plain"]))
-    out, _ = await run(OPENDKIM, "-x", str(configuration), "-t", str(file), "-vv")
-    assert "dkim=pass" not in out
+    ran = await program(OPENDKIM, "-x", str(configuration), "-t", str(file), "-vv")
+    assert "dkim=pass" not in ran.out
 
 
 async def test_mail_dkim_of_perl(signed: Signed) -> None:
@@ -107,9 +100,9 @@ async def test_mail_dkim_of_perl(signed: Signed) -> None:
     assert PERL is not None
     async with DnsServer({name: {"TXT": [record]} for name, record in signed.records.items()}) as server:
         for name, body in BODIES.items():
-            out, err = await run(PERL, "-e", _VERIFY, str(server.port), data=await signed.message(body))
-            first, second = out.splitlines()
-            assert (first, second in SECOND) == ("rsa-sha256 r pass", True), (name, out, err)
+            ran = await program(PERL, "-e", _VERIFY, str(server.port), given=await signed.message(body))
+            first, second = ran.out.splitlines()
+            assert (first, second in SECOND) == ("rsa-sha256 r pass", True), (name, ran)
         spoilt = b"From: eve@leak.example\r\n" + await signed.message(BODIES["plain"])
-        out, _ = await run(PERL, "-e", _VERIFY, str(server.port), data=spoilt)
-        assert "pass" not in out
+        ran = await program(PERL, "-e", _VERIFY, str(server.port), given=spoilt)
+        assert "pass" not in ran.out

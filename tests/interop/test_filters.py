@@ -11,7 +11,7 @@ from pathlib import Path
 import dns.asyncresolver
 import pytest
 
-from tests.interop.test_dkim_verifiers import run
+from tests.support.command import program
 from tests.support.whole_relay import WholeRelay, whole_relay
 
 PATHS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -64,11 +64,11 @@ async def test_filters_of_receivers(tmp_path: Path) -> None:  # L01 M01
             "clear_report_template\nreport _YESNO_ _TESTS_\n"
         )
         given = (RECEIVED + content).replace(b"\r\n", b"\n")
-        told, complaints = await run(SPAMASSASSIN, "-t", "-x", "--siteconfigpath", str(rules), data=given)
-        found = set(re.findall(r"[A-Z][A-Z0-9_]+", told))
-        assert {"DKIM_VALID", "DKIM_VALID_AU", "DKIM_VALID_EF"} <= found, complaints
+        ran = await program(SPAMASSASSIN, "-t", "-x", "--siteconfigpath", str(rules), given=given)
+        found = set(re.findall(r"[A-Z][A-Z0-9_]+", ran.out))
+        assert {"DKIM_VALID", "DKIM_VALID_AU", "DKIM_VALID_EF"} <= found, ran.err
         assert "DKIM_INVALID" not in found
-        assert "X-Spam-Status: No" in told
+        assert "X-Spam-Status: No" in ran.out
     judged = tmp_path / "letter"
     judged.write_bytes((results.strip().encode() + b"\r\n" + content).replace(b"\r\n", b"\n"))
     (tmp_path / "records").write_text(f"_dmarc.leak.lab.test {record}\n")
@@ -76,6 +76,6 @@ async def test_filters_of_receivers(tmp_path: Path) -> None:  # L01 M01
     (tmp_path / "opendmarc.conf").write_text(
         f"AuthservID {host}\nTrustedAuthservIDs {host}\nTestDNSData {tmp_path / 'records'}\n"
     )
-    told, _ = await run(OPENDMARC, "-c", str(tmp_path / "opendmarc.conf"), "-vv", "-t", str(judged))
-    assert "dmarc=pass" in told, (told, results)
-    assert "header.from=leak.lab.test" in told
+    ran = await program(OPENDMARC, "-c", str(tmp_path / "opendmarc.conf"), "-vv", "-t", str(judged))
+    assert "dmarc=pass" in ran.out, (ran, results)
+    assert "header.from=leak.lab.test" in ran.out

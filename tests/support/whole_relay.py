@@ -110,7 +110,7 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
             "tls": {"certificate": "relay.pem", "key": "relay.key"},
         },
         "api": {"listen": "127.0.0.1:0"},
-        "resolver": {"nameservers": [lab.nameserver], "timeout": "1s", "trust_ad": True},
+        "resolver": {"nameservers": [lab.nameserver], "timeout": "5s", "trust_ad": True},
         "delivery": {
             "port": lab.smtp_port,
             "mta_sts_port": lab.policy_port,

@@ -98,7 +98,7 @@ async def said_at_start(made: Settings, caplog: pytest.LogCaptureFixture) -> str
     caplog.clear()
     caplog.set_level(logging.INFO, "leak")
     async with DnsServer({}) as dns:
-        resolver = DnsResolver([dns.address], timeout=0.2, trust_ad=False, clock=SystemClock())
+        resolver = DnsResolver([dns.address], timeout=5, trust_ad=False, clock=SystemClock())
         policies = TlsPolicies(made, resolver, SystemClock())
         policies.start()
         await policies.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from relay.cli.send import OK, TEMPORARY, UNAVAILABLE, USAGE, SendUsageError, gu
 from relay.engine.submission import Refusal
 from relay.mail.address import NULL_PATH, Address
 from relay.smtp.reply import reply
-from tests.support.command import REPOSITORY, Ran, leak_program
+from tests.support.command import REPOSITORY, Ran, leak_program, program
 from tests.support.smtp_door import Door, open_door, tls_pair
 
 _MESSAGE = b"From: Ann <ann@leak.example>\nTo: Bob <bob@example.org>\nSubject: Hi\n\nHello\n"
@@ -151,16 +150,13 @@ def test_a_sender_that_nobody_could_answer_is_not_guessed() -> None:
 
 
 async def test_called_as_sendmail(tmp_path: Path) -> None:
-    program = tmp_path / "sendmail"
-    program.write_text(f"#!{sys.executable}\nimport sys\nfrom relay.cli import main\nsys.exit(main())\n")
-    program.chmod(0o755)
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f"#!{sys.executable}\nimport sys\nfrom relay.cli import main\nsys.exit(main())\n")
+    sendmail.chmod(0o755)
     async with open_door() as door:
-        environment = {**os.environ, "LEAK_SEND_SERVER": f"127.0.0.1:{door.port}", "PYTHONPATH": str(REPOSITORY)}
-        process = await asyncio.create_subprocess_exec(
-            str(program), "-oi", "-t", stdin=asyncio.subprocess.PIPE, env=environment
-        )
-        await process.communicate(_MESSAGE)
-        assert process.returncode == OK
+        environment = {"LEAK_SEND_SERVER": f"127.0.0.1:{door.port}", "PYTHONPATH": str(REPOSITORY)}
+        ran = await program(str(sendmail), "-oi", "-t", given=_MESSAGE, environment=environment)
+        assert ran.status == OK
         assert _arrived(door)[1] == ["bob@example.org"]
 
 

@@ -17,7 +17,7 @@ from relay.resolver.demands import Demands
 from relay.resolver.mta_sts import StsPolicies
 from relay.resolver.resolver import DnsResolver
 from relay.resolver.routing import Router, StaticRoute
-from tests.support.dns_server import DnsServer, Zone
+from tests.support.dns_server import DnsServer, Zone, patience
 from tests.support.dns_server import Fault as DnsFault
 
 GOOD = "3 1 1 " + "ab" * 32
@@ -68,7 +68,7 @@ async def planned(
     clock = SystemClock()
     server = DnsServer(ZONE | (zone or {}), faults=faults, authentic=True, insecure={*insecure, "unsigned.example"})
     async with server:
-        resolver = DnsResolver([server.address], timeout=0.2, trust_ad=trust, clock=clock)
+        resolver = DnsResolver([server.address], timeout=patience(faults), trust_ad=trust, clock=clock)
         policies = StsPolicies(resolver, Policies(sts), clock) if sts is not None else None
         settings: dict[str, Any] = {
             "port": 25,

@@ -61,7 +61,7 @@ class World:
 async def world(**source: object) -> AsyncIterator[World]:
     clock, provider = HandClock(), Source(**source)  # type: ignore[arg-type]
     async with DnsServer({"d.test": {}, "_mta-sts.d.test": {"TXT": ["v=STSv1; id=one"]}}, ttl=60) as dns:
-        resolver = DnsResolver([dns.address], timeout=0.3, trust_ad=False, clock=clock)
+        resolver = DnsResolver([dns.address], timeout=5, trust_ad=False, clock=clock)
         policies = StsPolicies(resolver, provider, clock)
         try:
             yield World(clock, dns, provider, policies)

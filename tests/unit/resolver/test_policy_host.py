@@ -36,7 +36,7 @@ def trusting(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
 @contextlib.asynccontextmanager
 async def hosts(port: int, zone: Zone = ZONE, *, allow_private: bool = True) -> AsyncIterator[PolicyHosts]:
     async with DnsServer(zone) as dns:
-        resolver = DnsResolver([dns.address], timeout=0.3, trust_ad=False, clock=SystemClock())
+        resolver = DnsResolver([dns.address], timeout=5, trust_ad=False, clock=SystemClock())
         found = PolicyHosts(resolver, trusting(), allow_private=allow_private, port=port)
         try:
             yield found
@@ -160,7 +160,7 @@ async def test_no_record_leads_the_fetch_to_our_neighbours(records: dict[str, li
 
 async def test_a_name_that_changes_its_mind_is_looked_up_once() -> None:  # S36: DNS rebinding
     async with PolicyServer(AUTHORITY, "mta-sts.d.test") as server, DnsServer(ZONE, ttl=0) as dns:
-        resolver = DnsResolver([dns.address], timeout=0.3, trust_ad=False, clock=SystemClock())
+        resolver = DnsResolver([dns.address], timeout=5, trust_ad=False, clock=SystemClock())
         found = PolicyHosts(resolver, trusting(), allow_private=True, port=server.port)
         await found.fetch("d.test")
         assert dns.count("mta-sts.d.test", "A") == 1

@@ -14,7 +14,7 @@ from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.resolver.records import record_text
 from relay.resolver.resolver import DnsResolver
 from tests.support.dns_rubbish import MAKERS, Maker
-from tests.support.dns_server import DnsServer, Fault, Zone
+from tests.support.dns_server import DnsServer, Fault, Zone, patience
 
 ZONE: Zone = {
     "example.org": {"MX": ["10 MX1.Example.ORG", "20 mx2.example.org"], "TXT": ["v=spf1 " + "x" * 250]},
@@ -49,7 +49,7 @@ async def serving(
 ) -> AsyncIterator[tuple[DnsServer, DnsResolver, SteppedClock]]:
     clock = SteppedClock()
     async with DnsServer(zone, faults=faults, **options) as server:
-        resolver = DnsResolver([server.address], timeout=0.3, trust_ad=trust_ad, clock=clock)
+        resolver = DnsResolver([server.address], timeout=patience(faults), trust_ad=trust_ad, clock=clock)
         try:
             yield server, resolver, clock
         finally:
@@ -121,7 +121,7 @@ async def test_a_large_answer_comes_over_tcp() -> None:  # S39
 
 async def test_the_next_server_is_asked() -> None:
     async with DnsServer(ZONE, faults={("*", "*"): Fault.TIMEOUT}) as silent, DnsServer(ZONE) as good:
-        resolver = DnsResolver([silent.address, good.address], timeout=0.2, trust_ad=False, clock=SteppedClock())
+        resolver = DnsResolver([silent.address, good.address], timeout=0.3, trust_ad=False, clock=SteppedClock())
         assert (await resolver.ask("mx1.example.org", "A")).records == ("127.0.0.2",)
 
 

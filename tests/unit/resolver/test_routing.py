@@ -11,7 +11,7 @@ from relay.policy.outcome import Outcome, Phase, Result, Scope
 from relay.policy.route import Candidate, Plan
 from relay.resolver.resolver import DnsResolver
 from relay.resolver.routing import Router
-from tests.support.dns_server import DnsServer, Fault, Zone
+from tests.support.dns_server import DnsServer, Fault, Zone, patience
 
 HOSTS: Zone = {
     "mx1.test": {"A": ["127.0.0.2"]},
@@ -37,7 +37,7 @@ async def planned(domain: str, zone: Zone, faults: Mapping[tuple[str, str], Faul
         **rules,
     }
     async with DnsServer(HOSTS | zone, faults=faults) as server:
-        resolver = DnsResolver([server.address], timeout=0.2, trust_ad=False, clock=SystemClock())
+        resolver = DnsResolver([server.address], timeout=patience(faults), trust_ad=False, clock=SystemClock())
         try:
             return await Router(resolver, **settings).plan(domain)
         finally:
