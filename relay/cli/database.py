@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.context import Json, Yes, load, run_async, stores
-from relay.cli.output import confirm, fail, say, say_json
+from relay.cli.context import Json, Yes, config_file, load, run_async, stores
+from relay.cli.output import UsageError, confirm, fail, say, say_json
 
 if TYPE_CHECKING:
     from relay.settings import Settings
@@ -42,17 +42,33 @@ def _applied(connection: object) -> list[str]:
 
 def backup(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Where the backup goes; must not exist.")],
+    file: Annotated[Path, typer.Argument(help="Where the backup goes; must not exist, or be a folder.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Database, configuration, keys and secrets, encrypted in one file.")
+    ] = False,
+    recipient: Annotated[
+        Path | None, typer.Option("--recipient-file", help="With --all: the public key it is encrypted to.")
+    ] = None,
+    passphrase: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="With --all: the passphrase it is encrypted with.")
+    ] = None,
+    keep: Annotated[int, typer.Option(min=0, help="With --all into a folder: delete all but so many of them.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Copy the spool's database while the node works: whole, of one moment, verified.
+    """Copy the spool's database while the node works: whole, of one moment, verified. With --all, the whole node.
 
-    It holds messages, addresses, users' hashed secrets and letters: keep it as safe as the spool. DKIM keys and
-    the node's secrets are files of their own and are not in it.
+    The plain copy holds messages, addresses, users' hashed secrets and letters: keep it as safe as the spool. DKIM keys
+    and the node's secrets are files of their own and are in it with --all only.
     """
+    from relay.cli.archive import back_up_everything
     from relay.database.backup import backup as copy
     from relay.units import format_size
 
+    if everything:
+        back_up_everything(config_file(context), file, recipient, passphrase, keep=keep, as_json=as_json)
+        return
+    if recipient is not None or passphrase is not None or keep:
+        raise UsageError("--recipient-file, --passphrase-file and --keep belong to --all")
     size = copy(sqlite_file(load(context)), file, show_progress)
     if as_json:
         say_json({"file": str(file), "octets": size})
@@ -63,16 +79,38 @@ def backup(
 def restore(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A backup made by `leak backup`.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Of a backup made with --all: the folder of the new configuration.")
+    ] = None,
+    host_name: Annotated[str, typer.Option("--hostname", help="With --folder: the new host's name.")] = "",
+    spool: Annotated[str, typer.Option(help="With --folder: URL of the new spool, empty yet.")] = "",
+    key: Annotated[Path | None, typer.Option(help="The private half of the key it is encrypted to.")] = None,
+    passphrase: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="The passphrase it is encrypted with.")
+    ] = None,
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Open and examine a backup made with --all; put nothing anywhere.")
+    ] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Put a backup in the spool's place; the node must be stopped. What was there is kept beside it.
 
-    Messages accepted after the backup are missing from it, and what was delivered after it is delivered again.
+    With --folder, make a node from a backup of everything: nothing is overwritten. Messages accepted after the backup
+    are missing from it, and what was delivered after it is delivered again.
     """
+    from relay.cli.archive import check_everything, restore_everything
     from relay.database.backup import restore as put
     from relay.supervisor import NodeLock
 
+    if only_check:
+        check_everything(file, key, passphrase, as_json=as_json)
+        return
+    if folder is not None:
+        restore_everything(file, (key, passphrase), (folder, host_name, spool), as_json=as_json)
+        return
+    if host_name or spool or key is not None or passphrase is not None:
+        raise UsageError("--hostname, --spool, --key and --passphrase-file belong to --folder or --check")
     settings = load(context)
     target = sqlite_file(settings)
     confirm(f"The spool {target} would be replaced by {file}. Go on?", yes=yes)
@@ -88,7 +126,7 @@ def sqlite_file(settings: Settings) -> Path:
     """The spool's file; fails for a spool that is none."""
     path = settings.sqlite_path
     if path is None:
-        fail("the spool is not SQLite; back PostgreSQL up with its own tools")
+        fail("the spool is not SQLite: `leak backup --all`, or PostgreSQL's own tools (docs/postgresql.md)")
     return path
 
 

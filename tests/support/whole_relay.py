@@ -102,6 +102,11 @@ class WholeRelay:
 
 def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settings:
     """The settings of a relay that lives against `lab`; `sections` overlay ours key by key."""
+    return settings_from(relay_data(lab, **sections), folder)
+
+
+def relay_data(lab: Lab, **sections: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same as they stand in a file."""
     data: dict[str, dict[str, Any]] = {
         "node": {"name": "mail.leak.lab.test", "workers": 1, "secrets": "secrets"},
         "spool": {"url": "sqlite:spool.db", "minimum_free": 0},
@@ -130,29 +135,42 @@ def relay_settings(folder: Path, lab: Lab, **sections: dict[str, Any]) -> Settin
     }
     for name, values in sections.items():
         data[name] = {**data.get(name, {}), **values}
-    return settings_from(data, folder)
+    return data
 
 
 @asynccontextmanager
 async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any]) -> AsyncIterator[WholeRelay]:
     """Start lab and node in `folder`; both are stopped at the end. The keys of the domain `keyless` are lost."""
-    clock, entropy = SystemClock(), SystemEntropy()
-    plan = LabPlan(dns_port=0, http_port=0, smtp_port=0, policy_port=0, subnet=next(_SUBNETS))
-    lab = Lab(folder, clock, entropy, plan)
-    await lab.start()
-    try:
+    async with running_lab(folder) as lab:
         settings = relay_settings(folder, lab, **sections)
         equip(lab, settings)
         if keyless:
             shutil.rmtree(folder / "dkim_keys" / keyless)
-        listeners = bind_all(wanted_listeners(settings), 1)[0]
-        point_returns(lab, listeners)
-        node = Node(settings, NodeParts(0, 1, listeners, clock, entropy, load_front, lab=True))
-        try:
-            await node.start()
-            yield WholeRelay(settings, lab, node, *_ports(listeners))
-        finally:
-            await node.stop()
+        async with relay_against(lab, settings) as relay:
+            yield relay
+
+
+@asynccontextmanager
+async def relay_against(lab: Lab, settings: Settings) -> AsyncIterator[WholeRelay]:
+    """Start a node in a lab that runs; it is stopped at the end."""
+    listeners = bind_all(wanted_listeners(settings), 1)[0]
+    point_returns(lab, listeners)
+    node = Node(settings, NodeParts(0, 1, listeners, SystemClock(), SystemEntropy(), load_front, lab=True))
+    try:
+        await node.start()
+        yield WholeRelay(settings, lab, node, *_ports(listeners))
+    finally:
+        await node.stop()
+
+
+@asynccontextmanager
+async def running_lab(folder: Path) -> AsyncIterator[Lab]:
+    """A lab without a relay."""
+    plan = LabPlan(dns_port=0, http_port=0, smtp_port=0, policy_port=0, subnet=next(_SUBNETS))
+    lab = Lab(folder, SystemClock(), SystemEntropy(), plan)
+    await lab.start()
+    try:
+        yield lab
     finally:
         await lab.stop()
 
