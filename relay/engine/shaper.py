@@ -21,6 +21,8 @@ MOST_PATHS: Final = 10_000
 MOST_TEXT: Final = 500
 """Characters of a reply that patterns see."""
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 class Shaper:
     """The rules, this worker's share, and how often a reply rule was met."""
@@ -29,22 +31,31 @@ class Shaper:
         self.book = book
         self.share = share
         self._alarms = alarms
-        self._known: dict[EgressPath, Shaping] = {}
+        self._domains = book.domains
+        self._known: dict[EgressPath, tuple[Shaping, frozenset[str]]] = {}
+        """What applies to a path, and the domains of its mail that rules name."""
         self._met: dict[tuple[EgressPath, str], deque[datetime]] = {}
 
     def shaping(self, path: EgressPath, plan: Plan, domain: str) -> Shaping:
-        """What applies to the path, undivided."""
-        known = self._known.get(path)
+        """What applies to the path, undivided: by its hosts, and by all domains whose mail goes there.
+
+        A smarthost takes everybody's mail: a rule for one of the domains speaks of hosts we do not talk to.
+        """
+        known, named = self._known.get(path) or (None, _NONE)
+        if domain in self._domains and not plan.for_all and domain not in named:
+            known, named = None, named | {domain}
         if known is None:
             if len(self._known) >= MOST_PATHS:
                 self._known.clear()
             hosts = {candidate.exchanger for candidate in (*plan.candidates, *plan.relaxed)}
-            known = self._known[path] = self.book.shaping(hosts, domain)
+            known = self.book.shaping(hosts, *named)
+            self._known[path] = (known, named)
         return known
 
     def use(self, book: ShapingBook) -> None:
         """From now on, go by these rules."""
         self.book = book
+        self._domains = book.domains
         self._known.clear()
 
     def asked(

@@ -79,6 +79,8 @@ class Plan:
     """Why there are no candidates, where only `relaxed` has any."""
     notes: tuple[str, ...] = ()
     """Hosts that were left out and why, as lines for the transcript."""
+    for_all: bool = False
+    """A smarthost's: it takes mail for every domain, so that rules by recipient domain do not mean it."""
 
 
 @dataclass(frozen=True, slots=True)

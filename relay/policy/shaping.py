@@ -99,11 +99,16 @@ class ShapingBook:
     warm_up: WarmUpRules = field(default_factory=WarmUpRules)
     """The schedule of young sources, and what makes a day bad."""
 
-    def shaping(self, exchangers: Iterable[str], domain: str) -> Shaping:
-        """What applies to a site with these exchangers, and to the domain."""
+    @property
+    def domains(self) -> frozenset[str]:
+        """The recipient domains that rules name."""
+        return frozenset().union(*(rule.domains for rule in self.rules))
+
+    def shaping(self, exchangers: Iterable[str], *domains: str) -> Shaping:
+        """What applies to a site with these exchangers that takes mail for these domains."""
         hosts = tuple(exchangers)
         meant = [rule for rule in self.rules if rule.means_hosts(hosts)]
-        meant += [rule for rule in self.rules if domain in rule.domains and rule not in meant]
+        meant += [rule for rule in self.rules if not rule.domains.isdisjoint(domains) and rule not in meant]
         limits: dict[str, float] = {}
         origin: dict[str, str] = {}
         for rule in meant:

@@ -77,17 +77,19 @@ class Router:
     async def plan(self, domain: str) -> Plan | Outcome:
         """Where mail for `domain` (a lower-case A-label name or `[literal]`) goes, or why it goes nowhere."""
         static = self._routes.get(domain) or self._routes.get(EVERY_DOMAIN)
-        if static is not None and not static.next_hop:
-            static = None
-        if static is not None and static.port is not None:
-            return await self._through(static, static.port)
-        if static is not None:
-            return await self._by_exchangers(static.next_hop, static)
+        if static is not None and static.next_hop:
+            plan = await self._by_route(static)
+            return replace(plan, for_all=domain not in self._routes) if isinstance(plan, Plan) else plan
         if domain.startswith("["):
             word = self._demands.static(domain)
             candidate = route.literal_candidate(domain, self._rules, operator_demand(word) if word else OPPORTUNISTIC)
             return candidate if isinstance(candidate, Outcome) else Plan(domain, (candidate,))
         return await self._by_exchangers(domain, None)
+
+    async def _by_route(self, static: StaticRoute) -> Plan | Outcome:
+        if static.port is not None:
+            return await self._through(static, static.port)
+        return await self._by_exchangers(static.next_hop, static)
 
     async def _by_exchangers(self, domain: str, static: StaticRoute | None) -> Plan | Outcome:
         answer = await self._resolver.ask(domain, "MX")

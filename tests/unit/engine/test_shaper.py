@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
+from relay.engine.alarms import Alarms
+from relay.engine.shaper import Shaper
 from relay.policy.pool import Member, Pool, Pools
-from relay.policy.route import Source
+from relay.policy.route import Candidate, EgressPath, Plan, Source
 from relay.policy.shaping import Limits, ShapingBook, Share
 from relay.policy.shaping_file import parse_shaping
 from relay.policy.state import State
@@ -53,6 +56,21 @@ async def test_a_reply_rule_suspends_the_path_in_the_spool_and_tells_a_person(tm
         assert view is not None
         assert view.deliveries[0].state is State.WAITING
         assert host.dials == dials
+
+
+def test_a_rule_by_domain_holds_for_the_whole_site_and_for_no_smarthost() -> None:
+    shaper = Shaper(parse_shaping(RULES), Share(), cast("Alarms", None))
+    candidate = Candidate("mx.both.example", "192.0.2.1", 25)
+    site = EgressPath("mx.both.example", "one")
+    own, all_mail = Plan(site.site, (candidate,)), Plan("smart.example", (candidate,), for_all=True)
+    assert shaper.shaping(site, own, "a.example").limits.connections == 20
+    assert shaper.shaping(site, own, "b.example").limits.connections == 2
+    assert shaper.shaping(site, own, "a.example").limits.connections == 2, "they share sessions and limits"
+    smart = EgressPath("smart.example", "one")
+    assert shaper.shaping(smart, all_mail, "b.example").limits.connections == 20
+    assert shaper.shaping(smart, all_mail, "a.example").provider == ""
+    shaper.use(ShapingBook())
+    assert shaper.shaping(site, own, "b.example").limits.connections == 20
 
 
 async def test_one_suspended_source_stops_no_other_until_an_operator_ends_it(tmp_path: Path) -> None:

@@ -152,9 +152,9 @@ async def test_literals_are_taken_as_they_are() -> None:  # B09
 
 async def test_a_smarthost_takes_everything() -> None:
     plan = await planned("missing.example", {}, smarthost=("mx1.test", 2525), allow_private=False)
-    assert plan == Plan("mx1.test", (Candidate("mx1.test", "127.0.0.2", 2525),))
+    assert plan == Plan("mx1.test", (Candidate("mx1.test", "127.0.0.2", 2525),), for_all=True)
     plan = await planned("missing.example", {}, smarthost=("127.0.0.6", 2525))
-    assert plan == Plan("127.0.0.6", (Candidate("127.0.0.6", "127.0.0.6", 2525),))
+    assert plan == Plan("127.0.0.6", (Candidate("127.0.0.6", "127.0.0.6", 2525),), for_all=True)
 
 
 async def test_the_work_of_one_domain_is_bounded() -> None:  # S33
