@@ -84,7 +84,7 @@ def send(words: Annotated[list[str] | None, typer.Argument(metavar="[OPTIONS] [R
 
 app.command()(node.run)
 app.command()(node.reload)
-app.command()(lab.lab)
+app.add_typer(lab.app, name="lab")
 app.command()(init.init)
 app.command()(check.check)
 app.command()(dns.dns)

@@ -1,0 +1,410 @@
+"""The scenario `launch-2014`: a node in a process of its own, and here the lab, the visitors and the books.
+
+The node is the one of production, its front in the replay's time (`relay.lab.launch.time`). When the last letter is
+written, the days go on until nothing is due any more; then the node is stopped and every letter is looked for in the
+tables and at the lab's hosts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import hashlib
+import re
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from relay.clock import SystemClock, to_millis
+from relay.database.contract import Connection, Database
+from relay.database.sqlite import SqliteDatabase
+from relay.errors import LeakError
+from relay.ids import SystemEntropy
+from relay.lab.lab import Lab, LabPlan
+from relay.lab.launch.ledger import Ledger, Standing, balance
+from relay.lab.launch.plan import DATA_CENTRES, DAY, DAYS, TOR_EXITS, Kind, Letter, letters
+from relay.lab.launch.report import DayCount
+from relay.lab.launch.time import ReplayClock
+from relay.lab.launch.visitors import Played, Times, Visitors
+from relay.lab.mailbox import Arrival
+from relay.lab_node import equip
+from relay.listeners import bind_all, wanted_listeners
+from relay.log import configure_logging
+from relay.node import Front, FrontParts, Node, NodeParts
+from relay.policy.state import State
+from relay.settings import Settings, load_settings
+from relay.worker import loop_factory
+
+AT_ONCE: Final = 24
+"""Letters that are being written at a time."""
+
+_SUBNET: Final = 14
+_DRAIN_DAYS: Final = 4
+_DRAIN_HOURS: Final = (0.5, 12.0)
+_PATIENCE: Final = 300.0
+_WAITED_FOR: Final = 200
+"""A day of fewer letters is not waited for at its end: what is left leaves on the next."""
+_TELL_EVERY: Final = 2.0
+_REFUSES_EVERY: Final = 120
+"""One reader of so many wants no more letters."""
+_LINK: Final = re.compile(r"/r/([A-Za-z0-9_-]{20,})")
+_COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from relay.cli.lab import serve; sys.exit(serve())")
+_DUE: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND due <= ?"
+_WAITING: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND due < 253402300799000"
+_STATES: Final = "SELECT m.id, d.state FROM message m JOIN delivery d ON d.message = m.seq"
+_UNSETTLED: Final = "SELECT COUNT(*) FROM delivery WHERE state IN (?, ?)"
+
+
+class Account(Protocol):
+    """Where the front has a letter."""
+
+    @property
+    def message_id(self) -> str | None: ...
+    @property
+    def place(self) -> str: ...
+
+
+Accounts = Callable[[Database], Awaitable[Mapping[bytes, Account]]]
+"""The front's own books, by the hash of a letter's secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """How much of it, how fast, and where: `folder` gets the node's files."""
+
+    folder: Path
+    letters: int = 60_000
+    minutes: float = 15
+    seed: int = 2014
+    admission_per_day: int = 0
+    """0: a quarter of all letters, so that the last day meets its ceiling."""
+
+
+@dataclass(slots=True)
+class Launch:
+    """What came of it."""
+
+    ledger: Ledger
+    days: list[DayCount]
+    seconds: float
+    times: Times
+    faults: list[str]
+
+
+@dataclass(slots=True)
+class _Readers:
+    """Those who get the mail: they are counted, and some want no more."""
+
+    arrived: list[str] = field(default_factory=list)
+    refusing: asyncio.Queue[tuple[str, str]] = field(default_factory=asyncio.Queue)
+    refused: list[str] = field(default_factory=list)
+
+    def take(self, arrival: Arrival) -> None:
+        """A mail arrived at a lab host."""
+        posting = arrival.posting
+        if posting.reverse_path == "":
+            return
+        self.arrived += posting.recipients
+        if len(self.arrived) % _REFUSES_EVERY == 0:
+            text = email.message_from_bytes(posting.content, policy=email.policy.default).get_body(("plain",))
+            link = _LINK.search(str(text.get_content())) if text is not None else None
+            if link is not None:
+                self.refusing.put_nowait((link[1], posting.recipients[0]))
+
+
+async def launch(plan: LaunchPlan, accounts: Accounts, say: Callable[[str], None]) -> Launch:
+    """Replay the launch. Raises LeakError if the node does not start."""
+    began = time.monotonic()
+    lab = Lab(
+        plan.folder,
+        SystemClock(),
+        SystemEntropy(),
+        LabPlan(dns_port=0, http_port=0, smtp_port=0, subnet=_SUBNET, max_mails=50, judge_all=False),
+    )
+    readers = _Readers()
+    lab.inbox.tell(readers.take)
+    clock = ReplayClock.make(plan.folder / "clock")
+    await lab.start()
+    try:
+        settings, port = _prepare(plan, lab)
+        node = await _start_node(plan, port)
+        try:
+            database = await SqliteDatabase.open(settings.sqlite_path or plan.folder / "spool.db")
+            try:
+                replay = _Replay(plan, clock, readers, database, say)
+                await replay.run(f"http://127.0.0.1:{port}", began)
+                ledger = await _balance(replay.played, accounts, database, readers)
+            finally:
+                await database.close()
+        finally:
+            await _stop_node(node)
+    finally:
+        await lab.stop()
+    seconds = time.monotonic() - began
+    faults = ledger.faults(plan.letters)
+    if seconds > plan.minutes * 60:
+        faults.append(f"it took {seconds / 60:.1f} minutes, more than {plan.minutes:g}")
+    return Launch(ledger, replay.days, seconds, replay.times, faults)
+
+
+class _Replay:
+    """Plays the letters and lets the days pass."""
+
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        clock: ReplayClock,
+        readers: _Readers,
+        database: Database,
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._readers = readers
+        self._database = database
+        self._say = say
+        self.played: list[Played] = []
+        self.days: list[DayCount] = []
+        self.times = Times()
+        self._written: Counter[int] = Counter()
+
+    async def run(self, url: str, began: float) -> None:
+        """All letters, and the days until nothing is due."""
+        connector = aiohttp.TCPConnector(limit=AT_ONCE + 4)
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+            visitors = Visitors(url, session)
+            self.times = visitors.times
+            telling = asyncio.create_task(self._tell(began))
+            refusing = asyncio.create_task(self._let_readers_refuse(visitors))
+            try:
+                await self._write(visitors)
+                await self._let_days_pass()
+            finally:
+                for task in (telling, refusing):
+                    task.cancel()
+                await asyncio.gather(telling, refusing, return_exceptions=True)
+
+    async def _write(self, visitors: Visitors) -> None:
+        source = letters(self._plan.seed, self._plan.letters)
+        day = 1
+        while batch := list(islice(source, AT_ONCE)):
+            for same_day in _by_day(batch):
+                while day < same_day[0].day:
+                    await self._end_day(day)
+                    day += 1
+                self._clock.advance(same_day[0].at)
+                told = [self._told(letter) for letter in same_day]
+                self.played += await asyncio.gather(*(visitors.play(letter) for letter in told))
+                self._written[day] += len(same_day)
+        await self._end_day(day)
+
+    def _told(self, letter: Letter) -> Letter:
+        """`letter`, to somebody who has refused if it is to be that."""
+        if letter.kind is Kind.UNWANTED and self._readers.refused:
+            refused = self._readers.refused
+            return replace(letter, to=refused[letter.number % len(refused)])
+        return letter
+
+    async def _end_day(self, day: int) -> None:
+        """Midnight: what of this day may still leave does, then it is counted."""
+        self._clock.advance(day * DAY - 60)
+        if self._written[day] >= _WAITED_FOR:
+            await self._settle()
+        waiting = await self._count(_WAITING)
+        arrived = len(self._readers.arrived) - sum(one.arrived for one in self.days)
+        self.days.append(DayCount(day, self._written[day], arrived, waiting))
+
+    async def _let_days_pass(self) -> None:
+        for day in range(DAYS + 1, DAYS + 1 + _DRAIN_DAYS):
+            if not await self._count(_WAITING):
+                break
+            for hours in _DRAIN_HOURS:
+                self._clock.advance((day - 1 + hours / 24) * DAY)
+                await self._settle()
+            await self._end_day(day)
+        self._clock.advance((DAYS + 1 + _DRAIN_DAYS) * DAY)
+        await self._settle()
+        await self._until(self._nothing_unsettled)
+
+    async def _settle(self) -> None:
+        """Wait until the courier has looked at everything that is due."""
+        await self._until(self._nothing_due)
+
+    async def _nothing_due(self) -> bool:
+        return not await self._count(_DUE, to_millis(self._clock.now()))
+
+    async def _nothing_unsettled(self) -> bool:
+        return not await self._count(_UNSETTLED, State.WAITING.value, State.LEASED.value)
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            if await condition():
+                return
+            await asyncio.sleep(0.1)
+
+    async def _count(self, sql: str, *bindings: Any) -> int:
+        def work(connection: Connection) -> int:
+            ((found,),) = connection.execute(sql, bindings)
+            return int(found)
+
+        return await self._database.read(work)
+
+    async def _let_readers_refuse(self, visitors: Visitors) -> None:
+        while True:
+            token, address = await self._readers.refusing.get()
+            await visitors.refuse(token)
+            self._readers.refused.append(address)
+
+    async def _tell(self, began: float) -> None:
+        while True:
+            await asyncio.sleep(_TELL_EVERY)
+            seconds, done = time.monotonic() - began, len(self.played)
+            day = int(self._clock.monotonic() / DAY) + 1
+            self._say(
+                f"{seconds:5.0f} s  day {day:>2}  {done:>7,} of {self._plan.letters:,} written  "
+                f"{len(self._readers.arrived):>7,} arrived  {done / max(seconds, 1):4.0f}/s"
+            )
+
+
+def _by_day(batch: list[Letter]) -> Iterator[list[Letter]]:
+    for day in sorted({letter.day for letter in batch}):
+        yield [letter for letter in batch if letter.day == day]
+
+
+async def _balance(played: list[Played], accounts: Accounts, database: Database, readers: _Readers) -> Ledger:
+    known = await accounts(database)
+
+    def work(connection: Connection) -> dict[str, str]:
+        return {message: State(state).label for message, state in connection.execute(_STATES)}
+
+    states = await database.read(work)
+    standings: dict[str, Standing] = {}
+    for one in played:
+        account = known.get(hashlib.sha256(one.secret.encode()).digest()) if one.secret else None
+        if account is not None:
+            state = states.get(account.message_id, "nowhere") if account.message_id is not None else ""
+            standings[one.secret] = Standing("" if state == "nowhere" else state, account.place)
+    return balance(played, standings, readers.arrived, len(known))
+
+
+def _prepare(plan: LaunchPlan, lab: Lab) -> tuple[Settings, int]:
+    """The node's configuration and what it needs to find; the port its front will have."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (plan.folder / "tor.txt").write_text("\n".join(TOR_EXITS) + "\n", encoding="ascii")
+    (plan.folder / "hosts.txt").write_text("\n".join(DATA_CENTRES) + "\n", encoding="ascii")
+    most = plan.admission_per_day or max(20, plan.letters // 4)
+    file = plan.folder / "launch.toml"
+    file.write_text(_CONFIGURATION.format(port=port, dns=lab.nameserver, smtp=lab.smtp_port, most=most), "utf-8")
+    settings = load_settings(file)
+    equip(lab, settings)
+    return settings, port
+
+
+_CONFIGURATION: Final = """
+[node]
+name = "mail.leak.lab.test"
+workers = 1
+secrets = "secrets"
+roles = ["web", "api", "delivery"]
+[spool]
+url = "sqlite:spool.db"
+minimum_free = "20 MB"
+[api]
+listen = "127.0.0.1:{port}"
+[resolver]
+nameservers = ["{dns}"]
+[delivery]
+port = {smtp}
+allow_private_addresses = true
+ca_file = "ca.pem"
+retry = ["2s", "5s"]
+expire_after = "20s"
+[signing]
+keys = "dkim_keys"
+[[signing.domain]]
+domain = "leak.lab.test"
+selectors = ["lab-rsa", "lab-ed25519"]
+[web]
+listen = "127.0.0.1:{port}"
+base_url = "http://127.0.0.1:{port}"
+trusted_proxies = ["127.0.0.1/32"]
+admission_per_day = {most}
+tor_lists = ["tor.txt"]
+data_centre_lists = ["hosts.txt"]
+sealed_keys = "sealed/public"
+[log]
+level = "error"
+format = "text"
+"""
+
+
+async def _start_node(plan: LaunchPlan, port: int) -> asyncio.subprocess.Process:
+    log = (plan.folder / "node.log").open("ab")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *_COMMAND, str(plan.folder / "launch.toml"), str(plan.folder / "clock"), stdout=log, stderr=log
+        )
+    finally:
+        log.close()
+    end = time.monotonic() + _PATIENCE
+    async with aiohttp.ClientSession() as session:
+        while process.returncode is None and time.monotonic() < end:
+            try:
+                async with asyncio.timeout(5), session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    if answer.status == 200:
+                        return process
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.1)
+    await _stop_node(process)
+    raise LeakError(f"the node did not start; see {plan.folder / 'node.log'}")
+
+
+async def _stop_node(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(45):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def serve(file: Path, clock_file: Path, front: Front) -> int:
+    """The node's process: one worker whose front lives in the replay's time. Raises LeakError."""
+    settings = load_settings(file)
+    configure_logging(settings.log.level, settings.log.format)
+    with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
+        return runner.run(_serve(settings, ReplayClock(clock_file), front))
+
+
+async def _serve(settings: Settings, clock: ReplayClock, front: Front) -> int:
+    def in_replay(parts: FrontParts) -> Any:
+        return front(replace(parts, clock=clock))
+
+    listeners = bind_all(wanted_listeners(settings), 1)[0]
+    node = Node(settings, NodeParts(0, 1, listeners, SystemClock(), SystemEntropy(), in_replay))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop_asked.set)
+    try:
+        await node.start()
+        await node.stop_asked.wait()
+    finally:
+        await node.stop()
+    return 0

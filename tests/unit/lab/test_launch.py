@@ -1,0 +1,86 @@
+"""The replay of 2014: its letters come from a seed, and its books balance or say why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from relay.lab.launch.ledger import LOST, Standing, balance
+from relay.lab.launch.plan import DAY, DAYS, Kind, letters, volumes
+from relay.lab.launch.report import DayCount, bars, table
+from relay.lab.launch.time import ReplayClock
+from relay.lab.launch.visitors import Fate, Played, Times
+from web.moderation.moderator import load_moderator
+from web.moderation.ruling import Step
+
+
+@pytest.mark.parametrize("total", [11, 600, 60_000])
+def test_days_double_and_hold_all_letters(total: int) -> None:
+    days = volumes(total)
+    assert (len(days), sum(days)) == (DAYS, total)
+    assert all(after >= 2 * before - 2 for before, after in pairwise(days))
+    if total == 60_000:
+        assert (days[0], days[-1]) == (29, 30_015)
+
+
+def test_letters_come_in_order_from_their_seed() -> None:
+    written = list(letters(7, 2000))
+    assert written == list(letters(7, 2000))
+    assert written != list(letters(8, 2000))
+    assert [one.number for one in written] == list(range(2000))
+    assert all(before.at <= after.at for before, after in pairwise(written))
+    assert all(one.day == int(one.at / DAY) + 1 for one in written)
+    assert {one.kind for one in written} >= set(Kind) - {Kind.FULL, Kind.OFFICE}
+    assert len({one.message for one in written if one.kind is Kind.ORDINARY}) > 1400, "letters do not read alike"
+
+
+def test_most_letters_pass_and_abuse_does_not() -> None:
+    moderator = load_moderator()
+    ruled: dict[Kind, Counter[Step]] = {}
+    for one in letters(7, 600):
+        ruled.setdefault(one.kind, Counter())[moderator.rule(one.message, "").step] += 1
+    ordinary, abuse = ruled[Kind.ORDINARY], ruled[Kind.ABUSE]
+    assert ordinary[Step.PASS] + ordinary[Step.NUDGE] > 0.97 * ordinary.total()
+    assert abuse[Step.REFUSE] + abuse[Step.HOLD] > 0.5 * abuse.total()
+
+
+def test_the_books_say_what_is_wrong() -> None:
+    written = list(letters(1, 11))
+    played = [Played(letter, Fate.SENT, f"s{letter.number}") for letter in written]
+    played[0].fate = Fate.LIMITED
+    standings = {f"s{n}": Standing("delivered", "handed over") for n in range(1, 10)} | {
+        "s9": Standing("", "held"),
+        "s10": Standing("waiting", "handed over"),
+    }
+    arrived = [letter.to for letter in written[1:9]]
+    ledger = balance(played, standings, arrived, 10)
+    assert ledger.faults(11) == []
+    assert ledger.places["delivered"] == 8
+    assert (ledger.places["held"], ledger.places["in the relay"], ledger.places[Fate.LIMITED.value]) == (1, 1, 1)
+    text = table(ledger, 1.0, Times([0.01], [0.02]))
+    assert "waiting for a person" in text
+    assert "LOST" not in text
+    wrong = balance(played, {**standings, "s3": Standing("", "nowhere")}, [*arrived[1:], "other@a.test"], 12)
+    assert wrong.places[LOST] == 1
+    assert wrong.missing == 1
+    assert wrong.doubled >= 1
+    assert len(wrong.faults(12)) == 4
+
+
+def test_bars_and_an_empty_day() -> None:
+    text = bars([DayCount(1, 10, 5, 0), DayCount(2, 20, 25, 3)])
+    assert text.count("written") == 2
+    assert bars([DayCount(1, 0, 0, 0)]).count("█") == 0
+
+
+def test_the_replay_s_time_is_one_in_two_places(tmp_path: Path) -> None:
+    here = ReplayClock.make(tmp_path / "clock")
+    there = ReplayClock(tmp_path / "clock")
+    here.advance(1.5 * DAY)
+    assert there.now() == here.now()
+    assert there.now().day == 29
+    here.advance(0)
+    assert there.monotonic() == 1.5 * DAY, "never back"
