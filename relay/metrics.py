@@ -44,6 +44,17 @@ sessions = Gauge("leak_sessions", "Open outbound SMTP sessions.", multiprocess_m
 smtp_clients = Gauge("leak_smtp_clients", "Open inbound SMTP sessions.", multiprocess_mode="livesum")
 dns_queries = Counter("leak_dns_queries_total", "DNS questions asked, by result.", ["result"])
 webhook_posts = Counter("leak_webhook_posts_total", "Posts to webhooks, by what became of them.", ["result"])
+queue = Gauge(
+    "leak_queue_deliveries",
+    "Unfinished deliveries of the whole spool, by state; looked at every minute, the same on all nodes.",
+    ["state"],
+    multiprocess_mode="livemax",
+)
+queue_age = Gauge(
+    "leak_queue_oldest_seconds",
+    "Seconds since the oldest unfinished delivery was accepted, 0 = none; looked at every minute.",
+    multiprocess_mode="livemax",
+)
 alarms = Gauge("leak_alarms", "Standing alarms, by kind.", ["kind"], multiprocess_mode="livemax")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from relay import metrics
 from relay.checkup import examined, means, spool_of
 from relay.clock import Clock
 from relay.database.contract import Database
@@ -24,6 +26,7 @@ from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.figures.book import FigureBook
 from relay.figures.contract import By, ReportQuery
 from relay.policy.alarms import AlarmKind
+from relay.policy.state import State
 from relay.policy.trouble import (
     PAST,
     Answers,
@@ -36,6 +39,7 @@ from relay.policy.trouble import (
 )
 from relay.settings import Settings
 from relay.spool.contract import Spool
+from relay.spool.inquiry import LaneFigures
 from relay.spool.work import Incarnation
 
 LOCAL_SECONDS: Final = 60.0
@@ -145,6 +149,8 @@ class Watching:
         """Whether what is due leaves."""
         spool, now = self._spool, self._clock.now()
         suspended = [one for one in await spool.suspensions() if one.until > now]
+        lanes = await spool.lanes()
+        _count(lanes, now)
         backlog = [
             Backlog(
                 lane.domain,
@@ -152,7 +158,7 @@ class Watching:
                 lane.next_due,
                 any(one.stops(lane.tenant, lane.domain, lane.site) for one in suspended),
             )
-            for lane in await spool.lanes()
+            for lane in lanes
         ]
         return [judge_queue(backlog, self._settings.alarm.queue_age, now)]
 
@@ -181,3 +187,11 @@ def seen_of(finding: Finding) -> Seen:
     wrong = None if finding.severity is Severity.UNKNOWN else finding.severity.alarms
     evidence = f"{finding.evidence}; {finding.remedy}" if finding.remedy else finding.evidence
     return Seen(AlarmKind(finding.id), finding.subject, wrong, evidence)
+
+
+def _count(lanes: Sequence[LaneFigures], now: datetime) -> None:
+    """The queue as figures."""
+    for state in (State.WAITING, State.LEASED, State.HELD):
+        metrics.queue.labels(state.label).set(sum(getattr(lane, state.label) for lane in lanes))
+    oldest = min((lane.oldest for lane in lanes if lane.oldest is not None), default=now)
+    metrics.queue_age.set(max(0.0, (now - oldest).total_seconds()))

@@ -31,6 +31,7 @@ from relay.cli import (
     sealed,
     secrets,
     suppression,
+    top,
     user,
     webhook,
 )
@@ -92,6 +93,7 @@ app.command()(doctor.doctor)
 app.add_typer(dkim.app, name="dkim")
 app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})(send)
 app.add_typer(queue.app, name="queue")
+app.command()(top.top)
 app.command()(message.message)
 app.command()(read.read)
 app.command()(moderate.moderate)
