@@ -51,8 +51,11 @@ from web.render import Renderer, make_templates
 from web.reports import ReportStore
 from web.requests import ForeignFormError, UnreadableFormError, language_of
 from web.sealing import SealingKeys, month_of
+from web.slow_lane import SlowLane
 from web.status import StatusPages
 from web.tallies import DatabaseTallies
+from web.token import TokenSigner
+from web.way_in import WayIn
 
 __all__ = ["FrontOptions", "Outside", "make_app"]
 
@@ -93,6 +96,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     way_out = WayOut(relay, reports, mailboxes, admission, clock)
     networks = NetworkLists(options.network_lists)
     limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
+    lane = SlowLane(outside.database, TokenSigner(options.form_key, clock), clock)
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)
     forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget, admission.forget)
@@ -114,7 +118,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
         sealing=_sealing_keys(options, clock),
         doorbell=doorbell,
-        limits=limits if options.limits else None,
+        way_in=WayIn(limits if options.limits else None, lane, admission, relay, options.sender, clock),
         previews=PreviewLimits(clock, entropy) if options.limits else None,
         copies=Copies(clock, entropy) if options.limits else None,
         networks=networks,

@@ -41,6 +41,8 @@ SENDER_MINUTE: Final = Limit(1, timedelta(minutes=1))
 SENDER_DAY: Final = Limit(5, timedelta(days=1))
 RECIPIENT_DAY: Final = Limit(3, timedelta(days=1))
 RECIPIENT_MONTH: Final = Limit(10, timedelta(days=30))
+TICKETS: Final = Limit(5, timedelta(days=1))
+"""Places in the slow lane for one sender."""
 PAIR_DAY: Final = Limit(1, timedelta(days=1))
 PAIR_MONTH: Final = Limit(3, timedelta(days=30))
 PREVIEWS: Final = Limit(60, timedelta(minutes=10))
@@ -58,6 +60,8 @@ class Admission:
     """
 
     wait: timedelta | None = None
+    may_queue: bool = False
+    """Whether nothing but the sender's limit for a day makes it wait."""
     frozen: bool = False
     pile_on: bool = False
     pair: bytes | None = None
@@ -78,15 +82,17 @@ class LetterLimits:
         self._keys = keys
         self._clock = clock
 
-    async def take(self, sender: bytes, recipient: str) -> Admission:
-        """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted."""
+    async def take(self, sender: bytes, recipient: str, *, has_ticket: bool = False) -> Admission:
+        """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted.
+
+        Who has waited for a ticket is free of the sender's limits, never of the recipient's.
+        """
         mailbox = mailbox_of(recipient).encode()
         day = self._keys.hashes(Period.DAY, b"sender\0" + sender)
         to_day = self._keys.hashes(Period.DAY, b"recipient\0" + mailbox)
         pair = self._keys.hashes(Period.MONTH, b"pair\0" + sender + b"\0" + mailbox)
+        own = () if has_ticket else (_Use(SENDER_MINUTE, day), _Use(SENDER_DAY, day))
         other = (
-            _Use(SENDER_MINUTE, day),
-            _Use(SENDER_DAY, day),
             _Use(RECIPIENT_MONTH, self._keys.hashes(Period.MONTH, b"recipient\0" + mailbox)),
             _Use(PAIR_DAY, pair),
             _Use(PAIR_MONTH, pair),
@@ -95,19 +101,36 @@ class LetterLimits:
         now = to_millis(self._clock.now())
 
         def work(connection: Connection) -> Admission:
-            waits = [_wait(connection, use, now) for use in other]
             full = _wait(connection, theirs, now)
             pile_on = full > 0 and _senders(connection, theirs, now) >= PILE_ON
-            longest = max(*waits, 0 if pile_on else full)
+            final = max(*(_wait(connection, use, now) for use in other), 0 if pile_on else full)
+            mine = [_wait(connection, use, now) for use in own]
+            longest = max(final, *mine, 0)
             if longest > 0:
-                return Admission(timedelta(milliseconds=longest))
-            for use in _distinct((*other, theirs)):
+                queues = final == 0 and mine[-1] > 0
+                return Admission(timedelta(milliseconds=longest), may_queue=queues)
+            for use in _distinct((*own, *other, theirs)):
                 until = now + 2 * int(use.limit.span.total_seconds() * 1000)
                 connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, use.who))
             frozen = _frozen(connection, pair)
             return Admission(frozen=frozen is not None, pile_on=pile_on, pair=frozen or pair.now)
 
         return await self._database.write(work)
+
+    async def take_ticket(self, sender: bytes) -> timedelta | None:
+        """Count one place in the slow lane; None if `sender` may have it, else how long to wait."""
+        use = _Use(TICKETS, self._keys.hashes(Period.DAY, b"ticket\0" + sender))
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> int:
+            wait = _wait(connection, use, now)
+            if not wait:
+                until = now + 2 * int(use.limit.span.total_seconds() * 1000)
+                connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, None))
+            return wait
+
+        wait = await self._database.write(work)
+        return timedelta(milliseconds=wait) if wait > 0 else None
 
     async def forget(self) -> None:
         """Delete uses that count for no limit any more."""

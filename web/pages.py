@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
+from math import ceil
 from typing import Final
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
 from web.requests import language_of, read_fields
 from web.sealing import Sealed, SenderRecord
 from web.signature import Signature
+from web.way_in import Asked, Wait
 
 _CHECK_TIMEOUT: Final = 3.0
 _PATIENCE: Final = timedelta(seconds=3)
@@ -40,6 +42,14 @@ _OF_A_PREVIEW: Final = frozenset({"send", "appeal", "edit", "translate"})
 _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": f"signature-{Signature.FRIEND.value}"}
 
 _log = Log("front")
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """Which button of a preview, and the ticket that stood in its form."""
+
+    appeals: bool
+    ticket: str
 
 
 class Pages:
@@ -74,7 +84,7 @@ class Pages:
         shown, age = opened
         match fields.get("action"):
             case "send" | "appeal" as action:
-                return await self._send(request, shown, age, appeals=action == "appeal")
+                return await self._send(request, shown, age, Pressed(action == "appeal", fields.get("ticket", "")))
             case "edit":
                 return self._form(language, shown.draft.form(), shown.nonce)
             case _ if fields.get("use"):
@@ -135,7 +145,9 @@ class Pages:
             _log.warning("address-check-timed-out", seconds=_CHECK_TIMEOUT)
             return AddressCheck(address, ok=False, unknown=True)
 
-    def _preview(self, shown: Preview, notice: str = "", status: int = HTTPStatus.OK) -> web.Response:
+    def _preview(
+        self, shown: Preview, notice: str = "", status: int = HTTPStatus.OK, *, ticket: str = ""
+    ) -> web.Response:
         """The preview page, or why there is none. Raises ValueError if no mail can be made of the draft."""
         language = shown.language
         ruling = self._parts.judge.rule_on(shown.draft)
@@ -147,6 +159,7 @@ class Pages:
             "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
             "token": self._parts.tokens.sign(shown),
             "notice": notice,
+            "ticket": ticket,
             "step": ruling.step.value,
             "told": wording.steps.get(ruling.step),
             "rules": self._parts.judge.told(ruling.rules, language),
@@ -162,22 +175,21 @@ class Pages:
             return self._render.page("refused.html", language, values, status=status)
         return self._render.page("preview.html", language, values, status=status)
 
-    async def _send(self, request: web.Request, shown: Preview, age: timedelta, *, appeals: bool) -> web.Response:
+    async def _send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
         words = self._render.words(shown.language)
         names = self._parts.tokens.names(shown)
         ruling = self._parts.judge.rule_on(shown.draft)
         try:
             if not await self._parts.store.knows(names.id):
-                if ruling.step is Step.REFUSE and not appeals:
+                if ruling.step is Step.REFUSE and not pressed.appeals:
                     return self._preview(shown)
-                if age > PREVIEW_LIFETIME:
+                if age > PREVIEW_LIFETIME and not pressed.ticket:
                     return self._preview(shown, words("preview.expired"), HTTPStatus.CONFLICT)
-                admission = await self._admit(request, shown.draft)
-                if (wait := admission.wait) is not None:
-                    notice = words("preview.limited", span=words.about(wait))
-                    response = self._preview(shown, notice, HTTPStatus.TOO_MANY_REQUESTS)
-                    response.headers["Retry-After"] = str(int(wait.total_seconds()))
-                    return response
+                client, network = self._parts.client(request), self._parts.network(request)
+                asked = Asked(client, network, names.id, shown.draft.recipient, pressed.ticket)
+                admission = await self._parts.way_in.ask(asked)
+                if isinstance(admission, Wait):
+                    return self._not_yet(shown, admission)
                 departure = await self._departure(shown.draft, ruling, admission)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = replace(self._letter(request, shown, names, rings=rings), pair=admission.pair)
@@ -188,6 +200,15 @@ class Pages:
             response.headers["Retry-After"] = str(_RETRY_AFTER)
             return response
         return self._render.redirect(f"/s/{names.secret}")
+
+    def _not_yet(self, shown: Preview, wait: Wait) -> web.Response:
+        """The preview again: the letter may be sent later, from its place in the slow lane if there is one."""
+        words = self._render.words(shown.language)
+        key = "preview.lane" if wait.ticket else "preview.limited"
+        notice = words(key, span=words.about(wait.span))
+        response = self._preview(shown, notice, HTTPStatus.TOO_MANY_REQUESTS, ticket=wait.ticket)
+        response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
+        return response
 
     async def _departure(self, draft: Draft, ruling: Ruling, admission: Admission) -> Departure:
         """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
@@ -243,11 +264,6 @@ class Pages:
             sealed=self._seal(request, names.id),
             network=self._parts.network(request),
         )
-
-    async def _admit(self, request: web.Request, draft: Draft) -> Admission:
-        if self._parts.limits is None:
-            return Admission()
-        return await self._parts.limits.take(self._network(request), draft.recipient)
 
     def _network(self, request: web.Request) -> bytes:
         return self._parts.client(request).network

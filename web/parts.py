@@ -15,7 +15,7 @@ from web.courier import Courier
 from web.doorbell import DoorbellStore
 from web.judgement import Judge
 from web.letters import LetterStore
-from web.limits import LetterLimits, PreviewLimits
+from web.limits import PreviewLimits
 from web.mail import MailWriter
 from web.network import Network, NetworkLists
 from web.options import FrontOptions
@@ -23,6 +23,7 @@ from web.preview import PreviewTokens
 from web.render import Renderer
 from web.sealing import SealingKeys
 from web.tallies import TallyReader
+from web.way_in import WayIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Parts:
     writer: MailWriter
     renderer: Renderer
     addresses: ClientAddressReader
-    limits: LetterLimits | None
+    way_in: WayIn
     previews: PreviewLimits | None
     copies: Copies | None
     sealing: SealingKeys

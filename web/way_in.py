@@ -1,0 +1,122 @@
+"""The way in: may this letter be sent now, and if not, when?
+
+Asked once for each letter that was not sent yet, before it is kept. Limits of the recipient and of a pair are final;
+those of a sender for a day, and a crowd of the sender's kind of network, lead to the slow lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from relay.client.contract import RelayClient
+from relay.clock import Clock
+from web.admission import DayAdmission
+from web.client_address import ClientAddress
+from web.letters import STREAM
+from web.limits import Admission, LetterLimits
+from web.network import Network
+from web.slow_lane import SlowLane, Ticket, pace
+
+_REMEMBERED: Final = 30.0
+"""Seconds for which what waits is counted once."""
+
+_FEWEST: Final = 20
+"""So many letters that wait are no crowd, however small a kind's part is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: ask again after `span`, with `ticket` if there is one."""
+
+    span: timedelta
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who wants to send which letter to whom, with the token of a ticket they may have."""
+
+    client: ClientAddress
+    network: Network
+    letter_id: str
+    recipient: str
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """A kind's part of a day, None without a ceiling, and whether as much waits already."""
+
+    part: float | None
+    crowded: bool
+
+
+class WayIn:
+    """Decides. Without `limits` nobody waits. Raises SpoolUnavailableError."""
+
+    def __init__(
+        self,
+        limits: LetterLimits | None,
+        lane: SlowLane,
+        admission: DayAdmission,
+        relay: RelayClient,
+        sender: str,
+        clock: Clock,
+    ) -> None:
+        self._limits = limits
+        self._lane = lane
+        self._admission = admission
+        self._relay = relay
+        self._sender = sender
+        self._clock = clock
+        self._crowds: dict[Network, tuple[float, _Crowd]] = {}
+
+    async def ask(self, asked: Asked) -> Admission | Wait:
+        """Count the letter and let it in, or say how long to wait; one that has to wait is not counted."""
+        if self._limits is None:
+            return Admission()
+        ticket = self._lane.read(asked.ticket, asked.letter_id)
+        if ticket is not None and ticket.at > self._clock.now():
+            return self._wait(ticket)
+        crowd = await self._crowd(asked.network)
+        if ticket is None and crowd.crowded:
+            return await self._queue(asked, crowd, timedelta(hours=1))
+        sender = asked.client.network
+        admission = await self._limits.take(sender, asked.recipient, has_ticket=ticket is not None)
+        if admission.wait is None:
+            return admission
+        if admission.may_queue:
+            return await self._queue(asked, crowd, admission.wait)
+        return Wait(admission.wait)
+
+    async def _queue(self, asked: Asked, crowd: _Crowd, otherwise: timedelta) -> Wait:
+        """A place in the row, or `otherwise` where there is none."""
+        limits = self._limits
+        # An exit of Tor speaks for many people: their row has a pace of its own, and that is all that holds it.
+        if limits is not None and asked.network is not Network.TOR:
+            wait = await limits.take_ticket(asked.client.network)
+            if wait is not None:
+                return Wait(max(wait, otherwise))
+        ticket = await self._lane.offer(asked.letter_id, asked.network, pace(crowd.part))
+        return Wait(otherwise) if ticket is None else self._wait(ticket)
+
+    def _wait(self, ticket: Ticket) -> Wait:
+        return Wait(ticket.at - self._clock.now(), ticket.token)
+
+    async def _crowd(self, network: Network) -> _Crowd:
+        known = self._crowds.get(network)
+        if known is not None and self._clock.monotonic() < known[0]:
+            return known[1]
+        most: int | None = self._admission.most or None
+        room = await self._relay.admission(self._sender, STREAM)
+        if room.remaining is not None:
+            most = room.remaining if most is None else min(most, room.remaining)
+        if most is None:
+            crowd = _Crowd(None, crowded=False)
+        else:
+            part = self._admission.shares.of(network) * most
+            crowd = _Crowd(part, crowded=await self._admission.waiting(network) >= max(part, _FEWEST))
+        self._crowds[network] = (self._clock.monotonic() + _REMEMBERED, crowd)
+        return crowd
