@@ -32,6 +32,7 @@ from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
 from relay.ids import SpoolId, delivery_id, is_spool_id
 from relay.policy.state import State
+from relay.shaping.path_notes import paces, rests
 from relay.spool.explaining import Obstacles, ceilings_of, waiting
 from relay.spool.inquiry import DeliveryView, MessageView
 from relay.spool.work import Door, Idempotency
@@ -112,10 +113,12 @@ class Messages:
     async def _obstacles(self, view: MessageView) -> Obstacles:
         """What stands in the message's way."""
         warm_ups, notes = self._warm_ups, self._notes
+        found = [] if notes is None else await notes.all()
         return Obstacles(
             await self._spool.suspensions(),
             {} if warm_ups is None else await warm_ups.reasons(ceilings_of(view)),
-            {} if notes is None else {note.site: note.pace for note in await notes.all() if note.pace},
+            paces(found),
+            rests(found),
         )
 
     async def submit(self, submission: Submission) -> Accepted | Refusal:

@@ -49,16 +49,19 @@ def message(
 async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str, Obstacles]:
     """The message, why its stream is braked ("" if it is not), and what else stands in its way."""
     from relay.figures.brakes import EVERY_STREAM
+    from relay.shaping.path_notes import paces, rests
     from relay.spool.explaining import NO_OBSTACLES, Obstacles, ceilings_of
 
     async with stores(settings, must_exist=True) as opened:
         view = await opened.spool.message(message_id)
         if view is None:
             return None, "", NO_OBSTACLES
+        notes = await opened.notes.all()
         obstacles = Obstacles(
             await opened.spool.suspensions(),
             await opened.warm_ups.reasons(ceilings_of(view)),
-            {note.site: note.pace for note in await opened.notes.all() if note.pace},
+            paces(notes),
+            rests(notes),
         )
         for one in await opened.figures.brakes():
             if one.tenant == view.tenant_id and one.stream in (view.stream, EVERY_STREAM):

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from relay.units import format_duration
+
+_AFTER_REST: Final = timedelta(minutes=10)
+"""What waits for the end of a rest is due within so long after it, not all of it at once."""
 
 
 class Cause(StrEnum):
@@ -18,6 +22,8 @@ class Cause(StrEnum):
 
     SUSPENSION = "suspension"
     """Its path is stopped: by an operator, or by a rule about a provider's reply."""
+    REST = "rest"
+    """Its path rests after what another attempt met: a site that is dead, or that refuses our address."""
     CEILING = "ceiling"
     """The warm-up of its source has no room before then."""
     TLS = "tls"
@@ -52,6 +58,8 @@ class WaitingFacts:
     """The departure it was told, and which warm-up stands against an earlier one."""
     demand: str = ""
     """The TLS demand that its last attempt could not meet, whose it is and what was missing, in words."""
+    rest: Stop | None = None
+    """The rest of a path to its site, and what it rests for."""
     pace: str = ""
     """What was learnt of the rate that its site takes, in words; "" where nothing limits it."""
 
@@ -81,6 +89,10 @@ def explain_waiting(facts: WaitingFacts) -> Explanation:
     if ceiling is not None and facts.due > facts.now:
         when = f"leaves in {format_duration(facts.due - facts.now)}, at {_time(facts.due)}"
         return Explanation(Cause.CEILING, facts.due, f"{when}: {ceiling.reason}")
+    rest = facts.rest
+    if rest is not None and rest.until > facts.now and timedelta() <= facts.due - rest.until <= _AFTER_REST:
+        sentence = f"its path rests until {_time(rest.until)} because: {rest.reason}; {begin} then"
+        return Explanation(Cause.REST, facts.due, sentence + left)
     if facts.due > facts.now:
         tried = Cause.TLS if facts.demand else Cause.RETRY
         cause = tried if facts.attempts else Cause.SCHEDULE

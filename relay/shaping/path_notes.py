@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.policy.explanation import Stop
 from relay.policy.handover import Learnt
 from relay.policy.route import EgressPath
 
@@ -133,6 +134,17 @@ class PathNotes:
         notes = (_note(row if row[3] > now else (*row[:2], 0, 0, "", "", *row[6:])) for row in rows)
         found = {(one.site, one.source): one for one in notes if one.rests_until is not None or one.pace}
         return [found[key] for key in sorted(found)]
+
+
+def paces(notes: Sequence[PathNote]) -> dict[str, str]:
+    """By site, in words what its path was found to take."""
+    return {note.site: note.pace for note in notes if note.pace}
+
+
+def rests(notes: Sequence[PathNote]) -> dict[str, Stop]:
+    """By site, the rest of its paths that ends first."""
+    stops = ((one.site, Stop(one.rests_until, one.why)) for one in notes if one.rests_until is not None)
+    return dict(sorted(stops, key=lambda named: named[1].until, reverse=True))
 
 
 _SHOWN: Final = (

@@ -16,11 +16,12 @@ from relay.spool.orders import Suspension
 
 @dataclass(frozen=True, slots=True)
 class Obstacles:
-    """What stands in the way of mail: suspensions, and in words the ceilings by warm-up's row and the paces by site."""
+    """What stands in the way of mail: suspensions, rests by site; in words ceilings by warm-up's row, paces by site."""
 
     suspensions: Sequence[Suspension] = ()
     ceilings: Mapping[int, str] = field(default_factory=dict)
     paces: Mapping[str, str] = field(default_factory=dict)
+    rests: Mapping[str, Stop] = field(default_factory=dict)
 
 
 NO_OBSTACLES: Final = Obstacles()
@@ -43,10 +44,21 @@ def waiting(
     ceiling = None
     if delivery.warmth is not None and delivery.warmth.promised is not None:
         ceiling = Stop(due, obstacles.ceilings.get(delivery.warmth.row, "its source's warm-up has no room before"))
+    rests = [Stop(one.until, one.reason) for one in obstacles.suspensions if one.source and one.site == delivery.site]
+    rests += [obstacles.rests[delivery.site]] if delivery.site in obstacles.rests else []
     pace = obstacles.paces.get(delivery.site, "")
     return explain_waiting(
         WaitingFacts(
-            now, due, view.expires_at, delivery.attempts, words, tuple(stops), ceiling, _unmet(view, delivery), pace
+            now,
+            due,
+            view.expires_at,
+            delivery.attempts,
+            words,
+            tuple(stops),
+            ceiling,
+            _unmet(view, delivery),
+            min(rests, key=lambda one: one.until, default=None),
+            pace,
         )
     )
 

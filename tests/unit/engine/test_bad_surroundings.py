@@ -13,6 +13,7 @@ import os
 import random
 import resource
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -28,12 +29,14 @@ from relay.egress.timeouts import Timeouts
 from relay.policy.state import State
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.resolver.resolver import DnsResolver
+from tests.support.bad_host import KINDS
 from tests.support.dns_rubbish import MAKERS
 from tests.support.dns_server import DnsServer
 from tests.support.engine_bench import EngineBench, engine_bench
 from tests.support.scripted_smtp import Answer, Say, ScriptedSmtp, Session
 
 HOSTS = int(os.environ.get("LEAK_BAD_HOSTS", "200"))
+BAD_HOSTS = int(os.environ.get("LEAK_BAD_HOSTS", "60"))
 LETTERS = 60
 SILENT, GOOD = "127.0.0.66", "127.0.0.67"
 
@@ -73,10 +76,10 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def delivered(bench: EngineBench, name: str) -> list[float]:
-    """Seconds that each of LETTERS letters to good hosts took, sent one after the other; all at the first attempt."""
+async def delivered(bench: EngineBench, name: str, letters: int = LETTERS) -> list[float]:
+    """Seconds that each of some letters to good hosts took, sent one after the other; all at the first attempt."""
     seconds = []
-    for n in range(LETTERS):
+    for n in range(letters):
         begun = time.monotonic()
         view = await bench.until(await bench.send(f"{name}{n}@site{n % 10}.good.example"), State.DELIVERED, seconds=60)
         seconds.append(time.monotonic() - begun)
@@ -112,6 +115,59 @@ async def test_hosts_that_say_nothing_cost_little_and_delay_nobody(
                     f" {1000 * among[LETTERS // 2]:.0f} ms (p99 {1000 * among[p99]:.0f}) among them"
                 )
             assert each <= 50 * 1024
+
+
+@contextlib.asynccontextmanager
+async def bad_host(kind: str, port: int) -> AsyncIterator[None]:
+    """One of `tests.support.bad_host` at the address of the silent ones."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.bad_host", kind, SILENT, str(port),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            assert await process.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.timeout(180 + 2 * BAD_HOSTS)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_many_hosts_of_a_kind_cost_little_and_bounce_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:  # R20 R21 R23 A08 E05 S13
+    async with good_host() as far, bad_host(kind, far.port):
+        outside = (Names(), dialer(1.0))
+        async with engine_bench(tmp_path, outside=outside, port=far.port, retry=timedelta(hours=1)) as bench:
+            alone = await delivered(bench, "alone", LETTERS // 3)
+            before = resident()
+            letters = [await bench.send(f"a@bad{n}.example") for n in range(BAD_HOSTS)]
+            among = await delivered(bench, "among", LETTERS // 3)
+            async with asyncio.timeout(60 + BAD_HOSTS):
+                if kind == "drip":
+                    while open_to(SILENT, far.port) < BAD_HOSTS:
+                        await asyncio.sleep(0.05)
+                else:
+                    for letter in letters:
+                        while not (await bench.view(letter)).attempts:
+                            await asyncio.sleep(0.02)
+            each = (resident() - before) / BAD_HOSTS
+            p99 = -(-99 * len(among) // 100) - 1
+            with capsys.disabled():
+                print(
+                    f"\n{BAD_HOSTS} hosts, {kind}: {each / 1024:.1f} KiB an attempt; a letter to others takes"
+                    f" p99 {1000 * alone[p99]:.0f} ms without them, {1000 * among[p99]:.0f} ms among them"
+                )
+            # What sixty attempts weigh is less than what the process may need for something else meanwhile.
+            assert each <= 50 * 1024 + 4 * 1024 * 1024 / BAD_HOSTS
+            for letter in letters:
+                (delivery,) = (await bench.view(letter)).deliveries
+                assert delivery.state in {State.WAITING, State.LEASED}
+                assert delivery.attempts <= 1
 
 
 def open_to(address: str, port: int) -> int:

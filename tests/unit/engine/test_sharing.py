@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
+from relay.policy.explanation import Cause
 from relay.policy.route import EgressPath
 from relay.policy.state import State
-from relay.shaping.path_notes import PathNotes
+from relay.shaping.path_notes import PathNotes, rests
 from relay.smtp.reply import remote_reply
+from relay.spool.explaining import Obstacles, waiting
 from tests.support.engine_bench import engine_bench
 from tests.support.far_side import ACCEPTED
 
@@ -22,9 +26,14 @@ async def test_a_rest_that_one_worker_found_holds_for_the_next_life(tmp_path: Pa
         await bench.engine.exchange_notes()
         letter = await bench.send("b@b.example")
         await bench.send("c@c.example")
-        view = await bench.until(letter, State.WAITING)
+        async with asyncio.timeout(20):
+            while (due := (view := await bench.view(letter)).deliveries[0].due) is None or due <= datetime.now(UTC):
+                await asyncio.sleep(0.02)
         assert view.deliveries[0].attempts == 0
         assert all(exchanger != "mx.b.example" for exchanger, _, _ in bench.far.dialled)
+        why = waiting(view, view.deliveries[0], datetime.now(UTC), Obstacles(rests=rests(await bench.notes.all())))
+        assert why.cause is Cause.REST
+        assert "451 4.4.1 no connection" in why.sentence
 
 
 async def noted(notes: PathNotes) -> list[EgressPath]:

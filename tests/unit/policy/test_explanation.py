@@ -45,3 +45,16 @@ def test_a_demand_that_was_not_met_is_told_in_place_of_the_reply() -> None:
     )
     assert found.cause is Cause.TLS
     assert "because: TLS demand `sts` …" in found.sentence
+
+
+def test_who_was_never_tried_and_waits_for_a_rest_is_told_what_the_path_rests_for() -> None:
+    rest = Stop(NOW + timedelta(hours=2), "550 5.7.1 S3140: your address is on our block list")
+    waits = replace(FRESH, due=rest.until + timedelta(minutes=3), rest=rest)
+    found = explain_waiting(waits)
+    assert (found.cause, found.until) == (Cause.REST, waits.due)
+    assert found.sentence == (
+        "its path rests until 2026-11-21 14:00:00 UTC because: 550 5.7.1 S3140: your address is on our block list;"
+        " the first attempt then"
+    )
+    assert explain_waiting(replace(waits, due=NOW)).cause is Cause.TURN, "another source may take it"
+    assert explain_waiting(replace(waits, due=NOW + timedelta(hours=9), attempts=3)).cause is Cause.RETRY
