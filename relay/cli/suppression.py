@@ -158,11 +158,11 @@ def import_command(
 ) -> None:
     """Take a list in: CSV, Mandrill's or Amazon SES's, told by its looks. Done twice, it changes nothing."""
     from relay.suppression.contract import NewSuppression
-    from relay.suppression.exchange import Form, read_list
+    from relay.suppression.exchange import Form, decode_list, read_list
 
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-        readout = read_list(text, Form(form) if form else None)
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        readout = read_list(decode_list(content), Form(form) if form else None)
     except (OSError, ValueError) as error:
         raise UsageError(f"{file}: {error}") from None
     moment = now()

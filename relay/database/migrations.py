@@ -83,7 +83,7 @@ def apply_migrations(connection: Connection, component: str, migrations: Sequenc
 
 
 def statements(sql: str) -> Iterator[str]:
-    """The statements of a migration file: each ends with a semicolon at a line's end; no triggers."""
+    """The statements of a migration file: each ends with a semicolon at a line's end, and has none at one before."""
     for part in re.split(r";[ \t]*(?:--[^\n]*)?(?:\n|$)", sql):
         if re.sub(r"--[^\n]*", "", part).strip():
             yield part

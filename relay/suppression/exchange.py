@@ -6,6 +6,7 @@ from obeying an address (CWE-1236): a cell that begins like a formula gets an ap
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -83,8 +84,7 @@ def _rows(text: str) -> tuple[Iterator[tuple[int, Mapping[str, str]]], Form]:
         return _of_json(_loaded(text)), Form.MANDRILL
     if head == "{":
         return _of_json(_ses_documents(text)), Form.SES
-    reader = list(csv.reader(io.StringIO(text)))
-    lines = [(n, line) for n, line in enumerate(reader, start=1) if any(cell.strip() for cell in line)]
+    lines = _of_csv(text)
     if not lines:
         raise ValueError("the list is empty")
     names = [cell.strip().lower().replace(" ", "_") for cell in lines[0][1]]
@@ -97,6 +97,28 @@ def _rows(text: str) -> tuple[Iterator[tuple[int, Mapping[str, str]]], Form]:
         raise ValueError('no column is called "address" or "email"')
     form = Form.CSV if "address" in names else Form.MANDRILL if "email" in names else Form.SES
     return iter([(n, dict(zip(names, line, strict=False))) for n, line in lines[1:]]), form
+
+
+def _of_csv(text: str) -> list[tuple[int, list[str]]]:
+    """The lines that hold anything, with their numbers; spreadsheets put semicolons or tabs where commas are meant."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text.replace("\0", "")), delimiter=delimiter)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        lines.extend((reader.line_num, line) for line in reader if any(cell.strip() for cell in line))
+    except csv.Error as error:  # a quote that never ends makes one cell of the rest
+        raise ValueError(f"line {reader.line_num}: this is not CSV: {error}") from None
+    return lines
+
+
+def decode_list(content: bytes) -> str:
+    """The text of a file: UTF-8, or UTF-16 as spreadsheets call "Unicode". ValueError for any other."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not text in UTF-8 or UTF-16: octet {error.start + 1}") from None
 
 
 def _loaded(text: str) -> Any:

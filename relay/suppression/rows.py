@@ -18,12 +18,15 @@ from relay.suppression.hashing import AddressHasher
 _TOGETHER: Final = 200
 """Hashes in one statement."""
 
+_SQLITE_NEXT: Final = (
+    "SELECT max(coalesce((SELECT max(changed) FROM suppression), 0), (SELECT changed FROM suppression_deleted)) + 1"
+)
 _NEXT: Final = {
-    "sqlite": "(SELECT coalesce(max(changed), 0) + 1 FROM suppression)",
+    "sqlite": f"({_SQLITE_NEXT})",
     "postgres": "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
 }
 _LOW_WATER: Final = {
-    "sqlite": "SELECT coalesce(max(changed), 0) + 1 FROM suppression",
+    "sqlite": _SQLITE_NEXT,
     "postgres": "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
 }
 
@@ -178,6 +181,28 @@ class SuppressionRows:
         )
         connection.executemany("UPDATE suppression SET address = NULL, detail = '' WHERE id = ?", numbers)
         return len(numbers)
+
+    def purge(self, connection: Connection, now: datetime, limit: int) -> int:
+        """Delete refusals that are over for as long again as they held, and soft bounces nobody counts any more.
+
+        Until then a refusal that proves true again holds twice as long. At most `limit` of each; the most deleted.
+        """
+        over = [
+            row[0]
+            for row in connection.execute(
+                "SELECT id FROM suppression WHERE until <= ? AND until + (until - last_at) <= ? ORDER BY until LIMIT ?",
+                (to_millis(now), to_millis(now), limit),
+            )
+        ]
+        connection.executemany("DELETE FROM suppression WHERE id = ?", [(number,) for number in over])
+        old = list(
+            connection.execute(
+                "SELECT hash, tenant FROM soft_bounce WHERE last_at <= ? ORDER BY last_at LIMIT ?",
+                (to_millis(now - self._rules.soft_memory), limit),
+            )
+        )
+        connection.executemany("DELETE FROM soft_bounce WHERE hash = ? AND tenant = ?", old)
+        return max(len(over), len(old))
 
     def _condition(self, which: Which) -> tuple[str, list[Any]]:
         terms: list[str] = ["s.id > ?"]

@@ -165,3 +165,36 @@ async def test_soft_bounces_are_counted_and_forgiven(bench: Bench) -> None:
     assert [await fails(), await fails(), await fails()] == [False, False, True]
     bench.book.learnt(delivered[0][1:])
     assert await bench.stopped(ANN) == "soft-bounce"
+
+
+async def test_what_is_long_over_is_deleted_and_what_people_said_never(bench: Bench) -> None:
+    people = [parse_address(f"u{n}@b.example") for n in range(600)]
+    await bench.book.add([entry(address, Reason.HARD_BOUNCE) for address in people])
+    await bench.book.add([entry(ANN), entry(BOB, Reason.MANUAL, until=bench.clock.now() + timedelta(days=1))])
+    strike = entry(parse_address("carl@b.example"), Reason.SOFT_BOUNCE)
+    now = bench.clock.now()
+    await bench.database.write(lambda c: bench.book.rows.strike(c, strike, now, now))
+    assert await bench.book.purge() == 0
+    bench.clock.move(3 * 86400)  # the manual one is over, and then for as long as it held
+    assert await bench.book.purge() == 1
+    bench.clock.move(RULES.hard_bounce.total_seconds())
+    assert await bench.stopped(people[0]) == ""
+    assert await bench.book.purge() == 1, "the counted soft bounce; what held lately would hold twice as long"
+    bench.clock.move(RULES.hard_bounce.total_seconds())
+    assert [await bench.book.purge() for _ in range(3)] == [500, 100, 0]
+    assert [row.reason for row in await bench.book.show(Which())] == [Reason.OPT_OUT]
+    assert not await bench.database.read(bench.book.rows.counts_any)
+
+
+async def test_a_refusal_is_heard_of_right_after_another_was_deleted(bench: Bench) -> None:
+    await bench.book.add([entry(ANN)])
+    other = book_on(bench.database, bench.clock)
+    await other.start()
+    try:
+        await other.catch_up()
+        await bench.book.remove(Which(address=ANN), spare_the_recipients=False)
+        await bench.book.add([entry(BOB)])
+        await other.catch_up()
+        assert not other.surely_free(BOB)
+    finally:
+        await other.stop()

@@ -15,7 +15,7 @@ from relay.policy.suppress import Reason
 from relay.suppression.absent import Absence
 from relay.suppression.changes import Changes
 from relay.suppression.contract import Standing
-from relay.suppression.exchange import Form, read_list, write_list
+from relay.suppression.exchange import Form, decode_list, read_list, write_list
 from relay.suppression.hashing import AddressHasher
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -131,3 +131,35 @@ def test_what_is_written_can_be_read_again(form: Form) -> None:
         assert [(e.reason, e.until, e.detail) for e in readout.entries] == [
             (row.reason, row.until, row.detail) for row in rows[:2]
         ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_what_spreadsheets_write(mark: str, encoding: str) -> None:
+    out = io.StringIO()
+    rows = [("address", "reason", "detail"), ("ann@b.example", "opt-out", 'said "no", twice')]
+    csv.writer(out, delimiter=mark).writerows([*rows, ("'=cmd@b.example", "manual", "'=1+1")])
+    text = out.getvalue()
+    bom = b"\xff\xfe" if encoding == "utf-16-le" else b""
+    readout = read_list(decode_list(bom + text.encode(encoding)))
+    assert readout.complaints == ()
+    assert [(str(one.address), one.reason.value) for one in readout.entries] == [
+        ("ann@b.example", "opt-out"),
+        ("=cmd@b.example", "manual"),
+    ]
+    assert readout.entries[1].detail == "=1+1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\x00\xd8", b"address\nann@b.example\xe9", b'address\n"' + b"x" * 200_000, b"\x00" * 100, b"[" * 100_000],
+)
+def test_a_file_that_is_no_list_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever it says, the command tells it
+        read_list(decode_list(content))
+
+
+def test_a_long_list_is_read_at_once() -> None:
+    text = "address,reason\n" + "".join(f"u{n}@b.example,hard-bounce\n" for n in range(20_000)) + "x\0y@b.example\n"
+    readout = read_list(text)
+    assert len(readout.entries) + len(readout.complaints) == 20_001
