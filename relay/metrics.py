@@ -6,6 +6,9 @@ supervisor sets it), so that `/metrics` of any worker answers the sum over all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -56,6 +59,18 @@ queue_age = Gauge(
     multiprocess_mode="livemax",
 )
 alarms = Gauge("leak_alarms", "Standing alarms, by kind.", ["kind"], multiprocess_mode="livemax")
+
+
+BOUNDS: Final[Mapping[str, str]] = {
+    "door": "the doors of this program: smtp, http, web, notice, inbound, submission",
+    "kind": "the kinds of alarms: reference/alarms.md",
+    "phase": "the phases of an attempt",
+    "result": "a few words of this program: what became of an attempt, a DNS question, a post",
+    "source": "the egress sources in the settings",
+    "state": "the states of a delivery",
+    "status": "the enhanced codes this program answers with, some dozens",
+}
+"""What bounds the values of each label: never an address, a domain, a tenant or anything a stranger wrote."""
 
 
 def exposition(multiprocess_folder: str | None) -> bytes:

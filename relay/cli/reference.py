@@ -1,4 +1,4 @@
-"""The reference pages of settings and commands, written from the code: `python -m relay.cli.reference [--check]`.
+"""The reference pages, written from the code: `python -m relay.cli.reference [--check]`.
 
 `docs/reference/settings.md` comes from the models of `relay.settings`, `docs/reference/cli.md` from the commands
 themselves, so neither can promise what is not there; a test compares them.
@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from relay.cli.reference_figures import log_page, metrics_page
 from relay.cli.template import quote
 from relay.policy.alarms import ABOUT
 from relay.settings import Listen, Settings, Size
@@ -247,7 +248,13 @@ def alarms_page() -> str:
 
 def pages() -> dict[str, str]:
     """File name → text of every generated page."""
-    return {"settings.md": settings_page(), "cli.md": cli_page(), "alarms.md": alarms_page()}
+    return {
+        "settings.md": settings_page(),
+        "cli.md": cli_page(),
+        "alarms.md": alarms_page(),
+        "metrics.md": metrics_page(),
+        "log.md": log_page(),
+    }
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from relay.settings import Listen, Settings
 from relay.settings_text import model_in
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md"])
+@pytest.mark.parametrize("name", sorted(pages()))
 def test_the_page_is_fresh(name: str) -> None:
     written = (FOLDER / name).read_text(encoding="utf-8")
     assert written == pages()[name], "run python -m relay.cli.reference"
