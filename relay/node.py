@@ -170,8 +170,8 @@ class Node:
         if parts.lab:
             await stores.accounts.ensure_lab_user()
         resolver = self._resolver = make_resolver(settings, parts.clock)
-        policies = self._policies = TlsPolicies(settings, resolver, parts.clock)
-        policies.start()
+        policies = self._policies = TlsPolicies(settings, resolver, parts.clock, stores.sts)
+        await policies.start()
         reach = ReachMemory(parts.clock)
         router = make_router(settings, resolver, parts.entropy, policies.demands, reach)
         dialer = make_dialer(settings, parts.clock, reach)

@@ -20,6 +20,7 @@ from relay.log import Log
 from relay.node_secrets import ensure_secrets, old_block_hashes
 from relay.notify.book import migrate_webhooks
 from relay.policy.suppress import SuppressionRules
+from relay.resolver.sts_store import StsStore
 from relay.settings import Settings
 from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
@@ -51,6 +52,7 @@ class Stores:
     figures: FigureBook
     warm_ups: WarmUpBook
     notes: PathNotes
+    sts: StsStore
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
@@ -89,6 +91,8 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         await figures.migrate()
         warm_ups = WarmUpBook(database, clock)
         await warm_ups.migrate()
+        sts = StsStore(database, clock)
+        await sts.migrate()
     except BaseException:
         await database.close()
         raise
@@ -101,6 +105,7 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         figures,
         warm_ups,
         PathNotes(database, clock),
+        sts,
     )
 
 

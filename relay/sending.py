@@ -1,7 +1,7 @@
 """The sending stack's policies, built from the settings: TLS demands, static routes and their logins.
 
-Stands between the settings and the router. The policy caches live in this worker's memory; they are refreshed
-here while the node runs.
+Stands between the settings and the router. The policy caches live in this worker's memory and in the database; they
+are refreshed here while the node runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from relay.policy.tls import TlsDemand
 from relay.private_file import read_private_file
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
-from relay.resolver.mta_sts import StsPolicies
+from relay.resolver.mta_sts import PolicyStore, StsPolicies
 from relay.resolver.policy_host import PolicyHosts, https_context
 from relay.resolver.routing import StaticRoute
 from relay.settings import DeliveryRoute, Settings, parse_listen
@@ -25,7 +25,7 @@ _log = Log("sending")
 class TlsPolicies:
     """What decides the TLS demands of one worker; `start` begins the refreshing, `close` ends it."""
 
-    def __init__(self, settings: Settings, resolver: Resolver, clock: Clock) -> None:
+    def __init__(self, settings: Settings, resolver: Resolver, clock: Clock, store: PolicyStore | None = None) -> None:
         delivery = settings.delivery
         self._settings = settings
         self._hosts: PolicyHosts | None = None
@@ -37,7 +37,7 @@ class TlsPolicies:
                 allow_private=delivery.allow_private_addresses,
                 port=delivery.mta_sts_port,
             )
-            self._sts = StsPolicies(resolver, self._hosts, clock)
+            self._sts = StsPolicies(resolver, self._hosts, clock, store=store)
         self.demands = Demands(
             resolver,
             sts=self._sts,
@@ -45,8 +45,8 @@ class TlsPolicies:
             static={entry.domain: TlsDemand(entry.demand) for entry in delivery.tls},
         )
 
-    def start(self) -> None:
-        """Say what is on, and keep policies fresh (H01)."""
+    async def start(self) -> None:
+        """Say what is on, and keep policies fresh (H01). Raises SpoolUnavailableError."""
         settings = self._settings
         if settings.delivery.dane and not settings.resolver.trust_ad:
             _log.info("dane-off", reason="resolver.trust_ad is false: no answer counts as secure")
@@ -55,6 +55,7 @@ class TlsPolicies:
             # The AD bit is one bit of an unsigned packet: whoever is on the way can set it.
             _log.warning("ad-bit-from-afar", nameservers=",".join(strangers))
         if self._sts is not None:
+            await self._sts.load()
             self._sts.start()
 
     async def close(self) -> None:

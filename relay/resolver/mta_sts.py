@@ -2,7 +2,8 @@
 
 Stands between the plan and the policy hosts. Guarantees that a valid policy outlives a failing policy host
 and a vanished TXT record (I07), that a domain whose policy was never had is delivered to as without one (I08),
-and that a dead policy host costs one fetch in five minutes (I09). Kept in this worker's memory, bounded.
+and that a dead policy host costs one fetch in five minutes (I09). Kept in this worker's memory, bounded, and in a
+store that all workers share and that outlives them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from relay.clock import Clock
+from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy import mta_sts
 from relay.policy.mta_sts import StsMode, StsPolicy
@@ -45,6 +48,37 @@ class Fetcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """A domain's policy, the id it was fetched for, and when."""
+
+    domain: str
+    id: str
+    policy: StsPolicy
+    fetched: datetime
+
+
+class PolicyStore(Protocol):
+    """Where policies outlive a worker: `relay.resolver.sts_store`. Its methods raise SpoolUnavailableError."""
+
+    async def load(self) -> list[StoredPolicy]:
+        """The valid ones, `MAX_CACHED` at most, those fetched last last."""
+        ...
+
+    async def find(self, domain: str) -> StoredPolicy | None:
+        """A domain's, if it has a valid one."""
+        ...
+
+    async def keep(self, found: StoredPolicy) -> None:
+        """Keep it in the place of an older one."""
+        ...
+
+
+def lasts(policy: StsPolicy) -> float:
+    """Seconds that a policy is valid after it was fetched."""
+    return max(LEAST_AGE, float(policy.max_age))
+
+
+@dataclass(frozen=True, slots=True)
 class StsAnswer:
     """What holds for a domain: a policy, or none; `fault` when there should be one and it could not be had."""
 
@@ -62,14 +96,14 @@ class _Kept:
     fetched: float
 
     def valid(self, now: float) -> bool:
-        return now < self.fetched + max(LEAST_AGE, self.policy.max_age)
+        return now < self.fetched + lasts(self.policy)
 
     def due(self, now: float) -> bool:
         return now >= self.fetched + min(REFRESH_AFTER, self.policy.max_age / 2)
 
 
 class StsPolicies:
-    """The cache, and the one owner of fetches. `start` keeps it fresh until `close`."""
+    """The cache, and the one owner of fetches. `load` first; `start` keeps it fresh until `close`."""
 
     def __init__(
         self,
@@ -77,15 +111,22 @@ class StsPolicies:
         fetcher: Fetcher,
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        store: PolicyStore | None = None,
     ) -> None:
         self._resolver = resolver
         self._fetcher = fetcher
         self._clock = clock
         self._sleep = sleep
+        self._store = store
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._failed: OrderedDict[str, tuple[float, Fault]] = OrderedDict()
         self._fetches: dict[str, asyncio.Task[StsAnswer]] = {}
         self._refresher: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Take over what was fetched before this worker began. Raises SpoolUnavailableError."""
+        for found in [] if self._store is None else await self._store.load():
+            self._remember(found)
 
     def start(self) -> None:
         """Refresh ahead of expiry in the background."""
@@ -148,6 +189,8 @@ class StsPolicies:
         return await asyncio.shield(task)
 
     async def _fetch(self, domain: str, published: str) -> StsAnswer:
+        if (kept := await self._recall(domain, published)) is not None:
+            return StsAnswer(kept.policy)
         found = await self._fetcher.fetch(domain)
         now = self._clock.monotonic()
         if isinstance(found, Fault):
@@ -159,11 +202,35 @@ class StsPolicies:
             return StsAnswer(None, found)
         _log.info("policy-fetched", domain=domain, mode=found.mode.value, max_age=found.max_age)
         self._failed.pop(domain, None)
-        self._kept[domain] = _Kept(found, published, now)
-        self._kept.move_to_end(domain)
+        stored = StoredPolicy(domain, published, found, self._clock.now())
+        self._remember(stored)
+        if self._store is not None:
+            try:
+                await self._store.keep(stored)
+            except SpoolUnavailableError as error:
+                _log.warning("policy-not-stored", domain=domain, error=error)
+        return StsAnswer(found)
+
+    async def _recall(self, domain: str, published: str) -> _Kept | None:
+        """What another worker fetched for the same id, if that is not long ago."""
+        try:
+            found = None if self._store is None else await self._store.find(domain)
+        except SpoolUnavailableError as error:
+            _log.warning("policy-unread", domain=domain, error=error)
+            return None
+        if found is None or found.id != published:
+            return None
+        kept = self._remember(found)
+        return None if kept.due(self._clock.monotonic()) else kept
+
+    def _remember(self, found: StoredPolicy) -> _Kept:
+        # A clock that was set back makes no policy older than now.
+        age = max(0.0, (self._clock.now() - found.fetched).total_seconds())
+        kept = self._kept[found.domain] = _Kept(found.policy, found.id, self._clock.monotonic() - age)
+        self._kept.move_to_end(found.domain)
         if len(self._kept) > MAX_CACHED:
             self._kept.popitem(last=False)
-        return StsAnswer(found)
+        return kept
 
     async def _keep_fresh(self) -> None:
         while True:

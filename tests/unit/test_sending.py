@@ -100,7 +100,7 @@ async def said_at_start(made: Settings, caplog: pytest.LogCaptureFixture) -> str
     async with DnsServer({}) as dns:
         resolver = DnsResolver([dns.address], timeout=5, trust_ad=False, clock=SystemClock())
         policies = TlsPolicies(made, resolver, SystemClock())
-        policies.start()
+        await policies.start()
         await policies.close()
         await resolver.close()
     return caplog.text
