@@ -17,7 +17,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from relay.client.contract import RelayClient
+from relay.client.contract import ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.errors import SpoolUnavailableError
@@ -55,6 +55,9 @@ from web.slow_lane import SlowLane
 from web.status import StatusPages
 from web.tallies import DatabaseTallies
 from web.token import TokenSigner
+from web.wall import WallStore
+from web.wall_keeper import BellRinger, WallKeeper
+from web.wall_pages import WallPages, wall_routes
 from web.way_in import WayIn
 
 __all__ = ["FrontOptions", "Outside", "make_app"]
@@ -78,6 +81,8 @@ class Outside:
     entropy: Entropy
     memory: KeyMemory
     """Shared by the workers of a machine: the keys of limits."""
+    bell: ModerationBell | None = None
+    """Calls a moderator when letters wait too long."""
 
 
 def make_app(options: FrontOptions, outside: Outside) -> web.Application:
@@ -86,7 +91,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     Raises ValueError for a trusted proxy that is no network. Serve it without an access log.
     """
     templates = make_templates()
-    templates.globals["documents"] = [document.value for document in Document]
+    templates.globals["documents"] = [*(["wall"] if options.wall else []), *(document.value for document in Document)]
     renderer = Renderer(templates, load_words(), https=options.is_https)
     relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
@@ -100,7 +105,11 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)
     forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget, admission.forget)
-    rounds = Rounds(options.hand_over_every, options.status_kept, forgetting)
+    wall = WallStore(outside.database, clock, entropy)
+    watches = [WallKeeper(wall, relay, clock).look]
+    if outside.bell is not None:
+        watches.append(BellRinger(outside.database, outside.bell, clock).ring)
+    rounds = Rounds(options.hand_over_every, options.status_kept, (*forgetting, wall.forget), tuple(watches))
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
     parts = Parts(
@@ -119,16 +128,20 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         sealing=_sealing_keys(options, clock),
         doorbell=doorbell,
         way_in=WayIn(limits if options.limits else None, lane, admission, relay, options.sender, clock),
+        wall=wall,
         previews=PreviewLimits(clock, entropy) if options.limits else None,
         copies=Copies(clock, entropy) if options.limits else None,
         networks=networks,
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
     theirs = RecipientPages(
-        RecipientParts(options.base_url, relay, clock, letters, reports, doorbell, links, mailboxes, judge, renderer)
+        RecipientParts(
+            options.base_url, relay, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
+        )
     )
     reading = ReadPages(options.base_url, doorbell, links, renderer)
     app.add_routes(front_routes(Pages(parts), StatusPages(parts), theirs, Documents(parts), reading))
+    app.add_routes(wall_routes(WallPages(parts)))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     app.cleanup_ctx.append(_following(networks))
     return app

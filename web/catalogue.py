@@ -56,6 +56,11 @@ class Words:
         values = {"day": at.day, "month": self.months[at.month - 1], "hour": f"{at:%H}", "minute": f"{at:%M}"}
         return self("time.moment", **values)
 
+    def day(self, at: datetime) -> str:
+        """A day as a reader sees it, in UTC."""
+        at = at.astimezone(UTC)
+        return self("time.day", day=at.day, month=self.months[at.month - 1], year=at.year)
+
     def about(self, span: timedelta) -> str:
         """A span as "about five minutes" would say it: minutes rounded up to five, then hours."""
         minutes = max(1, -(-int(span.total_seconds()) // 60))

@@ -37,6 +37,7 @@ _SPREAD: Final = timedelta(minutes=20)
 """Letters that waited for the same moment leave within so much after it."""
 _GIVE_UP: Final = timedelta(days=5)
 _FORGET_EVERY: Final = 3600.0
+_WATCH_EVERY: Final = 60.0
 _FORGET_BATCH: Final = 500
 _STOP_TIMEOUT: Final = 5.0
 
@@ -50,6 +51,8 @@ class Rounds:
     every: timedelta
     status_kept: timedelta
     forget: tuple[Callable[[], Awaitable[object]], ...] = ()
+    watch: tuple[Callable[[], Awaitable[object]], ...] = ()
+    """What else is looked after once a minute; that one of them fails ends no other."""
 
 
 class Courier:
@@ -63,7 +66,7 @@ class Courier:
         self._rounds = rounds
         self._loop: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
-        self._next_forgetting = clock.monotonic()
+        self._next_forgetting = self._next_watch = clock.monotonic()
 
     async def start(self) -> None:
         """Begin the rounds; letters left by an earlier run are handed over first."""
@@ -122,6 +125,7 @@ class Courier:
         while letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH):
             await asyncio.gather(*(self._hand_over(letter) for letter in letters))
             tried += len(letters)
+        await self._watch()
         if self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
             now = self._clock.now()
@@ -130,6 +134,16 @@ class Courier:
             for forget in self._rounds.forget:
                 await forget()
         return tried
+
+    async def _watch(self) -> None:
+        if self._clock.monotonic() < self._next_watch:
+            return
+        self._next_watch = self._clock.monotonic() + _WATCH_EVERY
+        for watch in self._rounds.watch:
+            try:
+                await watch()
+            except (SpoolUnavailableError, TimeoutError) as error:
+                _log.warning("watch-failed", why=str(error) or "timed out")
 
     async def _hand_over(self, letter: PendingLetter) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from relay.clock import Clock
 from relay.database.contract import Database
@@ -19,12 +20,14 @@ from web.holds import HoldStore
 from web.moderation.ruling import Rule
 from web.plain_text import clean_message
 from web.reports import Outcome, ReportStore
+from web.wall import WallStore
 
-MAX_REASON = 2000
+MAX_REASON: Final = 2000
+MAX_SHOWN: Final = 2400
 
 
 class UndecidedError(ValueError):
-    """What is missing before something can be decided; the text is "reason" or "rules"."""
+    """What is missing before something can be decided; the text is "reason", "rules" or "shown"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Deciding:
         self.holds = HoldStore(database, clock, entropy)
         self.reports = ReportStore(database, clock, entropy)
         self.freezes = FreezeStore(database, clock, entropy)
+        self.wall = WallStore(database, clock, entropy)
         self._database = database
         self._log = DecisionLog(clock, entropy)
         self._clock = clock
@@ -78,6 +82,21 @@ class Deciding:
     async def thaw(self, letter_id: str, voice: Voice) -> bool:
         """Let the writer of a letter reach its recipient again."""
         return await self.freezes.thaw(_decision(letter_id, "thaw", voice))
+
+    async def publish(self, letter_id: str, shown: str, voice: Voice) -> bool:
+        """Show a letter on the wall as `shown`. Raises UndecidedError also for nothing to show."""
+        text = clean_message(shown[:MAX_SHOWN]).strip()
+        if not text:
+            raise UndecidedError("shown")
+        return await self.wall.publish(_decision(letter_id, "publish", voice), text)
+
+    async def decline(self, letter_id: str, voice: Voice) -> bool:
+        """Never show a letter that was offered."""
+        return await self.wall.decline(_decision(letter_id, "decline", voice))
+
+    async def take_down(self, letter_id: str, voice: Voice) -> bool:
+        """Take a letter off the wall."""
+        return await self.wall.take_down(_decision(letter_id, "take-down", voice))
 
 
 def _decision(subject: str, action: str, voice: Voice, rules: tuple[str, ...] = ()) -> Decision:

@@ -49,6 +49,8 @@ class Form:
     pseudonym: str = ""
     message: str = ""
     rules: bool = False
+    wall: bool = False
+    """Whether the letter is offered for the wall."""
     is_cut: bool = False
     """Whether more was typed as a letter than the form keeps."""
 
@@ -63,6 +65,7 @@ class Form:
             # Cut before it is cleaned: what is far too long must not cost time either.
             message=clean_message(typed[:_LONGEST_TYPED]),
             rules=fields.get("rules") == "on",
+            wall=fields.get("wall") == "on",
             is_cut=len(typed) > _LONGEST_TYPED,
         )
 
@@ -75,10 +78,11 @@ class Draft:
     signature: Signature
     pseudonym: str
     message: str
+    wall: bool = False
 
     def form(self) -> Form:
         """The form that makes this draft, to be edited again."""
-        return Form(self.recipient, self.signature.value, self.pseudonym, self.message, rules=True)
+        return Form(self.recipient, self.signature.value, self.pseudonym, self.message, rules=True, wall=self.wall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +138,4 @@ def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]
         problems.append(Problem(Field.RULES, "rules-missing"))
     if problems or check is None:
         return tuple(problems)
-    return Draft(check.address, Signature(form.signature), form.pseudonym, form.message)
+    return Draft(check.address, Signature(form.signature), form.pseudonym, form.message, form.wall)

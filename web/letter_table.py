@@ -29,6 +29,7 @@ from web.letters import (
 )
 from web.mailbox import mailbox_of
 from web.network import Network
+from web.wall import ADD_POST, REMOVE_POST
 
 NEVER: Final = 253_402_300_799_000
 """The last second of the year 9999, in milliseconds."""
@@ -37,7 +38,8 @@ _FOLDER: Final = Path(__file__).parent / "sql"
 _ROUNDING: Final = 5 * 60 * 1000
 
 _ADD_LETTER: Final = """
-INSERT INTO web_letter (id, secret_hash, language, signature, created, rules, pair) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO web_letter (id, secret_hash, language, signature, created, rules, pair, wall)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
@@ -96,7 +98,8 @@ class DatabaseLetterStore:
     async def add(self, letter: NewLetter, now: datetime, departure: Departure) -> bool:
         created = to_millis(now) // _ROUNDING * _ROUNDING
         rules = " ".join(departure.hold.rules) if departure.hold else ""
-        known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair)
+        offered = int(letter.wall_after is not None)
+        known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair, offered)
         until = to_millis(now + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         handover = (letter.id, *_schedule(departure), *_content(letter, departure), letter.network.value)
@@ -107,6 +110,8 @@ class DatabaseLetterStore:
             connection.execute(_ADD_HANDOVER, handover)
             if letter.rings:
                 connection.execute(_ADD_WAITING, waiting)
+            if (post := _post(letter, now, departure)) is not None:
+                connection.execute(ADD_POST, post)
             if letter.sealed is not None:
                 connection.execute(_ADD_SEALED, (letter.id, letter.sealed.key, letter.sealed.data))
             return True
@@ -125,7 +130,8 @@ class DatabaseLetterStore:
         return _record(rows[0]) if rows else None
 
     async def keep_off_wall(self, letter_id: str) -> None:
-        await self._change("UPDATE web_letter SET off_wall = 1 WHERE id = ?", (letter_id,))
+        # Both, so that what it was offered for is known, and what is shown already is gone at once.
+        await self._change("UPDATE web_letter SET off_wall = 1 WHERE id = ?", (letter_id,), (REMOVE_POST, (letter_id,)))
 
     async def erase_recipient(self, address: str, now: datetime) -> int:
         mailbox, moment = mailbox_of(address), to_millis(now)
@@ -215,6 +221,17 @@ class DatabaseLetterStore:
 
     async def _settle(self, sql: str, bindings: tuple[Any, str]) -> None:
         await self._change(sql, bindings, ("DELETE FROM web_handover WHERE letter_id = ?", (bindings[1],)))
+
+
+def _post(letter: NewLetter, now: datetime, departure: Departure) -> tuple[Any, ...] | None:
+    """What is kept for the wall. None for a letter that is not offered, nobody asks about, or must be asked for:
+
+    whether the last is ever read is told to nobody.
+    """
+    hidden = departure.hold is not None and departure.hold.hidden
+    if letter.wall_after is None or letter.rings or hidden:
+        return None
+    return (letter.id, letter.language, letter.signature, to_millis(now + letter.wall_after), letter.message)
 
 
 def _schedule(departure: Departure) -> tuple[Any, ...]:

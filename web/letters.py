@@ -79,6 +79,8 @@ class NewLetter:
     """Whether `mail` only asks, and the letter waits to be asked for, signed `sender_name` and under `subject`."""
     sender_name: str = ""
     subject: str = ""
+    wall_after: timedelta | None = None
+    """How long after it was sent it may be looked at for the wall; None: its writer does not offer it."""
     pair: bytes | None = None
     """Who wrote to whom, as a hash whose key is in memory alone."""
     network: Network = Network.DIRECT

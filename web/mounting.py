@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from relay.client.contract import RelayClient
+from relay.client.contract import ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
@@ -82,6 +82,12 @@ class FrontValues(Protocol):
     @property
     def failure_delay(self) -> timedelta: ...
     @property
+    def wall(self) -> bool: ...
+    @property
+    def wall_delay(self) -> timedelta: ...
+    @property
+    def wall_indexed(self) -> bool: ...
+    @property
     def operator(self) -> OperatorValues: ...
 
 
@@ -138,10 +144,14 @@ def mount(  # the node's parts, each with a purpose of its own
         cool_down=values.cool_down,
         jitter=values.jitter,
         failure_delay=values.failure_delay,
+        wall=values.wall,
+        wall_delay=values.wall_delay,
+        wall_indexed=values.wall_indexed,
         operator=_operator(values.operator),
     )
     letters, moderator = DatabaseLetterStore(database), load_moderator(folder)
-    outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited())
+    bell = relay if isinstance(relay, ModerationBell) else None
+    outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited(), bell)
     return make_app(options, outside), make_desk(options, outside, moderators)
 
 

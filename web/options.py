@@ -60,6 +60,12 @@ class FrontOptions:
     """A letter leaves at a random moment within this time after the cool-down."""
     failure_delay: timedelta = timedelta(0)
     """That a letter could not be delivered is told up to so much later."""
+    wall: bool = True
+    """Whether letters may be offered for the wall."""
+    wall_delay: timedelta = timedelta(days=7)
+    """How long after it was sent a moderator sees a letter that is offered."""
+    wall_indexed: bool = False
+    """Whether search engines may list the wall."""
     operator: Operator = NOBODY
     """Who runs the service."""
 

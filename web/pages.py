@@ -25,6 +25,7 @@ from web.judgement import marked_paragraphs
 from web.letters import HOLD_TIME, STREAM, Departure, HeldFor, Hold, NewLetter, hash_secret
 from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
+from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
 from web.requests import language_of, read_fields
@@ -61,7 +62,7 @@ class Pages:
 
     async def compose(self, request: web.Request) -> web.StreamResponse:
         """GET /: an empty form."""
-        values = _form_values(Form(), (), self._parts.tokens.new_form())
+        values = _form_values(Form(), (), self._parts.tokens.new_form(), self._parts.options)
         return self._render.public_page("compose.html", language_of(request), values)
 
     async def compose_again(self, request: web.Request) -> web.StreamResponse:
@@ -110,7 +111,7 @@ class Pages:
         )
 
     def _form(self, language: Language, form: Form, nonce: str, problems: tuple[Problem, ...] = ()) -> web.Response:
-        values = _form_values(form, problems, self._parts.tokens.new_form(nonce))
+        values = _form_values(form, problems, self._parts.tokens.new_form(nonce), self._parts.options)
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problems else HTTPStatus.OK
         if any(problem.reason == _TOO_OFTEN for problem in problems):
             status = HTTPStatus.TOO_MANY_REQUESTS
@@ -166,6 +167,7 @@ class Pages:
             "helps": wording.helps if ruling.help_first else (),
             "care": wording.steps[Step.CARE],
             "rings": self._parts.options.doorbell,
+            "wall": shown.draft.wall and self._parts.options.wall,
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "suggestion": shown.suggestion,
             "unknown": shown.unknown,
@@ -247,7 +249,7 @@ class Pages:
         return key.seal(SenderRecord(now, str(client.address), client.port), letter_id)
 
     def _letter(self, request: web.Request, shown: Preview, names: LetterNames, *, rings: bool) -> NewLetter:
-        writer = self._parts.writer
+        writer, options = self._parts.writer, self._parts.options
         words = self._render.words(shown.language)
         letter = writer.compose(shown.draft, words, names.id)
         mail = writer.ring(shown.draft, words, names.id) if rings else letter
@@ -259,6 +261,7 @@ class Pages:
             mail=writer.letter(mail, names.id),
             message=shown.draft.message,
             rings=rings,
+            wall_after=options.wall_delay if shown.draft.wall and options.wall else None,
             sender_name=letter.sender_name,
             subject=letter.subject,
             sealed=self._seal(request, names.id),
@@ -269,7 +272,7 @@ class Pages:
         return self._parts.client(request).network
 
 
-def _form_values(form: Form, problems: tuple[Problem, ...], token: str) -> Mapping[str, object]:
+def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options: FrontOptions) -> Mapping[str, object]:
     faults: dict[str, Problem | None] = {field.value: None for field in Field}
     faults.update({problem.field.value: problem for problem in problems})
     return {
@@ -279,5 +282,6 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str) -> Mappi
         "targets": _TARGETS,
         "token": token,
         "signatures": list(Signature),
+        "wall": options.wall,
         "suggestion": next((problem.suggestion for problem in problems if problem.suggestion), ""),
     }

@@ -23,6 +23,7 @@ from web.preview import PreviewTokens
 from web.render import Renderer
 from web.sealing import SealingKeys
 from web.tallies import TallyReader
+from web.wall import WallStore
 from web.way_in import WayIn
 
 
@@ -47,6 +48,7 @@ class Parts:
     copies: Copies | None
     sealing: SealingKeys
     doorbell: DoorbellStore
+    wall: WallStore
     networks: NetworkLists
 
     def client(self, request: web.Request) -> ClientAddress:

@@ -74,6 +74,7 @@ class PreviewTokens:
             "signature": draft.signature.value,
             "pseudonym": draft.pseudonym,
             "message": draft.message,
+            "wall": "on" if draft.wall else "",
             "language": preview.language.value,
             "nonce": preview.nonce,
             "suggestion": preview.suggestion,
@@ -99,5 +100,6 @@ class PreviewTokens:
 
 
 def _preview(payload: Mapping[str, str]) -> Preview:
-    draft = Draft(payload["to"], Signature(payload["signature"]), payload["pseudonym"], payload["message"])
+    wall = payload.get("wall") == "on"
+    draft = Draft(payload["to"], Signature(payload["signature"]), payload["pseudonym"], payload["message"], wall)
     return Preview(draft, Language(payload["language"]), payload["nonce"], payload["suggestion"], payload["unknown"])

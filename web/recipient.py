@@ -29,6 +29,8 @@ from web.plain_text import clean_message
 from web.render import Renderer
 from web.reports import Report, ReportStore
 from web.requests import language_of, read_fields
+from web.sharing import share_links
+from web.wall import WallStore
 
 _STATE_TIMEOUT: Final = 5.0
 _MOST_WORDS: Final = 4000
@@ -47,6 +49,7 @@ class RecipientParts:
     store: LetterStore
     reports: ReportStore
     doorbell: DoorbellStore
+    wall: WallStore
     links: RecipientLinks
     mailboxes: MailboxHasher
     judge: Judge
@@ -103,6 +106,7 @@ class RecipientPages:
     async def _erase(self, addressee: Addressee) -> None:
         """Everything about the address but the hash of a refusal, without which a refusal could not hold."""
         await self._parts.reports.erase(addressee.letter_id)
+        await self._parts.store.keep_off_wall(addressee.letter_id)
         await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
         await self._parts.doorbell.erase(addressee)
         await self._parts.relay.erase(addressee.address)
@@ -118,7 +122,11 @@ class RecipientPages:
         status: int = HTTPStatus.OK,
     ) -> web.Response:
         wording = self._parts.judge.wording(language)
+        post = await self._parts.wall.of_letter(addressee.letter_id)
+        where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
+            "post": where,
+            "shares": share_links(where, self._parts.renderer.words(language)) if where else (),
             "address": masked(addressee.address),
             "done": done,
             "problem": problem,
@@ -137,6 +145,8 @@ class RecipientPages:
             told.append(words("recipient.holds_letter", moment=words.moment(record.created)))
             if record.message_id is not None and await self._relay_knows(record.message_id):
                 told.append(words("recipient.holds_relay"))
+        if await self._parts.wall.keeps_words(addressee.letter_id):
+            told.append(words("recipient.holds_words"))
         if await self._parts.reports.of_letter(addressee.letter_id):
             told.append(words("recipient.holds_report"))
         if await self._parts.relay.suppressed(addressee.address, STREAM):

@@ -87,10 +87,14 @@ class Renderer:
         response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response
 
-    def public_page(self, template: str, language: Language, values: Mapping[str, Any]) -> web.Response:
+    def public_page(
+        self, template: str, language: Language, values: Mapping[str, Any], *, indexed: bool = True
+    ) -> web.Response:
         """A page with nobody's words in it. Browsers may keep it, so that "back" brings back what was typed."""
         response = self._render(template, language, values, HTTPStatus.OK)
         response.headers["Cache-Control"] = "private, no-cache"
+        if not indexed:
+            response.headers["X-Robots-Tag"] = "noindex, nofollow"
         # Only pages without a reader's words or secret are compressed: nothing can be guessed by length.
         response.enable_compression()
         return response

@@ -75,6 +75,7 @@ class StatusPages:
         has_ceiling = waits and when is not None and when - record.created > _LONG + options.cool_down + options.jitter
         return {
             "record": record,
+            "wall": (await self._parts.wall.state_of(record.id)).value,
             "standing": standing,
             "is_final": standing.stage.final,
             "next_try": self._next_try(standing, language),

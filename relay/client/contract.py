@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ class RelayClient(Protocol):
         ...
 
 
+@runtime_checkable
 class ModerationBell(Protocol):
     """Calls a moderator."""
 

@@ -184,6 +184,13 @@ class WebSettings(Section):
     share_data_centre: Number = Field(
         0.1, ge=0, le=1, description="The same for data centres; all others have what the two leave."
     )
+    wall: Flag = Field(
+        True, description="Writers may offer a letter for the wall; a moderator approves each. False: there is no wall."
+    )
+    wall_delay: Duration = Field(
+        timedelta(days=7), description="How long after it was sent an offered letter comes to the moderators."
+    )
+    wall_indexed: Flag = Field(False, description="Whether search engines may list the wall.")
     limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
     cool_down: Duration = Field(
         timedelta(minutes=5), description="How long a letter waits before it leaves; its writer may take it back."

@@ -3,6 +3,7 @@ letter let go there arrives, while nobody but this machine reaches it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from tests.support.audit import audit_page
 from tests.support.form import PageReader
 from tests.support.front import MODERATORS, Front, running_front
 from tests.support.hand_clock import HandClock
+from tests.support.moderator import a_moderator
 from tests.support.visitor import LETTER, Visitor
 from tests.support.whole_relay import whole_relay
 from tests.unit.web.test_desk import appeal
 from tests.unit.web.test_ladder import FOREIGN, INSULT
 from tests.unit.web.test_recipient import receive
+from tests.unit.web.test_wall import offer
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -55,9 +58,23 @@ async def fill(front: Front, session: aiohttp.ClientSession) -> None:
     await visitor.post(path, {"action": "report", "rule": "hate", "words": "Words that hurt.\n\nAnd more of them."})
 
 
+async def on_the_wall(front: Front, session: aiohttp.ClientSession, clock: HandClock) -> tuple[str, str, str]:
+    """A published letter's recipient page and public address, and another that waits for a moderator."""
+    visitor = Visitor(front, session)
+    async with a_moderator(front) as ann:
+        theirs, post = await offer(visitor, ann, clock)
+        await ann.post(post, action="publish", shown="Thank you.\n\nFor all of it.", reason="Kind.")
+        _, page = await visitor.get("/en/wall")
+        (address,) = set(re.findall(r"/en/wall/(\w+)", page.document))
+        _, post = await offer(visitor, ann, clock, message="Another letter.")
+    return theirs, address, post.removeprefix("/desk/")
+
+
 async def test_every_page_can_be_read_and_used(tmp_path: Path, browser: Browser) -> None:
     faults: dict[str, list[str]] = {}
-    async with running_front(tmp_path, HandClock()) as front, aiohttp.ClientSession() as session:
+    clock = HandClock()
+    async with running_front(tmp_path, clock) as front, aiohttp.ClientSession() as session:
+        theirs, address, post = await on_the_wall(front, session, clock)
         await fill(front, session)
         for scheme, width, locale in (("light", 320, "fr-FR"), ("dark", 1280, "en-GB")):
             size = {"width": width, "height": 800}
@@ -70,6 +87,9 @@ async def test_every_page_can_be_read_and_used(tmp_path: Path, browser: Browser)
                 if found := await audit_page(page) + twice:
                     faults[f"{name} {scheme}"] = found
 
+            for path in ("/wall", f"/wall/{address}", theirs, "/"):
+                await page.goto(f"{front.url}/en{path}")
+                await audit(path)
             await page.goto(f"{front.desk}/desk/enter")
             await page.fill("#token", "x")
             await page.keyboard.press("Enter")
@@ -77,7 +97,18 @@ async def test_every_page_can_be_read_and_used(tmp_path: Path, browser: Browser)
             await audit("refused")
             await enter(page, front.desk, MODERATORS["ann"])
             await audit("today")
-            for place in ("letters", "appeals", "pile-ons", "reports", "frozen", "cases", "log", "nowhere"):
+            for place in (
+                "letters",
+                "appeals",
+                "pile-ons",
+                "reports",
+                "wall",
+                post,
+                "frozen",
+                "cases",
+                "log",
+                "nowhere",
+            ):
                 await page.goto(f"{front.desk}/desk/{place}")
                 await audit(place)
             await page.goto(f"{front.desk}/desk/appeals")

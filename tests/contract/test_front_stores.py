@@ -16,6 +16,8 @@ from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
 from web.admission import Ceiling, DayAdmission
+from web.backlog import read_backlog
+from web.deciding import Deciding, Voice
 from web.decisions import Decision
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
@@ -167,3 +169,59 @@ async def test_a_day_is_shared_between_kinds_of_network(database: Database) -> N
     assert [await admission.waiting(network) for network in Network] == [0, 1, 0]
     [pending] = await letters.take_due(clock.now() + timedelta(hours=1), timedelta(minutes=1), 9)
     assert pending.network is Network.TOR
+
+
+async def test_the_desk_and_the_wall(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    deciding = Deciding(database, clock, SeededEntropy(1))
+    for n in range(3):
+        await letters.add(_letter(n, wall_after=timedelta(days=1), pair=b"p"), clock.now(), Departure(clock.now()))
+        await letters.note_handed_over(f"id{n}", f"m{n}")
+    assert await deciding.wall.arrivals(9) == []
+    clock.move(86400)
+    assert sorted(await deciding.wall.arrivals(9)) == [("id0", "m0"), ("id1", "m1"), ("id2", "m2")]
+    await deciding.wall.look_again("id2", timedelta(hours=6))
+    assert len(await deciding.wall.arrivals(9)) == 2
+    for n in range(2):
+        await deciding.wall.queue(f"id{n}")
+    assert [one.words for one in await deciding.wall.offered()] == ["Words 0", "Words 1"]
+    voice = Voice("ann", "Why.")
+    assert await deciding.publish("id0", "Shown", voice)
+    assert not await deciding.publish("id0", "Shown", voice)
+    assert await deciding.decline("id1", voice)
+    page = await deciding.wall.page("en", 1)
+    (post,) = page.posts
+    assert (post.shown, page.pages, await deciding.wall.find(post.id)) == ("Shown", 1, post)
+    assert await deciding.wall.since("en", clock.now() - timedelta(days=1), 9) == [post]
+    states = [(await deciding.wall.state_of(f"id{n}")).value for n in range(4)]
+    assert states == ["published", "off", "offered", "none"]
+    await letters.keep_off_wall("id0")
+    assert await deciding.wall.of_letter("id0") is None
+    assert (await deciding.wall.page("en", 1)).posts == ()
+    await letters.erase_recipient("nobody@b.example", clock.now())
+    assert await deciding.freezes.freeze(Decision("id0", "freeze", "ann", "r"))
+    assert [(one.letter_id, one.letters) for one in await deciding.freezes.frozen()] == [("id0", 3)]
+    assert (await read_backlog(database)).frozen == 1
+    assert await deciding.thaw("id0", voice)
+    assert not await deciding.thaw("id0", voice)
+    clock.move(400 * 86400)
+    await letters.forget(clock.now(), clock.now(), 9)
+    await deciding.wall.forget()
+    assert await database.read(lambda connection: list(connection.execute("SELECT COUNT(*) FROM web_post"))) == [(0,)]
+
+
+async def test_decisions_are_only_added_to(database: Database) -> None:
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    deciding = Deciding(database, clock, SeededEntropy(1))
+    await deciding.note_entry("ann")
+    with pytest.raises(Exception, match="append-only"):
+        await database.write(lambda connection: list(connection.execute("UPDATE web_decision SET reason = 'x'")))
+    for left in (1, 1):
+        await database.write(lambda connection: connection.execute("DELETE FROM web_decision"))
+        assert len(await deciding.holds.decisions()) == left
+        clock.move(367 * 86400)
+        await deciding.note_entry("bob")
+        await deciding.reports.forget()
+    assert [one.decision.actor for one in await deciding.holds.decisions()] == ["bob"]

@@ -20,6 +20,7 @@ from web.desk.door import COOKIE, LIFETIME, Door
 from web.desk.frame import SESSION, DeskParts, Frame, read_decision, session_of
 from web.desk.letters import LetterDesk
 from web.desk.reports import ReportDesk
+from web.desk.wall import WallDesk
 from web.render import Renderer
 from web.requests import ForeignFormError, UnreadableFormError, language_of, read_fields
 
@@ -83,6 +84,7 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
     app = web.Application(middlewares=[_pages_for_errors(parts.renderer), _door_keeper(door, parts.renderer)])
     frame = Frame(parts)
     letters, reports = LetterDesk(parts, frame), ReportDesk(parts, frame)
+    posts = WallDesk(parts, frame)
     entry = Entry(door, parts.deciding, parts.renderer)
     app.add_routes(
         [
@@ -101,6 +103,10 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
             web.post("/desk/letter/{id}", letters.decide),
             web.get("/desk/reports", reports.reports),
             web.post("/desk/reports", reports.settle),
+            web.get("/desk/wall", posts.queue),
+            web.post("/desk/wall", posts.take_down),
+            web.get("/desk/post/{id}", posts.show),
+            web.post("/desk/post/{id}", posts.decide),
             web.get("/desk/frozen", reports.frozen),
             web.post("/desk/frozen", reports.thaw),
             web.get("/desk/cases", reports.cases),

@@ -24,7 +24,9 @@ from web.requests import ForeignFormError, read_fields
 
 SESSION: Final = web.RequestKey("session", Session)
 _OWN: Final = "http://localhost"
-_DONE: Final = frozenset({"released", "refused", "upheld", "dismissed", "thawed", "gone"})
+_DONE: Final = frozenset(
+    {"released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"}
+)
 
 
 class Place(StrEnum):
@@ -34,6 +36,7 @@ class Place(StrEnum):
     APPEALS = "appeals"
     PILE_ONS = "pile-ons"
     REPORTS = "reports"
+    WALL = "wall"
     FROZEN = "frozen"
     CASES = "cases"
     LOG = "log"
@@ -96,6 +99,8 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
     match place:
         case Place.REPORTS:
             return backlog.reports
+        case Place.WALL:
+            return backlog.offered
         case Place.FROZEN:
             return backlog.frozen
         case _:

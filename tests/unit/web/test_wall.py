@@ -1,0 +1,256 @@
+"""The wall: offered by a letter's writer, shown when it arrived and a person approved, gone when its recipient says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote
+
+import aiohttp
+import pytest
+
+from relay.ids import SeededEntropy
+from tests.support.front import MODERATORS, OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.moderator import Moderator, a_moderator
+from tests.support.visitor import Visitor
+from tests.unit.web.test_recipient import receive
+from web.redaction import without_names
+from web.wall import WallStore
+from web.wall_keeper import LATE, BellRinger, WallKeeper
+
+WORDS = "Dear Anna,\nwhen Paul died you sat with me all night."
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    async with running_front(tmp_path, clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def visitor(front: Front) -> AsyncIterator[Visitor]:
+    async with aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+@pytest.fixture
+async def ann(front: Front) -> AsyncIterator[Moderator]:
+    async with a_moderator(front) as somebody:
+        yield somebody
+
+
+def store_of(front: Front, clock: HandClock) -> WallStore:
+    return WallStore(front.database, clock, SeededEntropy(3))
+
+
+async def arrive(front: Front, clock: HandClock) -> None:
+    """What was sent is delivered, and its delay is over."""
+    front.relay.settle("delivered")
+    clock.move(timedelta(days=8).total_seconds())
+    await WallKeeper(store_of(front, clock), front.relay, clock).look()
+
+
+async def offer(visitor: Visitor, ann: Moderator, clock: HandClock, **changes: str) -> tuple[str, str]:
+    """An offered letter that arrived: its recipient's page, and its page on the desk."""
+    theirs = await receive(visitor, wall="on", **changes)
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    _, page = await ann.get("/desk/wall")
+    (post,) = set(re.findall(r"/desk/post/\w+", page.document))
+    return theirs, post
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (
+            "Dear Anna,\nPaul and Mary said: call 06 12 34 56 78.\n\nJulie",
+            "Dear […],\nPaul and […] said: call […].\n\n[…]",
+        ),
+        ("Cher Jean-Luc, je t’aime. I’m yours.", "Cher […], je t’aime. I’m yours."),
+        ("Hello Anna Maria Rossi! In May I saw https://x.example/y", "Hello […]! In May I saw […]"),
+        ("Merci pour tout", "Merci pour tout"),
+        ("", ""),
+    ],
+)
+def test_a_proposal_has_gaps_for_names(written: str, shown: str) -> None:
+    assert without_names(written) == shown
+
+
+async def test_nothing_is_shown_unless_it_was_offered(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    token = await visitor.preview(message=WORDS)
+    assert "wall" not in (await visitor.post("/en/preview", {"token": token}))[1].document.split("<footer")[0]
+    status = (await visitor.send(token)).headers["Location"]
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    assert "Nothing waits here" in (await ann.get("/desk/wall"))[1].text
+    assert "on the wall" not in (await visitor.get(f"/en{status}"))[1].text
+    assert "There is nothing on the wall yet" in (await visitor.get("/en/wall"))[1].text
+
+
+async def test_an_offered_letter_is_shown_without_names(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    status = (await visitor.send(await visitor.preview(message=WORDS, wall="on"))).headers["Location"]
+    assert "You offered this letter" in (await visitor.get(f"/en{status}"))[1].text
+    assert "Nothing waits here" in (await ann.get("/desk/wall"))[1].text
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    _, page = await ann.get("/desk/wall")
+    (post,) = set(re.findall(r"/desk/post/\w+", page.document))
+    _, page = await ann.get(post)
+    assert page.fields["shown"] == without_names(WORDS)
+    assert "when Paul died" in page.text
+    assert (await ann.post(post, action="publish", shown="x"))[0].status == 422
+    assert (await ann.post(post, action="publish", shown=" \n", reason="r"))[0].status == 422
+    shown = {"shown": "You sat <b>with</b> me.\n\nAll night.", "reason": "Kind."}
+    response, _ = await ann.post(post, action="publish", **shown)
+    assert response.headers["Location"] == "/desk/wall?done=published"
+    response, page = await visitor.get("/en/wall")
+    assert "You sat <b>with</b> me." in page.text
+    assert response.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert "There is nothing" not in page.text
+    assert "Il n’y a encore rien" in (await visitor.get("/fr/wall"))[1].text
+    (address,) = set(re.findall(r"/en/wall/\w+", page.document))
+    response, page = await visitor.get(address)
+    assert response.status == 200
+    assert post.rpartition("/")[2] not in page.document
+    assert "Paul" not in page.document
+    assert "This letter is on the wall" in (await visitor.get(f"/en{status}"))[1].text
+    assert "21 November" not in page.text  # the day it was published, not the day it was written
+
+
+async def test_its_recipient_takes_it_down_at_once(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    theirs, post = await offer(visitor, ann, clock)
+    await ann.post(post, action="publish", shown="Shown.", reason="r")
+    _, page = await visitor.get(f"/en{theirs}")
+    assert "This letter is on the wall" in page.text
+    (address,) = set(re.findall(r'href="http://leak.lab.test(/en/wall/\w+)"', page.document))
+    links = re.findall(r'href="((?:mailto:|https://)[^"]+)"', page.document)
+    assert len(links) >= 4
+    for link in links:
+        assert f"http://leak.lab.test{address}" in unquote(link)
+        assert "example.org" not in link
+        assert theirs.rpartition("/")[2] not in link
+    assert (await visitor.get(address))[0].status == 200
+    _, page = await visitor.post(f"/en{theirs}", {"action": "wall"})
+    assert "published nowhere" in page.text
+    assert (await visitor.get(address))[0].status == 404
+    assert "Shown." not in (await visitor.get("/en/wall"))[1].text
+    rows = await visitor.front.database.read(
+        lambda connection: list(connection.execute("SELECT words, shown FROM web_post"))
+    )
+    assert rows == [("", "")]
+
+
+async def test_whether_its_recipient_keeps_it_private_is_told_to_nobody(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:
+    status = (await visitor.send(await visitor.preview(wall="on"))).headers["Location"]
+    (letter,) = visitor.front.relay.letters.values()
+    (theirs,) = set(re.findall(r"http://leak\.lab\.test(/r/[\w-]+)#", letter.text))
+    await visitor.post(theirs, {"action": "wall"})
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    assert "Nothing waits here" in (await ann.get("/desk/wall"))[1].text
+    assert "You offered this letter" in (await visitor.get(f"/en{status}"))[1].text
+
+
+async def test_a_report_hides_it_until_it_is_dismissed(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    theirs, post = await offer(visitor, ann, clock)
+    await ann.post(post, action="publish", shown="Shown.", reason="r")
+    await visitor.post(theirs, {"action": "report", "rule": "hate", "words": ""})
+    assert "Shown." not in (await visitor.get("/en/wall"))[1].text
+    await ann.post("/desk/reports", letter=post.rpartition("/")[2], action="dismissed", reason="r")
+    assert "Shown." in (await visitor.get("/en/wall"))[1].text
+
+
+async def test_declined_and_taken_down(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    _, post = await offer(visitor, ann, clock)
+    assert (await ann.post(post, action="decline", reason="Names."))[0].status == 303
+    assert (await ann.get(post))[0].headers["Location"] == "/desk/wall?done=gone"
+    _, post = await offer(visitor, ann, clock, message="Another one.")
+    await ann.post(post, action="publish", shown="Shown.", reason="r")
+    letter = post.rpartition("/")[2]
+    assert "Shown." in (await ann.get("/desk/wall"))[1].text
+    assert (await ann.post("/desk/wall", letter=letter))[0].status == 422
+    assert (await ann.post("/desk/wall", letter=letter, reason="Asked."))[0].status == 303
+    assert "Shown." not in (await visitor.get("/en/wall"))[1].text
+
+
+async def test_what_never_arrived_or_waits_behind_a_doorbell_is_never_shown(tmp_path: Path, clock: HandClock) -> None:
+    async with (
+        running_front(tmp_path, clock, replace(OPTIONS, doorbell=True)) as front,
+        aiohttp.ClientSession() as session,
+    ):
+        visitor = Visitor(front, session)
+        await visitor.send(await visitor.preview(wall="on"))
+        await arrive(front, clock)
+        assert await store_of(front, clock).offered() == []
+    (tmp_path / "other").mkdir()
+    async with running_front(tmp_path / "other", clock) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        await visitor.send(await visitor.preview(wall="on"))
+        front.relay.settle("bounced")
+        clock.move(timedelta(days=8).total_seconds())
+        await WallKeeper(store_of(front, clock), front.relay, clock).look()
+        assert await front.database.read(lambda connection: list(connection.execute("SELECT * FROM web_post"))) == []
+
+
+async def test_pages_of_the_wall(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, ?)"
+    rows = [(f"l{n}", f"Text {n}.", f"p{n}", n * 86_400_000) for n in range(21)]
+    await visitor.front.database.write(lambda connection: connection.executemany(sql, rows))
+    _, page = await visitor.get("/en/wall")
+    assert ("Text 20." in page.text, "Text 11." in page.text, "Text 10." in page.text) == (True, True, False)
+    assert "Page 1 of 3" in page.text
+    _, page = await visitor.get("/en/wall?page=3")
+    assert ("Text 0." in page.text, "Older" in page.text) == (True, False)
+    for bad in ("0", "4", "-1", "x", "99999999", "²"):
+        assert (await visitor.get(f"/en/wall?page={bad}"))[0].status == 404
+    assert (await visitor.get("/en/wall/none"))[0].status == 404
+
+
+async def test_without_a_wall_there_is_none(tmp_path: Path, clock: HandClock) -> None:
+    async with (
+        running_front(tmp_path, clock, replace(OPTIONS, wall=False)) as front,
+        aiohttp.ClientSession() as session,
+    ):
+        visitor = Visitor(front, session)
+        _, page = await visitor.get("/en/")
+        assert "wall" not in page.text.lower()
+        assert (await visitor.get("/en/wall"))[0].status == 404
+        status = (await visitor.send(await visitor.preview(wall="on"))).headers["Location"]
+        assert "You offered" not in (await visitor.get(f"/en{status}"))[1].text
+
+
+class Bell:
+    """Notes what rings."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    async def letters_wait(self, letters: int, oldest: object) -> None:
+        self.heard.append(letters)
+
+
+async def test_what_waits_too_long_rings(visitor: Visitor, clock: HandClock) -> None:
+    theirs = await receive(visitor)
+    await visitor.post(theirs, {"action": "report", "rule": "hate", "words": ""})
+    bell = Bell()
+    ringer = BellRinger(visitor.front.database, bell, clock)
+    await ringer.ring()
+    clock.move(LATE.total_seconds() + 1)
+    await ringer.ring()
+    async with a_moderator(visitor.front, "bob") as bob:
+        _, page = await bob.get("/desk/reports")
+        await bob.post("/desk/reports", letter=page.fields["letter"], action="dismissed", reason="r")
+    await ringer.ring()
+    assert bell.heard == [0, 1, 0]

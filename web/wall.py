@@ -1,0 +1,221 @@
+"""The wall: letters that their writers offered, shown without names, after they arrived and a person approved them.
+
+A post begins with its letter and waits: until the letter has been delivered for a while, then for a moderator. Its
+recipient ends it at any time, at once and for good; a report hides it until it is dismissed. The words are kept no
+longer than a decision needs. Nothing public leads from a post to its letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from relay.clock import Clock, from_millis, to_millis
+from relay.database.contract import Connection, Database
+from relay.ids import Entropy, base32
+from web.decisions import Decision, DecisionLog
+
+PAGE: Final = 10
+_DAY: Final = 24 * 3600 * 1000
+_ID: Final = 10
+
+REMOVE_POST: Final = "UPDATE web_post SET state = 'removed', words = '', shown = '' WHERE letter_id = ?"
+ADD_POST: Final = """
+INSERT INTO web_post (letter_id, state, language, signature, due, words) VALUES (?, 'waiting', ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
+_UNDISPUTED: Final = """
+NOT EXISTS (SELECT 1 FROM web_report r WHERE r.letter_id = p.letter_id AND COALESCE(r.outcome, '') <> 'dismissed')
+"""
+_SHOWN: Final = f"p.state = 'published' AND {_UNDISPUTED}"
+_COLUMNS: Final = "p.public_id, p.language, p.signature, p.published, p.shown, p.letter_id"
+_DUE: Final = """
+SELECT p.letter_id, l.message_id FROM web_post p JOIN web_letter l ON l.id = p.letter_id
+WHERE p.state = 'waiting' AND p.due <= ? AND l.message_id IS NOT NULL ORDER BY p.due LIMIT ?
+"""
+_OVER: Final = """
+DELETE FROM web_post WHERE
+  (state IN ('waiting', 'queued') AND letter_id NOT IN (SELECT id FROM web_letter WHERE ending IS NULL AND refused = 0))
+  OR (state IN ('declined', 'removed') AND letter_id NOT IN (SELECT id FROM web_letter))
+"""
+_QUEUE: Final = "SELECT p.letter_id, p.language, p.signature, p.words FROM web_post p WHERE p.state = 'queued' AND"
+_PUBLISH: Final = """
+UPDATE web_post SET state = 'published', words = '', shown = ?, public_id = ?, published = ?
+WHERE letter_id = ? AND state = 'queued'
+"""
+_DECLINE: Final = "UPDATE web_post SET state = 'declined', words = '', shown = '' WHERE letter_id = ? AND state = ?"
+
+
+class WallState(StrEnum):
+    """What a letter's writer is told of it; whether its recipient keeps it private is told to nobody."""
+
+    NONE = "none"
+    OFFERED = "offered"
+    PUBLISHED = "published"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What the wall shows. `published` is a day; `letter_id` is for the desk alone."""
+
+    id: str
+    language: str
+    signature: str
+    published: datetime
+    shown: str
+    letter_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedPost:
+    """A letter that waits for a moderator to show it."""
+
+    letter_id: str
+    language: str
+    signature: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class WallPage:
+    """Posts of one page, and how many pages there are."""
+
+    posts: tuple[Post, ...]
+    number: int
+    pages: int
+
+
+class WallStore:
+    """Posts in the front's tables. Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._log = DecisionLog(clock, entropy)
+
+    async def page(self, language: str, number: int) -> WallPage:
+        """Page `number`, from 1, of the posts in a language, the latest first; an empty one past the last."""
+        count = f"SELECT COUNT(*) FROM web_post p WHERE p.language = ? AND {_SHOWN}"  # noqa: S608 - constants
+        wanted = (
+            f"SELECT {_COLUMNS} FROM web_post p WHERE p.language = ? AND {_SHOWN} "  # noqa: S608 - constants
+            "ORDER BY p.published DESC, p.public_id LIMIT ? OFFSET ?"
+        )
+
+        def work(connection: Connection) -> WallPage:
+            [(posts,)] = connection.execute(count, (language,))
+            rows = list(connection.execute(wanted, (language, PAGE, (number - 1) * PAGE)))
+            return WallPage(tuple(_post(row) for row in rows), number, max(1, -(-posts // PAGE)))
+
+        return await self._database.read(work)
+
+    async def since(self, language: str, since: datetime, limit: int) -> list[Post]:
+        """What was published from the day `since` on and still shows, the oldest first."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM web_post p WHERE p.language = ? AND p.published >= ? AND {_SHOWN} "  # noqa: S608
+            "ORDER BY p.published, p.public_id LIMIT ?"
+        )
+        return [_post(row) for row in await self._rows(sql, (language, to_millis(since), limit))]
+
+    async def find(self, public_id: str) -> Post | None:
+        """The post of a public address, if it shows."""
+        sql = f"SELECT {_COLUMNS} FROM web_post p WHERE p.public_id = ? AND {_SHOWN}"  # noqa: S608 - constants
+        rows = await self._rows(sql, (public_id,))
+        return _post(rows[0]) if rows else None
+
+    async def of_letter(self, letter_id: str) -> Post | None:
+        """The post of a letter, if it shows."""
+        sql = f"SELECT {_COLUMNS} FROM web_post p WHERE p.letter_id = ? AND {_SHOWN}"  # noqa: S608 - constants
+        rows = await self._rows(sql, (letter_id,))
+        return _post(rows[0]) if rows else None
+
+    async def keeps_words(self, letter_id: str) -> bool:
+        """Whether words of a letter are kept for the wall, or stand on it."""
+        sql = "SELECT 1 FROM web_post WHERE letter_id = ? AND state IN ('waiting', 'queued', 'published')"
+        return bool(await self._rows(sql, (letter_id,)))
+
+    async def state_of(self, letter_id: str) -> WallState:
+        """What the writer of a letter is told."""
+        if await self.of_letter(letter_id) is not None:
+            return WallState.PUBLISHED
+        sql = """
+        SELECT l.wall, p.state, p.public_id FROM web_letter l LEFT JOIN web_post p ON p.letter_id = l.id WHERE l.id = ?
+        """
+        rows = await self._rows(sql, (letter_id,))
+        if not rows or not rows[0][0]:
+            return WallState.NONE
+        _, state, public_id = rows[0]
+        return WallState.OFF if state == "declined" or public_id is not None else WallState.OFFERED
+
+    async def arrivals(self, limit: int) -> list[tuple[str, str]]:
+        """Letters to ask the relay about: their ids, and the relay's."""
+        rows = await self._rows(_DUE, (to_millis(self._clock.now()), limit))
+        return [(letter_id, message_id) for letter_id, message_id in rows]
+
+    async def queue(self, letter_id: str) -> None:
+        """The letter arrived a while ago: a moderator may look."""
+        await self._change(
+            "UPDATE web_post SET state = 'queued' WHERE letter_id = ? AND state = 'waiting'", (letter_id,)
+        )
+
+    async def drop(self, letter_id: str) -> None:
+        """The letter never arrived."""
+        await self._change("DELETE FROM web_post WHERE letter_id = ? AND state = 'waiting'", (letter_id,))
+
+    async def look_again(self, letter_id: str, wait: timedelta) -> None:
+        """The letter is still on its way."""
+        due = to_millis(self._clock.now() + wait)
+        await self._change("UPDATE web_post SET due = ? WHERE letter_id = ? AND state = 'waiting'", (due, letter_id))
+
+    async def offered(self, limit: int = 200) -> list[OfferedPost]:
+        """What waits for a moderator, the oldest first."""
+        rows = await self._rows(f"{_QUEUE} {_UNDISPUTED} ORDER BY p.due, p.letter_id LIMIT ?", (limit,))
+        return [OfferedPost(*row) for row in rows]
+
+    async def find_offered(self, letter_id: str) -> OfferedPost | None:
+        """One that waits."""
+        rows = await self._rows(f"{_QUEUE} {_UNDISPUTED} AND p.letter_id = ?", (letter_id,))
+        return OfferedPost(*rows[0]) if rows else None
+
+    async def publish(self, decision: Decision, shown: str) -> bool:
+        """Show `shown` under a new address; False if it does not wait any more."""
+        day = to_millis(self._clock.now()) // _DAY * _DAY
+        values = (shown, base32(self._entropy.bytes(_ID)), day, decision.subject)
+        return await self._decide(_PUBLISH, values, decision)
+
+    async def decline(self, decision: Decision) -> bool:
+        """Never show it, and forget its words; False if it does not wait any more."""
+        return await self._decide(_DECLINE, (decision.subject, "queued"), decision)
+
+    async def take_down(self, decision: Decision) -> bool:
+        """Show it no more; False if it is not on the wall."""
+        return await self._decide(_DECLINE, (decision.subject, "published"), decision)
+
+    async def forget(self) -> None:
+        """Delete what can never be shown: letters that ended, and what was decided about forgotten ones."""
+        await self._change(_OVER, ())
+
+    async def _decide(self, sql: str, bindings: Sequence[Any], decision: Decision) -> bool:
+        def work(connection: Connection) -> bool:
+            connection.execute(sql, bindings)
+            if not connection.changes():
+                return False
+            self._log.write(connection, decision)
+            return True
+
+        return await self._database.write(work)
+
+    async def _change(self, sql: str, bindings: Sequence[Any]) -> None:
+        await self._database.write(lambda connection: connection.execute(sql, bindings))
+
+    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+
+
+def _post(row: tuple[Any, ...]) -> Post:
+    public_id, language, signature, published, shown, letter_id = row
+    return Post(public_id, language, signature, from_millis(published), shown, letter_id)

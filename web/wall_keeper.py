@@ -1,0 +1,61 @@
+"""Looks after what happens by itself around the wall and the desk, once a minute beside the courier's rounds.
+
+Offered letters that arrived a while ago go to the moderators; what waits for a moderator too long rings their bell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from relay.client.contract import ModerationBell, RelayClient
+from relay.clock import Clock
+from relay.database.contract import Database
+from web.backlog import read_backlog
+from web.timeline import Stage, Teller
+from web.wall import WallStore
+
+LATE: Final = timedelta(hours=12)
+"""Who waits so long for a moderator waits too long: a report is answered within a day, a held letter within two."""
+
+_BATCH: Final = 50
+_STATE_TIMEOUT: Final = 5.0
+_AGAIN: Final = timedelta(hours=6)
+
+
+class WallKeeper:
+    """Moves offered letters on."""
+
+    def __init__(self, wall: WallStore, relay: RelayClient, clock: Clock) -> None:
+        self._wall = wall
+        self._relay = relay
+        self._clock = clock
+
+    async def look(self) -> None:
+        """Ask the relay about letters whose delay is over. Raises SpoolUnavailableError, TimeoutError."""
+        for letter_id, message_id in await self._wall.arrivals(_BATCH):
+            async with asyncio.timeout(_STATE_TIMEOUT):
+                state = await self._relay.state(message_id)
+            match Teller(self._clock.now()).at_relay(state).stage:
+                case Stage.DELIVERED:
+                    await self._wall.queue(letter_id)
+                case Stage.UNDELIVERABLE | Stage.FORGOTTEN:
+                    await self._wall.drop(letter_id)
+                case _:
+                    await self._wall.look_again(letter_id, _AGAIN)
+
+
+class BellRinger:
+    """Says how much waits for a moderator longer than it should."""
+
+    def __init__(self, database: Database, bell: ModerationBell, clock: Clock) -> None:
+        self._database = database
+        self._bell = bell
+        self._clock = clock
+
+    async def ring(self) -> None:
+        """Start, or end, the alarm. Raises SpoolUnavailableError."""
+        backlog = await read_backlog(self._database)
+        late = backlog.oldest is not None and backlog.oldest < self._clock.now() - LATE
+        await self._bell.letters_wait(backlog.total if late else 0, backlog.oldest if late else None)
