@@ -70,6 +70,8 @@ class TextRecipient:
 
     address: str
     diagnostic: str
+    plain: bool = False
+    """Stands as a daemon writes whom it failed, beside a word of failure: nobody else is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ def _with_words(chosen: list[_Candidate], lines: list[str]) -> list[TextRecipien
             if number != one.line and find_code(lines[number]) is not None:
                 words = f"{words} {lines[number]}"
                 words += " " + " ".join(lines[number + 1 : number + 2]) if _TRANSCRIPT.match(lines[number]) else ""
-        found.append(TextRecipient(one.address, one_line(words)))
+        found.append(TextRecipient(one.address, one_line(words), one.score >= _PLAIN))
     return found
 
 

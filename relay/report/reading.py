@@ -1,9 +1,9 @@
 """What came back: any message → a `Reading` that says what it is and whom it concerns (G12–G16).
 
 The first step of hearing back, after the inbound door took a message and before anybody believes it. Pure, and
-never raises for what a message contains. The order decides: complaints and aggregate reports carry their own
-type; then the machine-readable delivery report (RFC 3464); then automatic answers, which are never bounces; then
-free text, by our reader first and flufl.bounce where it finds nobody.
+never raises for what a message contains. The order decides: notifications in JSON, complaints and aggregate reports
+carry their own type; then the machine-readable delivery report (RFC 3464); then automatic answers, which are never
+bounces; then free text, by our reader first and flufl.bounce where it finds nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from relay.report.delivery_status import Block, DeliveryStatus, find_status
 from relay.report.feedback import Complaint, read_complaint
 from relay.report.freetext import TextBounce, read_notice
 from relay.report.mime import Part, parse
+from relay.report.notification import read_notification
 from relay.report.result import Kind, Means, Original, Reading, Recipient, Said
 from relay.report.returned import addressees, returned_part
 from relay.report.rules import load_rules
@@ -72,7 +73,11 @@ class _Reader:
         self._classifier = classifier
 
     def read(self) -> Reading:
-        complaint = read_complaint(self._message, self._signs)
+        notification = read_notification(self._message)
+        if isinstance(notification, tuple):
+            recipients = tuple(self._recipient(one, one.diagnostic) for one in notification)
+            return Reading(Kind.BOUNCE, recipients, Means.STATUS, detail="notification in JSON")
+        complaint = notification or read_complaint(self._message, self._signs)
         if complaint is not None:
             return _complained(complaint)
         document = read_document(self._message, self._signs)
@@ -85,7 +90,7 @@ class _Reader:
         if automatic is not None and automatic.certain and self._signs.weight < _DAEMON_WEIGHT:
             return _answered(automatic)
         bounce = self._text_bounce() if self._signs.weight >= _DAEMON_WEIGHT else None
-        if bounce is None and (status := find_status(self._message, enclosed=True)):
+        if (bounce is None or self._wordless()) and (status := find_status(self._message, enclosed=True)):
             return self._reported(status)
         bounce = bounce or self._text_bounce()
         if bounce is not None:
@@ -164,6 +169,10 @@ class _Reader:
     def _hopeless(self, words: str, provider: str) -> bool:
         return self._classifier.classify(Refusal(words, None, "", provider)).reason in _NOBODY
 
+    def _wordless(self) -> bool:
+        """Whether the mail itself says nothing, and only what it encloses may."""
+        return read_notice(self._message, self._signs).evidence == 0
+
     def _text_bounce(self) -> Reading | None:
         weight = self._signs.weight
         if weight < 1 and not (weight >= -1 and self._message.kind.startswith(("text/", "multipart/"))):
@@ -193,7 +202,8 @@ class _Reader:
             if one.lower() in words or one.lower() not in text.others
         ]
         theirs = {one.lower() for one in named}
-        if not named or (ours and (theirs >= words.keys() or theirs.isdisjoint(words))):
+        plain = {one.address.lower() for one in text.recipients if one.plain}
+        if not named or (ours and (theirs | plain >= words.keys() or theirs.isdisjoint(words))):
             return Means.TEXT, ours
         order = list(words)
         named.sort(key=lambda one: order.index(one.lower()) if one.lower() in words else len(order))
