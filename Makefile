@@ -10,13 +10,14 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # A start compiles every module anew where this is set: two seconds, for each of the hundreds of processes of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check format bench clean
+.PHONY: help run test check format bench first-evening clean
 
 help:
 	@echo "make run     install and start relay, Leak front and lab on loopback"
 	@echo "make test    install and run the whole test suite"
 	@echo "make check   format, lint, types, layers, docs"
 	@echo "make bench   the benchmarks"
+	@echo "make first-evening  play the README on a bare Debian (root, debootstrap, half an hour)"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and what the lab kept"
 
@@ -39,6 +40,9 @@ format: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m benchmarks
+
+first-evening:
+	$(PYTHON) tests/first_evening/evening.py
 
 clean:
 	rm -rf .venv var build dist

@@ -33,6 +33,9 @@ def init(
     address: Annotated[
         list[str] | None, typer.Option(help="A public address mail leaves from; may be repeated.")
     ] = None,
+    resolver: Annotated[
+        list[str] | None, typer.Option(help="A validating resolver on this machine, as 127.0.0.1:53; turns DANE on.")
+    ] = None,
     certificate: Annotated[str, typer.Option(help="PEM file of the TLS certificate chain.")] = "",
     certificate_key: Annotated[str, typer.Option(help="PEM file of its private key.")] = "",
     answers_file: Annotated[
@@ -50,6 +53,7 @@ def init(
     certificate = certificate or _one(told, "certificate") or ""
     certificate_key = certificate_key or _one(told, "certificate_key") or ""
     listen, inbound = listen or _many(told, "listen"), inbound or _many(told, "inbound")
+    resolver = [_own_resolver(text) for text in resolver or _many(told, "resolver")]
     address = [_ip_address(text) for text in address or _many(told, "address")]
     file = folder / "relay.toml" if folder is not None else config_file(context)
     if bool(certificate) != bool(certificate_key):
@@ -71,16 +75,28 @@ def init(
             certificate=_absolute(certificate),
             certificate_key=_absolute(certificate_key),
             addresses=tuple(address),
+            resolver=tuple(resolver),
         )
         _write(file, configuration_text(answers))
-    elif any((domain, hostname, listen, inbound, http, spool, certificate, address)):
+    elif any((domain, hostname, listen, inbound, http, spool, certificate, address, resolver)):
         say(f"{file} exists and is kept as it is; edit it to change what the options say")
     else:
         say(f"{file} exists and is kept")
     _complete(file)
 
 
-_ANSWERS = ("domain", "hostname", "http", "spool", "certificate", "certificate_key", "listen", "inbound", "address")
+_ANSWERS = (
+    "domain",
+    "hostname",
+    "http",
+    "spool",
+    "certificate",
+    "certificate_key",
+    "listen",
+    "inbound",
+    "address",
+    "resolver",
+)
 
 
 def _read_answers(file: Path) -> dict[str, Any]:
@@ -118,6 +134,19 @@ def _ip_address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise UsageError(f"--address: {text!r} is no IP address") from None
+
+
+def _own_resolver(text: str) -> str:
+    """Its AD bit will be believed, so nobody may stand between it and us."""
+    from relay.settings import parse_listen
+
+    try:
+        server = parse_listen(text)
+    except ValueError as error:
+        raise UsageError(f"--resolver: {error}") from None
+    if not server.loopback or server.tls:
+        raise UsageError(f"--resolver: {text} is not on this machine: its answers could be forged on the way")
+    return text
 
 
 def _is_free(file: Path) -> bool:

@@ -22,6 +22,8 @@ class Answers:
     certificate: str = ""
     """PEM files of the node's certificate and key; without them the lines stay comments."""
     certificate_key: str = ""
+    resolver: tuple[str, ...] = ()
+    """The validating resolvers of this machine; none: the system's, whose AD bit counts for nothing."""
     addresses: tuple[str, ...] = ()
     """The public addresses mail leaves from, where they are known."""
     roles: tuple[str, ...] = field(default=("web", "api", "submission", "inbound", "delivery"))
@@ -63,8 +65,8 @@ domain = {return_domain}
 {inbound_tls}
 
 [resolver]
-nameservers = []                 # "host:port" each; empty = the system's
-trust_ad = false                 # true only with a validating resolver of your own: it turns DANE on
+nameservers = {nameservers}                 # "host:port" each; empty = the system's
+trust_ad = {trust_ad}                 # true only with a validating resolver of your own: it turns DANE on
 
 [delivery]
 retry = ["5m", "15m", "30m", "1h", "2h", "4h", "6h"]   # the last one repeats; jitter is added
@@ -141,6 +143,8 @@ def configuration_text(answers: Answers) -> str:
         domain=quote(answers.domain),
         selectors=_list(answers.selectors),
         addresses=_list(answers.addresses),
+        nameservers=_list(answers.resolver),
+        trust_ad="true" if answers.resolver else "false",
         base_url=quote(f"https://{answers.domain}"),
     )
     return "".join(map(_align, text.splitlines(keepends=True)))
