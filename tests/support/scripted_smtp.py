@@ -283,6 +283,9 @@ class _Conversation:
         """A chunk of RFC 3030: its octets are consumed whatever is answered; only whole messages are understood."""
         session, (_, size, last) = self._session, line.split(" ")
         assert last == "LAST"
+        if "CHUNK" in self._far.script:
+            session.received += await self._reader.readexactly(1000)
+            await self._say(self._far.answer("CHUNK", session, line, "250 ok"))
         content = await self._reader.readexactly(int(size))
         session.received += content
         say = self._far.answer("DOT", session, line, "250 2.0.0 taken")

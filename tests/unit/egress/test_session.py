@@ -535,6 +535,21 @@ async def test_the_answer_to_a_chunk_is_the_answer_to_the_message() -> None:  # 
         assert far.sessions[0].verbs().count("RSET") == 1
 
 
+async def test_tls_that_ends_inside_a_chunk_ends_the_session_and_delivers_nothing() -> None:  # S06
+    authority = trustme.CA()
+    async with ScriptedSmtp({"CHUNK": Say("", then="close")}, extensions=CHUNKS, tls=authority) as far:
+        dialing = Dialing(far)
+        async with dialing.session() as session:
+            assert session.tls is not None
+            (broken,) = await dialing.deliver(session, message(content=b"A: b\r\n\r\n" + b"line\r\n" * 500_000))
+            assert broken.result in {Result.TEMPORARY, Result.UNKNOWN}
+            with pytest.raises(StaleSessionError):
+                await dialing.deliver(session, message())
+        assert far.messages == []
+        assert len(far.sessions) == 1
+        assert far.sessions[0].verbs()[-1] == "BDAT", "nothing follows, in clear or not"
+
+
 async def test_chunking_can_be_turned_off() -> None:
     async with ScriptedSmtp(extensions=CHUNKS) as far:
         dialing = Dialing(far)

@@ -110,6 +110,27 @@ async def test_a_host_that_serves_few_sessions_gets_few_and_no_mail_pays_for_it(
         assert host.peak <= 3
 
 
+async def test_a_host_that_came_back_is_not_stormed(tmp_path: Path) -> None:  # B14
+    async with engine_bench(tmp_path, rest=timedelta(milliseconds=300)) as bench:
+        host = bench.far.host("mx.b.example")
+        host.reachable, host.gate = False, asyncio.Event()
+        letters = [await bench.send(f"a{n}@b.example") for n in range(100)]
+        async with asyncio.timeout(20):
+            while not host.dials:
+                await asyncio.sleep(0.01)
+        dials, host.reachable = host.dials, True
+        async with asyncio.timeout(20):
+            while not host.waiting:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        assert dials <= 5
+        assert host.open <= 5, "while it has taken nothing yet, a hundred letters wait for a few sessions"
+        host.gate.set()
+        for letter in letters:
+            await bench.until(letter, State.DELIVERED, seconds=30)
+        assert host.peak <= 20
+
+
 async def test_a_host_that_serves_nobody_is_not_asked_for_each_letter(tmp_path: Path) -> None:
     # B13, R23
     async with engine_bench(tmp_path, HandClock()) as bench:

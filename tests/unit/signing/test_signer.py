@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relay.mail.check import check_content
 from relay.signing.canonical import relaxed_field, split_header
 from relay.signing.contract import KeyUnavailableError, Signer
 from relay.signing.keys import KeyType, load_key, make_key, public_record
@@ -100,6 +101,21 @@ _BODIES = {
     "long": b"0123456789 abcdef\r\n" * 60_000,
     "long line": b"x" * 100_000 + b"\r\n",
 }
+
+
+async def test_a_domain_beyond_ascii_signs_by_its_a_label(tmp_path: Path) -> None:  # D21
+    name = "xn--bcher-kva.example"
+    make_key(tmp_path, name, "s1", KeyType.ED25519)
+    header = "From: Ann <ann@bücher.example>\r\nSubject: Grüße\r\n".encode()
+    checked = check_content(header + b"\r\nbody\r\n", smtputf8=True)
+    signer = DkimSigner(tmp_path, [DomainKeys(name, ("s1",))], threads=1)
+    signed_as = signer.domain_for(checked.author.domain)
+    assert signed_as == name
+    signatures = await signer.sign(signed_as, header, b"body\r\n", _NOW)
+    signer.close()
+    assert _tags(_fields(signatures)[0])["d"] == name
+    assert signatures.isascii()
+    assert _verdicts(signatures + header + b"\r\nbody\r\n", tmp_path) == [True]
 
 
 @pytest.mark.parametrize("body", _BODIES.values(), ids=_BODIES.keys())
