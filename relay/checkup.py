@@ -79,7 +79,7 @@ async def examined(
 ) -> Examined:
     """Everything there is to look at. `listening` are the doors as they are open; default: as they are configured."""
     wanted = wanted_listeners(settings) if listening is None else listening
-    smarthost = settings.delivery.smarthost
+    smarthost = settings.delivery.takes_all
     targets = [parse_listen(smarthost)] if smarthost else settings.doctor.targets
     return Examined(
         node=settings.node.name,

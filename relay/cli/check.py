@@ -68,7 +68,7 @@ def _summary(settings: Settings) -> dict[str, str | list[str]]:
         "api": str(settings.api.listen or ""),
         "web": str(settings.web.listen or ""),
         "signing": [f"{entry.domain} ({', '.join(_selectors(settings, entry))})" for entry in settings.signing.domain],
-        "smarthost": settings.delivery.smarthost,
+        "smarthost": settings.delivery.takes_all,
     }
 
 
@@ -137,5 +137,5 @@ def _doors(settings: Settings) -> Iterator[str]:
         yield "submission.listen: the role is on but listens nowhere"
     if "web" in roles and settings.web.listen and settings.web.operator.missing:
         yield f"web.operator: {', '.join(settings.web.operator.missing)}: empty, and the legal pages have to say them"
-    if settings.delivery.port != 25 and not settings.delivery.smarthost:
+    if settings.delivery.port != 25 and not settings.delivery.takes_all:
         yield f"delivery.port: MX hosts listen on 25, not on {settings.delivery.port}; for tests only"

@@ -139,6 +139,14 @@ class DeliverySettings(Section):
         1.0, gt=0, le=1, description="Factor on all SMTP phase time-outs; below 1 only in tests."
     )
 
+    @property
+    def takes_all(self) -> str:
+        """The "host:port" of the smarthost, by either setting; "" where recipients' exchangers are asked."""
+        every = next((one for one in self.route if one.domain == "*"), None)
+        if every is None:
+            return self.smarthost
+        return every.next_hop if ":" in every.next_hop else ""
+
     @field_validator("smarthost")
     @classmethod
     def _smarthost(cls, value: str) -> str:

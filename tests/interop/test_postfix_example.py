@@ -23,6 +23,17 @@ LETTER = b"From: Ann <ann@leak.lab.test>\r\nTo: ok@inbox.lab.test\r\nSubject: th
 pytestmark = pytest.mark.skipif(bool(UNFIT), reason=UNFIT)
 
 
+@pytest.mark.parametrize("folder", ["agent", "smarthost", "bounces"])
+def test_the_readme_explains_each_line(folder: str) -> None:
+    told = (EXAMPLE / "README.md").read_text().split(f"## {folder}/")[1].split("\n## ")[0]
+    lines = (EXAMPLE / folder / "main.cf").read_text().splitlines()
+    for name in (line.partition(" =")[0] for line in lines if line and not line.startswith(("#", " "))):
+        # A family of settings is told of once: its head, then what the others end in.
+        assert f"`{name}" in told or f"`_{name.rpartition('_')[2]}" in told or f"_{name.split('_', 3)[-1]}`" in told, (
+            name
+        )
+
+
 async def test_postfix_relays_through_us_with_sasl_over_tls(tmp_path: Path) -> None:  # C, E07, S05
     async with whole_relay(tmp_path) as relay:
         hop = f"[127.0.0.1]:{relay.smtp_port}"

@@ -114,3 +114,17 @@ async def test_without_a_trusted_resolver_the_log_says_that_dane_is_off(
     assert "dane-off" not in await said_at_start(settings(tmp_path, dane=False), caplog)
     afar = {"trust_ad": True, "nameservers": ["192.0.2.53:53"]}
     assert "ad-bit-from-afar" in await said_at_start(settings(tmp_path, afar), caplog)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "host"),
+    [
+        ({}, ""),
+        ({"smarthost": "a.example:587"}, "a.example:587"),
+        ({"route": [{"domain": "*", "next_hop": "b.example:587"}], "smarthost": "a.example:587"}, "b.example:587"),
+        ({"route": [{"domain": "x.example", "next_hop": "b.example:587"}]}, ""),
+        ({"route": [{"domain": "*", "next_hop": "b.example"}]}, ""),
+    ],
+)
+def test_the_smarthost_is_known_by_either_setting(tmp_path: Path, delivery: dict[str, object], host: str) -> None:
+    assert settings_from({"delivery": delivery}, tmp_path).delivery.takes_all == host
