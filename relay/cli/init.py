@@ -14,7 +14,7 @@ import typer
 from relay.cli.context import config_file
 from relay.cli.dkim import make_missing
 from relay.cli.dns import print_records
-from relay.cli.output import CommandError, UsageError, say
+from relay.cli.output import CommandError, UsageError, say, warn
 from relay.cli.template import Answers, configuration_text
 
 if TYPE_CHECKING:
@@ -59,8 +59,11 @@ def init(
     if bool(certificate) != bool(certificate_key):
         raise UsageError("--certificate and --certificate-key belong together")
     if _is_free(file):
-        domain = _checked(domain or _ask("Domain of the From addresses", yes=yes))
-        hostname = _checked(hostname or _ask("Public name of this host", yes=yes, default=f"mail.{domain}"))
+        domain = _checked(domain) if domain else _ask_name("Domain of the From addresses", yes=yes)
+        hostname = (
+            _checked(hostname) if hostname else _ask_name("Public name of this host", yes=yes, default=f"mail.{domain}")
+        )
+        address = address or _ask_addresses(yes=yes)
         defaults = _defaults(file, inside=folder is not None)
         answers = Answers(
             domain=domain,
@@ -176,6 +179,34 @@ def _ask(question: str, *, yes: bool, default: str | None = None) -> str:
         raise UsageError("nobody answers on standard input: give --domain and --hostname") from None
 
 
+def _ask_name(question: str, *, yes: bool, default: str | None = None) -> str:
+    """A domain; whoever sits at a terminal is asked again."""
+    while True:
+        try:
+            return _checked(_ask(question, yes=yes, default=default))
+        except UsageError as error:
+            if yes or not sys.stdin.isatty():
+                raise
+            warn(str(error))
+
+
+def _ask_addresses(*, yes: bool) -> list[str]:
+    """The public addresses, best known to whoever sits at a terminal; none: the records name the host instead."""
+    from relay.egress.sources import system_addresses
+    from relay.policy.addresses import is_public
+
+    if yes or not sys.stdin.isatty():
+        return []
+    own = " ".join(sorted(one for one in system_addresses() if is_public(one)))
+    question = "Public addresses mail leaves from, with spaces between (none: the DNS tells)"
+    while True:
+        answer = typer.prompt(question, default=own, show_default=bool(own), err=True)
+        try:
+            return [_ip_address(text) for text in str(answer).replace(",", " ").split()]
+        except UsageError as error:
+            warn(str(error).removeprefix("--address: "))
+
+
 def _defaults(file: Path, *, inside: bool) -> Answers:
     if inside:
         return Answers(spool="sqlite:spool/spool.db", keys="dkim_keys")
@@ -219,6 +250,8 @@ def _complete(file: Path) -> None:
     say()
     say("Publish these records, then compare them with `leak dns --check`:")
     print_records(wanted_records(settings))
+    for entry in settings.signing.domain:
+        say(f"{entry.domain} needs an MX record too, wherever its mailboxes are: for replies, abuse@ and postmaster@.")
     _ask_the_host(settings)
     say()
     option = f" --config {quote(str(file))}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pty
 import stat
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import trustme
 
 from relay.cli.template import Answers, configuration_text, quote
 from relay.settings import load_settings
-from tests.support.command import REPOSITORY, leak, leak_program
+from tests.support.command import PROGRAM, REPOSITORY, leak, leak_program
 
 _YEAR = datetime.now().astimezone().year
 
@@ -156,6 +160,44 @@ def test_init_with_wrong_answers(
     assert ran.status == 2
     assert complaint in ran.err
     assert not (tmp_path / "n" / "relay.toml").exists()
+
+
+async def test_init_at_a_terminal_asks_again(tmp_path: Path) -> None:
+    """What is no domain and no address is asked for anew; an empty answer takes what is proposed."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, "init", "--folder", str(tmp_path / "n")),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=REPOSITORY,
+    )
+    os.close(theirs)
+    seen = b""
+    talk = [
+        (b"From addresses: ", b"not a domain"),
+        (b"such as leak.example", b"leak.example"),
+        (b"[mail.leak.example]: ", b""),
+        (b"addresses mail leaves from", b"192.0.2.300"),
+        (b"is no IP address", b"192.0.2.10, 2001:db8::10"),
+    ]
+    try:
+        async with asyncio.timeout(60):
+            for awaited, answer in talk:
+                while awaited not in seen:
+                    seen += await asyncio.to_thread(os.read, ours, 4096)
+                seen = seen.partition(awaited)[2]
+                os.write(ours, answer + b"\n")
+            while b"Next: leak check" not in seen:
+                seen += await asyncio.to_thread(os.read, ours, 4096)
+            assert await process.wait() == 0, seen
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(ours)
+    assert b"ip4:192.0.2.10 ip6:2001:db8::10" in seen
+    assert b"leak.example needs an MX record too" in seen
 
 
 async def test_init_without_anybody_to_ask_names_the_options(tmp_path: Path) -> None:
