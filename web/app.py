@@ -42,6 +42,8 @@ from web.mail import MailWriter
 from web.mailbox import MailboxHasher
 from web.moderation.moderator import Moderator
 from web.network import NetworkLists
+from web.notice_pages import NoticePages, notice_routes
+from web.notices import NoticeStore
 from web.options import FrontOptions
 from web.pages import Pages
 from web.parts import Parts
@@ -64,7 +66,7 @@ __all__ = ["FrontOptions", "Outside", "make_app"]
 
 _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/admin")
 
-_SECRET: Final = re.compile(r"/(?:s|r|read)/")
+_SECRET: Final = re.compile(r"/(?:s|r|read|notice)/")
 
 _log = Log("front")
 
@@ -104,7 +106,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     lane = SlowLane(outside.database, TokenSigner(options.form_key, clock), clock)
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)
-    forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget, admission.forget)
+    notices = NoticeStore(outside.database, clock, entropy)
+    forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget, admission.forget, notices.forget)
     wall = WallStore(outside.database, clock, entropy)
     watches = [WallKeeper(wall, relay, clock).look]
     if outside.bell is not None:
@@ -142,6 +145,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     reading = ReadPages(options.base_url, doorbell, links, renderer)
     app.add_routes(front_routes(Pages(parts), StatusPages(parts), theirs, Documents(parts), reading))
     app.add_routes(wall_routes(WallPages(parts)))
+    for prefix in ("", *(f"/{language.value}" for language in Language)):
+        app.add_routes(notice_routes(NoticePages(parts, notices), prefix))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     app.cleanup_ctx.append(_following(networks))
     return app

@@ -18,6 +18,7 @@ from web.decisions import Decision, DecisionLog
 from web.freezes import FreezeStore
 from web.holds import HoldStore
 from web.moderation.ruling import Rule
+from web.notices import NoticeStore
 from web.plain_text import clean_message
 from web.reports import Outcome, ReportStore
 from web.wall import WallStore
@@ -46,6 +47,7 @@ class Deciding:
         self.reports = ReportStore(database, clock, entropy)
         self.freezes = FreezeStore(database, clock, entropy)
         self.wall = WallStore(database, clock, entropy)
+        self.notices = NoticeStore(database, clock, entropy)
         self._database = database
         self._log = DecisionLog(clock, entropy)
         self._clock = clock
@@ -78,6 +80,10 @@ class Deciding:
     async def settle(self, letter_id: str, outcome: Outcome, voice: Voice) -> bool:
         """Decide about the report of a letter."""
         return await self.reports.decide(_decision(letter_id, outcome.value, voice), outcome)
+
+    async def answer(self, case_id: str, outcome: Outcome, voice: Voice) -> bool:
+        """Decide about a notice of unlawful content; its author reads the reason."""
+        return await self.notices.decide(_decision(case_id, f"notice-{outcome.value}", voice), outcome)
 
     async def thaw(self, letter_id: str, voice: Voice) -> bool:
         """Let the writer of a letter reach its recipient again."""

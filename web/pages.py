@@ -40,6 +40,8 @@ _TOO_OFTEN: Final = "to-often"
 _SOONEST: Final = timedelta(hours=1)
 """A person may have decided after so long: before it, no held letter ends."""
 _OF_A_PREVIEW: Final = frozenset({"send", "appeal", "edit", "translate"})
+_NOBODYS: Final = ("s", "r", "read", "notice")
+"""Pages behind a secret."""
 _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": f"signature-{Signature.FRIEND.value}"}
 
 _log = Log("front")
@@ -107,7 +109,7 @@ class Pages:
         """GET /robots.txt: the form may be found, nobody's letter may."""
         return self._render.plain(
             "User-agent: *\n"
-            + "".join(f"Disallow: {prefix}/{what}/\n" for prefix in ("", "/en", "/fr") for what in ("s", "r", "read"))
+            + "".join(f"Disallow: {prefix}/{what}/\n" for prefix in ("", "/en", "/fr") for what in _NOBODYS)
         )
 
     def _form(self, language: Language, form: Form, nonce: str, problems: tuple[Problem, ...] = ()) -> web.Response:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,9 @@ _RULES: Final = (
     "SELECT rules, COUNT(*) FROM web_letter WHERE created >= ? AND ending = 'refused' AND rules <> '' GROUP BY 1"
 )
 _BEHIND: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND attempts > 1"
+_NOTICES: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_notice WHERE at >= ? GROUP BY 1"
+_REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? GROUP BY 1"
+_AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
 _HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL AND hidden = 0"
 
 
@@ -42,6 +46,12 @@ class Tallies:
     """Letters that wait for a person."""
     first_decision_due: datetime | None
     """When the one of them that waited longest goes back."""
+    notices: Mapping[str, int] = field(default_factory=dict)
+    """Notices of unlawful content, by what was decided; "" for those that wait."""
+    reports: Mapping[str, int] = field(default_factory=dict)
+    """Recipients' reports, likewise."""
+    disclosures: Mapping[str, int] = field(default_factory=dict)
+    """Entries of the audit of sealed records, by what was asked for."""
 
 
 class TallyReader(Protocol):
@@ -73,6 +83,9 @@ class DatabaseTallies:
                 behind=behind,
                 held=held,
                 first_decision_due=None if until is None else from_millis(until),
+                notices=_counts(connection, _NOTICES, since),
+                reports=_counts(connection, _REPORTS, since),
+                disclosures=Counter(str(json.loads(entry)["action"]) for (entry,) in connection.execute(_AUDIT, since)),
             )
 
         return await self._database.read(work)

@@ -122,6 +122,48 @@ def settle(
     say(f"settled: {outcome}")
 
 
+@app.command("notices")
+def notices(context: typer.Context, as_json: Json = False) -> None:
+    """What was notified as unlawful by the form at /notice, the oldest first."""
+    waiting = _deciding(load(context), lambda deciding: deciding.notices.waiting())
+    rows = [
+        {
+            "case": one.id,
+            "at": one.at.isoformat(),
+            "about_children": one.notice.about_children,
+            "item": one.notice.item,
+            "grounds": one.notice.grounds,
+            "name": one.notice.name,
+            "mail": one.notice.mail,
+        }
+        for one in waiting
+    ]
+    if as_json:
+        say_json(rows)
+        return
+    say_table(
+        ("case", "at", "by", "item", "grounds"),
+        [(row["case"], row["at"][:16], row["mail"], _start_of(row["item"]), _start_of(row["grounds"])) for row in rows],
+        empty="no notice waits for a decision",
+    )
+
+
+@app.command("answer")
+def answer(
+    context: typer.Context,
+    case: Annotated[str, typer.Argument(help="The case's number, as `leak letters notices` shows it.")],
+    outcome: Annotated[str, typer.Argument(help="upheld or dismissed.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; the notice's author reads this, and it is logged.")],
+) -> None:
+    """Decide about a notice; what follows for the letter or the page is done with the other commands."""
+    outcomes = {one.value: one for one in import_module("web.reports").Outcome}
+    if outcome not in outcomes:
+        raise UsageError(f"{outcome} is none of {', '.join(outcomes)}")
+    if not _deciding(load(context), lambda deciding: deciding.answer(case, outcomes[outcome], _voice(reason))):
+        fail("no notice of this number waits (`leak letters notices`)")
+    say(f"answered: {outcome}")
+
+
 @app.command("frozen")
 def frozen(context: typer.Context, as_json: Json = False) -> None:
     """Whose network is kept from which recipient, each by one letter between them; `thaw` ends it."""

@@ -29,8 +29,10 @@ from web.limits import LetterLimits
 from web.links import Addressee
 from web.mailbox import MailboxHasher
 from web.network import Network
+from web.notices import Notice, NoticeStore
 from web.reports import Outcome, Report, ReportStore
 from web.sealing import Sealed
+from web.tallies import DatabaseTallies
 
 
 @pytest.fixture(params=BOTH)
@@ -225,3 +227,21 @@ async def test_decisions_are_only_added_to(database: Database) -> None:
         await deciding.note_entry("bob")
         await deciding.reports.forget()
     assert [one.decision.actor for one in await deciding.holds.decisions()] == ["bob"]
+
+
+async def test_notices(database: Database) -> None:
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    notices = NoticeStore(database, clock, SeededEntropy(1))
+    receipt = await notices.file(Notice("The letter", "A threat", "Ann", "ann@b.example"), "fr")
+    assert receipt is not None
+    tallies = DatabaseTallies(database)
+    assert (await tallies.read(clock.now())).notices == {"": 1}
+    assert await notices.decide(Decision(receipt.id, "notice-upheld", "me", "Yes."), Outcome.UPHELD)
+    assert (await tallies.read(clock.now())).notices == {"upheld": 1}
+    case = await notices.find(receipt.secret)
+    assert case is not None
+    assert (case.outcome, case.reason, case.notice.grounds) == (Outcome.UPHELD, "Yes.", "A threat")
+    clock.move(600 * 86400)
+    await notices.forget()
+    assert await notices.find(receipt.secret) is None

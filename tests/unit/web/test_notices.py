@@ -1,0 +1,118 @@
+"""Notices of unlawful content: from anybody, acknowledged at once, decided by a person (DSA, article 16)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.ids import SeededEntropy
+from tests.support.front import Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+from web.catalogue import Language
+from web.deciding import Deciding, Voice
+from web.notices import NoticeStore
+from web.reports import Outcome
+
+NOTICE = {
+    "item": "From: A friend <letter@leak.lab.test>\r\n\r\n<script>alert(1)</script> You owe me.",
+    "grounds": "It is a threat.",
+    "name": "Ann Example",
+    "mail": "ann@example.org",
+    "faith": "on",
+}
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    async with running_front(tmp_path, clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def visitor(front: Front) -> AsyncIterator[Visitor]:
+    async with aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+async def test_a_notice_is_acknowledged_decided_and_counted(visitor: Visitor, front: Front, clock: HandClock) -> None:
+    _, form = await visitor.get("/en/notice")
+    assert form.actions == ["/en/notice"]
+    response, _ = await visitor.post("/en/notice", NOTICE)
+    assert response.status == 303
+    link = response.headers["Location"]
+    assert re.fullmatch(r"/en/notice/[0-9a-z]{32}", link)
+    response, page = await visitor.get(link)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "We received your notice" in page.text
+    assert "<script>" not in page.document
+    assert "<script>alert(1)</script>" in page.text, "shown as words"
+    deciding = Deciding(front.database, clock, SeededEntropy(3))
+    [case] = await deciding.notices.waiting()
+    assert (case.notice.name, case.notice.mail, case.language) == ("Ann Example", "ann@example.org", "en")
+    assert "<td>1</td>" in (await visitor.get("/en/transparency"))[1].document
+    clock.move(3600)
+    assert await deciding.answer(case.id, Outcome.UPHELD, Voice("me", "It threatens."))
+    assert not await deciding.answer(case.id, Outcome.DISMISSED, Voice("me", "No.")), "decided once"
+    _, page = await visitor.get(link)
+    assert "We agree with you" in page.text
+    assert "It threatens." in page.text
+    assert await deciding.notices.waiting() == []
+    assert [one.decision.action for one in await deciding.holds.decisions()] == ["notice-upheld"]
+    assert (await visitor.get(link[:-4] + "aaaa"))[0].status == 404
+
+
+@pytest.mark.parametrize("missing", ["item", "grounds", "name", "mail", "faith"])
+@pytest.mark.parametrize("language", list(Language))
+async def test_what_is_missing_is_said_and_what_was_typed_stays(
+    visitor: Visitor, missing: str, language: Language
+) -> None:
+    response, page = await visitor.post(f"/{language.value}/notice", NOTICE | {missing: " "})
+    assert response.status == 422
+    assert f'href="#{missing}"' in page.document
+    assert 'aria-invalid="true"' in page.document
+    kept = "grounds" if missing != "grounds" else "item"
+    assert page.fields[kept].split() == NOTICE[kept].split()
+
+
+async def test_about_abused_children_no_name_is_needed(visitor: Visitor) -> None:
+    response, _ = await visitor.post("/fr/notice", NOTICE | {"name": "", "mail": "", "children": "on"})
+    assert response.status == 303
+    response, _ = await visitor.post("/fr/notice", NOTICE | {"name": "", "mail": "no address", "children": "on"})
+    assert response.status == 422
+
+
+async def test_words_go_before_the_case_and_the_case_goes_too(front: Front, visitor: Visitor, clock: HandClock) -> None:
+    response, _ = await visitor.post("/en/notice", NOTICE)
+    link = response.headers["Location"]
+    notices = NoticeStore(front.database, clock, SeededEntropy(4))
+    deciding = Deciding(front.database, clock, SeededEntropy(5))
+    [case] = await notices.waiting()
+    clock.move(400 * 86400)
+    await notices.forget()
+    assert (await visitor.get(link))[0].status == 200, "what waits is kept"
+    assert await deciding.answer(case.id, Outcome.DISMISSED, Voice("me", "It is an opinion."))
+    clock.move(184 * 86400)
+    await notices.forget()
+    _, page = await visitor.get(link)
+    assert "ann@example.org" not in str(
+        await front.database.read(lambda c: list(c.execute("SELECT * FROM web_notice")))
+    )
+    assert "It is an opinion." in page.text
+    clock.move(366 * 86400)
+    await notices.forget()
+    assert (await visitor.get(link))[0].status == 404
+
+
+async def test_another_site_cannot_send_one(visitor: Visitor) -> None:  # S41
+    response, _ = await visitor.post("/en/notice", NOTICE, Sec_Fetch_Site="cross-site")
+    assert response.status == 403
