@@ -171,4 +171,16 @@ async def test_every_page_can_be_read_and_used(front: Front, scheme: str, width:
         for document in Document:
             await page.goto(f"{front.url}/fr/{document.value}")
             await audit(document.value)
+        await page.goto(f"{front.url}/fr/notice")
+        await audit("notice")
+        await page.fill("#item", "La lettre du 3 mars.")
+        await page.fill("#grounds", "C’est une menace.")
+        await page.check("#faith")
+        await page.click("button.main")
+        await audit("notice, errors")
+        await page.fill("#name", "Anne Exemple")
+        await page.fill("#mail", "anne@example.org")
+        await page.click("button.main")
+        await expect(page.locator("h1")).to_contain_text("Affaire")
+        await audit("case")
         assert faults == {}
