@@ -27,6 +27,7 @@ from relay.log import Log
 from web.admission import DayAdmission
 from web.catalogue import Language, load_words
 from web.client_address import ClientAddressReader
+from web.confirming import Confirming, SenderConfirmation
 from web.copies import Copies
 from web.courier import Courier, Rounds
 from web.departing import WayOut
@@ -107,12 +108,23 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)
     notices = NoticeStore(outside.database, clock, entropy)
-    forgetting = (sealed.forget, reports.forget, limits.forget, doorbell.forget, admission.forget, notices.forget)
+    writer = MailWriter(options, templates, links)
+    confirming = Confirming(
+        SenderConfirmation(options.sender_confirmation),
+        relay,
+        outside.database,
+        TokenSigner(options.form_key, clock),
+        writer,
+        limits if options.limits else None,
+        clock,
+    )
     wall = WallStore(outside.database, clock, entropy)
     watches = [WallKeeper(wall, relay, clock).look]
     if outside.bell is not None:
         watches.append(BellRinger(outside.database, outside.bell, clock).ring)
-    rounds = Rounds(options.hand_over_every, options.status_kept, (*forgetting, wall.forget), tuple(watches))
+    keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall)
+    forgetting = tuple(keeper.forget for keeper in keepers)
+    rounds = Rounds(options.hand_over_every, options.status_kept, forgetting, tuple(watches))
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
     parts = Parts(
@@ -125,11 +137,12 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         entropy=entropy,
         judge=judge,
         tokens=PreviewTokens(options, clock, entropy),
-        writer=MailWriter(options, templates, links),
+        writer=writer,
         renderer=renderer,
         addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
         sealing=_sealing_keys(options, clock),
         doorbell=doorbell,
+        confirming=confirming,
         way_in=WayIn(limits if options.limits else None, lane, admission, relay, options.sender, clock),
         wall=wall,
         previews=PreviewLimits(clock, entropy) if options.limits else None,

@@ -43,6 +43,8 @@ RECIPIENT_DAY: Final = Limit(3, timedelta(days=1))
 RECIPIENT_MONTH: Final = Limit(10, timedelta(days=30))
 TICKETS: Final = Limit(5, timedelta(days=1))
 """Places in the slow lane for one sender."""
+CONFIRMATIONS_SENDER: Final = Limit(10, timedelta(days=1))
+CONFIRMATIONS_MAILBOX: Final = Limit(3, timedelta(days=1))
 PAIR_DAY: Final = Limit(1, timedelta(days=1))
 PAIR_MONTH: Final = Limit(3, timedelta(days=30))
 PREVIEWS: Final = Limit(60, timedelta(minutes=10))
@@ -131,6 +133,24 @@ class LetterLimits:
 
         wait = await self._database.write(work)
         return timedelta(milliseconds=wait) if wait > 0 else None
+
+    async def take_confirmation(self, sender: bytes, address: str) -> bool:
+        """Count one mail that asks `sender` to confirm `address`; False if one of both has had enough for a day."""
+        uses = (
+            _Use(CONFIRMATIONS_SENDER, self._keys.hashes(Period.DAY, b"asks\0" + sender)),
+            _Use(CONFIRMATIONS_MAILBOX, self._keys.hashes(Period.DAY, b"asked\0" + mailbox_of(address).encode())),
+        )
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> bool:
+            if any(_wait(connection, use, now) for use in uses):
+                return False
+            for use in uses:
+                until = now + 2 * int(use.limit.span.total_seconds() * 1000)
+                connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, None))
+            return True
+
+        return await self._database.write(work)
 
     async def forget(self) -> None:
         """Delete uses that count for no limit any more."""

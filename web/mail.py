@@ -9,6 +9,7 @@ dark apply.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from jinja2 import Environment
 
@@ -19,6 +20,9 @@ from web.letters import STREAM
 from web.links import Addressee, RecipientLinks
 from web.options import FrontOptions
 from web.plain_text import paragraphs
+
+CONFIRMATIONS: Final = "confirmations"
+"""The stream of mails to writers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,20 @@ class MailWriter:
         asks = (words("ring.wrote", site=self._options.base_url), words("ring.ask"), link, words("ring.kept"))
         name, subject = words("ring.name"), words("ring.subject")
         return replace(mail, sender_name=name, subject=subject, body=tuple((line,) for line in asks))
+
+    def confirmation(self, address: str, code: str, words: Words, key: str) -> Letter:
+        """The mail that brings a writer their code: from an address and in a stream of its own, about no letter."""
+        told = (words("confirm.mail", site=self._options.base_url), code, words("confirm.mail_not_you"))
+        mail = Mail(
+            language=words.language.value,
+            sender=self._options.confirming_sender,
+            sender_name=words("ring.name"),
+            recipient=address,
+            subject=words("confirm.subject"),
+            body=tuple((line,) for line in told),
+            footer=(FooterLine(words("mail.promise")),),
+        )
+        return replace(self.letter(mail, key), stream=CONFIRMATIONS)
 
     def letter(self, mail: Mail, letter_id: str) -> Letter:
         """`mail` as the relay takes it, with the letter's id as idempotency key."""

@@ -68,6 +68,8 @@ class FrontValues(Protocol):
     @property
     def admission_per_day(self) -> int: ...
     @property
+    def sender_confirmation(self) -> str: ...
+    @property
     def share_tor(self) -> float: ...
     @property
     def share_data_centre(self) -> float: ...
@@ -136,6 +138,7 @@ def mount(  # the node's parts, each with a purpose of its own
         limits=values.limits,
         doorbell=values.first_contact == "doorbell",
         admission_per_day=values.admission_per_day,
+        sender_confirmation=values.sender_confirmation,
         shares=Shares(values.share_tor, values.share_data_centre),
         network_lists={
             Network.TOR: tuple(folder / path for path in values.tor_lists),

@@ -50,6 +50,8 @@ class FrontOptions:
     """Whether somebody who never read a letter from here is asked first."""
     admission_per_day: int = 0
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
+    sender_confirmation: str = "off"
+    """Whose own address has to be confirmed: "off", "above_limit" or "always"."""
     shares: Shares = USUAL
     """How a day is shared between kinds of network."""
     network_lists: Mapping[Network, tuple[Path, ...]] = field(default_factory=dict)
@@ -78,6 +80,11 @@ class FrontOptions:
     def sender(self) -> str:
         """The From address of every letter: one for all, so that it says nothing about who wrote."""
         return f"{self.sender_local_part}@{self.sender_domain}"
+
+    @property
+    def confirming_sender(self) -> str:
+        """The From address of mails to writers."""
+        return f"confirm@{self.sender_domain}"
 
     @property
     def is_https(self) -> bool:

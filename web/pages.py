@@ -20,6 +20,7 @@ from relay.client.contract import AddressCheck
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
+from web.confirming import Asking
 from web.draft import Draft, Field, Form, Problem, judge
 from web.judgement import marked_paragraphs
 from web.letters import HOLD_TIME, STREAM, Departure, HeldFor, Hold, NewLetter, hash_secret
@@ -49,10 +50,27 @@ _log = Log("front")
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """Which button of a preview, and the ticket that stood in its form."""
+    """Which button of a preview, and what stood in its form."""
 
     appeals: bool
-    ticket: str
+    fields: Mapping[str, str]
+
+    @property
+    def ticket(self) -> str:
+        """The token of a ticket."""
+        return self.fields.get("ticket", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a preview may show beside the letter: a word in advance, a place in a row, an address to confirm."""
+
+    notice: str = ""
+    ticket: str = ""
+    asking: Asking | None = None
+
+
+_NOTHING: Final = Beside()
 
 
 class Pages:
@@ -87,7 +105,7 @@ class Pages:
         shown, age = opened
         match fields.get("action"):
             case "send" | "appeal" as action:
-                return await self._send(request, shown, age, Pressed(action == "appeal", fields.get("ticket", "")))
+                return await self._send(request, shown, age, Pressed(action == "appeal", fields))
             case "edit":
                 return self._form(language, shown.draft.form(), shown.nonce)
             case _ if fields.get("use"):
@@ -148,9 +166,7 @@ class Pages:
             _log.warning("address-check-timed-out", seconds=_CHECK_TIMEOUT)
             return AddressCheck(address, ok=False, unknown=True)
 
-    def _preview(
-        self, shown: Preview, notice: str = "", status: int = HTTPStatus.OK, *, ticket: str = ""
-    ) -> web.Response:
+    def _preview(self, shown: Preview, beside: Beside = _NOTHING, status: int = HTTPStatus.OK) -> web.Response:
         """The preview page, or why there is none. Raises ValueError if no mail can be made of the draft."""
         language = shown.language
         ruling = self._parts.judge.rule_on(shown.draft)
@@ -161,8 +177,9 @@ class Pages:
             "body": marked_paragraphs(shown.draft.message, ruling),
             "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
             "token": self._parts.tokens.sign(shown),
-            "notice": notice,
-            "ticket": ticket,
+            "notice": beside.notice,
+            "ticket": beside.ticket,
+            "asking": beside.asking or self._first_question(has_ticket=bool(beside.ticket)),
             "step": ruling.step.value,
             "told": wording.steps.get(ruling.step),
             "rules": self._parts.judge.told(ruling.rules, language),
@@ -188,29 +205,50 @@ class Pages:
                 if ruling.step is Step.REFUSE and not pressed.appeals:
                     return self._preview(shown)
                 if age > PREVIEW_LIFETIME and not pressed.ticket:
-                    return self._preview(shown, words("preview.expired"), HTTPStatus.CONFLICT)
+                    return self._preview(shown, Beside(words("preview.expired")), HTTPStatus.CONFLICT)
                 client, network = self._parts.client(request), self._parts.network(request)
+                confirmed = await self._parts.confirming.settle(names.id, pressed.fields, client.network, words)
+                if isinstance(confirmed, Asking):
+                    return self._ask_code(shown, pressed.ticket, confirmed)
                 asked = Asked(client, network, names.id, shown.draft.recipient, pressed.ticket)
                 admission = await self._parts.way_in.ask(asked)
                 if isinstance(admission, Wait):
-                    return self._not_yet(shown, admission)
+                    return self._not_yet(shown, admission, pressed.fields)
                 departure = await self._departure(shown.draft, ruling, admission)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
-                letter = replace(self._letter(request, shown, names, rings=rings), pair=admission.pair)
+                letter = self._letter(request, shown, names, rings=rings)
+                sealed = self._seal(request, names.id, confirmed.mail)
+                letter = replace(letter, pair=admission.pair, sealed=sealed)
                 await self._parts.courier.send(letter, departure, _PATIENCE)
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
-            response = self._preview(shown, words("preview.unavailable"), HTTPStatus.SERVICE_UNAVAILABLE)
+            beside = Beside(words("preview.unavailable"), pressed.ticket)
+            response = self._preview(shown, beside, HTTPStatus.SERVICE_UNAVAILABLE)
             response.headers["Retry-After"] = str(_RETRY_AFTER)
             return response
         return self._render.redirect(f"/s/{names.secret}")
 
-    def _not_yet(self, shown: Preview, wait: Wait) -> web.Response:
+    def _first_question(self, *, has_ticket: bool) -> Asking | None:
+        return Asking() if self._parts.confirming.asks(has_ticket=has_ticket) else None
+
+    def _ask_code(self, shown: Preview, ticket: str, asking: Asking) -> web.Response:
+        """The preview again, with what is still to be typed."""
+        words = self._render.words(shown.language)
+        key = f"confirm.problem_{asking.problem}" if asking.problem else "confirm.sent"
+        beside = Beside(words(key, mail=asking.mail) if not asking.problem else words(key), ticket, asking)
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if asking.problem else HTTPStatus.OK
+        return self._preview(shown, beside, status)
+
+    def _not_yet(self, shown: Preview, wait: Wait, fields: Mapping[str, str]) -> web.Response:
         """The preview again: the letter may be sent later, from its place in the slow lane if there is one."""
         words = self._render.words(shown.language)
         key = "preview.lane" if wait.ticket else "preview.limited"
         notice = words(key, span=words.about(wait.span))
-        response = self._preview(shown, notice, HTTPStatus.TOO_MANY_REQUESTS, ticket=wait.ticket)
+        asking = self._first_question(has_ticket=bool(wait.ticket))
+        if asking is not None and fields.get("code"):
+            # What was typed is typed: a code is good for two hours, and the letter's turn may come before.
+            asking = Asking(fields.get("sender_mail", ""), fields.get("challenge", ""), typed=fields["code"][:40])
+        response = self._preview(shown, Beside(notice, wait.ticket, asking), HTTPStatus.TOO_MANY_REQUESTS)
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
@@ -241,14 +279,14 @@ class Pages:
             return HeldFor.PILE_ON
         return HeldFor.COPIES if copies else None
 
-    def _seal(self, request: web.Request, letter_id: str) -> Sealed | None:
+    def _seal(self, request: web.Request, letter_id: str, mail: str) -> Sealed | None:
         """Who sends this, sealed at once; in clear it is nowhere but in this call."""
         now = self._parts.clock.now()
         key = self._parts.sealing.at(now)
         client = self._parts.client(request)
         if key is None or client.address is None:
             return None
-        return key.seal(SenderRecord(now, str(client.address), client.port), letter_id)
+        return key.seal(SenderRecord(now, str(client.address), client.port, mail), letter_id)
 
     def _letter(self, request: web.Request, shown: Preview, names: LetterNames, *, rings: bool) -> NewLetter:
         writer, options = self._parts.writer, self._parts.options
@@ -266,7 +304,6 @@ class Pages:
             wall_after=options.wall_delay if shown.draft.wall and options.wall else None,
             sender_name=letter.sender_name,
             subject=letter.subject,
-            sealed=self._seal(request, names.id),
             network=self._parts.network(request),
         )
 

@@ -10,6 +10,7 @@ from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.ids import Entropy
 from web.client_address import ClientAddress, ClientAddressReader
+from web.confirming import Confirming
 from web.copies import Copies
 from web.courier import Courier
 from web.doorbell import DoorbellStore
@@ -44,6 +45,7 @@ class Parts:
     renderer: Renderer
     addresses: ClientAddressReader
     way_in: WayIn
+    confirming: Confirming
     previews: PreviewLimits | None
     copies: Copies | None
     sealing: SealingKeys

@@ -126,6 +126,10 @@ class RelayClient(Protocol):
         """
         ...
 
+    async def forget(self, message_id: str) -> bool:
+        """Delete the address and the content of one mail; what waits of it is cancelled. True once nothing is left."""
+        ...
+
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The header fields a recipient will see ("From", "To", "Subject"), exactly as they will be written."""
         ...

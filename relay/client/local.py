@@ -31,7 +31,7 @@ from relay.policy.suppress import Reason
 from relay.resolver.check import DomainCheck, check_domain, suggest
 from relay.resolver.contract import DnsAnswer, Resolver
 from relay.spool.contract import Spool
-from relay.spool.erasing import erase_recipient
+from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.inquiry import MessageView
 from relay.spool.work import Door, Idempotency
 from relay.suppression.book import SuppressionBook
@@ -198,6 +198,10 @@ class LocalRelayClient:
         except AddressError:
             return 0
         return await erase_recipient(self._database, self._identity.tenant, str(parsed))
+
+    async def forget(self, message_id: str) -> bool:
+        """See `RelayClient.forget`. Raises SpoolUnavailableError."""
+        return await erase_message(self._database, self._identity.tenant, message_id)
 
     async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
         """See `ModerationBell.letters_wait`."""

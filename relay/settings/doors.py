@@ -170,6 +170,11 @@ class WebSettings(Section):
     admission_per_day: Whole = Field(
         0, ge=0, description="Letters that leave on a day (UTC) at most; 0 = what warm-up allows."
     )
+    sender_confirmation: Literal["off", "above_limit", "always"] = Field(
+        "off",
+        description="Whether writers confirm a mail address of their own, by a code: nobody, who comes by the slow "
+        "lane, or everybody. A confirmed address goes into the sealed record alone.",
+    )
     tor_lists: tuple[Path, ...] = Field(
         (),
         description="Files with the addresses of Tor's exits, one address or network a line; changed files are read "

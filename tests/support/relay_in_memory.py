@@ -21,6 +21,7 @@ class RelayInMemory:
         self.arrivals = 0
         self.refused: dict[str, bool] = {}
         self.erased: list[str] = []
+        self.forgotten: list[str] = []
         self.room = Admission(None)
         self.refusal: LetterRefused | None = None
         self.unavailable = False
@@ -77,6 +78,11 @@ class RelayInMemory:
         """Remembered in `erased`."""
         self.erased.append(address)
         return 1
+
+    async def forget(self, message_id: str) -> bool:
+        """Remembered in `forgotten`."""
+        self.forgotten.append(message_id)
+        return True
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The fields a reader sees."""
