@@ -26,6 +26,9 @@ AGAIN_SECONDS: Final = 5.0
 """After a failure, or while another process writes the file."""
 ALARM: Final = AlarmKind.JOURNAL
 
+_ESCAPES: Final = {point: f"\\u{point:04x}" for point in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What some readers take for the end of a line, and terminals for an order; JSON alone would let it stand."""
+
 
 class Journal:
     """Owns one task."""
@@ -74,7 +77,7 @@ class Journal:
         while more:
             page = await self._spool.events(EventFilter(self._position, PAGE))
             if page.events:
-                lines = [dump(event_document(event)) for event in page.events]
+                lines = [dump(event_document(event)).translate(_ESCAPES) for event in page.events]
                 await asyncio.shield(asyncio.to_thread(self._file.append, lines, page.cursor))
             self._position = page.cursor
             more = page.more

@@ -119,3 +119,16 @@ async def test_a_file_that_cannot_be_written_alarms_and_misses_nothing(bench: Fe
         async with asyncio.timeout(20):
             while await bench.spool.alarms():
                 await asyncio.sleep(0.05)
+
+
+async def test_nobody_s_words_begin_a_line_of_their_own(bench: FeedBench, tmp_path: Path) -> None:  # S46
+    file = tmp_path / "events.jsonl"
+    words = ('x\n{"id": "evt_1", "kind": "delivered"}\r', "\u2028\u0085\x0b\x1b[2J\x7f")
+    async with Writing(bench, file) as writing:
+        await bench.accept("a@b.example", tags=words, metadata={"k\n": "\u2029\x07"})
+        async with asyncio.timeout(20):
+            while b"\n" not in (content := writing.file.read_bytes()):
+                await asyncio.sleep(0.05)
+    (line,) = content.decode().splitlines()
+    assert line.isprintable()
+    assert tuple(json.loads(line)["tags"]) == words
