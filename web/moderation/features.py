@@ -15,7 +15,7 @@ from zlib import crc32
 from web.moderation.concepts import SENTENCE_END, Concepts
 from web.moderation.folding import BARRIER, Token
 
-BITS: Final = 17
+BITS: Final = 18
 SIZE: Final = 1 << BITS
 _NEAR: Final = 4
 _MOST_CONCEPTS: Final = 4
@@ -28,7 +28,7 @@ _OVERLAP: Final = 6
 _SENTENCE: Final = 3
 """Words of a sentence that says something alone."""
 
-_WORD, _PAIR, _QUOTED, _CONCEPT, _NEXT, _AFTER, _BEFORE, _FOLLOW, _HIT = range(1, 10)
+_WORD, _PAIR, _QUOTED, _CONCEPT, _NEXT, _AFTER, _BEFORE, _FOLLOW, _HIT, _CLUE = range(1, 11)
 
 
 @lru_cache(maxsize=20_000)
@@ -93,6 +93,11 @@ def _followers(spoken: Sequence[tuple[int, ...]], at: int, concept: int) -> Iter
                 yield _mix(_NEXT, concept, other)
         if there == (SENTENCE_END,):
             break
+
+
+def clue_feature(pattern: str) -> int:
+    """The number of a pattern that matched, an allowance as well, so that each is believed as far as it was right."""
+    return _mix(_CLUE, _number(pattern))
 
 
 def hit_feature(rule: str, step: str) -> int:

@@ -5,11 +5,12 @@ The last step of moderation. Pure and total: any text gets a ruling, in time lin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from web.moderation.folding import Token
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
@@ -48,13 +49,19 @@ class Moderator:
         scored = [(part, self.trained.score(part, hits)) for part, hits in reading.stretches()]
         for hit in reading.hits:
             if hit.weighed:
-                near = [one for part, one in scored if hit.start < part[-1].end and part[0].start < hit.end]
+                near = [one for part, one in scored if _meet(hit, part)]
                 yield _weigh(hit, near or [one for _, one in scored], self.trained.thresholds)
         for part, score in scored:
+            if any(hit.step.stops and _meet(hit, part) for hit in reading.hits):
+                continue  # a rule speaks of it, and knows better which one is broken
             step = _missed(score, self.trained.thresholds)
             if step is not Step.PASS:
                 rule = Rule.SELF_HARM if step is Step.CARE else score.rule
                 yield Hit(rule, step, part[1].start, part[-1].end)
+
+
+def _meet(hit: Hit, part: Sequence[Token]) -> bool:
+    return hit.start < part[-1].end and part[0].start < hit.end
 
 
 def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Hit:

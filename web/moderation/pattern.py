@@ -46,6 +46,8 @@ class Pattern:
     """Elements in their order; the first is a token that must be there."""
 
     elements: tuple[Element, ...]
+    text: str = ""
+    """As written."""
 
     def matches(self, places: Places) -> list[tuple[int, int]]:
         """First and last token of each match, at most eight, no match twice by its end."""
@@ -96,7 +98,7 @@ def parse_pattern(text: str, number_of: Callable[[str], int]) -> Pattern:
         raise PatternError("is empty")
     if elements[0].gap or elements[0].optional or elements[-1].gap:
         raise PatternError("must begin with something that has to be there, and not end with a gap")
-    return Pattern(elements)
+    return Pattern(elements, text)
 
 
 def _elements(text: str, number_of: Callable[[str], int]) -> Iterator[Element]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
-from web.moderation.features import hit_feature, stretches
+from web.moderation.features import clue_feature, hit_feature, stretches
 from web.moderation.folding import BARRIER, Token, spelled_out, tokens_of
 from web.moderation.languages import is_foreign
 from web.moderation.pack import Rulebook
@@ -37,18 +37,30 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Clue:
+    """A pattern that matched characters `start` to `end`, whether or not anything follows from it."""
+
+    start: int
+    end: int
+    feature: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A letter as it was read, and what the rules found."""
 
     tokens: Sequence[Token]
     hits: Sequence[Hit]
+    clues: Sequence[Clue] = ()
 
     def stretches(self) -> Iterator[tuple[Sequence[Token], Collection[int]]]:
         """The stretches of the letter, each with the features of what the rules found in it."""
         weighed = [hit for hit in self.hits if hit.weighed]
         for part in stretches(self.tokens):
             inside = [hit for hit in weighed if hit.start < part[-1].end and part[0].start < hit.end]
-            yield part, {hit_feature(hit.rule, hit.step) for hit in inside}
+            start, end = part[0].start, part[-1].end
+            near = {clue.feature for clue in self.clues if clue.start < end and start < clue.end}
+            yield part, near.union(hit_feature(hit.rule, hit.step) for hit in inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +73,12 @@ class Reader:
         """The reading of a text of any content and length."""
         text = text[:MOST_READ]
         tokens = self._meant(tokens_of(text))
-        hits = [*self._by_rules(tokens), *_by_traces(find_traces(text), tokens)]
+        clues: list[Clue] = []
+        hits = [*self._by_rules(tokens, clues), *_by_traces(find_traces(text), tokens)]
         words = [token.word for token in tokens if token.word != BARRIER]
         if is_foreign(text, words, self.book.common):
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
-        return Reading(tokens, hits)
+        return Reading(tokens, hits, clues)
 
     def _meant(self, tokens: list[Token]) -> list[Token]:
         """Tokens with spelled-out words joined, abbreviations written out, and what others said left out."""
@@ -98,12 +111,14 @@ class Reader:
                 kept.append(token)
         return kept
 
-    def _by_rules(self, tokens: list[Token]) -> Iterator[Hit]:
+    def _by_rules(self, tokens: list[Token], clues: list[Clue]) -> Iterator[Hit]:
+        """What the rules find; each pattern that matches becomes one of `clues`."""
         places = self._places(tokens)
         covered = 0
         asked = sorted((one for number in places.classes for one in self.book.first.get(number, ())), key=itemgetter(0))
         for _, when, pattern in asked:  # allowances come first
             for first, last in pattern.matches(places):
+                clues.append(Clue(tokens[first].start, tokens[last].end, clue_feature(pattern.text)))
                 reach = (1 << (last + 1)) - (1 << first)
                 if when is None:
                     covered |= reach

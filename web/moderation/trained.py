@@ -22,7 +22,7 @@ from web.moderation.folding import Token
 from web.moderation.ruling import Rule
 
 WEIGHTS_FILE: Final = "moderation/weights.bin"
-FORM: Final = 1
+FORM: Final = 2
 """The form of the file and of the features; another one asks for a new training."""
 
 RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in Rule if rule is not Rule.LANGUAGE)
