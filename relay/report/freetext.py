@@ -223,6 +223,8 @@ def _choose(candidates: list[_Candidate], known: list[str], signs: Signs) -> lis
         chosen = [_Candidate(address, _ENOUGH, -1) for address in signs.failed]
     if not chosen and known and len(known) <= 3:
         chosen = [_Candidate(known[0], _ENOUGH, -1)]
+    if not chosen and not candidates:
+        chosen = [_Candidate(address, _ENOUGH, -1) for address in find_addresses(signs.subject)[:1]]
     return sorted(chosen, key=lambda one: one.line)
 
 

@@ -81,6 +81,7 @@ BOUNCE_SUBJECTS: Final = (
     ),
     *("ikke leveret", "ikke levert", "ei voitu toimittaa", "nedoruč", "kézbesít", "nelivrat", "teslim edileme"),
     *("не доставлен", "недоставлен", "невозможно доставить", "доставки", "не удалось доставить", "возвращ"),
+    *("virus in your mail", "virus in mail from you", "virus found in", "не доставлено", "i̇letilemedi", "iletilemedi"),
     *("rejected posting", "posting rejected", "was not sent", "не удается доставить", "не удаётся доставить"),
     *("无法送达", "olevererbart", "kunne ikke leveres", "ei voi toimittaa", "dostarczyć", "bezorgen"),
     *("not member article", "reject mail notice", "не может быть доставлен", "levereres ikke"),
@@ -124,7 +125,13 @@ OPENINGS: Final = (
         "메시지를 배달하지",
         "wurde nicht zugestellt",
     ),
-    *("could not be delivered to", "we were unable to deliver", "an error occurred while trying to deliver"),
+    *("delivery of the email was stopped", "не вдалося доставити", "ulaştırılamadı", "tidak dapat dikirim"),
+    *(
+        "không thể gửi đến",
+        "could not be delivered to",
+        "we were unable to deliver",
+        "an error occurred while trying to deliver",
+    ),
     *("couldn't be delivered to", "failed to deliver", "error while delivering", "has not been delivered"),
     *("n'a pas pu être", "n'a pu être", "n'a pas été remis", "échec de la remise", "impossible de remettre"),
     *("konnte nicht zugestellt", "konnten nicht zugestellt", "konnte nicht an", "nicht ausgeliefert", "fehler bei der"),
@@ -239,7 +246,14 @@ DELAYS: Final = (
         "been delayed",
         "not be delivered yet",
     ),
-    *("trying to deliver", "continue trying", "delivery status notification (delay)", "warning: could not send"),
+    *(
+        "still trying to deliver",
+        "keep trying to deliver",
+        "continue to try to deliver",
+        "continue trying",
+        "delivery status notification (delay)",
+        "warning: could not send",
+    ),
     *("will retry", "keep on trying", "retardé", "retardée", "nouvelle tentative", "sera retent", "verzögert"),
     *("weiterhin versuch", "se seguirá intentando", "se reintentar", "retrasad", "in ritardo", "verrà ritentat"),
     *(
@@ -266,6 +280,12 @@ WARNINGS: Final = (
 FINALS: Final = (
     *("permanent", "giving up", "given up", "i'm not going to try again", "will not be retried", "no further"),
     *("stopped trying", "could not be delivered to one or more", "failed permanently", "has failed", "permanent fatal"),
-    *("undeliverable", "returned to sender", "unable to deliver your message", "could not be delivered for"),
+    *(
+        "undeliverable",
+        "returned to sender",
+        "unable to deliver your message",
+        "could not be delivered for",
+        "; failed;",
+    ),
 )
 """Words that overrule a delay."""

@@ -180,6 +180,12 @@ class _Reader:
         text = read_notice(self._message, self._signs)
         if weight + text.evidence < ENOUGH:
             return None
+        if (
+            text.evidence == 0
+            and self._message.first("return-path")
+            and not (self._signs.null_path or self._signs.failed)
+        ):
+            return None  # a program's name and a subject, and not a word of failure: a postmaster answers
         means, found = self._found(text)
         if not found and (weight < 2 or (weight < ENOUGH and text.evidence < _OPENING)):
             return None  # a postmaster is also a person, who may write about a refusal
