@@ -31,6 +31,7 @@ from relay.cli import (
     sealed,
     secrets,
     suppression,
+    tls,
     top,
     user,
     webhook,
@@ -109,6 +110,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(webhook.app, name="webhook")
 app.command()(report.report)
+app.command()(tls.tls)
 
 
 def run(words: Sequence[str]) -> int:

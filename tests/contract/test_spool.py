@@ -18,7 +18,7 @@ from relay.event import EventKind
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
-from relay.policy.outcome import DecidedBy, Host, Outcome, Phase, Result, Scope, TlsFacts
+from relay.policy.outcome import DecidedBy, Host, Outcome, Passed, Phase, Result, Scope, TlsFacts
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
 from relay.smtp.transcript import Exchange
@@ -26,6 +26,7 @@ from relay.spool.contract import Spool
 from relay.spool.inquiry import QueueFilter
 from relay.spool.life import Ending, Pulse, Terms
 from relay.spool.orders import Suspension, Verb
+from relay.spool.tls_hosts import tls_by_host
 from relay.spool.work import (
     LEASE,
     AttemptRecord,
@@ -259,6 +260,31 @@ async def test_settled_deliveries_tell_their_story_once(bench: Bench) -> None:
     assert view.events[2].detail["tls"]["verified"] is True
     assert view.attempts[0].transcript == (Exchange(0, "we", "MAIL FROM:<>"),)
     assert view.attempts[0].detail["reply"] == "451 4.7.1 later, <recipient>"
+
+
+async def test_the_tls_of_each_host_is_counted_from_its_results(bench: Bench) -> None:  # E11
+    watched = TlsFacts("", "", verified=False, demand="sts", policy="sts", domain="b.example", failure="starttls-no")
+    for n in range(3):
+        await bench.accept(f"a{n}@b.example")
+        (parcel,) = await bench.claim()
+        taken = attempt(Result.DELIVERED)
+        if n == 2:
+            passed = Passed(Host("mx1.example", "192.0.2.9"), watched)
+            taken = replace(taken, outcome=replace(taken.outcome, passed=(passed,)))
+        await bench.spool.settle(
+            bench.me, [Settlement(parcel.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=taken)]
+        )
+        bench.clock.forward(minutes=1)
+    since = bench.clock.now() - timedelta(hours=1)
+    found = {one.host: one for one in await tls_by_host(bench.database, since)}
+    good, passed_over = found["mx.example"], found["mx1.example"]
+    assert (good.demand, good.protocol, good.verified, good.count) == ("may", "TLSv1.3", True, 3)
+    assert good.last == bench.clock.now() - timedelta(minutes=1)
+    assert (passed_over.demand, passed_over.domain, passed_over.protocol, passed_over.failure, passed_over.count) == (
+        "sts", "b.example", "", "starttls-no", 1,
+    )  # fmt: skip
+    assert [one.host for one in await tls_by_host(bench.database, since, "mx1.example")] == ["mx1.example"]
+    assert await tls_by_host(bench.database, bench.clock.now()) == []
 
 
 async def test_the_fast_path_leases_in_the_commit_but_never_past_older_mail(bench: Bench) -> None:
