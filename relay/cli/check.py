@@ -86,6 +86,11 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     if settings.submission.tls is None and settings.submission.listen and not settings.submission.trusted_networks:
         yield "submission.tls: no certificate and no trusted network: nobody can hand in mail by SMTP"
     yield from _doors(settings)
+    alarm = settings.alarm
+    if not (
+        alarm.command or alarm.ntfy or alarm.webhook or alarm.smarthost or settings.delivery.allow_private_addresses
+    ):
+        yield "alarm: names no way to a person: nobody hears of what goes wrong (docs/alarms.md)"
     yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"

@@ -15,7 +15,7 @@ from typing import Final
 
 from relay.doctor.finding import Finding, Severity
 from relay.doctor.subject import Examined, Means
-from relay.resolver.contract import DnsAnswer
+from relay.resolver.contract import DnsAnswer, DnsFailure
 
 _TEST_ENTRY: Final = "2.0.0.127"
 _SPAMHAUS: Final = {"10": "PBL", "11": "PBL", "2": "SBL", "3": "CSS", "4": "XBL", "9": "DROP"}
@@ -101,8 +101,13 @@ def reversed_address(address: str) -> str:
 
 def judge_silent(zone: str, test: DnsAnswer) -> Finding:
     """A list whose test entry is not there tells nothing about us."""
-    said = ", ".join(test.records) or str(test.failure or "no address of ours is known")
+    if not test.records and not test.failure:
+        evidence = "no address of ours is known, so none can be asked about"
+        return Finding("blocklist", zone, Severity.UNKNOWN, evidence, "see the finding `address`")
+    said = ", ".join(test.records) or str(test.failure)
     remedy = "ask by a resolver of your own on this machine (unbound), not by a public one"
+    if test.failure is DnsFailure.NXDOMAIN:
+        remedy += "; a list that has ended is to be taken out of doctor.blocklists"
     if zone in _DQS:
         remedy += "; or get a free key of Spamhaus' Data Query Service and name its file in doctor.spamhaus_key_file"
     return Finding("blocklist", zone, Severity.UNKNOWN, f"{zone} does not answer us: {said}", remedy)

@@ -41,12 +41,22 @@ async def look(means: Means, examined: Examined) -> list[Finding]:
 
 def read_pair(pair: TlsPair) -> Read:
     """Certificates and the end of the first one. Never raises."""
+    for file in (pair.certificate, pair.key):
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            return Read(error=f"{file}: {error.strerror or error}")
     try:
         chain = x509.load_pem_x509_certificates(pair.certificate.read_bytes())
+    except (OSError, ValueError):
+        return Read(error=f"{pair.certificate} holds no certificate in PEM form")
+    try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
     except (OSError, ValueError) as error:
-        return Read(error=str(getattr(error, "strerror", None) or error))
+        reason = getattr(error, "reason", None)
+        said = "is of another certificate" if reason == "KEY_VALUES_MISMATCH" else "holds no key that can be used"
+        return Read(error=f"{pair.key} {said}")
     return Read(tuple(one.public_bytes(Encoding.DER) for one in chain), chain[0].not_valid_after_utc)
 
 

@@ -22,6 +22,7 @@ from relay.database.sqlite import MINIMUM_VERSION
 from relay.doctor.finding import Finding, Severity
 from relay.doctor.reach import find_address
 from relay.doctor.subject import Examined, Means, Place, Spool
+from relay.doctor.talk import cause_of
 from relay.errors import LeakError
 
 SLOW_FSYNC: Final = 0.1
@@ -102,8 +103,10 @@ async def look_clock(means: Means, examined: Examined) -> list[Finding]:
         try:
             findings.append(judge_clock(str(examined.time_server), await _ntp_offset(means, examined.time_server)))
         except (OSError, TimeoutError) as error:
-            evidence = f"no time from {examined.time_server}: {str(error) or 'no answer'}"
-            findings.append(Finding("clock", str(examined.time_server), Severity.UNKNOWN, evidence))
+            why = "no answer" if isinstance(error, TimeoutError) else cause_of(error)
+            evidence = f"no time from {examined.time_server}: {why}"
+            remedy = "let UDP port 123 out, or name another server in doctor.time_server"
+            findings.append(Finding("clock", str(examined.time_server), Severity.UNKNOWN, evidence, remedy))
     return findings or [Finding("clock", "this machine", Severity.NOTE, *_no_clock())]
 
 

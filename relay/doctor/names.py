@@ -40,6 +40,8 @@ def judge_ptr(address: str, ehlo: str, reverse: DnsAnswer, back: Mapping[str, Dn
         return Finding("ptr", address, Severity.UNKNOWN, f"the DNS does not answer: {reverse.failure}")
     names = list(back)
     remedy = set_ptr(provider_of(names), address, ehlo)
+    if not is_public_name(ehlo):
+        remedy = "set node.name to this host's public name first, then ask for a PTR record that says the same"
     if not names:
         return Finding("ptr", address, Severity.ERROR, f"{address} has no PTR record", remedy)
     confirmed = [name for name in names if _holds(back[name].records, address)]
@@ -58,10 +60,15 @@ def judge_ptr(address: str, ehlo: str, reverse: DnsAnswer, back: Mapping[str, Dn
     return Finding("ptr", address, Severity.OK, f"{address} is {ehlo}, and back")
 
 
+def is_public_name(name: str) -> bool:
+    """Whether a name can be one that others look up."""
+    return "." in name and not name.endswith((".localdomain", ".local", ".internal"))
+
+
 def judge_ehlo(outlet: Outlet, forward: DnsAnswer) -> Finding:
     """A full name that exists and holds the outlet's addresses."""
     name = outlet.ehlo
-    if "." not in name or name.endswith((".localdomain", ".local", ".internal")):
+    if not is_public_name(name):
         evidence = f"EHLO {name}: no public name"
         return Finding("ehlo", name, Severity.ERROR, evidence, "set node.name to this host's public name")
     if forward.failed:

@@ -77,7 +77,13 @@ async def look_dkim(means: Means, examined: Examined) -> list[Finding]:
 def judge_dkim(name: str, key: KeyFile, answer: DnsAnswer) -> Finding:
     """The published key must be the one that signs (L09)."""
     if key.problem:
-        return Finding("dkim", name, Severity.ERROR, f"mail is held: {key.problem}", "mend the key, then `leak reload`")
+        return Finding(
+            "dkim",
+            name,
+            Severity.ERROR,
+            f"mail is held: {key.problem}",
+            "mend it, then `leak reload` and `leak queue release`",
+        )
     if answer.failed:
         return Finding("dkim", name, Severity.UNKNOWN, f"the DNS does not answer: {answer.failure}")
     publish = f"publish the TXT record that `leak dns` prints at {name}"

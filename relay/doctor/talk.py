@@ -6,6 +6,7 @@ Every step has an end in time that names the step; replies are bounded and clean
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from typing import Final, Self
@@ -15,6 +16,13 @@ from relay.smtp.reply import MAX_REPLY_BYTES, MAX_REPLY_LINES, Reply, remote_rep
 
 STEP_SECONDS: Final = 8.0
 _LINE = re.compile(rb"([2-5][0-9]{2})([ -]?)(.*)")
+
+
+def cause_of(error: OSError) -> str:
+    """Why, in the system's words: asyncio's own name the address again, in a form for programmers."""
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 class TalkError(Exception):
@@ -38,8 +46,8 @@ class Talk:
                 reader, writer = await dial(place, source, tls)
         except TimeoutError:
             raise TalkError(f"no connection within {STEP_SECONDS:.0f} s") from None
-        except (OSError, ssl.SSLError) as error:
-            raise TalkError(f"no connection: {error.strerror or error}") from None
+        except OSError as error:
+            raise TalkError(f"no connection: {cause_of(error)}") from None
         talk = cls(reader, writer)
         try:
             talk.greeting = await talk._reply("greeting")

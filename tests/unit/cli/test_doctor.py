@@ -51,3 +51,40 @@ def test_unknown_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     ran = leak(capsys, "--config", folder / "relay.toml", "doctor", "--only", "weather")
     assert ran.status == 2
     assert "certificate" in ran.err
+
+
+def test_seeds_without_a_mailbox(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage says what to write; the history of a spool without letters is none, and its chart is drawn."""
+    file = folder / "relay.toml"
+    for words, said in (
+        (["--seeds"], "[[doctor.seeds]]"),
+        (["--seeds", "--only", "ptr"], "use one of them"),
+        (["--history"], "belong to --seeds"),
+        (["--plot", str(folder / "x.svg")], "belong to --seeds"),
+    ):
+        ran = leak(capsys, "--config", file, "doctor", *words)
+        assert (ran.status, said in ran.err) == (2, True), ran
+    assert leak(capsys, "--config", file, "migrate").status == 0
+    ran = leak(capsys, "--config", file, "doctor", "--seeds", "--history", "--plot", folder / "seeds.svg")
+    assert (ran.status, ran.out) == (0, "no letters yet\n")
+    assert "no letters yet" in (folder / "seeds.svg").read_text()
+
+
+def test_seeds_whose_password_is_not_private(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named with the command that mends it; nothing is sent."""
+    file = folder / "relay.toml"
+    seed = '[[doctor.seeds]]\naddress = "me@inbox.example"\nimap = "127.0.0.1:1/tls"\npassword_file = "secrets/seed"\n'
+    file.write_text(file.read_text() + seed)
+    (folder / "secrets" / "seed").write_text("sesame\n")
+    (folder / "secrets" / "seed").chmod(0o644)
+    assert leak(capsys, "--config", file, "migrate").status == 0
+    ran = leak(capsys, "--config", file, "doctor", "--seeds")
+    assert ran.status == 2
+    assert "chmod 600" in ran.err
+    (folder / "secrets" / "seed").chmod(0o600)
+    ran = leak(capsys, "--config", file, "doctor", "--seeds", "--json")
+    assert ran.status == 4
+    found = json.loads(ran.out)
+    assert found["findings"][0]["severity"] == "unknown"
+    assert found["letters"] == found["history"] == []
+    assert "sesame" not in ran.out + ran.err
