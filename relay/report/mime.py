@@ -25,7 +25,7 @@ MAX_VALUE: Final = 16 * 1024
 
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*+:(.*)", re.DOTALL)
 _PARAMETER = re.compile(r";\s*+([\w!#$%&'*+.^`{|}~-]++)\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^\s;]*+))", re.DOTALL)
-_FIRST_DELIMITER = re.compile(rb"(?:\A|\n)--([^\s-][^\n]{2,100}?)[ \t]*\n")
+_FIRST_DELIMITER = re.compile(rb"(?:\A|\n)--((?:[^\s-]|-(?=[^\n]{2,100}\n(?i:content-)))[^\n]{2,100}?)[ \t]*\n")
 _ENVELOPE_LINE = re.compile(rb"\A(?:[ \t]*+\n|>?From [^\n]*+\n)++")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _ENCODED_BODIES: Final = frozenset({"base64", "quoted-printable"})
