@@ -19,6 +19,7 @@ PARTS = (
     ("a transaction to the far side", ("egress_session",)),
     ("signing", ("signing",)),
     ("reading what comes back", ("reading_reports",)),
+    ("the front at 140 letters a minute", ("front",)),
 )
 SECONDS = 900
 """The most one part may take."""

@@ -136,8 +136,8 @@ async def launch(plan: LaunchPlan, accounts: Accounts, say: Callable[[str], None
     clock = ReplayClock.make(plan.folder / "clock")
     await lab.start()
     try:
-        settings, port = _prepare(plan, lab)
-        node = await _start_node(plan, port)
+        settings, port = prepare(plan, lab)
+        node = await start_node(plan, port)
         try:
             database = await SqliteDatabase.open(settings.sqlite_path or plan.folder / "spool.db")
             try:
@@ -147,7 +147,7 @@ async def launch(plan: LaunchPlan, accounts: Accounts, say: Callable[[str], None
             finally:
                 await database.close()
         finally:
-            await _stop_node(node)
+            await stop_node(node)
     finally:
         await lab.stop()
     seconds = time.monotonic() - began
@@ -298,11 +298,12 @@ async def _balance(played: list[Played], accounts: Accounts, database: Database,
     return balance(played, standings, readers.arrived, len(known))
 
 
-def _prepare(plan: LaunchPlan, lab: Lab) -> tuple[Settings, int]:
+def prepare(plan: LaunchPlan, lab: Lab) -> tuple[Settings, int]:
     """The node's configuration and what it needs to find; the port its front will have."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
+    (plan.folder / "sealed" / "public").mkdir(parents=True, exist_ok=True)
     (plan.folder / "tor.txt").write_text("\n".join(TOR_EXITS) + "\n", encoding="ascii")
     (plan.folder / "hosts.txt").write_text("\n".join(DATA_CENTRES) + "\n", encoding="ascii")
     most = plan.admission_per_day or max(20, plan.letters // 4)
@@ -351,7 +352,8 @@ format = "text"
 """
 
 
-async def _start_node(plan: LaunchPlan, port: int) -> asyncio.subprocess.Process:
+async def start_node(plan: LaunchPlan, port: int) -> asyncio.subprocess.Process:
+    """Start the node's process and wait until it is ready. Raises LeakError."""
     log = (plan.folder / "node.log").open("ab")
     try:
         process = await asyncio.create_subprocess_exec(
@@ -369,11 +371,12 @@ async def _start_node(plan: LaunchPlan, port: int) -> asyncio.subprocess.Process
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(0.1)
-    await _stop_node(process)
+    await stop_node(process)
     raise LeakError(f"the node did not start; see {plan.folder / 'node.log'}")
 
 
-async def _stop_node(process: asyncio.subprocess.Process) -> None:
+async def stop_node(process: asyncio.subprocess.Process) -> None:
+    """End it."""
     if process.returncode is not None:
         return
     process.terminate()

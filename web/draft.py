@@ -13,6 +13,7 @@ from typing import Final
 from relay.client.contract import AddressCheck
 from web.plain_text import MOST_COMPOSED, clean_line, clean_message
 from web.pseudonym import screen_pseudonym
+from web.schools import is_school
 from web.signature import Signature
 
 MAX_LOCAL: Final = 64
@@ -112,8 +113,11 @@ def _offices() -> frozenset[str]:
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
-def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]:
-    """The draft, or all that is wrong in the order of the form. `check` is None if no address was typed."""
+def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Draft | tuple[Problem, ...]:
+    """The draft, or all that is wrong in the order of the form. `check` is None if no address was typed.
+
+    `schools`: whether letters to schools are taken.
+    """
     problems: list[Problem] = []
     if check is None:
         problems.append(Problem(Field.TO, "to-missing"))
@@ -124,6 +128,8 @@ def judge(form: Form, check: AddressCheck | None) -> Draft | tuple[Problem, ...]
         problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
     elif check.address.rpartition("@")[0].casefold() in _offices():
         problems.append(Problem(Field.TO, "to-office"))
+    elif not schools and is_school(check.address):
+        problems.append(Problem(Field.TO, "to-school"))
     if not form.message.strip() and not form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-missing"))
     elif form.is_cut or len(form.message) > MAX_MESSAGE:

@@ -39,6 +39,8 @@ class HeldFor(StrEnum):
     REPORT = "report"
     """The recipient reported a letter, and no decision has been made about that yet."""
     PILE_ON = "pile-on"
+    SCHOOL = "school"
+    """It is for an address at a school."""
     COPIES = "copies"
     """The same words have gone to several people."""
 

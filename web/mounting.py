@@ -28,6 +28,7 @@ from web.network import Network
 from web.operator import Operator
 from web.options import FrontOptions
 from web.render import Renderer, make_templates
+from web.schools import SchoolMail
 from web.shares import Shares
 
 
@@ -67,6 +68,8 @@ class FrontValues(Protocol):
     def first_contact(self) -> str: ...
     @property
     def admission_per_day(self) -> int: ...
+    @property
+    def school_domains(self) -> str: ...
     @property
     def sender_confirmation(self) -> str: ...
     @property
@@ -138,6 +141,7 @@ def mount(  # the node's parts, each with a purpose of its own
         limits=values.limits,
         doorbell=values.first_contact == "doorbell",
         admission_per_day=values.admission_per_day,
+        school_domains=SchoolMail(values.school_domains),
         sender_confirmation=values.sender_confirmation,
         shares=Shares(values.share_tor, values.share_data_centre),
         network_lists={

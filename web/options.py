@@ -11,6 +11,7 @@ from typing import Final
 from relay.errors import ConfigurationError
 from web.network import Network
 from web.operator import NOBODY, Operator
+from web.schools import SchoolMail
 from web.shares import USUAL, Shares
 
 _SHORTEST_KEY: Final = 32
@@ -50,6 +51,8 @@ class FrontOptions:
     """Whether somebody who never read a letter from here is asked first."""
     admission_per_day: int = 0
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
+    school_domains: SchoolMail = SchoolMail.HOLD
+    """What becomes of letters to schools."""
     sender_confirmation: str = "off"
     """Whose own address has to be confirmed: "off", "above_limit" or "always"."""
     shares: Shares = USUAL

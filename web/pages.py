@@ -30,6 +30,7 @@ from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
 from web.requests import language_of, read_fields
+from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
 from web.signature import Signature
 from web.way_in import Asked, Wait
@@ -145,7 +146,7 @@ class Pages:
             response.headers["Retry-After"] = str(int(wait.total_seconds()))
             return response
         check = await self._check(form.to) if form.to else None
-        match judge(form, check):
+        match judge(form, check, schools=self._parts.options.school_domains is not SchoolMail.REFUSE):
             case Draft() as draft if check is not None:
                 unknown = draft.recipient.rpartition("@")[2] if check.unknown else ""
                 shown = Preview(draft, language, nonce, check.suggestion, unknown)
@@ -277,6 +278,8 @@ class Pages:
             return HeldFor.RULES
         if admission.pile_on:
             return HeldFor.PILE_ON
+        if self._parts.options.school_domains is SchoolMail.HOLD and is_school(draft.recipient):
+            return HeldFor.SCHOOL
         return HeldFor.COPIES if copies else None
 
     def _seal(self, request: web.Request, letter_id: str, mail: str) -> Sealed | None:

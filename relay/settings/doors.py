@@ -170,6 +170,11 @@ class WebSettings(Section):
     admission_per_day: Whole = Field(
         0, ge=0, description="Letters that leave on a day (UTC) at most; 0 = what warm-up allows."
     )
+    school_domains: Literal["hold", "refuse", "deliver"] = Field(
+        "hold",
+        description="Letters to schools (a list of patterns, `web/words/schools.txt`): a person reads them first, the "
+        "form refuses them, or they leave like others.",
+    )
     sender_confirmation: Literal["off", "above_limit", "always"] = Field(
         "off",
         description="Whether writers confirm a mail address of their own, by a code: nobody, who comes by the slow "

@@ -43,7 +43,7 @@ class Place(StrEnum):
 
 
 PILES: Final[Mapping[Place, frozenset[HeldFor]]] = {
-    Place.LETTERS: frozenset({HeldFor.RULES, HeldFor.COPIES, HeldFor.REPORT}),
+    Place.LETTERS: frozenset({HeldFor.RULES, HeldFor.COPIES, HeldFor.REPORT, HeldFor.SCHOOL}),
     Place.APPEALS: frozenset({HeldFor.APPEAL}),
     Place.PILE_ONS: frozenset({HeldFor.PILE_ON}),
 }
