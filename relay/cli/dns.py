@@ -45,8 +45,22 @@ def dns(
     elif zone:
         for record in records:
             say(record.zone_line())
+        for domain in sender_domains(settings):
+            say(f"; only where no other host takes mail for {domain}, which needs an MX record:")
+            say(f"; {domain}. 3600 IN MX 10 {settings.node.name}.")
     else:
         print_records(records)
+        for domain in sender_domains(settings):
+            warn(f"{domain} needs an MX record too: its mail host's, or, if it has none: 10 {settings.node.name}")
+
+
+def sender_domains(settings: Settings) -> list[str]:
+    """The From domains that are no return domain: replies go to them, and only their owner knows where to."""
+    from relay.settings_effect import inbound_listens
+
+    ours = {settings.inbound.domain, *(entry.return_domain for entry in settings.signing.domain)}
+    listens = inbound_listens(settings)
+    return [entry.domain for entry in settings.signing.domain if listens and entry.domain not in ours]
 
 
 async def answering_policies(settings: Settings) -> frozenset[str]:
@@ -150,6 +164,10 @@ def _print_comparisons(comparisons: list[Comparison], *, as_json: bool) -> None:
         for item in comparisons:
             if item.finding in {Finding.MISSING, Finding.DIFFERENT}:
                 warn(f"{item.record.name} {item.record.type} should be: {item.publish}")
+        if any(item.finding is Finding.MISSING for item in comparisons):
+            warn(
+                "published a moment ago? a resolver that was asked before may remember for an hour that there was none"
+            )
     gaps = sum(item.finding is not Finding.OK for item in comparisons)
     if gaps:
         raise CommandError(f"{gaps} of {len(comparisons)} records are not as they should be")

@@ -194,6 +194,8 @@ class World:
     def publish(self, records: str) -> None:
         """The operator's records and the host's PTR."""
         reverse = ".".join(reversed(ADDRESS.split(".")))
+        # A new domain: no other host takes its mail, so the line for that case is meant.
+        records = re.sub(r"^; (\S+ 3600 IN MX .*)$", r"\1", records, flags=re.MULTILINE)
         own = f"{records}\n{reverse}.in-addr.arpa. PTR mail.example.org.\n"
         with self.zone.open("a", encoding="utf-8") as zone:
             zone.write(own)

@@ -292,6 +292,15 @@ ELSEWHERE: Final[Mapping[AlarmKind, str]] = {
         "contract/test_webhooks.py::test_whoever_takes_nothing_for_days_is_disabled_and_can_be_enabled"
     ),
 }
+ENDS: Final[Mapping[AlarmKind, str]] = {
+    AlarmKind.DAMAGED_SPOOL: "unit/test_alarm_ends.py::test_a_spool_that_is_found_sound_is_damaged_no_more",
+    AlarmKind.DKIM_KEY: "unit/test_alarm_ends.py::test_a_key_that_is_back_and_a_name_that_is_free_again",
+    AlarmKind.INBOUND_UNREAD: "unit/cli/test_inbound.py::test_the_alarm_of_unread_mail_ends_with_the_last_of_it",
+    AlarmKind.NODE_NAME_TAKEN: "unit/test_alarm_ends.py::test_a_key_that_is_back_and_a_name_that_is_free_again",
+    AlarmKind.TORN_CONTENT: "unit/test_alarm_ends.py::test_what_was_decided_about_torn_content_ends_its_alarm",
+    AlarmKind.WEBHOOK_DISABLED: "unit/cli/test_webhook.py::test_a_disabled_one_s_alarm_ends_with_it",
+}
+"""Where the story elsewhere tells only how it begins: where it ends."""
 
 
 def test_every_kind_has_a_story() -> None:
@@ -304,7 +313,7 @@ async def test_it_fires_and_ends(bench: Bench, kind: AlarmKind) -> None:
     await STORIES[kind](bench)
 
 
-@pytest.mark.parametrize("place", sorted(set(ELSEWHERE.values())))
+@pytest.mark.parametrize("place", sorted({*ELSEWHERE.values(), *ENDS.values()}))
 def test_the_story_elsewhere_is_there(place: str) -> None:
     file, _, name = place.partition("::")
     tree = ast.parse((Path(__file__).parents[1] / file).read_text(encoding="utf-8"))

@@ -94,3 +94,17 @@ def _alarms(config: Path) -> list[str]:
         return kinds
 
     return asyncio.run(work())
+
+
+def test_the_alarm_of_unread_mail_ends_with_the_last_of_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (number,) = take(config, Purpose.ABUSE)
+
+    async def work() -> None:
+        stores = await open_stores(load_settings(config, {}), SystemClock(), SystemEntropy())
+        await stores.spool.raise_alarm("inbound-unread", "inbound", "it broke its reader")
+        await stores.close()
+
+    asyncio.run(work())
+    assert _alarms(config) == ["abuse-mail", "inbound-unread"]
+    assert leak(capsys, "inbound", "done", str(number), "--config", config).status == 0
+    assert _alarms(config) == []
