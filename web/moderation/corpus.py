@@ -22,6 +22,8 @@ from web.moderation.ruling import Rule
 
 PASS: Final = "pass"  # noqa: S105 - a label, no password
 CARE: Final = "care"
+UNSEEN: Final = "unseen"
+"""The folder below of letters for measuring alone, written when rules and training letters were settled."""
 _LEARNED: Final = "_voices"
 _LABELS: Final = frozenset({PASS, CARE, *Rule})
 

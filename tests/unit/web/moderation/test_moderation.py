@@ -77,9 +77,33 @@ def test_a_page_can_mark_the_words() -> None:
     assert {rule for _, rule in parts} == {None, Rule.BULLYING}
 
 
-def test_another_language_is_held() -> None:
-    for text in ("Ich liebe dich und ich habe es dir nie gesagt, weil ich Angst habe", "Ты мне очень нравишься"):
-        assert (MODERATOR.rule(text).step, MODERATOR.rule(text).rules) == (Step.HOLD, (Rule.LANGUAGE,))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ich liebe dich und ich habe es dir nie gesagt, weil ich Angst habe",
+        "Ich bringe dich um",
+        "Ti amo da quando ti ho visto la prima volta",
+        "Jag älskar dig så mycket",
+        "Seni çok seviyorum",
+        "Aku cinta kamu dan aku rindu kamu",
+        "Tôi yêu bạn rất nhiều",
+        "Hyvää päivää ystäväni",
+        "Ты мне очень нравишься",
+        "Σε αγαπώ",
+        "أحبك كثيرا",
+        "你好，我喜欢你",
+        "मैं तुमसे प्यार करता हूँ",
+    ],
+)
+def test_another_language_is_held(text: str) -> None:
+    assert (MODERATOR.rule(text).step, MODERATOR.rule(text).rules) == (Step.HOLD, (Rule.LANGUAGE,))
+
+
+@pytest.mark.parametrize(
+    "text", ["❤️❤️❤️", "Jean-Pierre Müller", "Hello mon amour, I miss you tellement", "ok", "Zoë, noël, naïve"]
+)
+def test_names_hearts_and_both_languages_at_once_pass(text: str) -> None:
+    assert MODERATOR.rule(text).step is Step.PASS
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
