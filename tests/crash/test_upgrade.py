@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import apsw
@@ -36,7 +37,7 @@ import apsw
 from relay.clock import SystemClock
 from relay.database.sqlite import SqliteDatabase
 from relay.spool.sqlite import SqliteSpool
-left = int(sys.argv[2])
+left = 0
 
 def passed(cursor, sql, bindings):
     global left
@@ -47,13 +48,25 @@ def passed(cursor, sql, bindings):
 
 apsw.connection_hooks.append(lambda connection: connection.set_exec_trace(passed))
 
-async def upgrade():
-    database = await SqliteDatabase.open(Path(sys.argv[1]))
+async def upgrade(path):
+    database = await SqliteDatabase.open(path)
     await SqliteSpool(database, SystemClock()).migrate()
     await database.close()
 
-asyncio.run(upgrade())
+# A process of its own for each: what is loaded before is what they share.
+children = {}
+for kill_at in map(int, sys.argv[2:]):
+    child = os.fork()
+    if child == 0:
+        left = kill_at
+        asyncio.run(upgrade(Path(sys.argv[1]) / f"at{kill_at}.db"))
+        os._exit(0)
+    children[child] = kill_at
+while children:
+    child, status = os.wait()
+    print(children.pop(child), os.waitstatus_to_exitcode(status))
 """
+"""`FOLDER KILL_AT …`: upgrades `FOLDER/atKILL_AT.db` in a process that ends at that statement; says how each ended."""
 
 
 def older(folder: Path) -> Path:
@@ -92,13 +105,22 @@ async def fill(path: Path, folder: Path) -> None:
     await database.close()
 
 
-async def upgrade(path: Path, kill_at: int) -> int:
-    """Upgrade in a process that ends at its `kill_at`-th statement (0: never); its exit status."""
+async def upgrade(folder: Path, points: Sequence[int]) -> dict[int, int]:
+    """Upgrade copies, each in a process that ends at a statement of its own; how each ended."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", UPGRADE, str(path), str(kill_at), cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        sys.executable,
+        "-c",
+        UPGRADE,
+        str(folder),
+        *map(str, points),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(120):
-        return await process.wait()
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    return {int(point): int(status) for point, status in map(str.split, said.decode().splitlines())}
 
 
 async def deliverable(path: Path) -> int:
@@ -123,17 +145,17 @@ async def test_an_upgrade_that_is_killed_loses_nothing(tmp_path: Path, capsys: p
     await fill(queue, folder)
     kills, killed = 0, True
 
-    async def one(kill_at: int) -> bool:
-        path = tmp_path / f"at{kill_at}.db"
-        shutil.copy(queue, path)
-        status = await upgrade(path, kill_at)
-        assert status in (0, KILLED)
-        assert await deliverable(path) == MESSAGES
-        path.unlink()
-        return status == KILLED
-
     while killed:
-        ended = await asyncio.gather(*(one((kills + n) * EVERY + 1) for n in range(AT_ONCE)))
+        points = [(kills + n) * EVERY + 1 for n in range(AT_ONCE)]
+        for point in points:
+            shutil.copy(queue, tmp_path / f"at{point}.db")
+        statuses = await upgrade(tmp_path, points)
+        assert set(statuses.values()) <= {0, KILLED}
+        for point in points:
+            path = tmp_path / f"at{point}.db"
+            assert await deliverable(path) == MESSAGES
+            path.unlink()
+        ended = [status == KILLED for status in statuses.values()]
         kills += sum(ended)
         killed = all(ended)
     with capsys.disabled():
