@@ -7,6 +7,7 @@ supervisor is gone; alone, the worker binds its own.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
@@ -30,6 +31,9 @@ from relay.spool.life import Ending
 
 _log = Log("worker")
 
+M_MMAP_THRESHOLD: Final = -3
+"""As <malloc.h> has it."""
+LARGE_BLOCK: Final = 1 << 20
 GARBAGE_THRESHOLD: Final = 5_000
 """New objects that can form cycles, after which young ones are looked through; Python's own is 700."""
 
@@ -75,6 +79,7 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
             pulse.works()
             manager.ready()
             _settle_garbage_collection()
+            _give_large_blocks_back()
             reloader.begin()
             await node.stop_asked.wait()
             await reloader.finish()
@@ -112,6 +117,17 @@ def _settle_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+
+
+def _give_large_blocks_back() -> None:
+    """Have the C library ask the kernel for each large block, and give it back when it is freed.
+
+    Left alone, glibc raises that size to 32 MB once such a block was freed: letters of 25 MB then lie between small
+    things in its heap, which keeps their holes. Eight of them at once over HTTP took 269 MB so, and 205 MB with this.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class Reloader:

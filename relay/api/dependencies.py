@@ -27,7 +27,7 @@ class ApiOptions:
     node_name: str
     max_body: int = 40_000_000
     max_recipients: int = 1000
-    bodies_in_flight: int = 80_000_000
+    bodies_in_flight: int = 40_000_000
     """Octets of request bodies held at one moment; past it a request gets 503."""
     body_deadline: float = 300.0
     silence: float = 30.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -40,6 +41,8 @@ from relay.spool.work import Door, Idempotency
 _KEY = re.compile(r"[!-~]{1,255}")
 _LARGE: Final = 256 * 1024
 """Octets from which a body is parsed and composed in a thread."""
+_HUGE: Final = 4_000_000
+"""Octets from which a body has its turn alone: from its JSON to its commit it takes up to three times its size."""
 
 
 class Messages:
@@ -55,6 +58,7 @@ class Messages:
         self._max_recipients = dependencies.options.max_recipients
         self._bodies = BodyReader(dependencies.options)
         self._submitting: set[asyncio.Task[Accepted | Refusal]] = set()
+        self._turn = asyncio.Lock()
 
     def operations(self) -> tuple[Operation, ...]:
         """What this part adds to the API."""
@@ -88,10 +92,11 @@ class Messages:
         if key is not None and not _KEY.fullmatch(key):
             error = FieldError("Idempotency-Key", "write 1 to 255 visible ASCII characters")
             return Problem(HTTPStatus.BAD_REQUEST, "The Idempotency-Key is not valid.", (error,))
-        posted = await self._receive(request)
-        if isinstance(posted, Problem):
-            return posted
-        answer = await self.submit(submission_of(posted, identity, request, key))
+        async with AsyncExitStack() as turn:
+            posted = await self._receive(request, turn)
+            if isinstance(posted, Problem):
+                return posted
+            answer = await self.submit(submission_of(posted, identity, request, key))
         match answer:
             case Accepted():
                 return json_answer(accepted_document(answer), HTTPStatus.ACCEPTED)
@@ -128,11 +133,16 @@ class Messages:
         task.add_done_callback(self._submitting.discard)
         return await asyncio.shield(task)
 
-    async def _receive(self, request: web.Request) -> Posted | Problem:
-        """Read and understand the body, which is let go here: intake counts what it holds by itself."""
+    async def _receive(self, request: web.Request, turn: AsyncExitStack) -> Posted | Problem:
+        """Read and understand the body, which is let go here: intake counts what it holds by itself.
+
+        A huge one waits for its turn first, which lasts as long as `turn`.
+        """
         async with self._bodies.reading(request) as body:
             if isinstance(body, Problem):
                 return body
+            if len(body) >= _HUGE:
+                await turn.enter_async_context(self._turn)
             if len(body) < _LARGE:
                 return read_posted(body, self._max_recipients, self._entropy)
             return await asyncio.to_thread(read_posted, body, self._max_recipients, self._entropy)

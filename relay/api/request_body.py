@@ -30,14 +30,19 @@ class BodyReader:
         self._silence = options.silence
 
     @asynccontextmanager
-    async def reading(self, request: web.Request) -> AsyncIterator[bytes | bytearray | Problem]:
+    async def reading(self, request: web.Request) -> AsyncIterator[bytes | Problem]:
         """The body, or why there is none; its room is given back when the context ends."""
         held = bytearray()
+        taken = 0
         try:
             refusal = self._refuse_early(request) or await self._fill(request, held)
-            yield held if refusal is None else refusal
+            taken = len(held)
+            whole = bytes(held)
+            # The parser would copy what may still change, and keep both while it makes the message.
+            held.clear()
+            yield whole if refusal is None else refusal
         finally:
-            self._room += len(held)
+            self._room += taken or len(held)
 
     def _refuse_early(self, request: web.Request) -> Problem | None:
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":

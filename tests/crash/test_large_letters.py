@@ -6,14 +6,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import io
+import json
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from relay.clock import SystemClock
+from relay.ids import SystemEntropy
+from relay.opening import open_stores
+from relay.settings import load_settings
 from tests.support.crash_world import reply
 from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
@@ -131,3 +140,56 @@ async def test_large_letters_at_once_stay_within_bounds(
     assert not [name for name, times in sink.arrived.items() if times != 1]
     assert whole <= LIMIT_MEGABYTES
     assert whole - before <= 64 + 6 * OCTETS // 1_000_000  # one is converted at a time, and held whole for that
+
+
+async def post(port: int, key: str, number: int, sent: Sent) -> None:
+    """One letter over HTTP, sent again while there is no room for it."""
+    name = f"letter{number}"
+    lines = b"".join(LINE % n for n in range((OCTETS - 500) // len(LINE % 0)))
+    raw = f"From: ann@sender.example\r\nTo: {name}@far.example\r\nSubject: {name}\r\n\r\n".encode() + lines
+    document = {"from": "ann@sender.example", "to": [f"{name}@far.example"], "raw": base64.b64encode(raw).decode()}
+    body = json.dumps(document).encode()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as client:
+        while name not in sent.digests:
+            # A request that is refused before it was read ends with its connection.
+            with suppress(aiohttp.ClientError):
+                async with client.post(f"http://127.0.0.1:{port}/api/v1/messages", data=io.BytesIO(body)) as answer:
+                    sent.answers[str(answer.status)] += 1
+                    if answer.status == 202:
+                        sent.digests[name] = hashlib.sha256(lines).hexdigest()
+            await asyncio.sleep(0.5)
+
+
+if "LEAK_LARGE_LETTERS" in os.environ:
+
+    @pytest.mark.timeout(120 + 30 * LETTERS)
+    async def test_large_letters_over_http_stay_within_bounds(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with WatchingSink() as sink:
+            relay, _ = configure(tmp_path, "sqlite:spool.db", sink.address)
+            stores = await open_stores(load_settings(relay.config), SystemClock(), SystemEntropy())
+            user = await stores.accounts.add_user("loader", tenant="load", senders=["sender.example"], api_key=True)
+            await stores.close()
+            await relay.start()
+            try:
+                assert relay.process is not None
+                before, sent = peak(relay.process.pid), Sent()
+                await asyncio.gather(*(post(relay.http_port, user.api_key or "", n, sent) for n in range(LETTERS)))
+                async with asyncio.timeout(30 + 10 * LETTERS):
+                    while len(sink.arrived) < LETTERS:
+                        await asyncio.sleep(0.05)
+                whole = peak(relay.process.pid)
+                assert await relay.terminate() == 0
+            finally:
+                await relay.clean_up()
+        with capsys.disabled():
+            print(
+                f"\n{LETTERS} letters of {OCTETS:,} octets at once over HTTP, answers {dict(sent.answers)};"
+                f" resident {before} MB, at most {whole} MB"
+            )
+        assert set(sent.answers) <= {"202", "503", "507"}
+        assert sent.digests == sink.digests
+        assert set(sink.arrived.values()) == {1}
+        assert whole <= LIMIT_MEGABYTES
