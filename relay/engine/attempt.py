@@ -22,7 +22,7 @@ from relay.policy.diagnosis import Diagnoser
 from relay.policy.outcome import Course, DecidedBy, Outcome, Passed, Phase, Result, Scope
 from relay.policy.pressure import presses
 from relay.policy.route import Candidate, Source, Way
-from relay.policy.tls import PolicyType
+from relay.policy.tls import PolicyType, TlsDemand
 from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
 from relay.spool.work import Parcel, Warmth
@@ -30,6 +30,7 @@ from relay.spool.work import Parcel, Warmth
 _BEFORE_RECIPIENTS: Final = frozenset(
     {Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH, Phase.MAIL}
 )
+_HANDSHAKE: Final = frozenset({Phase.STARTTLS, Phase.TLS})
 _SESSION_SCOPES: Final = frozenset({Scope.HOST, Scope.SITE, Scope.SOURCE})
 
 
@@ -55,6 +56,14 @@ class AttemptResult:
     def pressure(self) -> Outcome | None:
         """The outcome that means "too much" for the whole path, if there is one."""
         return next((outcome for outcome in self.outcomes if presses(outcome)), None)
+
+    @property
+    def unmet(self) -> bool:
+        """Whether a host answered and had less TLS than this domain demands: that says nothing of other mail to it."""
+        outcome = self.outcomes[0]
+        if self.reached or outcome.tls is None or outcome.decided_by is not DecidedBy.RELAY:
+            return False
+        return outcome.phase in _HANDSHAKE and TlsDemand(outcome.tls.demand).requires
 
     @property
     def refusal_of_path(self) -> Outcome | None:

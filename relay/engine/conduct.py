@@ -56,11 +56,17 @@ class Conduct:
     def learn(self, line: SiteLine, standing: Standing, result: AttemptResult) -> Then:
         """Let the path's pace and rest, and the source's health, follow what was seen."""
         now = self._clock.now()
-        reached = result.reached or result.pressure is not None
+        unmet = result.unmet and not standing.way.plan.for_all
+        reached = result.reached or result.pressure is not None or unmet
         source_rests = self._ways.learn(standing.way, result.outcomes[0], now, reached=reached)
         stay = Then.LINE_UP_AGAIN if source_rests else Then.STAY
         if not result.reached and result.outcomes[0].scope is Scope.SOURCE:
             return stay  # our own trouble, such as no descriptors left, says nothing about the site
+        if unmet:
+            domain = standing.parcel.duties[0].recipient.address.domain
+            rest = self._lines.let_wait(line, domain, result.outcomes[0], now)
+            _log.warning("domain-waits", path=line.path, domain=domain, until=rest.until, reply=rest.failure.reply)
+            return Then.LINE_UP_AGAIN
         refusal = result.refusal_of_path
         pressure = result.pressure
         if self._asked(line, result, now):

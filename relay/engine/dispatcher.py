@@ -232,7 +232,8 @@ class Dispatcher:
                 return
             way = chosen
         line = self._lines.line(way.path, now)
-        if (rest := line.resting(now)) is not None:
+        domain = parcel.duties[0].recipient.address.domain
+        if (rest := line.resting_for(domain, now)) is not None:
             self._custody.wait_for_rest(parcel, rest, now)
         elif not self._has_room(line, parcel, plan):
             self._custody.give_back(parcel)

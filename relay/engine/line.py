@@ -90,6 +90,8 @@ class SiteLine:
         self.pace: Pace = starting_pace(limits.connections)
         gate.cap_at(limits.messages, limits.connects)
         self.rest: Rest | None = None
+        self.unmet: dict[str, Rest] = {}
+        """The domains whose TLS demand the hosts fell short of: their mail waits, the others' does not."""
         self.sessions = 0
         self._opening = 0
         self._wanted = 0
@@ -173,6 +175,11 @@ class SiteLine:
         rest = self.rest
         # One that begins later than now is of a clock that was set back since (R27).
         return rest if rest is not None and rest.since <= now < rest.until else None
+
+    def resting_for(self, domain: str, now: datetime) -> Rest | None:
+        """The rest that mail for the domain waits for, if it does."""
+        own = self.unmet.get(domain)
+        return self.resting(now) or (own if own is not None and own.since <= now < own.until else None)
 
     def join(self, standing: Standing) -> None:
         """Stand in line; ask `wants_session` afterwards."""

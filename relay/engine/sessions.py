@@ -139,7 +139,8 @@ class Sessions:
     async def _deliver(self, line: SiteLine, standing: Standing, session: Session | None) -> Session | None:
         """One attempt and its verdicts; returns the session if it can carry another."""
         parcel = standing.parcel
-        if session is None and line.resting(self._clock.now()) is not None:
+        domain = parcel.duties[0].recipient.address.domain
+        if session is None and line.resting_for(domain, self._clock.now()) is not None:
             self._line_up(parcel, standing.way.plan)
             return None
         try:
@@ -205,6 +206,7 @@ class Sessions:
         others = line.sessions - 1
         if (
             result.reached
+            or result.unmet
             or result.refusal_of_path
             or result.pressure
             or others <= 0

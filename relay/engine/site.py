@@ -101,9 +101,22 @@ class SiteLines:
         heappush(self._rests, (rest.until + self._rest, self._put, line, rest))
         return rest
 
+    def let_wait(self, line: SiteLine, domain: str, failure: Outcome, now: datetime) -> Rest:
+        """The site's hosts fell short of what one domain demands: its mail waits, the path does not."""
+        rest = line.unmet[domain] = Rest(now, now + self._rest, failure)
+        self._put += 1
+        heappush(self._rests, (rest.until, self._put, line, rest))
+        return rest
+
     def drop_if_empty(self, line: SiteLine) -> None:
         """Forget a line nobody needs. One that rested is kept a while, with what was learnt of its pace."""
-        if line.empty and line.rest is None and not line.knows and self._lines.get(line.path) is line:
+        if (
+            line.empty
+            and line.rest is None
+            and not line.unmet
+            and not line.knows
+            and self._lines.get(line.path) is line
+        ):
             self._drop(line)
 
     def _drop(self, line: SiteLine) -> None:
@@ -119,4 +132,5 @@ class SiteLines:
             _, _, line, rest = heappop(self._rests)
             if line.rest is rest:
                 line.rest = None
-                self.drop_if_empty(line)
+            line.unmet = {domain: one for domain, one in line.unmet.items() if one is not rest}
+            self.drop_if_empty(line)
