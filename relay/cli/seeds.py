@@ -44,6 +44,7 @@ async def seed_findings(
             async with _means(settings, opened) as means:
                 results = await try_seeds(means, _seeds(settings), lambda one: told(one.finding))
             await opened.figures.add_seed_letters([one.letter for one in results if one.letter is not None])
+            await _tell(opened, [one.finding for one in results])
         history = await opened.figures.seed_letters(now - HISTORY)
     letters = [one.letter for one in results if one.letter is not None]
     return [one.finding for one in results], letters, history
@@ -69,6 +70,23 @@ def say_history(history: Sequence[SeedLetter]) -> None:
 def plain(letter: SeedLetter) -> dict[str, object]:
     """A letter as `--json` tells it."""
     return {name: value.value if name == "landing" else value for name, value in asdict(letter).items()}
+
+
+async def _tell(opened: Stores, findings: Sequence[Finding]) -> None:
+    """Alarms, which the node that runs takes to a person. What could not be found out changes nothing."""
+    from relay.doctor.finding import Severity
+    from relay.policy.alarms import AlarmKind
+
+    kind = AlarmKind.SEEDS.value
+    for finding in findings:
+        if finding.severity.alarms:
+            await opened.spool.raise_alarm(kind, finding.subject, f"{finding.evidence}; {finding.remedy}")
+        elif finding.severity is not Severity.UNKNOWN:
+            await opened.spool.clear_alarm(kind, finding.subject)
+    named = {finding.subject for finding in findings}
+    for alarm in await opened.spool.alarms():
+        if alarm.kind == kind and alarm.subject not in named:
+            await opened.spool.clear_alarm(kind, alarm.subject)
 
 
 def _seeds(settings: Settings) -> list[Seed]:

@@ -49,6 +49,7 @@ class AlarmKind(StrEnum):
     QUEUE_AGE = "queue-age"
     RESOLVER = "resolver"
     SECRETS = "secrets"
+    SEEDS = "seeds"
     SPF = "spf"
     TORN_CONTENT = "torn-content"
     VERSIONS = "versions"
@@ -198,6 +199,11 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
     ),
     AlarmKind.RESOLVER: _doctor("the DNS does not answer, or is one that mail should not rely on"),
     AlarmKind.SECRETS: _doctor("everybody on the machine may read a key or a secret"),
+    AlarmKind.SEEDS: About(
+        "a letter to a mailbox of your own (`[[doctor.seeds]]`) was junk, missing, refused or not authenticated there",
+        '`leak doctor --seeds --history` shows since when; then docs/first-month.md, "When a provider refuses"',
+        "the next `leak doctor --seeds` finds the letter in the inbox, or that mailbox is no seed any more",
+    ),
     AlarmKind.SPF: _doctor("SPF does not let an address of ours send for a domain of ours"),
     AlarmKind.TORN_CONTENT: About(
         "a message's content in the spool is missing or torn; it is held",

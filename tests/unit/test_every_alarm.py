@@ -287,6 +287,7 @@ ELSEWHERE: Final[Mapping[AlarmKind, str]] = {
     AlarmKind.QUARANTINE: (
         "contract/test_quarantine.py::test_a_command_answers_the_alarm_and_a_release_gives_three_new_tries"
     ),
+    AlarmKind.SEEDS: "interop/test_seeds.py::test_the_alarm_ends_in_the_inbox",
     AlarmKind.TORN_CONTENT: "unit/engine/test_settler.py::test_torn_content_is_held_with_an_alarm_and_others_go_on",
     AlarmKind.WEBHOOK_DISABLED: (
         "contract/test_webhooks.py::test_whoever_takes_nothing_for_days_is_disabled_and_can_be_enabled"
