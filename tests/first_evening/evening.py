@@ -173,7 +173,7 @@ class World:
                 "postconf -e 'inet_interfaces=all' 'myhostname=mx.example.net' 'mydestination=example.net,localhost'"
                 " 'local_recipient_maps=' 'luser_relay=catch@localhost' 'maillog_file=/var/log/mail.log'"
                 " 'smtpd_milters=inet:127.0.0.1:11332' 'milter_default_action=tempfail' 'mynetworks=127.0.0.0/8'"
-                " 'alias_maps=' 'home_mailbox=' 'mail_spool_directory=/var/mail/' 'smtputf8_enable=no'"
+                " 'alias_maps=' 'home_mailbox=' 'mail_spool_directory=/var/mail' 'smtputf8_enable=no'"
             ),
             "useradd -m catch; mkdir -p /etc/rspamd/local.d; install -d -o _rspamd -g _rspamd /run/rspamd",
         ):
