@@ -229,6 +229,22 @@ async def test_a_recipient_s_no_is_heard_and_the_address_forgotten(front: Front)
     assert (row.address, row.reason, row.tenant_id, row.until) == (None, Reason.OPT_OUT, FRONT.tenant, None)
 
 
+async def test_one_mail_is_forgotten_and_the_others_stay(front: Front) -> None:
+    answer = await front.client.submit(LETTER)
+    other = await front.client.submit(replace(LETTER, idempotency_key="another"))
+    assert isinstance(answer, LetterAccepted)
+    assert isinstance(other, LetterAccepted)
+    assert not await front.client.forget(answer.id), "somebody may be delivering it: its content waits for that"
+    sql = "SELECT m.id FROM recipient r JOIN message m ON m.seq = r.message"
+    assert await front.database.read(lambda connection: list(connection.execute(sql))) == [(other.id,)]
+    done = "UPDATE message SET open = 0 WHERE id = ?"
+    await front.database.write(lambda connection: list(connection.execute(done, (answer.id,))))
+    assert await front.client.forget(answer.id)
+    sql = "SELECT m.id FROM content c JOIN message m ON m.seq = c.message"
+    assert await front.database.read(lambda connection: list(connection.execute(sql))) == [(other.id,)]
+    assert await front.client.forget("never-heard-of"), "nothing is left of what there is not"
+
+
 async def test_an_erased_recipient_stands_nowhere(front: Front) -> None:
     answer = await front.client.submit(LETTER)
     assert isinstance(answer, LetterAccepted)
