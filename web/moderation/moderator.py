@@ -18,6 +18,8 @@ from web.moderation.trained import Score, Thresholds, Trained, load_trained
 from web.moderation.wording import Wording
 
 _MOST_SPANS: Final = 20
+_MEANT_WELL: Final = 3.0
+"""Logits below the doubt from which a rule's finding is not even worth a nudge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Moderator:
         for hit in reading.hits:
             if hit.weighed:
                 near = [one for part, one in scored if _meet(hit, part)]
-                yield _weigh(hit, near or [one for _, one in scored], self.trained.thresholds)
+                yield from _weigh(hit, near or [one for _, one in scored], self.trained.thresholds)
         for part, score in scored:
             if any(hit.step.stops and _meet(hit, part) for hit in reading.hits):
                 continue  # a rule speaks of it, and knows better which one is broken
@@ -64,15 +66,17 @@ def _meet(hit: Hit, part: Sequence[Token]) -> bool:
     return hit.start < part[-1].end and part[0].start < hit.end
 
 
-def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Hit:
-    """What a rule found, as far as it is believed."""
+def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Iterator[Hit]:
+    """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well."""
     if hit.step is Step.CARE:
         believed = max(score.care for score in scores) >= limits.care_doubt
-        return hit if believed else replace(hit, step=Step.NUDGE)
+        yield hit if believed else replace(hit, step=Step.NUDGE)
+        return
     score = max(score.stop for score in scores)
-    if score < limits.doubt:
-        return replace(hit, step=Step.NUDGE)
-    return replace(hit, step=Step.HOLD) if hit.step is Step.REFUSE and score < limits.agree else hit
+    if score >= limits.doubt:
+        yield replace(hit, step=Step.HOLD) if hit.step is Step.REFUSE and score < limits.agree else hit
+    elif score >= limits.doubt - _MEANT_WELL:
+        yield replace(hit, step=Step.NUDGE)
 
 
 def _missed(score: Score, limits: Thresholds) -> Step:

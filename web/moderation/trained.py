@@ -7,6 +7,7 @@ A linear model: a weight for each number that `features` makes of a stretch, lea
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from array import array
 from collections.abc import Collection, Sequence
@@ -81,7 +82,7 @@ class Trained:
         )
 
     def _likest(self, present: Collection[int]) -> Rule:
-        scores = [sum(weights[concept] for concept in present) for weights in self.likeness]
+        scores = [math.fsum(weights[concept] for concept in present) for weights in self.likeness]
         return RULES[max(range(len(RULES)), key=scores.__getitem__)]
 
 
