@@ -8,6 +8,7 @@ another, and kills one that is silent for too long.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
@@ -52,6 +53,8 @@ LONGEST_AFTER_WORK: Final = 1.0
 """The same for one that had opened its doors: what killed it was something it met, and clients wait meanwhile."""
 YOUNG_SECONDS: Final = 10.0
 LATELY_SECONDS: Final = 600.0
+_PASSING: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
+"""Errors of a disk or a machine, not of what stands in the configuration (R05)."""
 CONFIGURATION_STATUS: Final = 2
 """With which a worker ends that cannot use the configuration, and then we (docs/reference/cli.md)."""
 
@@ -102,7 +105,9 @@ class NodeLock:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise ConfigurationError(f"spool.url: {self._path}: {error.strerror}") from None
+            words = f"spool.url: {self._path}: {error.strerror}"
+            # A disk may be well again by the next start, and a service manager does not try one after a wrong setting.
+            raise (LeakError(words) if error.errno in _PASSING else ConfigurationError(words)) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

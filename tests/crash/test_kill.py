@@ -47,7 +47,7 @@ async def kill_now_and_then(world: World, chance: random.Random, ledger: Ledger)
     return kills
 
 
-@pytest.mark.timeout(60 + 6 * KILLS + MESSAGES // 20)
+@pytest.mark.timeout(180 + 6 * KILLS + MESSAGES // 20)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 async def test_everything_acknowledged_arrives(
     database: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]

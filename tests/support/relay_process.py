@@ -76,7 +76,7 @@ class RelayProcess:
         if wait:
             await self.ready()
 
-    async def ready(self, seconds: float = 60) -> None:
+    async def ready(self, seconds: float = 150) -> None:
         async with asyncio.timeout(seconds), aiohttp.ClientSession() as client:
             while True:
                 assert self.process is not None
