@@ -62,6 +62,10 @@ from web.wall import WallStore
 from web.wall_keeper import BellRinger, WallKeeper
 from web.wall_pages import WallPages, wall_routes
 from web.way_in import WayIn
+from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter
+from web.weekly_links import WeeklyLinks
+from web.weekly_pages import WeeklyPages, weekly_routes
+from web.weekly_store import WeeklyStore
 
 __all__ = ["FrontOptions", "Outside", "make_app"]
 
@@ -94,8 +98,13 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     Raises ValueError for a trusted proxy that is no network. Serve it without an access log.
     """
     templates = make_templates()
-    templates.globals["documents"] = [*(["wall"] if options.wall else []), *(document.value for document in Document)]
-    renderer = Renderer(templates, load_words(), https=options.is_https)
+    templates.globals["documents"] = [
+        *(["wall"] if options.wall else []),
+        *(["weekly"] if options.weekly != "off" else []),
+        *(document.value for document in Document),
+    ]
+    words = load_words()
+    renderer = Renderer(templates, words, https=options.is_https)
     relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
@@ -120,6 +129,11 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     )
     wall = WallStore(outside.database, clock, entropy)
     watches = [WallKeeper(wall, relay, clock).look]
+    weekly_links = WeeklyLinks(links, clock)
+    weekly_writer = WeeklyWriter(options, templates, weekly_links)
+    weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
+    if options.weekly != "off":
+        watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
         watches.append(BellRinger(outside.database, outside.bell, clock).ring)
     keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall)
@@ -160,6 +174,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     app.add_routes(wall_routes(WallPages(parts)))
     for prefix in ("", *(f"/{language.value}" for language in Language)):
         app.add_routes(notice_routes(NoticePages(parts, notices), prefix))
+    if options.weekly != "off":
+        app.add_routes(weekly_routes(WeeklyPages(parts, weekly)))
     app.cleanup_ctx.append(_courier_life(letters, courier))
     app.cleanup_ctx.append(_following(networks))
     return app

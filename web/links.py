@@ -30,6 +30,8 @@ class LinkKind(StrEnum):
 
     RECIPIENT = "recipient"
     READ = "read"
+    WEEKLY = "weekly"
+    WEEKLY_CONFIRM = "weekly-confirm"
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ class FrontValues(Protocol):
     @property
     def wall_indexed(self) -> bool: ...
     @property
+    def weekly(self) -> str: ...
+    @property
     def operator(self) -> OperatorValues: ...
 
 
@@ -154,6 +156,7 @@ def mount(  # the node's parts, each with a purpose of its own
         wall=values.wall,
         wall_delay=values.wall_delay,
         wall_indexed=values.wall_indexed,
+        weekly=values.weekly if values.wall else "off",
         operator=_operator(values.operator),
     )
     letters, moderator = DatabaseLetterStore(database), load_moderator(folder)

@@ -71,6 +71,8 @@ class FrontOptions:
     """How long after it was sent a moderator sees a letter that is offered."""
     wall_indexed: bool = False
     """Whether search engines may list the wall."""
+    weekly: str = "sunday"
+    """The day on which the weekly leaves, in lower-case English; "off": there is none."""
     operator: Operator = NOBODY
     """Who runs the service."""
 

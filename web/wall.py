@@ -30,8 +30,8 @@ ON CONFLICT DO NOTHING
 _UNDISPUTED: Final = """
 NOT EXISTS (SELECT 1 FROM web_report r WHERE r.letter_id = p.letter_id AND COALESCE(r.outcome, '') <> 'dismissed')
 """
-_SHOWN: Final = f"p.state = 'published' AND {_UNDISPUTED}"
-_COLUMNS: Final = "p.public_id, p.language, p.signature, p.published, p.shown, p.letter_id"
+SHOWN: Final = f"p.state = 'published' AND {_UNDISPUTED}"
+COLUMNS: Final = "p.public_id, p.language, p.signature, p.published, p.shown, p.letter_id"
 _DUE: Final = """
 SELECT p.letter_id, l.message_id FROM web_post p JOIN web_letter l ON l.id = p.letter_id
 WHERE p.state = 'waiting' AND p.due <= ? AND l.message_id IS NOT NULL ORDER BY p.due LIMIT ?
@@ -100,38 +100,30 @@ class WallStore:
 
     async def page(self, language: str, number: int) -> WallPage:
         """Page `number`, from 1, of the posts in a language, the latest first; an empty one past the last."""
-        count = f"SELECT COUNT(*) FROM web_post p WHERE p.language = ? AND {_SHOWN}"  # noqa: S608 - constants
+        count = f"SELECT COUNT(*) FROM web_post p WHERE p.language = ? AND {SHOWN}"  # noqa: S608 - constants
         wanted = (
-            f"SELECT {_COLUMNS} FROM web_post p WHERE p.language = ? AND {_SHOWN} "  # noqa: S608 - constants
+            f"SELECT {COLUMNS} FROM web_post p WHERE p.language = ? AND {SHOWN} "  # noqa: S608 - constants
             "ORDER BY p.published DESC, p.public_id LIMIT ? OFFSET ?"
         )
 
         def work(connection: Connection) -> WallPage:
             [(posts,)] = connection.execute(count, (language,))
             rows = list(connection.execute(wanted, (language, PAGE, (number - 1) * PAGE)))
-            return WallPage(tuple(_post(row) for row in rows), number, max(1, -(-posts // PAGE)))
+            return WallPage(tuple(read_post(row) for row in rows), number, max(1, -(-posts // PAGE)))
 
         return await self._database.read(work)
 
-    async def since(self, language: str, since: datetime, limit: int) -> list[Post]:
-        """What was published from the day `since` on and still shows, the oldest first."""
-        sql = (
-            f"SELECT {_COLUMNS} FROM web_post p WHERE p.language = ? AND p.published >= ? AND {_SHOWN} "  # noqa: S608
-            "ORDER BY p.published, p.public_id LIMIT ?"
-        )
-        return [_post(row) for row in await self._rows(sql, (language, to_millis(since), limit))]
-
     async def find(self, public_id: str) -> Post | None:
         """The post of a public address, if it shows."""
-        sql = f"SELECT {_COLUMNS} FROM web_post p WHERE p.public_id = ? AND {_SHOWN}"  # noqa: S608 - constants
+        sql = f"SELECT {COLUMNS} FROM web_post p WHERE p.public_id = ? AND {SHOWN}"  # noqa: S608 - constants
         rows = await self._rows(sql, (public_id,))
-        return _post(rows[0]) if rows else None
+        return read_post(rows[0]) if rows else None
 
     async def of_letter(self, letter_id: str) -> Post | None:
         """The post of a letter, if it shows."""
-        sql = f"SELECT {_COLUMNS} FROM web_post p WHERE p.letter_id = ? AND {_SHOWN}"  # noqa: S608 - constants
+        sql = f"SELECT {COLUMNS} FROM web_post p WHERE p.letter_id = ? AND {SHOWN}"  # noqa: S608 - constants
         rows = await self._rows(sql, (letter_id,))
-        return _post(rows[0]) if rows else None
+        return read_post(rows[0]) if rows else None
 
     async def keeps_words(self, letter_id: str) -> bool:
         """Whether words of a letter are kept for the wall, or stand on it."""
@@ -216,6 +208,7 @@ class WallStore:
         return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
 
 
-def _post(row: tuple[Any, ...]) -> Post:
+def read_post(row: tuple[Any, ...]) -> Post:
+    """The post of a row of public id, language, signature, day, text and letter."""
     public_id, language, signature, published, shown, letter_id = row
     return Post(public_id, language, signature, from_millis(published), shown, letter_id)

@@ -201,6 +201,9 @@ class WebSettings(Section):
         timedelta(days=7), description="How long after it was sent an offered letter comes to the moderators."
     )
     wall_indexed: Flag = Field(False, description="Whether search engines may list the wall.")
+    weekly: Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
+        "sunday", description="The day on which the weekly of the wall leaves, at nine (UTC); off without a wall too."
+    )
     limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
     cool_down: Duration = Field(
         timedelta(minutes=5), description="How long a letter waits before it leaves; its writer may take it back."

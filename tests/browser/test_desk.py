@@ -87,9 +87,17 @@ async def test_every_page_can_be_read_and_used(tmp_path: Path, browser: Browser)
                 if found := await audit_page(page) + twice:
                     faults[f"{name} {scheme}"] = found
 
-            for path in ("/wall", f"/wall/{address}", theirs, "/"):
+            for path in ("/wall", f"/wall/{address}", "/weekly", theirs, "/"):
                 await page.goto(f"{front.url}/en{path}")
                 await audit(path)
+            await page.goto(f"{front.url}/en/weekly")
+            await page.press("#to", "Enter")
+            await expect(page.locator("#to-fault")).to_be_visible()
+            await audit("weekly refused")
+            await page.fill("#to", "bob@example.org")
+            await page.press("#to", "Enter")
+            await expect(page.get_by_role("status")).to_contain_text("a question is on its way")
+            await audit("weekly asked")
             await page.goto(f"{front.desk}/desk/enter")
             await page.fill("#token", "x")
             await page.keyboard.press("Enter")
@@ -154,5 +162,9 @@ async def test_a_letter_let_go_by_keyboard_arrives(tmp_path: Path, browser: Brow
         await expect(page.get_by_role("status")).to_contain_text("It may go")
         (cookie,) = await context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/desk")
+        async with session.post(f"{relay.http}/en/weekly", data={"to": "bob@inbox.lab.test"}) as response:
+            assert response.status == 200
+        (asked,) = await relay.arrivals("bob@inbox.lab.test")
+        assert b"From: Leak <weekly@leak.lab.test>" in asked.posting.content
         (arrival,) = await relay.arrivals("ok@inbox.lab.test")
         assert b"vermisse" in arrival.posting.content

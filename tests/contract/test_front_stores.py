@@ -33,6 +33,7 @@ from web.notices import Notice, NoticeStore
 from web.reports import Outcome, Report, ReportStore
 from web.sealing import Sealed
 from web.tallies import DatabaseTallies
+from web.weekly_store import WeeklyStore
 
 
 @pytest.fixture(params=BOTH)
@@ -195,7 +196,6 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     page = await deciding.wall.page("en", 1)
     (post,) = page.posts
     assert (post.shown, page.pages, await deciding.wall.find(post.id)) == ("Shown", 1, post)
-    assert await deciding.wall.since("en", clock.now() - timedelta(days=1), 9) == [post]
     states = [(await deciding.wall.state_of(f"id{n}")).value for n in range(4)]
     assert states == ["published", "off", "offered", "none"]
     await letters.keep_off_wall("id0")
@@ -245,3 +245,36 @@ async def test_notices(database: Database) -> None:
     clock.move(600 * 86400)
     await notices.forget()
     assert await notices.find(receipt.secret) is None
+
+
+async def test_the_weekly(database: Database) -> None:
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    store = WeeklyStore(database, clock)
+    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, ?)"
+    rows = [(f"l{n}", f"Text {n}", f"p{n}", n) for n in range(12)]
+    await database.write(lambda connection: connection.executemany(sql, rows))
+    for mailbox in (b"a" * 16, b"b" * 16):
+        await store.subscribe(mailbox, "fr", "old")
+        await store.subscribe(mailbox, "en", f"sealed {mailbox[:1].decode()}")
+    assert not await store.is_made("2026-W47", "en")
+    assert await store.make("2026-W47", "en") == 10
+    assert await store.make("2026-W47", "en") == 0
+    assert await store.make("2026-W47", "fr") == 0
+    assert await store.is_made("2026-W47", "fr")
+    assert [post.shown for post in await store.posts("2026-W47", "en")] == [f"Text {n}" for n in range(11, 1, -1)]
+    assert (await store.weeks("en"), await store.weeks("fr")) == (["2026-W47"], [])
+    owed = await store.owed(9)
+    assert [one.sealed for one in owed] == ["sealed a", "sealed b"]
+    await store.begin(owed)
+    await store.settle(owed[0])
+    clock.move(3600)
+    await store.begin(await store.owed(9))
+    await store.give_up()
+    assert await store.owed(9) == owed[1:]
+    clock.move(23 * 3600)
+    await store.give_up()
+    assert await store.owed(9) == []
+    assert await store.make("2026-W48", "en") == 2
+    await store.leave([b"b" * 16])
+    assert [one.mailbox for one in await store.owed(9)] == [b"a" * 16]

@@ -1,0 +1,207 @@
+"""The weekly: only to who confirmed, once a week and language whatever crashes, and one click ends it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.client.contract import Letter, LetterRefused
+from tests.support.front import OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+from web.catalogue import load_words
+from web.links import RecipientLinks
+from web.mailbox import MailboxHasher
+from web.render import make_templates
+from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter, week_due
+from web.weekly_links import WeeklyLinks
+from web.weekly_store import WeeklyStore
+
+SUNDAY = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    async with running_front(tmp_path, clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def quiet(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    """A front that makes no weekly of its own, with a subscriber: nobody else moves when a test does."""
+    async with running_front(tmp_path, clock, replace(OPTIONS, weekly="off")) as running:
+        sealed = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock).seal("ann@example.org")
+        await WeeklyStore(running.database, clock).subscribe(b"a" * 16, "en", sealed)
+        yield running
+
+
+@pytest.fixture
+async def visitor(front: Front) -> AsyncIterator[Visitor]:
+    async with aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+def keeper_of(front: Front, clock: HandClock) -> WeeklyKeeper:
+    """A second worker's keeper, beside the front's own."""
+    links = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock)
+    writer = WeeklyWriter(OPTIONS, make_templates(), links)
+    parts = WeeklyParts(WeeklyStore(front.database, clock), writer, links, MailboxHasher([OPTIONS.block_key]))
+    return WeeklyKeeper(parts, front.relay, load_words(), OPTIONS.weekly, clock)
+
+
+async def publish(front: Front, *numbers: int) -> None:
+    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, 0)"
+    rows = [(f"l{n}", f"Text {n}.", f"p{n}") for n in numbers]
+    await front.database.write(lambda connection: connection.executemany(sql, rows))
+
+
+def path_in(letter: Letter, what: str) -> str:
+    """The path of a link in a mail."""
+    (path,) = set(re.findall(rf"http://leak\.lab\.test(/en/weekly/{what}/[\w-]+)", letter.text))
+    assert path in letter.html
+    return str(path)
+
+
+async def subscribe(visitor: Visitor, address: str = "ann@example.org") -> None:
+    response, page = await visitor.post("/en/weekly", {"to": address})
+    assert (response.status, "a question is on its way" in page.text) == (200, True)
+    asked = [letter for key, letter in visitor.front.relay.letters.items() if key.startswith("weekly-ask")]
+    letter = [one for one in asked if one.recipient == address][-1]
+    response, page = await visitor.post(path_in(letter, "confirm"), {})
+    assert "gets the weekly" in page.text
+
+
+def digests(front: Front) -> list[Letter]:
+    return [letter for key, letter in front.relay.letters.items() if key.startswith("weekly-20")]
+
+
+def to_sunday(clock: HandClock) -> None:
+    clock.move((SUNDAY - clock.now()).total_seconds())
+
+
+def test_a_week_is_due_on_its_day_at_nine() -> None:
+    assert week_due("sunday", SUNDAY - timedelta(seconds=1)) is None
+    assert week_due("sunday", SUNDAY) == "2026-W47"
+    assert week_due("monday", SUNDAY) == "2026-W47"
+    assert week_due("monday", datetime(2027, 1, 1, tzinfo=UTC)) == "2026-W53"
+
+
+async def test_nobody_is_subscribed_who_did_not_confirm(visitor: Visitor, clock: HandClock) -> None:
+    await visitor.post("/en/weekly", {"to": "ann@example.org"})
+    (asked,) = visitor.front.relay.letters.values()
+    assert (asked.stream, asked.sender) == ("weekly", "weekly@leak.lab.test")
+    await visitor.post("/en/weekly", {"to": "ann@example.org"})
+    assert len(visitor.front.relay.letters) == 1
+    path = path_in(asked, "confirm")
+    assert "Yes, send them to me" in (await visitor.get(path))[1].text
+    count = "SELECT COUNT(*) FROM web_subscriber"
+    assert await visitor.front.database.read(lambda connection: list(connection.execute(count))) == [(0,)]
+    for bad in (path[:-1] + ("A" if path[-1] != "A" else "B"), path.replace("confirm", "leave")):
+        assert (await visitor.get(bad))[0].status == 404
+    clock.move(timedelta(days=4).total_seconds())
+    assert (await visitor.post(path, {}))[0].status == 404
+
+
+async def test_an_answer_tells_nothing_about_an_address(visitor: Visitor) -> None:
+    await visitor.front.relay.suppress("bob@example.org")
+    response, page = await visitor.post("/en/weekly", {"to": "bob@example.org"})
+    assert (response.status, "a question is on its way" in page.text) == (200, True)
+    assert visitor.front.relay.letters == {}
+    response, page = await visitor.post("/en/weekly", {"to": "no address"})
+    assert (response.status, page.fields["to"]) == (422, "no address")
+    visitor.front.relay.refusal = LetterRefused(temporary=True, reason="full")
+    assert (await visitor.post("/en/weekly", {"to": "ann@example.org"}))[0].status == 503
+
+
+async def test_a_week_leaves_once(visitor: Visitor, clock: HandClock) -> None:
+    front = visitor.front
+    await subscribe(visitor)
+    stored = await front.database.read(
+        lambda connection: repr(list(connection.execute("SELECT * FROM web_subscriber")))
+    )
+    assert "ann" not in stored
+    await publish(front, 1, 2)
+    keeper = keeper_of(front, clock)
+    await keeper.look()
+    assert digests(front) == []
+    to_sunday(clock)
+    front.relay.refusal = LetterRefused(temporary=True, reason="full")
+    await keeper.look()
+    front.relay.refusal = None
+    await keeper.look()
+    await keeper_of(front, clock).look()
+    (mail,) = digests(front)
+    assert (mail.recipient, mail.stream, mail.subject) == ("ann@example.org", "weekly", "The wall, week 47")
+    assert "Text 1." in mail.text
+    assert "/en/wall/p2" in mail.html
+    assert mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    _, page = await visitor.get("/en/weekly/2026-W47")
+    assert "Text 2." in page.text
+    assert "2026-W47" in (await visitor.get("/en/weekly"))[1].text
+    assert (await visitor.get("/fr/weekly/2026-W47"))[0].status == 404
+    clock.move(timedelta(days=7).total_seconds())
+    await keeper.look()
+    assert len(digests(front)) == 1  # nothing new on the wall
+    await publish(front, 3)
+    clock.move(timedelta(days=7).total_seconds())
+    await keeper.look()
+    assert [mail.subject for mail in digests(front)][1:] == ["The wall, week 49"]
+
+
+async def test_a_hand_over_that_may_have_been_one_is_not_made_again_too_late(quiet: Front, clock: HandClock) -> None:
+    front = quiet
+    await publish(front, 1)
+    to_sunday(clock)
+    front.relay.refusal = LetterRefused(temporary=True, reason="full")
+    await keeper_of(front, clock).look()
+    clock.move(timedelta(days=1).total_seconds())
+    front.relay.refusal = None
+    await keeper_of(front, clock).look()
+    assert digests(front) == []
+
+
+async def test_one_click_ends_it_and_so_does_a_refusal(visitor: Visitor, clock: HandClock) -> None:
+    front = visitor.front
+    await subscribe(visitor)
+    await subscribe(visitor, "bob@example.org")
+    await publish(front, 1)
+    to_sunday(clock)
+    await keeper_of(front, clock).look()
+    mail = next(mail for mail in digests(front) if mail.recipient == "ann@example.org")
+    link = mail.headers["List-Unsubscribe"].strip("<>").removeprefix("http://leak.lab.test")
+    assert link == path_in(mail, "leave")
+    assert "No more of them" in (await visitor.get(link))[1].text
+    one_click = {"List-Unsubscribe": "One-Click"}
+    response, _ = await visitor.post(link, one_click, Origin="https://mail.example", Sec_Fetch_Site="cross-site")
+    assert response.status == 200
+    await front.relay.suppress("bob@example.org")
+    await publish(front, 2)
+    clock.move(timedelta(days=7).total_seconds())
+    await keeper_of(front, clock).look()
+    assert len(digests(front)) == 2
+    count = "SELECT COUNT(*) FROM web_subscriber"
+    assert await front.database.read(lambda connection: list(connection.execute(count))) == [(0,)]
+    await subscribe(visitor)
+
+
+async def test_what_was_taken_down_is_not_mailed(quiet: Front, clock: HandClock) -> None:
+    front = quiet
+    await publish(front, 1)
+    to_sunday(clock)
+    store = WeeklyStore(front.database, clock)
+    assert await store.make("2026-W47", "en") == 1
+    await front.store.keep_off_wall("l1")
+    await keeper_of(front, clock).look()
+    assert digests(front) == []
+    assert (await store.owed(9), await store.posts("2026-W47", "en")) == ([], [])

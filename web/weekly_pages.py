@@ -1,0 +1,137 @@
+"""`/weekly`: ask for the weekly, confirm it, leave it, and read the weeks that were. GET asks, POST acts.
+
+Whoever types an address is answered the same, whether it is subscribed, refuses our mail or is none: the mail to it
+tells its owner alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from relay.client.contract import LetterRefused
+from relay.errors import SpoolUnavailableError
+from relay.log import Log
+from web.catalogue import Language
+from web.mailbox import masked
+from web.parts import Parts
+from web.plain_text import clean_line, paragraphs
+from web.requests import language_of, read_fields
+from web.weekly import STREAM, WeeklyParts
+from web.weekly_links import Wish
+
+_WEEK: Final = re.compile(r"[0-9]{4}-W[0-9]{2}")
+_LONGEST: Final = 254
+_PATIENCE: Final = 5.0
+
+_log = Log("weekly")
+
+
+class WeeklyPages:
+    """The handlers."""
+
+    def __init__(self, parts: Parts, weekly: WeeklyParts) -> None:
+        self._parts = parts
+        self._weekly = weekly
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """GET /weekly: the form, and earlier weeks."""
+        return await self._form(request)
+
+    async def ask(self, request: web.Request) -> web.StreamResponse:
+        """POST /weekly to=ADDRESS: a mail that asks its owner."""
+        fields = await read_fields(request, self._parts.options.base_url)
+        typed = clean_line(fields.get("to", ""), _LONGEST + 1)
+        network = self._parts.client(request).network
+        if self._parts.previews is not None and self._parts.previews.take(network) is not None:
+            return await self._form(request, typed, "to-often", HTTPStatus.TOO_MANY_REQUESTS)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                check = await self._parts.relay.check(typed)
+        except TimeoutError:
+            raise SpoolUnavailableError("the check of an address timed out") from None
+        if not (check.ok or check.unknown):
+            return await self._form(request, typed, "to-syntax", HTTPStatus.UNPROCESSABLE_ENTITY)
+        language = language_of(request)
+        if not await self._parts.relay.suppressed(check.address, STREAM):
+            await self._send(Wish(check.address, language))
+        return self._page(request, {"kind": "asked", "address": check.address})
+
+    async def confirm(self, request: web.Request) -> web.StreamResponse:
+        """GET asks, POST subscribes."""
+        wish = self._weekly.links.confirmed(request.match_info["token"])
+        if wish is None:
+            return self._missing(request)
+        if request.method != "POST":
+            return self._page(request, {"kind": "confirm", "address": masked(wish.address)})
+        await read_fields(request, self._parts.options.base_url)
+        sealed = self._weekly.links.seal(wish.address)
+        await self._weekly.store.subscribe(self._weekly.mailboxes.of(wish.address), wish.language.value, sealed)
+        _log.info("weekly-confirmed")
+        return self._page(request, {"kind": "confirmed", "address": masked(wish.address)})
+
+    async def leave(self, request: web.Request) -> web.StreamResponse:
+        """GET asks, POST leaves at once: also the one click of a mail program (RFC 8058 §3.2), from anywhere."""
+        address = self._weekly.links.opened(request.match_info["token"])
+        if address is None:
+            return self._missing(request)
+        if request.method != "POST":
+            return self._page(request, {"kind": "leave", "address": masked(address)})
+        await self._weekly.store.leave(self._weekly.mailboxes.all_of(address))
+        _log.info("weekly-left")
+        return self._page(request, {"kind": "left", "address": masked(address)})
+
+    async def week(self, request: web.Request) -> web.StreamResponse:
+        """GET /weekly/2026-W47: what that week held and still shows."""
+        week, language = request.match_info["week"], language_of(request)
+        posts = await self._weekly.store.posts(week, language.value) if _WEEK.fullmatch(week) else []
+        if not posts:
+            return self._missing(request)
+        indexed = self._parts.options.wall_indexed
+        values = {"posts": [(post, paragraphs(post.shown)) for post in posts], "week": week, "indexed": indexed}
+        return self._parts.renderer.public_page("week.html", language, values, indexed=indexed)
+
+    async def _send(self, wish: Wish) -> None:
+        """At most one mail a day to one mailbox: the key at the relay is the same for a day."""
+        day = f"{self._parts.clock.now():%Y-%m-%d}"
+        mailbox = self._weekly.mailboxes.of(wish.address)
+        key = f"{STREAM}-ask-{hashlib.sha256(mailbox + day.encode()).hexdigest()[:32]}"
+        letter = self._weekly.writer.confirmation(wish, self._parts.renderer.words(wish.language), key)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                answer = await self._parts.relay.submit(letter)
+        except TimeoutError:
+            raise SpoolUnavailableError("the relay did not answer") from None
+        if isinstance(answer, LetterRefused) and answer.temporary:
+            raise SpoolUnavailableError(answer.reason)
+
+    async def _form(
+        self, request: web.Request, typed: str = "", problem: str = "", status: int = HTTPStatus.OK
+    ) -> web.Response:
+        language = language_of(request)
+        weeks = await self._weekly.store.weeks(language.value)
+        values = {"kind": "form", "address": typed, "problem": problem, "weeks": weeks}
+        return self._page(request, values, status)
+
+    def _page(self, request: web.Request, values: dict[str, Any], status: int = HTTPStatus.OK) -> web.Response:
+        framed = {"problem": "", "weeks": (), "day": self._parts.options.weekly, **values}
+        return self._parts.renderer.page("weekly.html", language_of(request), framed, status=status)
+
+    def _missing(self, request: web.Request) -> web.Response:
+        return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+
+
+def weekly_routes(pages: WeeklyPages) -> list[web.RouteDef]:
+    """The weekly, with and without a language before it."""
+    routes: list[web.RouteDef] = []
+    for prefix in ("", *(f"/{language.value}" for language in Language)):
+        base = f"{prefix}/weekly"
+        routes += [web.get(base, pages.show), web.post(base, pages.ask), web.get(f"{base}/{{week}}", pages.week)]
+        for path, handler in (("confirm", pages.confirm), ("leave", pages.leave)):
+            routes += [web.get(f"{base}/{path}/{{token}}", handler), web.post(f"{base}/{path}/{{token}}", handler)]
+    return routes

@@ -1,0 +1,138 @@
+"""The weekly's tables: subscribers, the posts of each week, and the mails that are still owed.
+
+A week is made once for each language, in one transaction with the list of those it is owed to; a line of that list goes
+when the relay has the mail. An address stands here encrypted only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection, Database
+from web.wall import COLUMNS, SHOWN, Post, read_post
+
+MOST_POSTS: Final = 10
+REPEATABLE: Final = timedelta(hours=23)
+"""So long after the first try the relay still knows a mail by its key; after that it is not tried again."""
+
+_MAKE: Final = "INSERT INTO web_digest (week, language) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING week"
+_NEW_POSTS: Final = f"SELECT p.public_id FROM web_post p WHERE p.language = ? AND {SHOWN}"  # noqa: S608 - constants
+_UNTOLD: Final = """
+AND NOT EXISTS (SELECT 1 FROM web_digest_post d WHERE d.public_id = p.public_id)
+ORDER BY p.published DESC, p.public_id LIMIT ?
+"""
+_OF_WEEK: Final = (
+    f"SELECT {COLUMNS} FROM web_post p, web_digest_post d WHERE d.public_id = p.public_id AND {SHOWN} "  # noqa: S608
+    "AND d.week = ? AND d.language = ? ORDER BY p.published DESC, p.public_id"
+)
+_OWE: Final = """
+INSERT INTO web_mailing (week, language, mailbox) SELECT CAST(? AS TEXT), language, mailbox FROM web_subscriber
+WHERE language = ?
+"""
+_OWED: Final = """
+SELECT m.week, m.language, m.mailbox, s.sealed FROM web_mailing m JOIN web_subscriber s ON s.mailbox = m.mailbox
+ORDER BY m.week, m.language, m.mailbox LIMIT ?
+"""
+_TRY: Final = """
+UPDATE web_mailing SET tried = COALESCE(tried, ?) WHERE week = ? AND language = ? AND mailbox = ?
+"""
+_OVER: Final = (
+    "DELETE FROM web_mailing WHERE tried < ? OR NOT EXISTS "
+    "(SELECT 1 FROM web_subscriber s WHERE s.mailbox = web_mailing.mailbox)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A mail that somebody waits for; `sealed` is their address, encrypted."""
+
+    week: str
+    language: str
+    mailbox: bytes
+    sealed: str
+
+
+class WeeklyStore:
+    """Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def subscribe(self, mailbox: bytes, language: str, sealed: str) -> None:
+        """Somebody confirmed; a second time changes the language."""
+        sql = """
+        INSERT INTO web_subscriber (mailbox, language, sealed) VALUES (?, ?, ?)
+        ON CONFLICT (mailbox) DO UPDATE SET language = excluded.language, sealed = excluded.sealed
+        """
+        await self._change(sql, (mailbox, language, sealed))
+
+    async def leave(self, mailboxes: Sequence[bytes]) -> None:
+        """Forget a subscriber, and what they are owed; harmless when there is none."""
+
+        def work(connection: Connection) -> None:
+            for mailbox in mailboxes:
+                connection.execute("DELETE FROM web_subscriber WHERE mailbox = ?", (mailbox,))
+                connection.execute("DELETE FROM web_mailing WHERE mailbox = ?", (mailbox,))
+
+        await self._database.write(work)
+
+    async def is_made(self, week: str, language: str) -> bool:
+        """Whether a week was made already."""
+        return bool(await self._rows("SELECT 1 FROM web_digest WHERE week = ? AND language = ?", (week, language)))
+
+    async def make(self, week: str, language: str) -> int:
+        """Make a week of what is new on the wall, and owe it to every subscriber; how many posts, 0 if it was made."""
+
+        def work(connection: Connection) -> int:
+            if not list(connection.execute(_MAKE, (week, language))):
+                return 0
+            posts = list(connection.execute(f"{_NEW_POSTS} {_UNTOLD}", (language, MOST_POSTS)))
+            for (public_id,) in posts:
+                connection.execute("INSERT INTO web_digest_post VALUES (?, ?, ?)", (public_id, week, language))
+            if posts:
+                connection.execute(_OWE, (week, language))
+            return len(posts)
+
+        return await self._database.write(work)
+
+    async def posts(self, week: str, language: str) -> list[Post]:
+        """The posts of a week that still show, the latest first."""
+        return [read_post(row) for row in await self._rows(_OF_WEEK, (week, language))]
+
+    async def weeks(self, language: str, limit: int = 60) -> list[str]:
+        """The weeks that held something, the latest first."""
+        sql = "SELECT DISTINCT week FROM web_digest_post WHERE language = ? ORDER BY week DESC LIMIT ?"
+        return [week for (week,) in await self._rows(sql, (language, limit))]
+
+    async def owed(self, limit: int) -> list[Owed]:
+        """Mails to hand over."""
+        rows = await self._rows(_OWED, (limit,))
+        return [Owed(week, language, bytes(mailbox), sealed) for week, language, mailbox, sealed in rows]
+
+    async def begin(self, owed: Sequence[Owed]) -> None:
+        """Note that these are about to be handed over, before the relay is asked."""
+        now = to_millis(self._clock.now())
+        rows = [(now, one.week, one.language, one.mailbox) for one in owed]
+        await self._database.write(lambda connection: connection.executemany(_TRY, rows))
+
+    async def settle(self, owed: Owed) -> None:
+        """The relay has it, or never will."""
+        sql = "DELETE FROM web_mailing WHERE week = ? AND language = ? AND mailbox = ?"
+        await self._change(sql, (owed.week, owed.language, owed.mailbox))
+
+    async def give_up(self) -> None:
+        """Drop what could become a second mail, and what nobody waits for any more."""
+        before = to_millis(self._clock.now() - REPEATABLE)
+        if await self._rows("SELECT 1 FROM web_mailing LIMIT 1", ()):
+            await self._change(_OVER, (before,))
+
+    async def _change(self, sql: str, bindings: Sequence[Any]) -> None:
+        await self._database.write(lambda connection: connection.execute(sql, bindings))
+
+    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
