@@ -66,7 +66,7 @@ async def on_the_wall(front: Front, session: aiohttp.ClientSession, clock: HandC
         await ann.post(post, action="publish", shown="Thank you.\n\nFor all of it.", reason="Kind.")
         _, page = await visitor.get("/en/wall")
         (address,) = set(re.findall(r"/en/wall/(\w+)", page.document))
-        _, post = await offer(visitor, ann, clock, message="Another letter.")
+        _, post = await offer(visitor, ann, clock, message="Another one.")
     return theirs, address, post.removeprefix("/desk/")
 
 

@@ -142,7 +142,7 @@ async def test_a_pile_on_has_a_list_and_a_freeze_keeps_its_writer_away(tmp_path:
     ):
         visitor = Visitor(front, session)
         for n in range(4):
-            token = await visitor.preview(message=f"Only this: {n}")
+            token = await visitor.preview(message=f"Thank you for {n} years.")
             assert (await visitor.send(token, X_Forwarded_For=f"192.0.2.{n}")).status == 303
         (letter,) = await held(ann, "pile-ons")
         fields = {"action": "refuse", "reason": "A hunt.", "rule-bullying": "on", "freeze": "on"}
