@@ -357,7 +357,12 @@ async def start_node(plan: LaunchPlan, port: int) -> asyncio.subprocess.Process:
     log = (plan.folder / "node.log").open("ab")
     try:
         process = await asyncio.create_subprocess_exec(
-            *_COMMAND, str(plan.folder / "launch.toml"), str(plan.folder / "clock"), stdout=log, stderr=log
+            *_COMMAND,
+            str(plan.folder / "launch.toml"),
+            str(plan.folder / "clock"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=log,
+            stderr=log,
         )
     finally:
         log.close()
@@ -405,6 +410,8 @@ async def _serve(settings: Settings, clock: ReplayClock, front: Front) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stop_asked.set)
+    # Nothing is ever written to it: it ends when whoever plays the letters is gone, however that came.
+    loop.add_reader(sys.stdin.fileno(), node.stop_asked.set)
     try:
         await node.start()
         await node.stop_asked.wait()
