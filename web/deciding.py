@@ -14,7 +14,7 @@ from typing import Final
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
-from web.decisions import Decision, DecisionLog
+from web.decisions import Action, Decision, DecisionLog
 from web.freezes import FreezeStore
 from web.holds import HoldStore
 from web.moderation.ruling import Rule
@@ -56,14 +56,16 @@ class Deciding:
 
     async def note_entry(self, actor: str) -> None:
         """Somebody came to the desk."""
-        await self._database.write(lambda connection: self._log.write(connection, Decision("desk", "enter", actor, "")))
+        await self._database.write(
+            lambda connection: self._log.write(connection, Decision("desk", Action.ENTER, actor, ""))
+        )
 
     async def release(self, letter_id: str, voice: Voice) -> bool:
         """Let a held letter go; an appeal is granted by it.
 
         The wait for a person is cool-down enough; the moment of departure stays nobody's to know.
         """
-        decision = _decision(letter_id, "release", voice)
+        decision = _decision(letter_id, Action.RELEASE, voice)
         return await self.holds.release(decision, self._clock.now() + self._jitter * self._entropy.uniform())
 
     async def refuse(self, letter_id: str, rules: Sequence[str], voice: Voice, *, freeze: bool = False) -> bool:
@@ -74,38 +76,38 @@ class Deciding:
         known = {rule.value for rule in Rule}
         if not rules or not known.issuperset(rules):
             raise UndecidedError("rules")
-        frozen = _decision(letter_id, "freeze", voice) if freeze else None
-        return await self.holds.refuse(_decision(letter_id, "refuse", voice, tuple(rules)), frozen)
+        frozen = _decision(letter_id, Action.FREEZE, voice) if freeze else None
+        return await self.holds.refuse(_decision(letter_id, Action.REFUSE, voice, tuple(rules)), frozen)
 
     async def settle(self, letter_id: str, outcome: Outcome, voice: Voice) -> bool:
         """Decide about the report of a letter."""
-        return await self.reports.decide(_decision(letter_id, outcome.value, voice), outcome)
+        return await self.reports.decide(_decision(letter_id, Action(outcome), voice), outcome)
 
     async def answer(self, case_id: str, outcome: Outcome, voice: Voice) -> bool:
         """Decide about a notice of unlawful content; its author reads the reason."""
-        return await self.notices.decide(_decision(case_id, f"notice-{outcome.value}", voice), outcome)
+        return await self.notices.decide(_decision(case_id, Action(f"notice-{outcome}"), voice), outcome)
 
     async def thaw(self, letter_id: str, voice: Voice) -> bool:
         """Let the writer of a letter reach its recipient again."""
-        return await self.freezes.thaw(_decision(letter_id, "thaw", voice))
+        return await self.freezes.thaw(_decision(letter_id, Action.THAW, voice))
 
     async def publish(self, letter_id: str, shown: str, voice: Voice) -> bool:
         """Show a letter on the wall as `shown`. Raises UndecidedError also for nothing to show."""
         text = clean_message(shown[:MAX_SHOWN]).strip()
         if not text:
             raise UndecidedError("shown")
-        return await self.wall.publish(_decision(letter_id, "publish", voice), text)
+        return await self.wall.publish(_decision(letter_id, Action.PUBLISH, voice), text)
 
     async def decline(self, letter_id: str, voice: Voice) -> bool:
         """Never show a letter that was offered."""
-        return await self.wall.decline(_decision(letter_id, "decline", voice))
+        return await self.wall.decline(_decision(letter_id, Action.DECLINE, voice))
 
     async def take_down(self, letter_id: str, voice: Voice) -> bool:
         """Take a letter off the wall."""
-        return await self.wall.take_down(_decision(letter_id, "take-down", voice))
+        return await self.wall.take_down(_decision(letter_id, Action.TAKE_DOWN, voice))
 
 
-def _decision(subject: str, action: str, voice: Voice, rules: tuple[str, ...] = ()) -> Decision:
+def _decision(subject: str, action: Action, voice: Voice, rules: tuple[str, ...] = ()) -> Decision:
     reason = clean_message(voice.reason[:MAX_REASON]).strip()
     if not reason:
         raise UndecidedError("reason")

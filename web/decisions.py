@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from relay.clock import Clock, to_millis
@@ -17,12 +18,29 @@ from relay.ids import Entropy, base32
 _NOTE: Final = "INSERT INTO web_decision (id, at, subject, action, actor, rules, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
+class Action(StrEnum):
+    """What was done. The desk has a word for each, in every language."""
+
+    ENTER = "enter"
+    RELEASE = "release"
+    REFUSE = "refuse"
+    FREEZE = "freeze"
+    THAW = "thaw"
+    UPHELD = "upheld"
+    DISMISSED = "dismissed"
+    NOTICE_UPHELD = "notice-upheld"
+    NOTICE_DISMISSED = "notice-dismissed"
+    PUBLISH = "publish"
+    DECLINE = "decline"
+    TAKE_DOWN = "take-down"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What somebody decided about a letter or a report, and the reason they gave."""
 
     subject: str
-    action: str
+    action: Action
     actor: str
     reason: str
     rules: tuple[str, ...] = ()

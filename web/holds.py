@@ -13,7 +13,7 @@ from typing import Any, Final
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.ids import Entropy
-from web.decisions import Decision, DecisionLog, LoggedDecision
+from web.decisions import Action, Decision, DecisionLog, LoggedDecision
 from web.freezes import FREEZE
 from web.letter_table import END_LETTER, NEVER
 from web.letters import Ending, HeldFor
@@ -104,7 +104,7 @@ class HoldStore:
         """What was decided, the latest first."""
         sql = "SELECT at, subject, action, actor, reason, rules FROM web_decision ORDER BY at DESC, id LIMIT ?"
         return [
-            LoggedDecision(from_millis(at), Decision(subject, action, actor, reason, tuple(rules.split())))
+            LoggedDecision(from_millis(at), Decision(subject, Action(action), actor, reason, tuple(rules.split())))
             for at, subject, action, actor, reason, rules in await self._rows(sql, (limit,))
         ]
 

@@ -18,7 +18,7 @@ from tests.support.hand_clock import HandClock
 from web.admission import Ceiling, DayAdmission
 from web.backlog import read_backlog
 from web.deciding import Deciding, Voice
-from web.decisions import Decision
+from web.decisions import Action, Decision
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
 from web.holds import HoldStore
@@ -57,8 +57,8 @@ async def test_held_letters(database: Database) -> None:
         departure = Departure(until, Hold(until, HeldFor.RULES, ("threat", "hate"), hidden=n == 4))
         assert await letters.add(_letter(n), clock.now(), departure)
     assert [one.id for one in await holds.held()] == ["id0", "id1", "id2", "id3"]
-    assert await holds.release(Decision("id0", "release", "me", "r"), clock.now())
-    assert await holds.refuse(Decision("id1", "refuse", "me", "No.", ("hate",)))
+    assert await holds.release(Decision("id0", Action.RELEASE, "me", "r"), clock.now())
+    assert await holds.refuse(Decision("id1", Action.REFUSE, "me", "No.", ("hate",)))
     assert await letters.cancel("id2", clock.now())
     assert not await letters.cancel("id1", clock.now())
     assert [one.id for one in await letters.take_due(clock.now(), timedelta(minutes=1), 9)] == ["id0"]
@@ -94,7 +94,7 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     clock.move(86400)
     assert (await limits.take(b"me", "ann@b.example")).frozen
     assert len(await reports.open_reports()) == 1
-    assert await reports.decide(Decision("id0", "dismissed", "me", "r"), Outcome.DISMISSED)
+    assert await reports.decide(Decision("id0", Action.DISMISSED, "me", "r"), Outcome.DISMISSED)
     assert not await reports.is_paused([b"m" * 16])
     assert not await reports.is_frozen("id0")
     assert await reports.of_letter("id0")
@@ -202,7 +202,7 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     assert await deciding.wall.of_letter("id0") is None
     assert (await deciding.wall.page("en", 1)).posts == ()
     await letters.erase_recipient("nobody@b.example", clock.now())
-    assert await deciding.freezes.freeze(Decision("id0", "freeze", "ann", "r"))
+    assert await deciding.freezes.freeze(Decision("id0", Action.FREEZE, "ann", "r"))
     assert [(one.letter_id, one.letters) for one in await deciding.freezes.frozen()] == [("id0", 3)]
     assert (await read_backlog(database)).frozen == 1
     assert await deciding.thaw("id0", voice)
@@ -237,7 +237,7 @@ async def test_notices(database: Database) -> None:
     assert receipt is not None
     tallies = DatabaseTallies(database)
     assert (await tallies.read(clock.now())).notices == {"": 1}
-    assert await notices.decide(Decision(receipt.id, "notice-upheld", "me", "Yes."), Outcome.UPHELD)
+    assert await notices.decide(Decision(receipt.id, Action.NOTICE_UPHELD, "me", "Yes."), Outcome.UPHELD)
     assert (await tallies.read(clock.now())).notices == {"upheld": 1}
     case = await notices.find(receipt.secret)
     assert case is not None

@@ -82,7 +82,7 @@ async def test_opendkim(signed: Signed, tmp_path: Path) -> None:
     keys, configuration, file = tmp_path / "keys.txt", tmp_path / "opendkim.conf", tmp_path / "message"
     keys.write_text("".join(f"{name} {record}\n" for name, record in signed.records.items()))
     configuration.write_text(f"Mode v\nTestPublicKeys {keys}\nSyslog no\n")
-    for name, body in BODIES.items():
+    for body in BODIES.values():
         file.write_bytes(await signed.message(body))
         ran = await program(OPENDKIM, "-x", str(configuration), "-t", str(file), "-vv")
         assert "dkim=pass (2048-bit key) header.d=leak.example header.i=@leak.example header.a=rsa-sha256" in ran.out

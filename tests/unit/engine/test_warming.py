@@ -181,8 +181,8 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
     clock = HandClock()
     whose = Sender(1, "", "")
     async with engine_bench(tmp_path, clock, pools=ONLY_YOUNG, shaping=FEW) as bench:
-        rooms = bench.engine.admissions
-        assert (await rooms.room_for(whose, "b.example"), await rooms.room_today(whose)) == (Room(2), Room(2))
+        rooms, fresh = bench.engine.admissions, Room(2, provider="mx.b.example")
+        assert (await rooms.room_for(whose, "b.example"), await rooms.room_today(whose)) == (fresh, Room(2))
         await bench.until(await bench.send("a@b.example"), State.DELIVERED)
         room = await rooms.room_for(whose, "b.example")
         waits = await promised(bench, letter := await bench.send("b@b.example"))

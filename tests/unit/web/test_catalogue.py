@@ -11,6 +11,7 @@ import pytest
 
 import web
 from web.catalogue import Language, choose_language, load_words
+from web.decisions import Action
 from web.draft import Field
 from web.pseudonym import PseudonymFault
 from web.signature import Signature
@@ -86,6 +87,11 @@ def test_times_and_spans_read_naturally() -> None:
         "an hour",
         "2 hours",
     ]
+
+
+def test_the_desk_has_a_word_for_every_action() -> None:
+    for words in WORDS.values():
+        assert all(words(f"desk.action_{action}") for action in Action)
 
 
 def test_a_missing_word_is_an_error() -> None:

@@ -17,7 +17,7 @@ from tests.support.moderator import Moderator, a_moderator
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_ladder import FOREIGN, INSULT
 from tests.unit.web.test_recipient import receive
-from web.decisions import Decision
+from web.decisions import Action, Decision
 from web.holds import HoldStore
 
 
@@ -106,7 +106,7 @@ async def test_a_held_letter_is_read_and_let_go(visitor: Visitor, ann: Moderator
     assert response.headers["Location"] == "/desk/letters?done=released"
     await visitor.until_arrived()
     assert "On its way" in (await visitor.get(status))[1].text
-    assert (await log_of(visitor.front, clock))[0] == Decision(letter, "release", "ann", "Kind words.")
+    assert (await log_of(visitor.front, clock))[0] == Decision(letter, Action.RELEASE, "ann", "Kind words.")
     response, _ = await ann.post(f"/desk/letter/{letter}", action="release", reason="Again.")
     assert response.headers["Location"] == "/desk?done=gone"
     assert "Let a letter go" in (await ann.get("/desk/log"))[1].text
@@ -129,7 +129,7 @@ async def test_an_appeal_is_denied_with_rule_and_reason(visitor: Visitor, ann: M
     (refused,) = [page for page in told if "It was refused" in page.text]
     assert "It <i>insults</i>." in refused.text
     assert (await log_of(visitor.front, clock))[0] == Decision(
-        first, "refuse", "ann", "It <i>insults</i>.", ("bullying",)
+        first, Action.REFUSE, "ann", "It <i>insults</i>.", ("bullying",)
     )
 
 
@@ -167,7 +167,7 @@ async def test_a_report_is_settled(visitor: Visitor, ann: Moderator, clock: Hand
     response, _ = await ann.post("/desk/reports", letter=letter, action="dismissed", reason="Harmless.")
     assert response.headers["Location"] == "/desk/reports?done=dismissed"
     assert "Nothing waits here" in (await ann.get("/desk/reports"))[1].text
-    assert (await log_of(visitor.front, clock))[0] == Decision(letter, "dismissed", "ann", "Harmless.")
+    assert (await log_of(visitor.front, clock))[0] == Decision(letter, Action.DISMISSED, "ann", "Harmless.")
 
 
 async def test_what_another_page_sends_decides_nothing(visitor: Visitor, ann: Moderator) -> None:  # S41

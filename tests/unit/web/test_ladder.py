@@ -14,7 +14,7 @@ from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
-from web.decisions import Decision
+from web.decisions import Action, Decision
 from web.holds import HoldStore
 from web.letters import HOLD_TIME
 
@@ -102,8 +102,8 @@ async def test_an_appeal_is_read_by_a_person_who_lets_it_go(visitor: Visitor, cl
     holds = holds_of(visitor.front, clock)
     (held,) = await holds.held()
     assert (held.message, held.recipient, held.rules) == (INSULT, "ann@example.org", ("bullying",))
-    assert await holds.release(Decision(held.id, "release", "me", "a joke between friends"), clock.now())
-    assert not await holds.release(Decision(held.id, "release", "me", "twice"), clock.now())
+    assert await holds.release(Decision(held.id, Action.RELEASE, "me", "a joke between friends"), clock.now())
+    assert not await holds.release(Decision(held.id, Action.RELEASE, "me", "twice"), clock.now())
     await visitor.until_arrived()
     (logged,) = await holds.decisions()
     assert (logged.decision.action, logged.decision.reason) == ("release", "a joke between friends")
@@ -118,7 +118,7 @@ async def test_a_held_letter_goes_back_after_two_days_and_never_departs(visitor:
     response, status = await visitor.get(link)
     assert FOREIGN in status.text
     assert "Refresh" not in response.headers
-    late = Decision(held.id, "release", "me", "too late")
+    late = Decision(held.id, Action.RELEASE, "me", "too late")
     assert not await holds_of(visitor.front, clock).release(late, clock.now())
     clock.move(400 * 86400)
     assert not visitor.front.relay.arrivals
@@ -139,7 +139,7 @@ async def test_a_refusal_tells_rule_reason_and_redress(visitor: Visitor, clock: 
     link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
     holds = holds_of(visitor.front, clock)
     (held,) = await holds.held()
-    assert await holds.refuse(Decision(held.id, "refuse", "me", "It <threatens> her.", ("threat",)))
+    assert await holds.refuse(Decision(held.id, Action.REFUSE, "me", "It <threatens> her.", ("threat",)))
     _, status = await visitor.get(link)
     for told in ("It was refused", "No threats", "It <threatens> her.", "out-of-court"):
         assert told in status.text

@@ -14,7 +14,7 @@ from relay.ids import SeededEntropy, base32
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
-from web.decisions import Decision
+from web.decisions import Action, Decision
 from web.holds import HoldStore
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.reports import Outcome, ReportStore
@@ -103,12 +103,12 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     reports = ReportStore(visitor.front.database, clock, SeededEntropy(8))
     (waiting,) = await reports.open_reports()
     assert waiting.report.words == "Vous <êtes> nul."
-    decision = Decision(waiting.report.letter_id, "dismissed", "me", "no rule is broken")
+    decision = Decision(waiting.report.letter_id, Action.DISMISSED, "me", "no rule is broken")
     assert await reports.decide(decision, Outcome.DISMISSED)
     assert not await reports.decide(decision, Outcome.DISMISSED)
     holds = HoldStore(visitor.front.database, clock, SeededEntropy(9))
     (held,) = await holds.held()
-    assert await holds.release(Decision(held.id, "release", "me", "dismissed"), clock.now())
+    assert await holds.release(Decision(held.id, Action.RELEASE, "me", "dismissed"), clock.now())
     await visitor.until_told(link, "On its way")
     await visitor.until_arrived(2)
     rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_report")))
