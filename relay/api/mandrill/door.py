@@ -34,8 +34,10 @@ from relay.log import Log
 _log = Log("api")
 
 PATH: Final = r"/api/{version:1\.[0-9]{1,2}}/{group:[a-z-]{1,40}}/{call:[a-z0-9-]{1,40}}{suffix:(?:\.[a-z]{1,10})?}"
-_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
-"""A body without a type is one of octets; what is no JSON is told so."""
+_TYPES: Final = frozenset(
+    {"application/json", "application/octet-stream", "text/plain", "application/x-www-form-urlencoded"}
+)
+"""A body without a type is one of octets, and curl calls whatever it posts a form; what is no JSON is told so."""
 
 
 class _Keyed(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,13 @@ async def test_pings_and_the_caller(server: ApiServer) -> None:
     assert await call(server, "users/ping2.json", version="1.0") == (200, {"PING": "PONG!"})
     status, info = await call(server, "users/info")
     assert (status, info["username"], info["stats"]["today"]["sent"]) == (200, "acme", 0)
+
+
+async def test_what_curl_calls_a_form_is_read_as_what_it_is(server: ApiServer) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = json.dumps({"key": server.key})
+    async with server.http.post("/api/1.0/users/ping2.json", data=body, headers=form) as answer:
+        assert (answer.status, await answer.json()) == (200, {"PING": "PONG!"})
 
 
 async def test_a_wrong_key(server: ApiServer) -> None:
