@@ -29,6 +29,7 @@ from relay.clock import SystemClock, to_millis
 from relay.database.contract import Connection, Database
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import LeakError
+from relay.fronting import Front, FrontParts
 from relay.ids import SystemEntropy
 from relay.lab.lab import Lab, LabPlan
 from relay.lab.launch.ledger import Ledger, Standing, balance
@@ -40,7 +41,7 @@ from relay.lab.mailbox import Arrival
 from relay.lab_node import equip
 from relay.listeners import bind_all, wanted_listeners
 from relay.log import configure_logging
-from relay.node import Front, FrontParts, Node, NodeParts
+from relay.node import Node, NodeParts
 from relay.policy.state import State
 from relay.settings import Settings, load_settings
 from relay.worker import loop_factory

@@ -17,12 +17,13 @@ from typing import Final
 from relay.clock import Clock, SystemClock
 from relay.desk_tokens import ensure_desk_tokens
 from relay.errors import ConfigurationError
+from relay.fronting import Front
 from relay.ids import Entropy, SystemEntropy
 from relay.lab.hosts import RELAY_NAME
 from relay.lab.lab import Lab, LabPlan
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
-from relay.node import Front, Node, NodeParts
+from relay.node import Node, NodeParts
 from relay.notify_socket import NotifySocket
 from relay.settings import Listen, Settings, load_settings
 from relay.settings_effect import warn_without_effect

@@ -37,3 +37,14 @@ def read_anew(settings: Settings) -> Reloaded:
         server_context(settings, submission, "submission.tls") if submission else None,
         server_context(settings, inbound, "inbound.tls") if inbound else None,
     )
+
+
+def needs_restart(old: Settings, new: Settings) -> list[str]:
+    """The settings that differ and that a reload does not apply: all but what certificates and keys hold."""
+    before, after = old.model_dump(), new.model_dump()
+    return sorted(
+        f"{section}.{key}"
+        for section, values in after.items()
+        for key, value in values.items()
+        if before[section].get(key) != value
+    )

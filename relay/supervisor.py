@@ -36,7 +36,7 @@ from relay.stand_in import StandIn
 from relay.watchdog import Watchdog, open_pulse
 
 if TYPE_CHECKING:
-    from relay.node import Front
+    from relay.fronting import Front
 
 _log = Log("supervisor")
 

@@ -19,10 +19,11 @@ from relay.assignment import ANEW_STATUS, REPLACED_STATUS, Assignment
 from relay.clock import SystemClock
 from relay.descriptors import raise_limit
 from relay.errors import ConfigurationError, LeakError
+from relay.fronting import Front
 from relay.ids import SystemEntropy
 from relay.listeners import Listener
 from relay.log import Log, configure_logging
-from relay.node import Front, Node, NodeParts
+from relay.node import Node, NodeParts
 from relay.notify_socket import NotifySocket
 from relay.pulse import Pulse
 from relay.settings import Settings, load_settings

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+LOCAL_TENANT: Final = "local"
+"""The tenant of trusted networks, and of what the node writes itself."""
+
+FRONT_TENANT: Final = "leak"
+"""The tenant of the web front's letters."""
 
 
 @dataclass(frozen=True, slots=True)

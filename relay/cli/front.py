@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from aiohttp.web import Application
 
-    from relay.node import Faces, FrontParts
+    from relay.fronting import Faces, FrontParts
 
 
 def load_front(parts: FrontParts) -> Faces:
     """The front of these parts."""
-    from relay.node import Faces
+    from relay.fronting import Faces
 
     mount = import_module("web.mounting").mount
     public, desk = cast(

@@ -126,7 +126,7 @@ async def _means(settings: Settings, opened: Stores) -> AsyncIterator[Seeding]:
 
     Raises ConfigurationError when no sender can be told.
     """
-    from relay.account.identity import Identity
+    from relay.account.identity import LOCAL_TENANT, Identity
     from relay.clock import SystemClock
     from relay.doctor.seeding import Seeding
     from relay.engine.alarms import Alarms
@@ -134,7 +134,7 @@ async def _means(settings: Settings, opened: Stores) -> AsyncIterator[Seeding]:
     from relay.engine.prelude import PreludeWriter
     from relay.ids import SystemEntropy
     from relay.mail.address import parse_address
-    from relay.node import LOCAL_TENANT, engine_options, make_signer
+    from relay.making import engine_options, make_signer
     from relay.sources import own_names
     from relay.spool.work import Incarnation
 

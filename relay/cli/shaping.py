@@ -39,7 +39,7 @@ def explain_shaping(settings: Settings, name: str, *, as_json: bool) -> None:
 async def _exchangers(settings: Settings, name: str) -> list[str]:
     """The domain's exchangers, as the configured resolver knows them; none for a host, and while the DNS is silent."""
     from relay.clock import SystemClock
-    from relay.node import make_resolver
+    from relay.making import make_resolver
 
     resolver = make_resolver(settings, SystemClock())
     try:

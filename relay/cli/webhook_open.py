@@ -55,7 +55,7 @@ async def open_webhooks(settings: Settings) -> AsyncIterator[OpenWebhooks]:
     """The webhooks of the configured spool, beside the running node. CommandError when there is no spool yet."""
     from relay.clock import SystemClock
     from relay.ids import SystemEntropy
-    from relay.node import make_resolver
+    from relay.making import make_resolver
     from relay.node_secrets import ensure_secrets
     from relay.notify.book import WebhookBook
     from relay.telling import make_poster

@@ -1,6 +1,6 @@
 """A worker of the relay in the simulation: the production engine on the production spool, started, stopped, killed.
 
-Settings become options through `relay.node`, so the simulation follows what a node really runs with. A life that
+Settings become options through `relay.making`, so the simulation follows what a node really runs with. A life that
 ended is replaced by a new one on the same spool, as a supervisor does.
 """
 
@@ -19,7 +19,7 @@ from relay.engine.submission import Accepted, Refusal, Submission
 from relay.errors import SpoolUnavailableError
 from relay.figures.book import FigureBook
 from relay.ids import SeededEntropy
-from relay.node import engine_options, make_router
+from relay.making import engine_options, make_router
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.shaping import ShapingBook

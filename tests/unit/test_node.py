@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from relay.node import needs_restart
+from relay.reloading import needs_restart
 from relay.settings import Settings, settings_from
 
 

@@ -14,7 +14,7 @@ from relay.clock import SystemClock, to_millis
 from relay.ids import SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
-from relay.node import make_signer
+from relay.making import make_signer
 from relay.opening import open_stores
 from relay.settings import load_settings
 from relay.signing.keys import KeyFileError, KeyType, make_key

@@ -1,0 +1,234 @@
+"""The doors of a node, built from the settings: submission, HTTP with API and front, the desk, and the inbound server.
+
+Stands between the settings and the node, which opens them last and closes them first: nothing is taken in before the
+spool is ready for it, and nothing after the node began to stop.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from relay.account.identity import FRONT_TENANT, LOCAL_TENANT, Identity
+from relay.api.app import ApiDependencies, ApiOptions, add_api, make_api
+from relay.api.connections import HttpLimits
+from relay.api.dependencies import WebhookDoor
+from relay.api.guard import loopback_only
+from relay.api.server import HttpServer
+from relay.client.local import LocalRelayClient
+from relay.clock import Clock
+from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
+from relay.desk_tokens import ensure_desk_tokens
+from relay.engine.engine import Engine
+from relay.engine.unsubscribe import OptOuts
+from relay.fronting import Front, FrontParts, sender_domain
+from relay.ids import Entropy
+from relay.listeners import Listener
+from relay.node_secrets import NodeSecrets
+from relay.opening import Stores
+from relay.receiving import Receiving, ReceivingParts, sts_policies
+from relay.reloading import Reloaded
+from relay.resolver.resolver import DnsResolver
+from relay.settings import Settings
+from relay.submission.options import SubmissionOptions
+from relay.submission.server import SubmissionServer
+from relay.tls_files import server_context
+from relay.tls_watch import WatchedDoor
+from relay.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class DoorParts:
+    """What the doors need of the node."""
+
+    listeners: Sequence[Listener]
+    stores: Stores
+    engine: Engine
+    resolver: DnsResolver
+    tokens: Tokens
+    secrets: NodeSecrets
+    opt_outs: OptOuts
+    webhooks: WebhookDoor
+    front: Front
+    clock: Clock
+    entropy: Entropy
+    not_ready: Callable[[], str]
+    """Why no mail should come now; empty while it may."""
+
+
+class Doors:
+    """Every way into one worker. `start` opens those it has a socket for; `drain` lets them finish and closes them."""
+
+    def __init__(self, settings: Settings, parts: DoorParts) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._submission: SubmissionServer | None = None
+        self._receiving: Receiving | None = None
+        self._http: HttpServer | None = None
+        self._desk: HttpServer | None = None
+
+    async def start(self) -> None:
+        """Open them. Raises ConfigurationError, SpoolUnavailableError."""
+        await self._start_submission()
+        await self._start_http()
+        await self._start_receiving()
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new, and give what is under way at most `seconds`."""
+        if self._submission is not None:
+            await self._submission.drain(seconds * 2 / 3)
+        if self._receiving is not None:
+            await self._receiving.drain(seconds / 3)
+        for server in (self._desk, self._http):
+            if server is not None:
+                await server.stop()
+
+    def with_tls(self) -> Iterator[WatchedDoor]:
+        """The doors with a certificate of which this worker has a socket."""
+        settings = self._settings
+        if settings.submission.tls is not None and self._listeners("submission"):
+            yield WatchedDoor("submission.tls", settings.submission.tls, self._use_submission_tls)
+        if settings.inbound.tls is not None and self._listeners("inbound"):
+            yield WatchedDoor("inbound.tls", settings.inbound.tls, self._use_inbound_tls)
+
+    def use(self, anew: Reloaded) -> None:
+        """Take over the certificates of a reload."""
+        if anew.submission_tls is not None:
+            self._use_submission_tls(anew.submission_tls)
+        if anew.inbound_tls is not None:
+            self._use_inbound_tls(anew.inbound_tls)
+
+    def _use_submission_tls(self, context: ssl.SSLContext) -> None:
+        if self._submission is not None:
+            self._submission.replace_tls(context)
+
+    def _use_inbound_tls(self, context: ssl.SSLContext) -> None:
+        if self._receiving is not None:
+            self._receiving.replace_tls(context)
+
+    def _listeners(self, purpose: str) -> list[Listener]:
+        return [one for one in self._parts.listeners if one.purpose == purpose]
+
+    async def _start_submission(self) -> None:
+        listeners = self._listeners("submission")
+        if not listeners:
+            return
+        stores = self._parts.stores
+        tenant = await stores.accounts.ensure_tenant(LOCAL_TENANT)
+        trusted = Identity(tenant, LOCAL_TENANT, None, "trusted-network", ("*",))
+        self._submission = SubmissionServer(
+            submission_options(self._settings), self._parts.engine.intake, stores.accounts, self._parts.clock, trusted
+        )
+        await self._submission.start([(one.socket, one.listen.tls) for one in listeners])
+
+    async def _start_receiving(self) -> None:
+        listeners = self._listeners("inbound")
+        if not listeners:
+            return
+        mine = self._parts
+        parts = ReceivingParts(
+            mine.stores,
+            mine.engine,
+            mine.tokens,
+            mine.clock,
+            mine.resolver,
+            tenant=await mine.stores.accounts.ensure_tenant(LOCAL_TENANT),
+            answer_key=mine.secrets.block_hash,
+            unsubscribe=mine.opt_outs.by_mail,
+        )
+        self._receiving = Receiving(self._settings, parts)
+        await self._receiving.start(listeners)
+
+    async def _start_http(self) -> None:
+        listeners, desks = self._listeners("http"), self._listeners("admin")
+        if not listeners:
+            return
+        settings, dependencies = self._settings, self._api_dependencies()
+        if "web" in settings.node.roles and settings.web.listen is not None:
+            faces = self._parts.front(await self._front_parts())
+            application = faces.public
+            # The probes belong to every HTTP port; without the role `api` no key opens the rest.
+            add_api(application, dependencies)
+            if desks:
+                faces.desk.middlewares.insert(0, loopback_only)
+                self._desk = HttpServer(faces.desk, http_limits(settings), self._parts.clock)
+        else:
+            application = make_api(dependencies)
+        self._http = HttpServer(application, http_limits(settings), self._parts.clock)
+        await self._http.start([one.socket for one in listeners])
+        if self._desk is not None:
+            await self._desk.start([one.socket for one in desks])
+
+    def _api_dependencies(self) -> ApiDependencies:
+        settings, mine = self._settings, self._parts
+        options = ApiOptions(
+            node_name=settings.node.name,
+            max_body=settings.api.max_body,
+            max_recipients=settings.submission.max_recipients,
+            multiprocess_metrics=os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
+        )
+        return ApiDependencies(
+            mine.engine.intake,
+            mine.stores.spool,
+            mine.stores.accounts,
+            mine.clock,
+            mine.entropy,
+            options,
+            (mine.not_ready,),
+            mine.stores.suppressions,
+            mine.webhooks,
+            mine.stores.figures,
+            mine.opt_outs,
+            sts_policies(settings),
+            mine.stores.warm_ups,
+            mine.stores.notes,
+        )
+
+    async def _front_parts(self) -> FrontParts:
+        settings, mine = self._settings, self._parts
+        domain = sender_domain(settings)
+        tenant = await mine.stores.accounts.ensure_tenant(FRONT_TENANT)
+        relay = LocalRelayClient(
+            mine.engine.intake,
+            mine.stores.spool,
+            mine.resolver,
+            Identity(tenant, FRONT_TENANT, None, "front", (domain,)),
+            mine.entropy,
+            mine.stores.suppressions,
+            mine.stores.database,
+            mine.engine.admissions,
+            mine.engine.alarms,
+        )
+        moderators = ensure_desk_tokens(settings.path(settings.node.secrets), mine.entropy)
+        return FrontParts(
+            settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domain, moderators
+        )
+
+
+def submission_options(settings: Settings) -> SubmissionOptions:
+    """The submission door's share of the settings."""
+    submission = settings.submission
+    return SubmissionOptions(
+        hostname=settings.node.name,
+        require_auth=submission.require_auth,
+        trusted_networks=tuple(ipaddress.ip_network(text) for text in submission.trusted_networks),
+        max_message_size=submission.max_message_size,
+        max_recipients=submission.max_recipients,
+        max_connections=within_share(submission.max_connections, SMTP_SHARE, "submission.max_connections"),
+        max_connections_per_address=submission.max_connections_per_address,
+        idle_timeout=submission.idle_timeout.total_seconds(),
+        tls=server_context(settings, submission.tls, "submission.tls") if submission.tls else None,
+    )
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """The HTTP door's limits on connections."""
+    api = settings.api
+    return HttpLimits(
+        max_connections=within_share(api.max_connections, HTTP_SHARE, "api.max_connections"),
+        max_connections_per_address=api.max_connections_per_address,
+        proxies=tuple(ipaddress.ip_network(text) for text in settings.web.trusted_proxies),
+    )
