@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation import chart
 from tests.simulation.draws import many_draws
@@ -23,6 +23,9 @@ from tests.simulation.options import draw
 from tests.simulation.provider import ProviderFileError, random_providers, read_providers
 from tests.simulation.scenarios import SCENARIOS, play
 from tests.simulation.world import Result, run_options, run_seed
+
+_TOLD: Final = 500
+"""Seeds after which a line says how far it is."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,6 +119,8 @@ def _many(options: argparse.Namespace) -> int:
         if not result.ok:
             failed.append(result.options.seed)
             _print(result.shown(), options.json)
+        if sums["seeds"] % _TOLD == 0:
+            print(f"{sums['seeds']} of {options.seeds} seeds, {len(failed)} failed", file=sys.stderr, flush=True)
     _print({**sums, "failed": failed}, options.json)
     return 1 if failed else 0
 

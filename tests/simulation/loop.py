@@ -120,7 +120,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         life.pauses.append(self._now)
         ready = [handle for handle in self._ready if _life_of(handle) is life]
         timers = [handle for handle in self._scheduled if _life_of(handle) is life]
-        self._ready = deque(handle for handle in self._ready if _life_of(handle) is not life)
+        # The loop counted its round before: what is taken out leaves something cancelled in its place.
+        blank = asyncio.Handle(_nothing, (), self)
+        blank.cancel()
+        self._ready = deque(blank if _life_of(handle) is life else handle for handle in self._ready)
         self._scheduled = [handle for handle in self._scheduled if _life_of(handle) is not life]
         heapq.heapify(self._scheduled)
         for timer in timers:
@@ -144,6 +147,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             task.cancel()
         for close in list(life.sockets.values()):
             close()
+
+
+def _nothing() -> None: ...
 
 
 def _life_of(handle: asyncio.Handle) -> Life | None:

@@ -57,6 +57,23 @@ def test_time_passes_only_when_nobody_is_ready() -> None:
         loop.close()
 
 
+def test_a_life_stopped_in_the_middle_of_a_round_takes_nothing_from_the_others() -> None:
+    loop = VirtualLoop()
+    life, ran = Life("one"), list[str]()
+    try:
+        loop.call_soon(loop.freeze, life)
+        for _ in range(3):
+            loop.call_soon(ran.append, "stopped", context=life.context)
+        loop.call_soon(ran.append, "another")
+        loop.run_until_complete(asyncio.sleep(1))
+        assert ran == ["another"]
+        loop.thaw(life)
+        loop.run_until_complete(asyncio.sleep(1))
+        assert ran == ["another", *["stopped"] * 3]
+    finally:
+        loop.close()
+
+
 def test_a_stopped_life_stands_still_and_a_killed_one_ends() -> None:
     loop = VirtualLoop()
     ticks: list[float] = []

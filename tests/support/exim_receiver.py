@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.support.postfix_receiver import Receiver, answers
+from tests.support.programs import PROGRAMS
 
-PROGRAMS = Path(os.environ.get("LEAK_TEST_PROGRAMS") or Path.home() / ".cache" / "leak-test-programs")
 EXIM = PROGRAMS / "usr" / "sbin" / "exim4"
 _WRAPPER = next(iter(PROGRAMS.glob("usr/lib/*/libnss_wrapper.so")), None)
 UNFIT = (

@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.support.exim_receiver import PROGRAMS
 from tests.support.ports import free_port
 from tests.support.postfix_receiver import Receiver, answers
+from tests.support.programs import PROGRAMS
 
 _DAEMON = PROGRAMS / "usr" / "sbin" / "smtpd"
 _DELIVERER = PROGRAMS / "usr" / "libexec" / "opensmtpd" / "mail.maildir"

@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.exim_receiver import PROGRAMS
 from tests.support.ports import free_port
+from tests.support.programs import PROGRAMS
 
 RSPAMD = PROGRAMS / "usr" / "bin" / "rspamd"
 UNFIT = "" if RSPAMD.is_file() else f"rspamd is not unpacked in {PROGRAMS}; .ci/run does it"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,11 +12,13 @@ import pytest
 
 from relay import metrics
 from relay.cli.reference_figures import series
+from tests.support.programs import PROGRAMS, found
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
 BOARD = PACKAGING / "grafana" / "leak.json"
 RULES = PACKAGING / "prometheus" / "alerts.yml"
+PROMTOOL = found("promtool")
 
 VALUES = {
     "accepted": {"submission.door.value", "'inbound'"},
@@ -104,10 +105,8 @@ def test_rules() -> None:
             assert command in {"leak report --by", "leak doctor --only"}, command
 
 
+@pytest.mark.skipif(PROMTOOL is None, reason=f"promtool is neither installed nor in {PROGRAMS}; .ci/run gets it")
 def test_rules_by_promtool() -> None:
-    """Where Prometheus is installed, its own tool reads them."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (apt install prometheus)")
-    ran = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True, timeout=60, check=False)
+    assert PROMTOOL is not None
+    ran = subprocess.run([PROMTOOL, "check", "rules", RULES], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
