@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from relay.errors import ConfigurationError
 from web.moderation.ruling import Rule
@@ -24,6 +24,8 @@ PASS: Final = "pass"  # noqa: S105 - a label, no password
 CARE: Final = "care"
 UNSEEN: Final = "unseen"
 """The folder below of letters for measuring alone, written when rules and training letters were settled."""
+ORDINARY: Final = "ordinary"
+"""The folder below of what most people write, for measuring alone: all of it is to pass."""
 _LEARNED: Final = "_voices"
 _LABELS: Final = frozenset({PASS, CARE, *Rule})
 
@@ -67,8 +69,14 @@ _SLOT: Final = re.compile(r"\[(\w+)\]")
 
 
 def read_drills(folder: Path, source: random.Random) -> list[Line]:
-    """Letters made from the patterns of `folder`/drills.toml, for the training alone."""
-    tables = tomllib.loads((folder / "drills.toml").read_text(encoding="utf-8"))
+    """Letters made from the patterns of `folder`/*.toml, for the training alone."""
+    made: list[Line] = []
+    for place in sorted(folder.glob("*.toml")):
+        made += _drilled(tomllib.loads(place.read_text(encoding="utf-8")), source)
+    return made
+
+
+def _drilled(tables: dict[str, Any], source: random.Random) -> list[Line]:
     made: list[Line] = []
     for language in ("en", "fr"):
         slots = {name: words.split("|") for name, words in tables[language]["slot"].items()}
@@ -80,4 +88,5 @@ def read_drills(folder: Path, source: random.Random) -> list[Line]:
 
 def _filled(pattern: str, slots: dict[str, list[str]], source: random.Random) -> str:
     pattern = _ONE_OF.sub(lambda found: source.choice(found[1].split("|")), pattern)
-    return _SLOT.sub(lambda found: source.choice(slots[found[1]]), pattern)
+    filled = _SLOT.sub(lambda found: source.choice(slots[found[1]]), pattern)
+    return filled[:1].upper() + filled[1:]

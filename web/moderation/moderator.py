@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from web.moderation.folding import Token
+from web.moderation.folding import BARRIER, Token
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
@@ -20,6 +20,8 @@ from web.moderation.wording import Wording
 _MOST_SPANS: Final = 20
 _MEANT_WELL: Final = 3.0
 """Logits below the doubt from which a rule's finding is not even worth a nudge."""
+_FEW: Final = 5
+"""Words of which a stretch says something to the trained layer, unless it speaks of what a rule is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Moderator:
         for part, score in scored:
             if any(hit.step.stops and _meet(hit, part) for hit in reading.hits):
                 continue  # a rule speaks of it, and knows better which one is broken
+            if sum(token.word != BARRIER for token in part) < _FEW and not score.borne_out:
+                continue
             step = _missed(score, self.trained.thresholds)
             if step is not Step.PASS:
                 rule = Rule.SELF_HARM if step is Step.CARE else score.rule
@@ -67,7 +71,10 @@ def _meet(hit: Hit, part: Sequence[Token]) -> bool:
 
 
 def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Iterator[Hit]:
-    """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well."""
+    """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
+
+    A firm finding is held at least.
+    """
     if hit.step is Step.CARE:
         believed = max(score.care for score in scores) >= limits.care_doubt
         yield hit if believed else replace(hit, step=Step.NUDGE)
@@ -75,14 +82,14 @@ def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Iterator[Hit]:
     score = max(score.stop for score in scores)
     if score >= limits.doubt:
         yield replace(hit, step=Step.HOLD) if hit.step is Step.REFUSE and score < limits.agree else hit
+    elif hit.firm:
+        yield replace(hit, step=Step.HOLD)
     elif score >= limits.doubt - _MEANT_WELL:
         yield replace(hit, step=Step.NUDGE)
 
 
 def _missed(score: Score, limits: Thresholds) -> Step:
-    """What the trained layer makes of a stretch without the rules."""
-    if score.stop >= limits.sure and score.borne_out:
-        return Step.REFUSE
+    """What the trained layer makes of a stretch without the rules: it refuses nothing alone."""
     if score.care >= limits.care_sure and score.care > score.stop:
         return Step.CARE
     return Step.HOLD if score.stop >= limits.hold else Step.PASS

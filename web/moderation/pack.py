@@ -23,7 +23,7 @@ from web.moderation.wording import Wording, read_wording
 LANGUAGES: Final = ("en", "fr")
 _TABLES: Final = frozenset({"rule", "step", "help", "class", "alias", "reading", "allow", "when"})
 _READING: Final = frozenset({"negation", "grave", "plain", "common"})
-_FLAGS: Final = ("always", "weighed")
+_FLAGS: Final = ("always", "weighed", "firm")
 _WHEN: Final = frozenset({"rule", "step", "patterns", *_FLAGS})
 _BARRIER_CLASS: Final = 0
 
@@ -38,7 +38,9 @@ class When:
     always: bool
     """Whether no allowance takes it back."""
     weighed: bool = False
-    """Whether the trained layer may lower it to a hold or a nudge."""
+    """Whether the trained layer may lower it to a hold or a nudge, or not believe it at all."""
+    firm: bool = False
+    """Whether what is weighed is held at least."""
 
 
 @dataclass(slots=True)

@@ -34,6 +34,8 @@ class Hit:
     end: int
     weighed: bool = False
     """Whether the trained layer may lower it."""
+    firm: bool = False
+    """Whether it is lowered to a hold at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Reader:
                 if when is None:
                     covered |= reach
                 elif when.always or not covered & reach:
-                    yield Hit(when.rule, when.step, tokens[first].start, tokens[last].end, when.weighed)
+                    yield Hit(when.rule, when.step, tokens[first].start, tokens[last].end, when.weighed, when.firm)
 
     def _places(self, tokens: list[Token]) -> Places:
         classes: dict[int, int] = {}

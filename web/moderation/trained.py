@@ -23,7 +23,7 @@ from web.moderation.folding import Token
 from web.moderation.ruling import Rule
 
 WEIGHTS_FILE: Final = "moderation/weights.bin"
-FORM: Final = 2
+FORM: Final = 3
 """The form of the file and of the features; another one asks for a new training."""
 
 RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in Rule if rule is not Rule.LANGUAGE)
@@ -32,13 +32,12 @@ RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in Rule if rule is not Rule
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Scores, in logits. What the rules find is believed from `doubt` (held) and `agree` (as they say); below, it is
-    a nudge. What they miss is held from `hold`, and refused from `sure` where the letter speaks of the rule's matter.
+    a nudge or nothing. What they miss is held from `hold`, and never refused.
     """
 
     doubt: float
     agree: float
     hold: float
-    sure: float
     care_doubt: float
     care_sure: float
 

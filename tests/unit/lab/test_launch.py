@@ -44,7 +44,7 @@ def test_most_letters_pass_and_most_abuse_does_not() -> None:
     for one in letters(7, 600):
         ruled.setdefault(one.kind, Counter())[moderator.rule(one.message, "").step] += 1
     ordinary, abuse = ruled[Kind.ORDINARY], ruled[Kind.ABUSE]
-    assert ordinary[Step.PASS] + ordinary[Step.NUDGE] > 0.7 * ordinary.total()
+    assert ordinary[Step.PASS] + ordinary[Step.NUDGE] > 0.97 * ordinary.total()
     assert abuse[Step.REFUSE] + abuse[Step.HOLD] > 0.5 * abuse.total()
 
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
+from web.moderation.corpus import read_corpus
 from web.moderation.moderator import Moderator, load_moderator
 from web.moderation.pack import LANGUAGES, load_rulebook
 from web.moderation.ruling import Part, Rule, Step
 
 MODERATOR = load_moderator()
+CORPUS = Path(__file__).parents[3] / "data" / "moderation"
 WORDS = ("tu", "te", "you", "kill", "vais", "je", "f", "c", "*", "@", ".", "«", '"', "0", "si", "your", "pas")
 
 
@@ -159,3 +161,79 @@ def test_every_rule_has_its_text_in_both_languages() -> None:
         assert set(wording.rules) == set(Rule)
         assert set(wording.steps) == set(Step) - {Step.PASS}
         assert wording.helps
+
+
+@pytest.mark.parametrize(
+    "tail", ["", " tonight", " when you come home tonight", " after school, at the gate, and nobody will see it"]
+)
+@pytest.mark.parametrize("verb", ["kill", "stab", "strangle", "rape", "shoot"])
+def test_a_plain_threat_is_refused_whatever_follows(verb: str, tail: str) -> None:
+    for text in (f"I will {verb} you{tail}.", f"Hello. I'm going to {verb} you{tail}.", f"im gonna {verb} you{tail}"):
+        ruling = MODERATOR.rule(text)
+        assert (ruling.step, ruling.rules[0]) == (Step.REFUSE, Rule.THREAT)
+
+
+@pytest.mark.parametrize("tail", ["", " ce soir", " quand tu rentres", " un jour, et personne ne saura que c'est moi"])
+@pytest.mark.parametrize("verb", ["tuer", "buter", "égorger", "étrangler", "violer"])
+def test_a_plain_threat_in_french_is_refused_whatever_follows(verb: str, tail: str) -> None:
+    for text in (f"Je vais te {verb}{tail}.", f"Bonjour. On va te {verb}{tail}.", f"j'vais te {verb}{tail}"):
+        ruling = MODERATOR.rule(text)
+        assert (ruling.step, ruling.rules[0]) == (Step.REFUSE, Rule.THREAT)
+
+
+@pytest.mark.parametrize("verb", ["beat", "hit", "hurt", "punch", "smash", "slap"])
+def test_no_score_makes_a_nudge_of_a_plain_threat_to_hurt(verb: str) -> None:
+    for tail in (
+        "",
+        " tonight",
+        " next time I see you at the station",
+        " on Friday, my dear friend, with love and thanks",
+    ):
+        assert MODERATOR.rule(f"I will {verb} you{tail}.").step.stops
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You're killing me with those puns.",
+        "I will kill you at chess on Sunday.",
+        "I will never hurt you.",
+        "I'm not going to kill you for it, relax.",
+        "I'm afraid I will hurt you if I stay.",
+        "I'll beat you to the bakery.",
+        "The truth will hurt you when you read it.",
+        "He told me he will kill you with kindness.",
+        "Je vais te tuer de rire samedi.",
+        "Je vais te battre à la belote vendredi.",
+        "Je ne te frapperai jamais.",
+        "Je vais te massacrer au Scrabble.",
+    ],
+)
+def test_what_is_said_in_fun_or_denied_is_no_threat(text: str) -> None:
+    assert not MODERATOR.rule(text).step.stops
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Je quitte l'entreprise en janvier, et tu es la seule personne qui va me manquer.",
+        "tu es la seule personne qui va me manquer",
+        "Sois plus douce avec toi-même en 2027 : tu travailles comme six d'entre nous.",
+        "You are the only one I shall really miss.",
+        "Another letter.",
+        "Another",
+        "Only this: 3",
+        "Ta salade était un délice.",
+        "The water in the garage is back.",
+        "Il faut liquider le stock et créer la suite, dit l'ordre du jour. Quelle crise !",
+    ],
+)
+def test_a_tender_or_plain_letter_passes(text: str) -> None:
+    assert MODERATOR.rule(text).step is Step.PASS
+
+
+def test_the_trained_layer_alone_refuses_nothing() -> None:
+    """What is refused, a rule found."""
+    for line in read_corpus(CORPUS / "fresh"):
+        if MODERATOR.rule(line.letter).step is Step.REFUSE:
+            assert any(hit.step is Step.REFUSE for hit in MODERATOR.reader.read(line.letter).hits)
