@@ -71,7 +71,7 @@ __all__ = ["FrontOptions", "Outside", "make_app"]
 
 _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/admin")
 
-_SECRET: Final = re.compile(r"/(?:s|r|read|notice)/")
+_SECRET: Final = re.compile(r"/(?:s|r|read|notice|weekly/confirm|weekly/leave)/")
 
 _log = Log("front")
 
@@ -159,6 +159,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         confirming=confirming,
         way_in=WayIn(limits if options.limits else None, lane, admission, relay, options.sender, clock),
         wall=wall,
+        limits=limits if options.limits else None,
         previews=PreviewLimits(clock, entropy) if options.limits else None,
         copies=Copies(clock, entropy) if options.limits else None,
         networks=networks,

@@ -131,7 +131,7 @@ class Confirming:
 
     async def _send(self, letter_id: str, mail: str, network: bytes, words: Words) -> None:
         """Mail the code; who had many gets none, and the page says the same."""
-        if self._limits is not None and not await self._limits.take_confirmation(network, mail):
+        if self._limits is not None and not await self._limits.take_question(network, mail):
             _log.info("confirmation-not-sent", why="too many")
             return
         key = f"confirm-{base32(self._tokens.digest(_PURPOSE, 'key', letter_id, mail))}"

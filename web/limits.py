@@ -43,8 +43,12 @@ RECIPIENT_DAY: Final = Limit(3, timedelta(days=1))
 RECIPIENT_MONTH: Final = Limit(10, timedelta(days=30))
 TICKETS: Final = Limit(5, timedelta(days=1))
 """Places in the slow lane for one sender."""
-CONFIRMATIONS_SENDER: Final = Limit(10, timedelta(days=1))
-CONFIRMATIONS_MAILBOX: Final = Limit(3, timedelta(days=1))
+QUESTIONS_SENDER: Final = Limit(10, timedelta(days=1))
+"""Mails that ask whether an address was typed by its owner: a writer's code, the weekly."""
+QUESTIONS_MAILBOX: Final = Limit(3, timedelta(days=1))
+QUESTIONS_MAILBOX_MONTH: Final = Limit(10, timedelta(days=30))
+NOTICES: Final = Limit(20, timedelta(days=1))
+"""Notices of one sender: the form stays open to others, however many somebody files."""
 PAIR_DAY: Final = Limit(1, timedelta(days=1))
 PAIR_MONTH: Final = Limit(3, timedelta(days=30))
 PREVIEWS: Final = Limit(60, timedelta(minutes=10))
@@ -121,36 +125,35 @@ class LetterLimits:
 
     async def take_ticket(self, sender: bytes) -> timedelta | None:
         """Count one place in the slow lane; None if `sender` may have it, else how long to wait."""
-        use = _Use(TICKETS, self._keys.hashes(Period.DAY, b"ticket\0" + sender))
+        return await self._take(_Use(TICKETS, self._keys.hashes(Period.DAY, b"ticket\0" + sender)))
+
+    async def take_notice(self, sender: bytes) -> timedelta | None:
+        """Count one notice of unlawful content; None if `sender` may file it, else how long to wait."""
+        return await self._take(_Use(NOTICES, self._keys.hashes(Period.DAY, b"notice\0" + sender)))
+
+    async def take_question(self, sender: bytes, address: str) -> bool:
+        """Count one mail that asks whoever has `address`; False if `sender` or the mailbox has had enough."""
+        mailbox = b"asked\0" + mailbox_of(address).encode()
+        wait = await self._take(
+            _Use(QUESTIONS_SENDER, self._keys.hashes(Period.DAY, b"asks\0" + sender)),
+            _Use(QUESTIONS_MAILBOX, self._keys.hashes(Period.DAY, mailbox)),
+            _Use(QUESTIONS_MAILBOX_MONTH, self._keys.hashes(Period.MONTH, mailbox)),
+        )
+        return wait is None
+
+    async def _take(self, *uses: _Use) -> timedelta | None:
+        """Count one of each, or none: then the longest wait of all."""
         now = to_millis(self._clock.now())
 
         def work(connection: Connection) -> int:
-            wait = _wait(connection, use, now)
-            if not wait:
+            wait = max(_wait(connection, use, now) for use in uses)
+            for use in uses if wait <= 0 else ():
                 until = now + 2 * int(use.limit.span.total_seconds() * 1000)
                 connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, None))
             return wait
 
         wait = await self._database.write(work)
         return timedelta(milliseconds=wait) if wait > 0 else None
-
-    async def take_confirmation(self, sender: bytes, address: str) -> bool:
-        """Count one mail that asks `sender` to confirm `address`; False if one of both has had enough for a day."""
-        uses = (
-            _Use(CONFIRMATIONS_SENDER, self._keys.hashes(Period.DAY, b"asks\0" + sender)),
-            _Use(CONFIRMATIONS_MAILBOX, self._keys.hashes(Period.DAY, b"asked\0" + mailbox_of(address).encode())),
-        )
-        now = to_millis(self._clock.now())
-
-        def work(connection: Connection) -> bool:
-            if any(_wait(connection, use, now) for use in uses):
-                return False
-            for use in uses:
-                until = now + 2 * int(use.limit.span.total_seconds() * 1000)
-                connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, None))
-            return True
-
-        return await self._database.write(work)
 
     async def forget(self) -> None:
         """Delete uses that count for no limit any more."""

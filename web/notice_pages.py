@@ -45,6 +45,9 @@ class NoticePages:
         problems = _problems(notice, fields)
         if problems:
             return self._form(request, fields, problems, HTTPStatus.UNPROCESSABLE_ENTITY)
+        limits = self._parts.limits
+        if limits is not None and await limits.take_notice(self._parts.client(request).network) is not None:
+            return self._form(request, fields, ("often",), HTTPStatus.TOO_MANY_REQUESTS)
         language = language_of(request)
         receipt = await self._notices.file(notice, language.value)
         if receipt is None:
@@ -95,10 +98,15 @@ def _read(fields: Mapping[str, str]) -> Notice:
     return Notice(
         item=clean_message(fields.get("item", "")[: _LONGEST["item"]]).strip(),
         grounds=clean_message(fields.get("grounds", "")[: _LONGEST["grounds"]]).strip(),
-        name=clean_line(fields.get("name", ""), _LONGEST["name"]).strip(),
-        mail=clean_line(fields.get("mail", ""), _LONGEST["mail"]).strip(),
+        name=_line(fields, "name"),
+        mail=_line(fields, "mail"),
         about_children=fields.get("children") == "on",
     )
+
+
+def _line(fields: Mapping[str, str], name: str) -> str:
+    """One line without controls: a NUL in it could be kept in no database."""
+    return clean_line(clean_message(fields.get(name, "")[: _LONGEST[name]]).replace("\n", " "), _LONGEST[name]).strip()
 
 
 def _problems(notice: Notice, fields: Mapping[str, str]) -> tuple[str, ...]:

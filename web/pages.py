@@ -42,7 +42,7 @@ _TOO_OFTEN: Final = "to-often"
 _SOONEST: Final = timedelta(hours=1)
 """A person may have decided after so long: before it, no held letter ends."""
 _OF_A_PREVIEW: Final = frozenset({"send", "appeal", "edit", "translate"})
-_NOBODYS: Final = ("s", "r", "read", "notice")
+_NOBODYS: Final = ("s", "r", "read", "notice", "weekly/confirm", "weekly/leave")
 """Pages behind a secret."""
 _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": f"signature-{Signature.FRIEND.value}"}
 
@@ -205,13 +205,17 @@ class Pages:
             if not await self._parts.store.knows(names.id):
                 if ruling.step is Step.REFUSE and not pressed.appeals:
                     return self._preview(shown)
-                if age > PREVIEW_LIFETIME and not pressed.ticket:
+                # Only a ticket of ours lets a page live longer, or asks its writer for an address.
+                ticket = pressed.ticket if self._parts.way_in.knows(pressed.ticket, names.id) else ""
+                if age > PREVIEW_LIFETIME and not ticket:
                     return self._preview(shown, Beside(words("preview.expired")), HTTPStatus.CONFLICT)
                 client, network = self._parts.client(request), self._parts.network(request)
-                confirmed = await self._parts.confirming.settle(names.id, pressed.fields, client.network, words)
+                confirmed = await self._parts.confirming.settle(
+                    names.id, {**pressed.fields, "ticket": ticket}, client.network, words
+                )
                 if isinstance(confirmed, Asking):
-                    return self._ask_code(shown, pressed.ticket, confirmed)
-                asked = Asked(client, network, names.id, shown.draft.recipient, pressed.ticket)
+                    return self._ask_code(shown, ticket, confirmed)
+                asked = Asked(client, network, names.id, shown.draft.recipient, ticket)
                 admission = await self._parts.way_in.ask(asked)
                 if isinstance(admission, Wait):
                     return self._not_yet(shown, admission, pressed.fields)

@@ -16,7 +16,7 @@ from web.courier import Courier
 from web.doorbell import DoorbellStore
 from web.judgement import Judge
 from web.letters import LetterStore
-from web.limits import PreviewLimits
+from web.limits import LetterLimits, PreviewLimits
 from web.mail import MailWriter
 from web.network import Network, NetworkLists
 from web.options import FrontOptions
@@ -46,6 +46,7 @@ class Parts:
     addresses: ClientAddressReader
     way_in: WayIn
     confirming: Confirming
+    limits: LetterLimits | None
     previews: PreviewLimits | None
     copies: Copies | None
     sealing: SealingKeys

@@ -91,6 +91,10 @@ class WayIn:
             return await self._queue(asked, crowd, admission.wait)
         return Wait(admission.wait)
 
+    def knows(self, ticket: str, letter_id: str) -> bool:
+        """Whether `ticket` is one of ours for this letter, and still good."""
+        return self._lane.read(ticket, letter_id) is not None
+
     async def _queue(self, asked: Asked, crowd: _Crowd, otherwise: timedelta) -> Wait:
         """A place in the row, or `otherwise` where there is none."""
         limits = self._limits

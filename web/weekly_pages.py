@@ -58,7 +58,9 @@ class WeeklyPages:
         if not (check.ok or check.unknown):
             return await self._form(request, typed, "to-syntax", HTTPStatus.UNPROCESSABLE_ENTITY)
         language = language_of(request)
-        if not await self._parts.relay.suppressed(check.address, STREAM):
+        limits = self._parts.limits
+        if limits is None or await limits.take_question(network, check.address):
+            # Whoever refuses our mail is passed over by the relay, in the same time: an answer's haste tells as well.
             await self._send(Wish(check.address, language))
         return self._page(request, {"kind": "asked", "address": check.address})
 

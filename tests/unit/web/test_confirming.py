@@ -17,7 +17,7 @@ from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
 from web.confirming import CODE_LIFETIME, ERASED_AFTER
-from web.limits import CONFIRMATIONS_MAILBOX, SENDER_DAY
+from web.limits import QUESTIONS_MAILBOX, SENDER_DAY
 from web.sealing import Sealed, months_from, new_key_pair, open_sealed, read_private_key
 
 MINE = "writer@home.example"
@@ -120,12 +120,12 @@ async def test_a_code_is_for_one_letter_one_address_and_two_hours(desk: Desk) ->
 
 async def test_nobody_is_flooded_with_codes_and_the_page_does_not_tell(desk: Desk) -> None:  # S17
     pages = []
-    for n in range(CONFIRMATIONS_MAILBOX.count + 2):
+    for n in range(QUESTIONS_MAILBOX.count + 2):
         token = await desk.visitor.preview(to=f"r{n}@example.org")
         response, page = await desk.press(token, sender_mail="Writer+x@home.example" if n % 2 else MINE)
         assert response.status == 200
         pages.append(page.text)
-    assert desk.front.relay.arrivals == CONFIRMATIONS_MAILBOX.count
+    assert desk.front.relay.arrivals == QUESTIONS_MAILBOX.count
     desk.front.relay.refusal = LetterRefused(temporary=False, reason="suppressed")
     token = await desk.visitor.preview(to="last@example.org")
     response, page = await desk.press(token, sender_mail="blocked@home.example")
@@ -177,3 +177,10 @@ async def _everything(front: Front) -> str:
         return str([list(run(f"SELECT * FROM {name}")) for name in names])
 
     return await front.database.read(work)
+
+
+async def test_a_ticket_that_is_none_asks_nobody(above_limit: Desk) -> None:  # S41
+    token = await above_limit.visitor.preview(to="r@example.org")
+    response, _ = await above_limit.press(token, ticket="x", sender_mail=MINE)
+    assert response.status == 303, "who is below the limit is asked for no address"
+    assert all(letter.recipient != MINE for letter in above_limit.front.relay.letters.values())

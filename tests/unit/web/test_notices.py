@@ -10,11 +10,12 @@ import aiohttp
 import pytest
 
 from relay.ids import SeededEntropy
-from tests.support.front import Front, running_front
+from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
 from web.catalogue import Language
 from web.deciding import Deciding, Voice
+from web.limits import NOTICES
 from web.notices import NoticeStore
 from web.reports import Outcome
 
@@ -116,3 +117,15 @@ async def test_words_go_before_the_case_and_the_case_goes_too(front: Front, visi
 async def test_another_site_cannot_send_one(visitor: Visitor) -> None:  # S41
     response, _ = await visitor.post("/en/notice", NOTICE, Sec_Fetch_Site="cross-site")
     assert response.status == 403
+
+
+async def test_one_sender_fills_no_list_and_no_control_is_kept(tmp_path: Path, clock: HandClock) -> None:  # S17
+    async with running_front(tmp_path, clock, with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        for n in range(NOTICES.count):
+            response, _ = await visitor.post("/en/notice", NOTICE | {"name": f"A\0n\nn {n}"})
+            assert response.status == 303
+        response, page = await visitor.post("/en/notice", NOTICE)
+        assert (response.status, page.fields["name"]) == (429, NOTICE["name"])
+        cases = await NoticeStore(front.database, clock, SeededEntropy(4)).waiting()
+        assert {case.notice.name for case in cases} == {f"An n {n}" for n in range(NOTICES.count)}

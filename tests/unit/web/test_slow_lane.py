@@ -18,6 +18,7 @@ from tests.support.visitor import Visitor
 from web.letter_table import DatabaseLetterStore
 from web.limits import SENDER_DAY, TICKETS
 from web.network import Network
+from web.preview import PREVIEW_LIFETIME
 from web.shares import Shares
 from web.slow_lane import LIFETIME, LONGEST, SOONEST, SlowLane, pace
 from web.token import TokenSigner
@@ -162,3 +163,11 @@ def test_the_row_moves_as_fast_as_the_day_allows() -> None:
     assert pace(1440) == timedelta(minutes=1)
     assert pace(1e9) == timedelta(seconds=5)
     assert pace(0) == timedelta(minutes=15)
+
+
+async def test_what_is_no_ticket_keeps_no_preview_alive(street: Street) -> None:  # S41
+    token = await street.visitor.preview(to="late@example.org")
+    street.clock.move((PREVIEW_LIFETIME + timedelta(seconds=1)).total_seconds())
+    response, _ = await street.press(token, "198.51.100.9", "forged")
+    assert response.status == 409
+    assert await street.letters() == 0
