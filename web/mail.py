@@ -96,7 +96,10 @@ class MailWriter:
         return replace(mail, sender_name=name, subject=subject, body=tuple((line,) for line in asks))
 
     def confirmation(self, address: str, code: str, words: Words, key: str) -> Letter:
-        """The mail that brings a writer their code: from an address and in a stream of its own, about no letter."""
+        """The mail that brings a writer their code: in a stream of its own, about no letter.
+
+        Nobody is told of its recipient: no webhook, no journal; and a bounce writes down no address.
+        """
         told = (words("confirm.mail", site=self._options.base_url), code, words("confirm.mail_not_you"))
         mail = Mail(
             language=words.language.value,
@@ -107,7 +110,7 @@ class MailWriter:
             body=tuple((line,) for line in told),
             footer=(FooterLine(words("mail.promise")),),
         )
-        return replace(self.letter(mail, key), stream=CONFIRMATIONS)
+        return replace(self.letter(mail, key), stream=CONFIRMATIONS, unnamed=True)
 
     def letter(self, mail: Mail, letter_id: str) -> Letter:
         """`mail` as the relay takes it, with the letter's id as idempotency key."""

@@ -41,6 +41,8 @@ class Letter:
     stream: str
     idempotency_key: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    unnamed: bool = False
+    """Whether the relay tells nobody to whom it went, whatever becomes of it."""
 
 
 @dataclass(frozen=True, slots=True)

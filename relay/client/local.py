@@ -129,6 +129,7 @@ class LocalRelayClient:
             ),
             content=content,
             stream=letter.stream,
+            unnamed=letter.unnamed,
             idempotency=_idempotency(letter),
         )
         # The accept may be inside its commit, so a visitor who leaves must not end it.

@@ -295,6 +295,7 @@ class MailIntake:
             stream=submission.stream,
             tags=submission.tags,
             metadata=submission.metadata,
+            unnamed=submission.unnamed,
             received=self._received(submission, spool_id),
             sign_as=self._signer.domain_for(checked.author.domain),
             idempotency=submission.idempotency,

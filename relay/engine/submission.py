@@ -44,6 +44,8 @@ class Submission:
     stream: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    unnamed: bool = False
+    """Whether events tell nobody its recipients."""
     send_at: datetime | None = None
     expires_at: datetime | None = None
     """When it is given up, if that is before the relay's own end."""

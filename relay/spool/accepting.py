@@ -53,7 +53,7 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
             message.prelude,
             owed,
             None if owed else at,
-            labels_column(message.tags, message.metadata),
+            labels_column(message.tags, message.metadata, unnamed=message.unnamed),
             to_millis(message.due) if message.scheduled else None,
         ),
     )

@@ -1,7 +1,8 @@
 """Erasing a recipient: the one row that holds the address goes, what happened stays.
 
 Mail that waits for an erased recipient is cancelled when it would be claimed. Content that went to nobody else goes
-with the address, since the address stands in its header too.
+with the address, since the address stands in its header too. So do the transcripts of attempts and the words of hosts,
+which repeat it, and reports of failures that came back.
 """
 
 from __future__ import annotations
@@ -9,12 +10,23 @@ from __future__ import annotations
 from typing import Final
 
 from relay.database.contract import Connection, Database
+from relay.spool.rows import dump, load, wordless
 
 _FIND: Final = """
-SELECT r.message, r.n FROM recipient r JOIN message m ON m.seq = r.message
+SELECT r.message, r.n, m.id FROM recipient r JOIN message m ON m.seq = r.message
 WHERE lower(r.address) = lower(?) AND m.tenant = ?
 """
 _ERASE: Final = "DELETE FROM recipient WHERE message = ? AND n = ?"
+_ATTEMPTS: Final = "SELECT number, at, n, detail FROM attempt WHERE message = ?"
+_QUIET_ATTEMPT: Final = (
+    "UPDATE attempt SET transcript = '[]', detail = ? WHERE message = ? AND n = ? AND number = ? AND at = ?"
+)
+_EVENTS: Final = "SELECT seq, n, detail FROM event WHERE message = ? AND detail IS NOT NULL"
+_QUIET_EVENT: Final = "UPDATE event SET detail = ? WHERE seq = ?"
+_RETURNED: Final = (
+    "UPDATE inbound_mail SET content = NULL WHERE id IN"
+    " (SELECT mail FROM inbound WHERE message = ? AND n = ? AND sorted_at IS NOT NULL)"
+)
 _IS_ALONE: Final = """
 SELECT 1 FROM message WHERE seq = ? AND open = 0 AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = seq)
 """
@@ -31,7 +43,10 @@ async def erase_message(database: Database, tenant: int, message_id: str) -> boo
         if not found:
             return True
         seq = found[0][0]
+        deliveries = [n for (n,) in connection.execute("SELECT n FROM delivery WHERE message = ?", (seq,))]
         connection.execute("DELETE FROM recipient WHERE message = ?", (seq,))
+        for n in deliveries:
+            _forget_words(connection, seq, n, message_id)
         return _forget_content(connection, seq)
 
     return await database.write(work)
@@ -42,13 +57,25 @@ async def erase_recipient(database: Database, tenant: int, address: str) -> int:
 
     def work(connection: Connection) -> int:
         found = list(connection.execute(_FIND, (address, tenant)))
-        for seq, n in found:
+        for seq, n, message_id in found:
             connection.execute(_ERASE, (seq, n))
-        for seq in {seq for seq, _ in found}:
+            _forget_words(connection, seq, n, message_id)
+        for seq in {seq for seq, _, _ in found}:
             _forget_content(connection, seq)
-        return len({seq for seq, _ in found})
+        return len({seq for seq, _, _ in found})
 
     return await database.write(work)
+
+
+def _forget_words(connection: Connection, seq: int, n: int, message_id: str) -> None:
+    """Delete what hosts said about one delivery: they name whom they speak of."""
+    for number, at, whose, detail in list(connection.execute(_ATTEMPTS, (seq,))):
+        if whose == n:
+            connection.execute(_QUIET_ATTEMPT, (dump(wordless(load(detail))), seq, n, number, at))
+    for event, whose, detail in list(connection.execute(_EVENTS, (seq,))):
+        if whose == n:
+            connection.execute(_QUIET_EVENT, (dump(wordless(load(detail))), event))
+    connection.execute(_RETURNED, (message_id, n))
 
 
 def _forget_content(connection: Connection, seq: int) -> bool:

@@ -18,7 +18,7 @@ from relay.database.contract import Connection
 from relay.event import EventKind
 from relay.event.feed import BEGINNING, EventFilter, EventPage, FeedEvent, Position
 from relay.ids import SpoolId
-from relay.spool.rows import load
+from relay.spool.rows import load, wordless
 
 WINDOW: Final = 5000
 """Events looked at for one page at most."""
@@ -122,7 +122,8 @@ def _position(connection: Connection, query: str, bindings: Sequence[Any] = ()) 
 
 def _event(row: tuple[Any, ...]) -> FeedEvent:
     tx, seq, at, kind, message, tenant, n, address, sender, stream, labels, detail = row
-    marked = load(labels)
+    marked, told = load(labels), load(detail)
+    unnamed = bool(marked.get("unnamed"))
     return FeedEvent(
         position=Position(tx, seq),
         at=from_millis(at),
@@ -130,10 +131,10 @@ def _event(row: tuple[Any, ...]) -> FeedEvent:
         message=SpoolId(message),
         tenant=tenant,
         n=n,
-        address=address,
+        address=None if unnamed else address,
         sender=sender or "",
         stream=stream,
         tags=tuple(marked.get("tags", ())),
         metadata=marked.get("metadata", {}),
-        detail=load(detail),
+        detail=wordless(told) if unnamed else told,
     )

@@ -258,7 +258,7 @@ def _message_row(message: NewMessage, at: int, owed: int) -> tuple[Any, ...]:
         message.prelude,
         owed,
         None if owed else at,
-        labels_column(message.tags, message.metadata),
+        labels_column(message.tags, message.metadata, unnamed=message.unnamed),
     )
 
 

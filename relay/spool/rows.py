@@ -114,6 +114,15 @@ def column_transcript(text: str) -> tuple[Exchange, ...]:
     return tuple(Exchange(*item) for item in json.loads(text))
 
 
-def labels_column(tags: tuple[str, ...], metadata: Mapping[str, str]) -> str | None:
-    """Tags and metadata as stored."""
-    return dump({"tags": tags, "metadata": dict(metadata)}) if tags or metadata else None
+def labels_column(tags: tuple[str, ...], metadata: Mapping[str, str], *, unnamed: bool = False) -> str | None:
+    """Tags and metadata as stored, and whether nobody is told the recipients."""
+    if not (tags or metadata or unnamed):
+        return None
+    return dump({"tags": tags, "metadata": dict(metadata)} | ({"unnamed": True} if unnamed else {}))
+
+
+def wordless(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What happened without a host's words, which repeat a recipient's address; their code stays."""
+    told = dict(detail)
+    reply = str(told.pop("reply", ""))
+    return told | ({"reply": reply[:3]} if reply[:3].isdecimal() else {})

@@ -91,6 +91,8 @@ class NewMessage:
     stream: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    unnamed: bool = False
+    """Whether events tell nobody its recipients: no webhook, no journal, and no suppression follows."""
     received: bytes = b""
     """The fields that stand above the content unsigned, Received first, CRLF ended; empty for the web's."""
     sign_as: str | None = None

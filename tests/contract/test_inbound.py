@@ -21,6 +21,7 @@ from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Spool
+from relay.spool.erasing import erase_message
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_room import LOOK_SECONDS, REPORTS_KEPT, InboundRoom
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
@@ -99,6 +100,16 @@ async def test_a_settlement_repeated_changes_nothing(bench: Bench) -> None:
     assert view.deliveries[0].state is State.RETURNED
     assert [event.kind for event in view.events] == [EventKind.ACCEPTED, EventKind.DELIVERED, EventKind.RETURNED]
     assert view.events[-1].detail == {"reason": "unknown-user", "permanent": True, "inbound": number}
+
+
+async def test_with_an_erased_recipient_goes_what_came_back_about_them(bench: Bench) -> None:  # RCP 5
+    message, other = await bench.delivered(), await bench.delivered()
+    numbers = [await bench.heard(one) for one in (message, other)]
+    for number, one in zip(numbers, (message, other), strict=True):
+        assert await bench.store.settle(number, returned(one))
+    assert await erase_message(bench.database, 1, message)
+    items = [await bench.store.item(number) for number in numbers]
+    assert [item.content for item in items if item is not None] == [None, b"Subject: x\r\n\r\n"]
 
 
 async def test_two_reports_of_one_delivery_that_raced_return_it_once(bench: Bench) -> None:

@@ -15,16 +15,19 @@ from relay.account.book import AccountBook
 from relay.database.contract import Connection, Database
 from relay.engine.learning import Learner
 from relay.event import EventKind
+from relay.event.feed import BEGINNING, EventFilter
 from relay.figures.book import FigureBook
 from relay.figures.contract import By, ReportQuery
-from relay.ids import SystemEntropy, new_spool_id
+from relay.ids import SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import Course, DecidedBy, Diagnosis, Host, Outcome, Phase, Result, Scope
 from relay.policy.state import State
 from relay.policy.suppress import SuppressionRules
 from relay.smtp.reply import remote_reply
+from relay.smtp.transcript import Exchange
 from relay.spool.contract import Spool
+from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.work import AttemptRecord, Door, NewMessage, Settlement
 from relay.suppression.book import SuppressionBook
 from tests.support.either_database import BOTH, open_database, spool_on
@@ -51,7 +54,15 @@ class Bench:
         while await self.learner().step():
             pass
 
-    async def ends(self, address: str, result: Result, diagnosis: Diagnosis | None = None, tenant: int = 1) -> None:
+    async def ends(
+        self,
+        address: str,
+        result: Result,
+        diagnosis: Diagnosis | None = None,
+        tenant: int = 1,
+        *,
+        unnamed: bool = False,
+    ) -> SpoolId:
         """A message to one recipient that ended so."""
         self.clock.move(60)
         now = self.clock.now()
@@ -67,6 +78,7 @@ class Bench:
             expires_at=now + timedelta(days=5),
             due=now,
             stream="news",
+            unnamed=unnamed,
         )
         receipt = await self.spool.accept(message)
         me = await self.spool.register("node", 0)
@@ -82,12 +94,20 @@ class Bench:
             Scope.RECIPIENT if scope is Scope.SOURCE else scope,
             Phase.RCPT,
             DecidedBy.REMOTE,
-            remote_reply(int(code), ("what they said",)),
+            remote_reply(int(code), (f"they said <{address}>",)),
             Host("mx.b.example", "192.0.2.1"),
             diagnosis=diagnosis,
         )
-        attempt = AttemptRecord(1, now, outcome, "", 5)
+        said = (Exchange(1, "we", f"RCPT TO:<{address}>"), Exchange(2, "they", f"550 no {address}"))
+        attempt = AttemptRecord(1, now, outcome, "", 5, said)
         assert await self.spool.settle(me, [Settlement(receipt.seq, 0, state, event=kind, attempt=attempt)]) == 1
+        return message.id
+
+    async def stored(self) -> str:
+        """Every row of the spool's tables that speak of a message."""
+        tables = ("message", "recipient", "delivery", "attempt", "event", "suppression")
+        asked = [f"SELECT * FROM {table}" for table in tables]
+        return repr(await self.database.read(lambda c: [list(c.execute(sql)) for sql in asked]))
 
     async def stopped(self, address: str, tenant: int = 1) -> str:
         found = await self.book.find(tenant, "news", [parse_address(address)])
@@ -125,6 +145,32 @@ async def test_a_hard_bounce_suppresses_its_tenant_s_mail_and_a_block_nobody(ben
     assert await bench.stopped("gone@b.example") == "hard-bounce"
     assert await bench.stopped("gone@b.example", tenant=2) == ""
     assert [await bench.stopped(f"{who}@b.example") for who in ("fine", "odd")] == ["", ""]
+
+
+async def test_of_an_unnamed_letter_nobody_hears_the_address(bench: Bench) -> None:  # RCP 5
+    message = await bench.ends("writer@home.example", Result.PERMANENT, GONE, unnamed=True)
+    page = await bench.spool.events(EventFilter(BEGINNING, 10, tenant=1))
+    told = page.events[-1]
+    assert (told.kind, told.address, told.detail["reply"]) == (EventKind.BOUNCED, None, "550")
+    assert told.detail["diagnosis"]["meaning"] == "unknown-user"
+    assert "home.example" not in repr(page.events)
+    await bench.learn()
+    assert await bench.stopped("writer@home.example") == ""
+    assert "writer@home.example" in await bench.stored(), "until it is erased"
+    assert await erase_message(bench.database, 1, message)
+    assert "home.example" not in await bench.stored()
+    assert await erase_message(bench.database, 1, message)
+
+
+async def test_an_erased_recipient_s_transcripts_go_too(bench: Bench) -> None:  # RCP 5
+    await bench.ends("ann@b.example", Result.PERMANENT, GONE)
+    await bench.ends("bob@b.example", Result.PERMANENT, GONE)
+    assert await erase_recipient(bench.database, 1, "Ann@b.example") == 1
+    stored = await bench.stored()
+    assert "ann@b.example" not in stored
+    assert stored.count("they said <bob@b.example>") == 2, "in the event and in its attempt"
+    page = await bench.spool.events(EventFilter(BEGINNING, 10, tenant=1))
+    assert [one.detail["reply"][:3] for one in page.events if one.kind is EventKind.BOUNCED] == ["550", "550"]
 
 
 async def test_soft_bounces_in_a_row_suppress_and_a_delivery_forgives(bench: Bench) -> None:
