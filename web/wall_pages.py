@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -15,6 +16,7 @@ from web.sharing import share_links
 from web.wall import Post
 
 _MOST_PAGES: Final = 10_000
+_ID: Final = re.compile(r"[0-9a-z]{1,32}")
 
 
 class WallPages:
@@ -42,7 +44,9 @@ class WallPages:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """GET /wall/ID: one post, at an address that stays."""
-        post = await self._parts.wall.find(request.match_info["id"]) if self._parts.options.wall else None
+        asked = request.match_info["id"]
+        known = self._parts.options.wall and _ID.fullmatch(asked)
+        post = await self._parts.wall.find(asked) if known else None
         if post is None:
             return self._missing(request)
         return self._public(request, "post.html", self._values(request, post))

@@ -25,7 +25,15 @@ from relay.clock import Clock
 BAD_KEYS: Final = 20
 BAD_KEYS_SECONDS: Final = 60.0
 _MAX_KEY: Final = 256
-_FORWARDING: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_FORWARDING: Final = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Real-IP",
+    "Via",
+)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.\-]{1,255})(?::[0-9]{1,5})?")
 _UNKNOWN_PEER: Final = "0.0.0.0"  # noqa: S104 - stands for "from elsewhere", nothing listens on it
 

@@ -91,12 +91,11 @@ def _put(manifest: Mapping[str, Any], draft: Path, target: Target) -> Restored:
         if (target.folder / place).exists():
             raise ArchiveError(f"{target.folder / place} exists; nothing is overwritten")
     target.folder.mkdir(mode=0o700, exist_ok=True)
-    _load_database(manifest, draft, settings, target.folder)
+    _load_database(manifest, draft, settings, target)
     for place in sorted(manifest["files"], key=lambda one: str(one) == CONFIGURATION):  # the configuration last
         goal = target.folder / place
         _private_folders(target.folder, goal.parent)
-        shutil.copyfile(files / place, goal)
-        goal.chmod(0o600)
+        _copy_private(files / place, goal)
     return Restored(
         target.folder / CONFIGURATION,
         manifest["made"],
@@ -105,6 +104,13 @@ def _put(manifest: Mapping[str, Any], draft: Path, target: Target) -> Restored:
         len(manifest["files"]),
         tuple(remarks),
     )
+
+
+def _copy_private(source: Path, goal: Path) -> None:
+    """A new file that nobody else could read at any moment; what stands there, a link too, is an OSError."""
+    descriptor = os.open(goal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with source.open("rb") as content, os.fdopen(descriptor, "wb") as out:
+        shutil.copyfileobj(content, out, _PIECE)
 
 
 def _remarks(settings: Settings, manifest: Mapping[str, Any], spool: str, files: Path) -> list[str]:
@@ -118,7 +124,8 @@ def _remarks(settings: Settings, manifest: Mapping[str, Any], spool: str, files:
     return found
 
 
-def _load_database(manifest: Mapping[str, Any], draft: Path, settings: Settings, folder: Path) -> None:
+def _load_database(manifest: Mapping[str, Any], draft: Path, settings: Settings, target: Target) -> None:
+    folder, named = target.folder, target.spool
     database = draft / manifest["database"]
     if manifest["database"] == POSTGRES:
         if settings.sqlite_path is not None:
@@ -129,7 +136,10 @@ def _load_database(manifest: Mapping[str, Any], draft: Path, settings: Settings,
         raise ArchiveError("this archive is of SQLite: --spool must be sqlite:…")
     # The settings were read in the draft; a relative spool lies below the new folder.
     words = settings.spool.url.removeprefix("sqlite:").removeprefix("//")
-    goal = Path(words) if Path(words).is_absolute() else folder / words
+    goal = folder / words
+    # An archive made by a stranger to our public key could name any file of this machine.
+    if settings.spool.url != named and not goal.resolve().is_relative_to(folder.resolve()):
+        raise ArchiveError(f"the archive puts its database at {goal}: if that is right, name it with --spool")
     if goal.exists():
         raise ArchiveError(f"{goal} exists; name another spool with --spool")
     put_sqlite(database, goal, lambda done, total: None)
@@ -186,23 +196,39 @@ def _manifest(tar: tarfile.TarFile) -> dict[str, Any]:
     content = tar.extractfile(entry) if entry is not None and entry.name == MANIFEST else None
     if content is None:
         raise ArchiveError("the archive has no manifest")
-    manifest = json.loads(content.read(_MOST_MANIFEST))
+    try:
+        manifest = json.loads(content.read(_MOST_MANIFEST))
+    except (ValueError, RecursionError):
+        raise ArchiveError("the archive's manifest cannot be read") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArchiveError("the archive was made by a newer program")
+    if not _is_whole(manifest):
+        raise ArchiveError("the archive's manifest cannot be read")
     places = [*manifest["files"], *(place for _, _, place in manifest["named"])]
     for place in places:
         path = PurePosixPath(place)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
+        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in place:
             raise ArchiveError(f"the archive names a place outside of its folder: {place}")
     if manifest["database"] not in (SQLITE, POSTGRES):
         raise ArchiveError("the archive's database is of a kind this program does not know")
     return manifest
 
 
+def _is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Whether everything that is read of a manifest is there, and text."""
+    texts = [manifest.get(name) for name in ("made", "name", "spool", "database")]
+    files, named = manifest.get("files"), manifest.get("named")
+    if not isinstance(files, dict) or not isinstance(named, list):
+        return False
+    rows = [row if isinstance(row, list) and len(row) == 3 else [None] for row in named]
+    return all(isinstance(one, str) for one in (*texts, *files.values(), *(word for row in rows for word in row)))
+
+
 def _take(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, manifest: Mapping[str, Any]) -> str:
     """Write one file of the manifest into the draft; its digest."""
     known = entry.name == manifest["database"] or entry.name.removeprefix(f"{FILES}/") in manifest["files"]
-    content = tar.extractfile(entry) if entry.isreg() and known else None
+    # A sparse entry of a few octets would fill the disk.
+    content = tar.extractfile(entry) if entry.isreg() and not entry.issparse() and known else None
     if content is None:
         raise ArchiveError(f"the archive holds {entry.name}, of which its manifest does not speak")
     goal = folder / entry.name

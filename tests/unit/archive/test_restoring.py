@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import tarfile
+from collections.abc import Mapping
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,16 +29,23 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("node")
 
 
-def hostile(file: Path, manifest: dict[str, Any], members: list[tarfile.TarInfo]) -> None:
+def hostile(
+    file: Path, manifest: dict[str, Any], members: list[tarfile.TarInfo], contents: Mapping[str, bytes] | None = None
+) -> None:
     with file.open("wb") as out:
         sealed = SealingWriter(out, Lock(recipient=PRIVATE.public_key()), SeededEntropy(1))
         with tarfile.open(fileobj=cast("BinaryIO", sealed), mode="w|") as tar:
-            text = json.dumps({"format": 1, "database": "spool.db", "named": [], **manifest}).encode()
+            usual = {"format": 1, "database": "spool.db", "named": [], "made": "", "name": "x", "spool": "sqlite:x"}
+            text = json.dumps({**usual, **manifest}).encode()
             entry = tarfile.TarInfo("manifest.json")
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text))
             for member in members:
                 tar.addfile(member, io.BytesIO(b"x" * member.size))
+            for name, octets in (contents or {}).items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(octets)
+                tar.addfile(entry, io.BytesIO(octets))
         sealed.finish()
 
 
@@ -50,7 +61,9 @@ def test_a_place_outside_of_the_folder_is_refused(tmp_path: Path, place: str) ->
     assert not list((tmp_path / "in").iterdir())
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE]
+)
 def test_only_files_are_taken_out(tmp_path: Path, kind: bytes) -> None:
     archive = tmp_path / "a"
     entry = tarfile.TarInfo("files/relay.toml")
@@ -59,6 +72,34 @@ def test_only_files_are_taken_out(tmp_path: Path, kind: bytes) -> None:
     with pytest.raises(ArchiveError, match="of which its manifest does not speak"):
         restore_archive(archive, Key(private=PRIVATE), Target(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [{"files": ["relay.toml"]}, {"files": {}, "named": [["a"]]}, {"files": {}, "spool": 1}, {"files": {"\0": ""}}],
+)
+def test_a_manifest_of_another_shape_is_no_fault_of_ours(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    hostile(tmp_path / "a", manifest, [])
+    with pytest.raises(ArchiveError, match=r"cannot be read|outside"):
+        restore_archive(tmp_path / "a", Key(private=PRIVATE), Target(tmp_path / "new"))
+
+
+def test_no_archive_chooses_where_a_database_goes(
+    node: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leak(capsys, "init", "--domain", "old.example", "--folder", tmp_path / "old", "--yes").status == 0
+    elsewhere = tmp_path / "elsewhere.db"
+    lines = (tmp_path / "old" / "relay.toml").read_text().splitlines(keepends=True)
+    text = "".join(f'url = "sqlite:{elsewhere}"\n' if line.startswith('url = "sqlite') else line for line in lines)
+    assert str(elsewhere) in text
+    with closing(sqlite3.connect(tmp_path / "empty.db")) as database:
+        database.execute("CREATE TABLE schema_migration (y)")
+    contents = {"files/relay.toml": text.encode(), "spool.db": (tmp_path / "empty.db").read_bytes()}
+    hostile(tmp_path / "a", {"files": {"relay.toml": sha256(text.encode()).hexdigest()}}, [], contents)
+    with pytest.raises(ArchiveError, match="name it with --spool"):
+        restore_archive(tmp_path / "a", Key(private=PRIVATE), Target(tmp_path / "new"))
+    assert not elsewhere.exists()
+    assert not (tmp_path / "new" / "relay.toml").exists()
 
 
 def test_the_commands(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +137,7 @@ def test_the_commands(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [one.name for one in (node / "full").rglob("*") if one.is_file()] == ["link"]
     assert leak(capsys, "restore", archive, *key, "--folder", node / "new", "--spool", "sqlite:s.db").status == 0
     assert (node / "new" / "s.db").exists()
+    assert {one.stat().st_mode & 0o077 for one in (node / "new").rglob("*")} == {0}
     assert 'url = "sqlite:s.db"' in (node / "new" / "relay.toml").read_text()
     assert (node / "new" / "secrets" / "link").read_bytes() == (node / "secrets" / "link").read_bytes()
 

@@ -218,6 +218,12 @@ async def test_pages_of_the_wall(visitor: Visitor, ann: Moderator, clock: HandCl
     assert (await visitor.get("/en/wall/none"))[0].status == 404
 
 
+async def test_what_is_no_address_of_a_post_asks_no_database(visitor: Visitor) -> None:  # PostgreSQL knows no NUL
+    visitor.front.database.away = True
+    for no_id in ("%00", "a%00", "%FF", "A" * 3000):
+        assert (await visitor.get(f"/en/wall/{no_id}"))[0].status == 404
+
+
 async def test_without_a_wall_there_is_none(tmp_path: Path, clock: HandClock) -> None:
     async with (
         running_front(tmp_path, clock, replace(OPTIONS, wall=False)) as front,
