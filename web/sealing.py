@@ -53,7 +53,7 @@ class SenderRecord:
     def pack(self) -> bytes:
         """The padded text that is sealed."""
         fields = {"at": self.at.astimezone(UTC).isoformat(timespec="milliseconds"), "ip": self.address}
-        text = json.dumps({**fields, "port": self.port, "email": self.email[:_LONGEST_EMAIL]}, ensure_ascii=True)
+        text = json.dumps({**fields, "port": self.port, "email": self.email[:_LONGEST_EMAIL]}, ensure_ascii=False)
         return text.encode().ljust(_PADDED, b" ")
 
     @classmethod
