@@ -48,7 +48,7 @@ class Moderator:
     def _decide(self, reading: Reading) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
-        if len(reading.tokens) < 3 or any(hit.rule is Rule.LANGUAGE for hit in reading.hits):
+        if len(reading.tokens) < 3 or reading.foreign:
             return  # of words of other languages the trained layer knows nothing
         scored = [(part, self.trained.score(part, hits)) for part, hits in reading.stretches()]
         for hit in reading.hits:

@@ -7,13 +7,13 @@ length of a letter.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final
 
 from web.moderation.features import clue_feature, hit_feature, stretches
 from web.moderation.folding import BARRIER, Token, spelled_out, tokens_of
-from web.moderation.languages import is_foreign
+from web.moderation.languages import ForeignWords, load_foreign_words
 from web.moderation.pack import Rulebook
 from web.moderation.pattern import Places
 from web.moderation.ruling import Rule, Step
@@ -54,6 +54,8 @@ class Reading:
     tokens: Sequence[Token]
     hits: Sequence[Hit]
     clues: Sequence[Clue] = ()
+    foreign: bool = False
+    """Whether the whole of it is in a language that the rules do not know."""
 
     def stretches(self) -> Iterator[tuple[Sequence[Token], Collection[int]]]:
         """The stretches of the letter, each with the features of what the rules found in it."""
@@ -70,6 +72,7 @@ class Reader:
     """The rules of both languages, asked of each letter."""
 
     book: Rulebook
+    foreign: ForeignWords = field(default_factory=load_foreign_words)
 
     def read(self, text: str) -> Reading:
         """The reading of a text of any content and length."""
@@ -78,9 +81,12 @@ class Reader:
         clues: list[Clue] = []
         hits = [*self._by_rules(tokens, clues), *_by_traces(find_traces(text), tokens)]
         words = [token.word for token in tokens if token.word != BARRIER]
-        if is_foreign(text, words, self.book.common):
+        foreign = self.foreign.speak(text, words, self.book.common)
+        if foreign:
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
-        return Reading(tokens, hits, clues)
+        grave = (token for token in tokens if token.word in self.foreign.grave)
+        hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
+        return Reading(tokens, hits, clues, foreign)
 
     def _meant(self, tokens: list[Token]) -> list[Token]:
         """Tokens with spelled-out words joined, abbreviations written out, and what others said left out."""

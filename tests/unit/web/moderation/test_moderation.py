@@ -84,6 +84,18 @@ def test_a_page_can_mark_the_words() -> None:
     [
         "Ich liebe dich und ich habe es dir nie gesagt, weil ich Angst habe",
         "Ich bringe dich um",
+        "Arschloch",
+        "Te voy a matar",
+        "Te odio",
+        "Hijo de puta",
+        "Hace mucho tiempo que quiero decirte que te echo de menos y que siento lo que pasó en October.",
+        "Ti ammazzo",
+        "Você é um lixo",
+        "Ik haat je",
+        "Nienawidzę cię",
+        "Te omor",
+        "Seni öldüreceğim",
+        "ya ibn el sharmuta",
         "Ti amo da quando ti ho visto la prima volta",
         "Jag älskar dig så mycket",
         "Seni çok seviyorum",
@@ -102,7 +114,17 @@ def test_another_language_is_held(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["❤️❤️❤️", "Jean-Pierre Müller", "Hello mon amour, I miss you tellement", "ok", "Zoë, noël, naïve"]
+    "text",
+    [
+        "❤️❤️❤️",
+        "Jean-Pierre Müller",
+        "Hello mon amour, I miss you tellement",
+        "ok",
+        "Zoë, noël, naïve",
+        "Hola",
+        "Habibi, I miss you",
+        "Hasta la vista, baby!",
+    ],
 )
 def test_names_hearts_and_both_languages_at_once_pass(text: str) -> None:
     assert MODERATOR.rule(text).step is Step.PASS
@@ -237,3 +259,11 @@ def test_the_trained_layer_alone_refuses_nothing() -> None:
     for line in read_corpus(CORPUS / "fresh"):
         if MODERATOR.rule(line.letter).step is Step.REFUSE:
             assert any(hit.step is Step.REFUSE for hit in MODERATOR.reader.read(line.letter).hits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Espèce de conne, retourne à ton piano.", "Tu es une merde, avec toute mon amitié.", "You are a cunt, love, Ann."],
+)
+def test_no_score_makes_a_nudge_of_a_plain_insult(text: str) -> None:
+    assert MODERATOR.rule(text).step.stops
