@@ -35,7 +35,7 @@ class ForeignWords:
     grave: frozenset[str]
 
     def speak(self, text: str, words: Sequence[str], common: Collection[str]) -> bool:
-        """Whether `text` with its folded `words` is neither English nor French: `common` has the small words of these."""
+        """Whether `text` with its folded `words` is neither English nor French: `common` has their small words."""
         letters = [character for character in text if character.isalpha()]
         other = sum(ord(character) > _LATIN_END and not "ﬀ" <= character <= "ﬆ" for character in letters)
         if other * 2 > len(letters) > 3:
