@@ -35,6 +35,15 @@ from relay.spool.rows import dump, path_column
 _ONCE: Final = frozenset({EventKind.COMPLAINED, EventKind.OPTED_OUT})
 """What each recipient can say of a message once; the complaint brake counts these events."""
 
+_OF_NOBODY: Final = """
+UPDATE inbound_mail SET content = NULL
+WHERE id = (SELECT mail FROM inbound WHERE id = ?)
+  AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.mail = inbound_mail.id AND i.sorted_at IS NULL)
+  AND EXISTS (SELECT 1 FROM message m WHERE m.id = ?
+    AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.seq AND r.n = ?))
+"""
+"""What comes back about an erased recipient is sorted, and not kept: it names them."""
+
 _VIEW: Final = (
     "SELECT i.id, i.at, m.peer, i.address, i.purpose, i.message, i.n, i.kind, i.result, i.shown, i.done_at, i.detail,"
     " m.size FROM inbound i JOIN inbound_mail m ON m.id = i.mail"
@@ -265,6 +274,8 @@ def _settle(connection: Connection, number: int, consequence: Consequence, packe
         return False
     if consequence.delivery is not None and consequence.event is not None:
         _tell(connection, number, consequence, now)
+    if consequence.delivery is not None:
+        connection.execute(_OF_NOBODY, (number, *consequence.delivery))
     if packed is not None:
         connection.execute(
             "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, ?, ?, ?, ?)"

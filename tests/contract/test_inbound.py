@@ -110,6 +110,11 @@ async def test_with_an_erased_recipient_goes_what_came_back_about_them(bench: Be
     assert await erase_message(bench.database, 1, message)
     items = [await bench.store.item(number) for number in numbers]
     assert [item.content for item in items if item is not None] == [None, b"Subject: x\r\n\r\n"]
+    late = await bench.heard(message)
+    assert await bench.store.settle(late, returned(message))
+    item = await bench.store.item(late)
+    assert item is not None
+    assert item.content is None, "nor is what comes later"
 
 
 async def test_two_reports_of_one_delivery_that_raced_return_it_once(bench: Bench) -> None:
