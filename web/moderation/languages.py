@@ -44,18 +44,21 @@ class ForeignWords:
         marked = sum(_FOREIGN_LETTERS.search(word) is not None for word in text.lower().split())
         if marked >= _LEAST_SHORT and marked > len(ours):
             return True
-        return any(self._speaks(known, words, ours, common) for known in self.small.values())
+        rare = [word for word in words if word not in common]
+        return bool(rare) and any(_speaks(known, words, rare, ours) for known in self.small.values())
 
-    @staticmethod
-    def _speaks(known: frozenset[str], words: Sequence[str], ours: Sequence[str], common: Collection[str]) -> bool:
-        """Whether `words` are of the language that has `known`; a word that it shares with ours tells nothing."""
-        theirs = sum(word in known and word not in common for word in words)
-        strange = sum(word not in known for word in ours)
-        if theirs >= _LEAST_FOREIGN and theirs > 2 * strange:
-            return True
-        if len(words) in _FEW and theirs and known.issuperset(words):
-            return True
-        return len(words) <= _SHORT and theirs >= _LEAST_SHORT and theirs > strange
+
+def _speaks(known: frozenset[str], words: Sequence[str], rare: Sequence[str], ours: Sequence[str]) -> bool:
+    """Whether `words` are of the language that has `known`; a word that it shares with ours tells nothing."""
+    theirs = sum(word in known for word in rare)
+    if not theirs:
+        return False
+    if len(words) in _FEW and known.issuperset(words):
+        return True
+    strange = sum(word not in known for word in ours)
+    if theirs >= _LEAST_FOREIGN and theirs > 2 * strange:
+        return True
+    return len(words) <= _SHORT and theirs >= _LEAST_SHORT and theirs > strange
 
 
 def load_foreign_words() -> ForeignWords:
