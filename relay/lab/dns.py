@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from relay.lab.listening import PortTakenError, taken
+from relay.lab.listening import PortTakenError, bind_datagrams, taken
 from relay.lab.zone import LookUp, Trouble, Zone, read_rdata
 from relay.log import Log
 
@@ -122,7 +122,7 @@ class NameServer:
             port = self._tcp.sockets[0].getsockname()[1]
             try:
                 self._udp, _ = await loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self._zone), local_addr=(self._host, port)
+                    lambda: _Datagrams(self._zone), sock=bind_datagrams(self._host, port)
                 )
             except OSError as error:
                 self._tcp.close()

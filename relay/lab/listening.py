@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sys
 from collections.abc import Iterable
 
@@ -32,3 +33,15 @@ def missing_aliases(hosts: Iterable[str]) -> MissingAliasError:
     return MissingAliasError(
         f"this machine lacks loopback addresses that the lab's mail hosts need; add them:\n{commands}"
     )
+
+
+def bind_datagrams(host: str, port: int) -> socket.socket:
+    """A socket for datagrams there; uvloop leaves one of its own open when it cannot bind it. Raises OSError."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

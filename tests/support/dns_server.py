@@ -33,6 +33,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from relay.lab.listening import bind_datagrams
 from tests.support.dns_rubbish import Maker
 
 Zone = dict[str, dict[str, list[str]]]
@@ -103,12 +104,11 @@ class DnsServer:
             stream.bind(("127.0.0.1", 0))
             self.port = stream.getsockname()[1]
             try:
-                self._transport, _ = await loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self), local_addr=self.address
-                )
+                datagrams = bind_datagrams(*self.address)
             except OSError:
                 stream.close()
                 continue
+            self._transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=datagrams)
             self._tcp = await asyncio.start_server(self._stream, sock=stream)
             return self
         raise OSError("no port is free for both UDP and TCP")
