@@ -307,27 +307,21 @@ def end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def clone(server: Place) -> None:
-    """The repository as a clone has it, and where pip looks on this machine."""
+    """The repository as a clone has it, and what LEAK_EVENING_SHARES names (paths, with colons between)."""
     target = server.root / "root/leak"
     target.mkdir(parents=True)
     packed = subprocess.run(["git", "archive", "HEAD"], cwd=REPOSITORY, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", str(target)], input=packed, check=True)
     shutil.copy("/etc/resolv.conf", server.root / "etc/resolv.conf")
-    # This machine's ways to its registries: an operator's server has its own.
-    for place in ("wheels", "pypi", "pypi-more"):
-        if (Path("/opt") / place).is_dir():
-            (server.root / "opt" / place).mkdir(exist_ok=True)
-            subprocess.run(["mount", "-o", "bind,ro", f"/opt/{place}", str(server.root / "opt" / place)], check=True)
-    for name in (
-        "/etc/pip.conf",
-        "/etc/xdg/pip/pip.conf",
-        "/etc/xdg/pip/constraints.txt",
-        "/root/.config/pip/pip.conf",
-        "/root/.pip/pip.conf",
-    ):
-        if Path(name).exists():
-            (server.root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(name, server.root / name[1:])
+    # Whoever has packages from elsewhere than the internet names where: folders are lent, files copied.
+    for name in filter(None, os.environ.get("LEAK_EVENING_SHARES", "").split(":")):
+        source, place = Path(name), server.root / name.lstrip("/")
+        if source.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["mount", "-o", "bind,ro", name, str(place)], check=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, place)
     for file in Path("/etc/apt/apt.conf.d").iterdir():
         shutil.copy(file, server.root / "etc/apt/apt.conf.d" / file.name)
 

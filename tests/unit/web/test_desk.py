@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,29 +18,6 @@ from tests.unit.web.test_ladder import FOREIGN, INSULT
 from tests.unit.web.test_recipient import receive
 from web.decisions import Action, Decision
 from web.holds import HoldStore
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
-    async with running_front(tmp_path, clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def visitor(front: Front) -> AsyncIterator[Visitor]:
-    async with aiohttp.ClientSession() as session:
-        yield Visitor(front, session)
-
-
-@pytest.fixture
-async def ann(front: Front) -> AsyncIterator[Moderator]:
-    async with a_moderator(front) as somebody:
-        yield somebody
 
 
 async def log_of(front: Front, clock: HandClock) -> list[Decision]:

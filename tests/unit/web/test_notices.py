@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -26,23 +25,6 @@ NOTICE = {
     "mail": "ann@example.org",
     "faith": "on",
 }
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
-    async with running_front(tmp_path, clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def visitor(front: Front) -> AsyncIterator[Visitor]:
-    async with aiohttp.ClientSession() as session:
-        yield Visitor(front, session)
 
 
 async def test_a_notice_is_acknowledged_decided_and_counted(visitor: Visitor, front: Front, clock: HandClock) -> None:

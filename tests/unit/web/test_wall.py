@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,29 +22,6 @@ from web.wall import WallStore
 from web.wall_keeper import LATE, BellRinger, WallKeeper
 
 WORDS = "Dear Anna,\nwhen Paul died you sat with me all night."
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
-    async with running_front(tmp_path, clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def visitor(front: Front) -> AsyncIterator[Visitor]:
-    async with aiohttp.ClientSession() as session:
-        yield Visitor(front, session)
-
-
-@pytest.fixture
-async def ann(front: Front) -> AsyncIterator[Moderator]:
-    async with a_moderator(front) as somebody:
-        yield somebody
 
 
 def store_of(front: Front, clock: HandClock) -> WallStore:

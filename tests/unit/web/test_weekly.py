@@ -28,29 +28,12 @@ SUNDAY = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
-    async with running_front(tmp_path, clock) as running:
-        yield running
-
-
-@pytest.fixture
 async def quiet(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
     """A front that makes no weekly of its own, with a subscriber: nobody else moves when a test does."""
     async with running_front(tmp_path, clock, replace(OPTIONS, weekly="off")) as running:
         sealed = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock).seal("ann@example.org")
         await WeeklyStore(running.database, clock).subscribe(b"a" * 16, "en", sealed)
         yield running
-
-
-@pytest.fixture
-async def visitor(front: Front) -> AsyncIterator[Visitor]:
-    async with aiohttp.ClientSession() as session:
-        yield Visitor(front, session)
 
 
 def keeper_of(front: Front, clock: HandClock) -> WeeklyKeeper:
