@@ -98,11 +98,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     Raises ValueError for a trusted proxy that is no network. Serve it without an access log.
     """
     templates = make_templates()
-    templates.globals["documents"] = [
-        *(["wall"] if options.wall else []),
-        *(["weekly"] if options.weekly != "off" else []),
-        *(document.value for document in Document),
-    ]
+    templates.globals["documents"] = _pages_below(options)
     words = load_words()
     renderer = Renderer(templates, words, https=options.is_https)
     relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
@@ -128,10 +124,10 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         clock,
     )
     wall = WallStore(outside.database, clock, entropy)
-    watches = [WallKeeper(wall, relay, clock).look]
     weekly_links = WeeklyLinks(links, clock)
     weekly_writer = WeeklyWriter(options, templates, weekly_links)
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
+    watches = [WallKeeper(wall, relay, clock).look]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
@@ -164,22 +160,37 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         copies=Copies(clock, entropy) if options.limits else None,
         networks=networks,
     )
-    app = web.Application(middlewares=[_error_pages(renderer)])
-    theirs = RecipientPages(
-        RecipientParts(
-            options.base_url, relay, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
-        )
+    theirs = RecipientParts(
+        options.base_url, relay, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
     )
-    reading = ReadPages(options.base_url, doorbell, links, renderer)
-    app.add_routes(front_routes(Pages(parts), StatusPages(parts), theirs, Documents(parts), reading))
+    app = web.Application(middlewares=[_error_pages(renderer)])
+    _add_pages(app, parts, theirs, notices, weekly)
+    app.cleanup_ctx.append(_courier_life(letters, courier))
+    app.cleanup_ctx.append(_following(networks))
+    return app
+
+
+def _pages_below(options: FrontOptions) -> list[str]:
+    """What the links below every page lead to."""
+    return [
+        *(["wall"] if options.wall else []),
+        *(["weekly"] if options.weekly != "off" else []),
+        *(document.value for document in Document),
+    ]
+
+
+def _add_pages(
+    app: web.Application, parts: Parts, theirs: RecipientParts, notices: NoticeStore, weekly: WeeklyParts
+) -> None:
+    """The routes of every page that is switched on."""
+    options = parts.options
+    reading = ReadPages(options.base_url, parts.doorbell, theirs.links, parts.renderer)
+    app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs), Documents(parts), reading))
     app.add_routes(wall_routes(WallPages(parts)))
     for prefix in ("", *(f"/{language.value}" for language in Language)):
         app.add_routes(notice_routes(NoticePages(parts, notices), prefix))
     if options.weekly != "off":
         app.add_routes(weekly_routes(WeeklyPages(parts, weekly)))
-    app.cleanup_ctx.append(_courier_life(letters, courier))
-    app.cleanup_ctx.append(_following(networks))
-    return app
 
 
 def _sealing_keys(options: FrontOptions, clock: Clock) -> SealingKeys:
