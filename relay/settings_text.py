@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 from pydantic import BaseModel
 
@@ -118,13 +118,16 @@ def _allowed_keys(root: type[BaseModel], location: tuple[str | int, ...]) -> set
     for part in location:
         if isinstance(part, int):
             continue
-        field = model.model_fields.get(part)
-        if field is None:
-            return set()
-        model = model_in(field.annotation)
+        model = model_in(_type_of(model, part))
         if model is None:
             return set()
     return set(model.model_fields) - {"folder"}
+
+
+def _type_of(model: Any, key: str) -> Any:
+    """What a section's key holds; None when it has no such key."""
+    field = None if model is None else model.model_fields.get(key)
+    return None if field is None else field.annotation
 
 
 def model_in(annotation: Any) -> Any:
@@ -159,25 +162,36 @@ def expand(value: Any, environment: Mapping[str, str], missing: Missing, at: tup
     return _VARIABLE.sub(replace, value)
 
 
-def overlay(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
-    """Lay `LEAK_SECTION__KEY` variables over the file; returns which path came from which variable."""
+def overlay(data: dict[str, Any], environment: Mapping[str, str], model: type[BaseModel]) -> dict[str, str]:
+    """Lay `LEAK_SECTION__KEY` variables over the file; returns which path came from which variable.
+
+    A value is written as in the file, or as plain text; where `model` holds a list, with commas between its entries.
+    """
     origin: dict[str, str] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(_ENV_PREFIX) or "__" not in name:
             continue
         path = [part.lower() for part in name[len(_ENV_PREFIX) :].split("__")]
-        target = data
+        target, section = data, model
         for part in path[:-1]:
             inner = target.setdefault(part, {})
             if not isinstance(inner, dict):
                 inner = target[part] = {}
-            target = inner
-        try:
-            target[path[-1]] = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
-            target[path[-1]] = text
+            target, section = inner, model_in(_type_of(section, part))
+        value = _written(text)
+        if isinstance(value, str) and get_origin(_type_of(section, path[-1])) is tuple:
+            value = [entry.strip() for entry in value.split(",") if entry.strip()]
+        target[path[-1]] = value
         origin[".".join(path)] = name
     return origin
+
+
+def _written(text: str) -> Any:
+    """A value as the file would have it, else the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 class LineFinder:

@@ -34,8 +34,8 @@ One file, `config/relay.toml` unless `--config` or `$LEAK_CONFIG` names another.
 `leak check` tells every complaint at once, with its line. Relative paths start at the file's folder. Durations are
 written `"5m"`, `"1h30m"`, sizes `"25 MB"` or a number of octets, addresses `"host:port"`, `"[v6]:port"`, and
 `"host:port/tls"` for implicit TLS. `${NAME}` in a string is replaced by that environment variable. Every key can also
-be given as a variable: `LEAK_SECTION__KEY`, as in `LEAK_NODE__WORKERS=2`; lists are written as in the file, or as
-one plain word.
+be given as a variable: `LEAK_SECTION__KEY`, as in `LEAK_NODE__WORKERS=2`; lists are written as in the file, or
+plainly with commas, as in `LEAK_SUBMISSION__TRUSTED_NETWORKS=127.0.0.1/32,10.0.0.0/8` (empty: none).
 """
 
 _CLI_HEAD: Final = """\

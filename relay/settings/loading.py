@@ -94,7 +94,7 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     if missing:
         places = Places(Settings, file, text, {})
         raise ConfigurationError("\n".join(places.unset(location, name) for location, name in missing))
-    origin = overlay(data, environment)
+    origin = overlay(data, environment, Settings)
     return _validate(data, file, text, origin)
 
 

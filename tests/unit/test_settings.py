@@ -277,8 +277,27 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("127.0.0.1/32, 10.0.0.0/8,", ("127.0.0.1/32", "10.0.0.0/8")),
+        ('"::1"', ("::1",)),
+        ('["::1", "127.0.0.1"]', ("::1", "127.0.0.1")),
+        ("", ()),
+    ],
+)
+def test_a_list_in_the_environment_may_be_plain_text(tmp_path: Path, text: str, networks: tuple[str, ...]) -> None:
+    file = '[submission]\ntrusted_networks = ["192.0.2.0/24"]\n'
+    settings = _load(tmp_path, file, LEAK_SUBMISSION__TRUSTED_NETWORKS=text, LEAK_DELIVERY__RETRY="5m, 1h")
+    assert settings.submission.trusted_networks == networks
+    assert settings.delivery.retry == (timedelta(minutes=5), timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
+        ("LEAK_DELIVERY__RETRY", "5", 'delivery.retry: write a list, as in ["a", "b"]; got 5'),
+        ("LEAK_NODE__ROLES", "web, cook", "node.roles: write "),
         ("LEAK_NODE__WORKERS", "many", "node.workers: write a whole number, without quotes"),
         ("LEAK_NODE__COLOUR", "red", "node.colour: unknown key; allowed here: name,"),
         ("LEAK_NOSUCH__KEY", "1", "nosuch: unknown key; allowed here: alarm,"),
