@@ -24,7 +24,7 @@ from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
 from relay.desk_tokens import ensure_desk_tokens
 from relay.engine.engine import Engine
 from relay.engine.unsubscribe import OptOuts
-from relay.fronting import Front, FrontParts, sender_domain
+from relay.fronting import Front, FrontParts, front_domains
 from relay.ids import Entropy
 from relay.listeners import Listener
 from relay.node_secrets import NodeSecrets
@@ -189,13 +189,13 @@ class Doors:
 
     async def _front_parts(self) -> FrontParts:
         settings, mine = self._settings, self._parts
-        domain = sender_domain(settings)
+        domains = front_domains(settings)
         tenant = await mine.stores.accounts.ensure_tenant(FRONT_TENANT)
         relay = LocalRelayClient(
             mine.engine.intake,
             mine.stores.spool,
             mine.resolver,
-            Identity(tenant, FRONT_TENANT, None, "front", (domain,)),
+            Identity(tenant, FRONT_TENANT, None, "front", domains),
             mine.entropy,
             mine.stores.suppressions,
             mine.stores.database,
@@ -204,7 +204,7 @@ class Doors:
         )
         moderators = ensure_desk_tokens(settings.path(settings.node.secrets), mine.entropy)
         return FrontParts(
-            settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domain, moderators
+            settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domains[0], moderators
         )
 
 

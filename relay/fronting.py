@@ -45,6 +45,12 @@ class Faces:
 Front = Callable[[FrontParts], Faces]
 
 
+def front_domains(settings: Settings) -> tuple[str, ...]:
+    """The domains a front may send from, its letters' first. Raises ConfigurationError when the settings name none."""
+    doorbell = settings.web.doorbell_domain
+    return (sender_domain(settings), *([doorbell] if doorbell is not None else []))
+
+
 def sender_domain(settings: Settings) -> str:
     """The domain of the letters' From. Raises ConfigurationError when the settings name none."""
     if settings.web.sender_domain is not None:

@@ -6,7 +6,7 @@ allows at the provider a letter goes to. Both are shared between the kinds of ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,32 +26,44 @@ INSERT INTO web_left (day, place, network, letters) VALUES (?, ?, ?, 1)
 ON CONFLICT (day, place, network) DO UPDATE SET letters = web_left.letters + 1
 """
 _WAITING: Final = "SELECT COUNT(*) FROM web_handover WHERE network = ? AND held_until IS NULL AND due > ? AND due < ?"
+_NOT_RINGING: Final = "AND NOT EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id)"
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What may still leave today at `place`, beyond what was counted there."""
+    """What may leave today at `place`: `most` in all, or `remaining` beyond what was counted there."""
 
     place: str
-    remaining: int
+    remaining: int = 0
+    most: int | None = None
+
+    def room(self, left: Mapping[Network, int]) -> Room:
+        """The day at this place, of which `left` has been used."""
+        return Room(max(0, self.remaining) + sum(left.values()) if self.most is None else self.most, left)
 
 
 class DayAdmission:
-    """At most `most` letters a day, 0 is no ceiling; every ceiling is shared by `shares`.
+    """At most `most` letters a day, `doorbells` for one provider; 0 is no ceiling. Each is shared by `shares`.
 
     Raises SpoolUnavailableError.
     """
 
-    def __init__(self, database: Database, clock: Clock, most: int, shares: Shares = USUAL) -> None:
+    def __init__(self, database: Database, clock: Clock, most: int, shares: Shares = USUAL, doorbells: int = 0) -> None:
         self._database = database
         self._clock = clock
         self._most = most
         self._shares = shares
+        self._doorbells = doorbells
 
     @property
     def most(self) -> int:
         """The operator's ceiling, 0 for none."""
         return self._most
+
+    @property
+    def doorbells(self) -> int:
+        """How many mails that only ask may leave for one provider on a day, 0 for no ceiling."""
+        return self._doorbells
 
     @property
     def shares(self) -> Shares:
@@ -66,28 +78,24 @@ class DayAdmission:
         day = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0))
 
         def work(connection: Connection) -> datetime | None:
-            rooms: list[tuple[str, Room]] = []
-            if self._most:
-                rooms.append((OPERATORS, Room(self._most, _left(connection, day, OPERATORS))))
-            for one in ceilings:
-                left = _left(connection, day, one.place)
-                rooms.append((one.place, Room(max(0, one.remaining) + sum(left.values()), left)))
-            waits = [room.opens(network, self._shares, now) for _, room in rooms]
+            binding = [*([Ceiling(OPERATORS, most=self._most)] if self._most else []), *ceilings]
+            rooms = [one.room(_left(connection, day, one.place)) for one in binding]
+            waits = [room.opens(network, self._shares, now) for room in rooms]
             latest = max((at for at in waits if at is not None), default=None)
             if latest is None:
-                for place, _ in rooms:
-                    connection.execute(_ADD, (day, place, network.value))
+                for one in binding:
+                    connection.execute(_ADD, (day, one.place, network.value))
             return latest
 
         return await self._database.write(work)
 
     async def waiting(self, network: Network) -> int:
-        """Letters of `network` that wait for their departure."""
+        """Letters of `network` that wait for their departure; not those that only ask, which have a brake apart."""
         now = to_millis(self._clock.now())
         bindings = (network.value, now, now + 30 * int(_DAY.total_seconds() * 1000))
 
         def work(connection: Connection) -> int:
-            return _count(connection, _WAITING, bindings)
+            return _count(connection, f"{_WAITING} {_NOT_RINGING}", bindings)
 
         return await self._database.read(work)
 

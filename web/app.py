@@ -105,7 +105,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     reports = ReportStore(outside.database, clock, entropy)
-    admission = DayAdmission(outside.database, clock, options.admission_per_day, options.shares)
+    most, doorbells = options.admission_per_day, options.doorbells_per_day
+    admission = DayAdmission(outside.database, clock, most, options.shares, doorbells)
     way_out = WayOut(relay, reports, mailboxes, admission, clock)
     networks = NetworkLists(options.network_lists)
     limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)

@@ -13,8 +13,9 @@ from typing import Final
 from relay.client.contract import LetterAccepted, LetterRefused, RelayClient
 from relay.clock import Clock
 from web.admission import Ceiling, DayAdmission
-from web.letters import HOLD_TIME, STREAM, HeldFor, Hold, PendingLetter
+from web.letters import DOORBELLS, HOLD_TIME, HeldFor, Hold, PendingLetter
 from web.mailbox import MailboxHasher
+from web.refusals import refuses_mail
 from web.reports import ReportStore
 
 _ASK_AGAIN: Final = timedelta(minutes=30)
@@ -48,7 +49,7 @@ class WayOut:
         """Hand `letter` over, unless it may not leave. Raises SpoolUnavailableError."""
         if letter.attempts == 1:
             recipient = letter.mail.recipient
-            if await self._relay.suppressed(recipient, STREAM):
+            if await refuses_mail(self._relay, recipient):
                 return LetterRefused(temporary=False, reason="the recipient wants none")
             if await self._reports.is_frozen(letter.id):
                 return LetterRefused(temporary=False, reason="the recipient has reported this sender")
@@ -59,15 +60,22 @@ class WayOut:
         return await self._relay.submit(letter.mail)
 
     async def _ceiling(self, letter: PendingLetter) -> datetime | None:
-        """When a letter may leave that a ceiling holds back: the warm-up's of its provider, or the operator's.
+        """When a letter may leave that a ceiling holds back: the warm-up's of its provider, or one of the operator's.
 
         It waits here rather than in the relay: until it leaves, its writer may take it back.
         """
         try:
-            room = await self._relay.admission(letter.mail.sender, STREAM, letter.mail.recipient)
+            room = await self._relay.admission(letter.mail.sender, letter.mail.stream, letter.mail.recipient)
         except ValueError:  # no address, as the relay will say too
             return None
         if room.remaining is not None and room.remaining <= 0:
             return max(room.departs_at or self._clock.now() + _ASK_AGAIN, self._clock.now() + timedelta(minutes=1))
-        provider = [] if room.remaining is None else [Ceiling(room.provider, room.remaining)]
-        return await self._admission.take(letter.network, provider)
+        provider = room.provider or letter.mail.recipient.rpartition("@")[2].lower()
+        ceilings = []
+        if room.remaining is not None:
+            # A domain warms up by itself, so what its letters left says nothing of another's.
+            domain = letter.mail.sender.rpartition("@")[2]
+            ceilings.append(Ceiling(f"{domain} {provider}", room.remaining))
+        if letter.mail.stream == DOORBELLS and self._admission.doorbells:
+            ceilings.append(Ceiling(f"{DOORBELLS} {provider}", most=self._admission.doorbells))
+        return await self._admission.take(letter.network, ceilings)

@@ -16,6 +16,7 @@ from relay.client.contract import Letter
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from web.letters import (
+    DOORBELLS,
     STREAM,
     WAITS,
     WORDS_KEPT,
@@ -61,7 +62,8 @@ _TAKE: Final = """
 UPDATE web_handover SET due = ?, attempts = attempts + 1
 WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
-  (SELECT created FROM web_letter WHERE id = letter_id)
+  (SELECT created FROM web_letter WHERE id = letter_id),
+  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id)
 """
 _HOLD: Final = "UPDATE web_handover SET due = ?, attempts = 0, held_until = ?, held_for = ? WHERE letter_id = ?"
 _CANCEL: Final = """
@@ -160,7 +162,8 @@ class DatabaseLetterStore:
 
     async def wait(self, letter_id: str, due: datetime) -> None:
         sql = "UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?"
-        await self._change(sql, (to_millis(due), letter_id))
+        asked = ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id))
+        await self._change(sql, (to_millis(due), letter_id), asked)
 
     async def hold(self, letter_id: str, hold: Hold) -> None:
         rules = ("UPDATE web_letter SET rules = ? WHERE id = ?", (" ".join(hold.rules), letter_id))
@@ -273,7 +276,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
-    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created = row
+    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings = row
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -281,7 +284,7 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         subject=subject,
         text=text,
         html=html,
-        stream=STREAM,
+        stream=DOORBELLS if rings else STREAM,
         idempotency_key=letter_id,
     )
     return PendingLetter(mail, attempts, from_millis(created), Network(network))

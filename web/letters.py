@@ -20,6 +20,9 @@ from web.sealing import Sealed
 
 STREAM: Final = "letters"
 
+DOORBELLS: Final = "doorbells"
+"""The stream of mails that only ask: suppressed, braked and counted apart from letters."""
+
 HOLD_TIME: Final = timedelta(hours=48)
 """How long a letter waits for a person; then it goes back to its writer and never departs."""
 
@@ -186,7 +189,10 @@ class LetterStore(Protocol):
         ...
 
     async def wait(self, letter_id: str, due: datetime) -> None:
-        """The letter may not leave before `due`, and nobody has begun to hand it over."""
+        """The letter may not leave before `due`, and nobody has begun to hand it over.
+
+        One that rings waits to be asked for as long after that as any other.
+        """
         ...
 
     async def hold(self, letter_id: str, hold: Hold) -> None:

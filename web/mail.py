@@ -16,7 +16,7 @@ from jinja2 import Environment
 from relay.client.contract import Letter
 from web.catalogue import Words
 from web.draft import Draft
-from web.letters import STREAM
+from web.letters import DOORBELLS, STREAM
 from web.links import Addressee, RecipientLinks
 from web.options import FrontOptions
 from web.plain_text import paragraphs
@@ -49,6 +49,7 @@ class Mail:
     subject: str
     body: tuple[tuple[str, ...], ...]
     footer: tuple[FooterLine, ...]
+    stream: str = STREAM
 
     @property
     def text(self) -> str:
@@ -93,7 +94,15 @@ class MailWriter:
         link = self._links.read_url(Addressee(letter_id, draft.recipient))
         asks = (words("ring.wrote", site=self._options.base_url), words("ring.ask"), link, words("ring.kept"))
         name, subject = words("ring.name"), words("ring.subject")
-        return replace(mail, sender_name=name, subject=subject, body=tuple((line,) for line in asks))
+        body = tuple((line,) for line in asks)
+        return replace(
+            mail,
+            sender=self._options.doorbell_sender,
+            sender_name=name,
+            subject=subject,
+            body=body,
+            stream=DOORBELLS,
+        )
 
     def confirmation(self, address: str, code: str, words: Words, key: str) -> Letter:
         """The mail that brings a writer their code: in a stream of its own, about no letter.
@@ -109,8 +118,9 @@ class MailWriter:
             subject=words("confirm.subject"),
             body=tuple((line,) for line in told),
             footer=(FooterLine(words("mail.promise")),),
+            stream=CONFIRMATIONS,
         )
-        return replace(self.letter(mail, key), stream=CONFIRMATIONS, unnamed=True)
+        return replace(self.letter(mail, key), unnamed=True)
 
     def letter(self, mail: Mail, letter_id: str) -> Letter:
         """`mail` as the relay takes it, with the letter's id as idempotency key."""
@@ -121,6 +131,6 @@ class MailWriter:
             subject=mail.subject,
             text=mail.text,
             html=self._template.render(mail=mail),
-            stream=STREAM,
+            stream=mail.stream,
             idempotency_key=letter_id,
         )

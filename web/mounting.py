@@ -67,6 +67,10 @@ class FrontValues(Protocol):
     @property
     def first_contact(self) -> str: ...
     @property
+    def doorbell_domain(self) -> str | None: ...
+    @property
+    def doorbells_per_day(self) -> int: ...
+    @property
     def admission_per_day(self) -> int: ...
     @property
     def school_domains(self) -> str: ...
@@ -142,6 +146,8 @@ def mount(  # the node's parts, each with a purpose of its own
         sealed_keys=folder / values.sealed_keys,
         limits=values.limits,
         doorbell=values.first_contact == "doorbell",
+        doorbell_domain=values.doorbell_domain or "",
+        doorbells_per_day=values.doorbells_per_day,
         admission_per_day=values.admission_per_day,
         school_domains=SchoolMail(values.school_domains),
         sender_confirmation=values.sender_confirmation,

@@ -49,6 +49,10 @@ class FrontOptions:
     """How long a status link works."""
     doorbell: bool = False
     """Whether somebody who never read a letter from here is asked first."""
+    doorbell_domain: str = ""
+    """Domain of the From address of mails that only ask; "": the letters'."""
+    doorbells_per_day: int = 500
+    """So many of them leave for one provider on a day; 0 = as many as the relay's warm-up allows."""
     admission_per_day: int = 0
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
     school_domains: SchoolMail = SchoolMail.HOLD
@@ -85,6 +89,11 @@ class FrontOptions:
     def sender(self) -> str:
         """The From address of every letter: one for all, so that it says nothing about who wrote."""
         return f"{self.sender_local_part}@{self.sender_domain}"
+
+    @property
+    def doorbell_sender(self) -> str:
+        """The From address of every mail that only asks."""
+        return f"doorbell@{self.doorbell_domain or self.sender_domain}"
 
     @property
     def confirming_sender(self) -> str:

@@ -23,12 +23,13 @@ from web.catalogue import Language
 from web.confirming import Asking
 from web.draft import Draft, Field, Form, Problem, judge
 from web.judgement import marked_paragraphs
-from web.letters import HOLD_TIME, STREAM, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
 from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
 from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
+from web.refusals import refuses_mail
 from web.requests import language_of, read_fields
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
@@ -265,7 +266,7 @@ class Pages:
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        blocked = admission.frozen or await self._parts.relay.suppressed(draft.recipient, STREAM)
+        blocked = admission.frozen or await refuses_mail(self._parts.relay, draft.recipient)
         why = self._why_held(draft, ruling, admission)
         if why is None:
             return Departure(now + options.cool_down + options.jitter * chance)

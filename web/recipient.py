@@ -21,11 +21,12 @@ from relay.log import Log
 from web.catalogue import Language
 from web.doorbell import DoorbellStore
 from web.judgement import Judge
-from web.letters import STREAM, LetterStore
+from web.letters import LetterStore
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import MailboxHasher, masked
 from web.moderation.ruling import Rule
 from web.plain_text import clean_message
+from web.refusals import refuses_mail
 from web.render import Renderer
 from web.reports import Report, ReportStore
 from web.requests import language_of, read_fields
@@ -132,7 +133,7 @@ class RecipientPages:
             "problem": problem,
             "rules": [(rule.anchor, wording.rules[rule].title) for rule in _REPORTABLE],
             "held": await self._held(language, addressee),
-            "is_refused": await self._parts.relay.suppressed(addressee.address, STREAM),
+            "is_refused": await refuses_mail(self._parts.relay, addressee.address),
         }
         return self._parts.renderer.page("recipient.html", language, values, status=status)
 
@@ -149,7 +150,7 @@ class RecipientPages:
             told.append(words("recipient.holds_words"))
         if await self._parts.reports.of_letter(addressee.letter_id):
             told.append(words("recipient.holds_report"))
-        if await self._parts.relay.suppressed(addressee.address, STREAM):
+        if await refuses_mail(self._parts.relay, addressee.address):
             told.append(words("recipient.holds_refusal"))
         return told
 

@@ -91,9 +91,23 @@ def find_warnings(settings: Settings) -> Iterator[str]:
         alarm.command or alarm.ntfy or alarm.webhook or alarm.smarthost or settings.delivery.allow_private_addresses
     ):
         yield "alarm: names no way to a person: nobody hears of what goes wrong (docs/alarms.md)"
+    yield from _doorbell(settings)
     yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
+
+
+def _doorbell(settings: Settings) -> Iterator[str]:
+    """A mail that only says "somebody wrote, click" looks like phishing: it must not cost the letters their name."""
+    web = settings.web
+    if web.first_contact != "doorbell" or "web" not in settings.node.roles:
+        return
+    if web.doorbell_domain is None:
+        yield "web.doorbell_domain: none: providers judge letters and mails that only ask by one name"
+    elif web.doorbell_domain not in {entry.domain for entry in settings.signing.domain}:
+        yield f"web.doorbell_domain: {web.doorbell_domain} has no [[signing.domain]]: its mail goes unsigned"
+    if "doorbells" not in settings.unsubscribe.streams:
+        yield 'unsubscribe.streams: "doorbells" is missing: mails that only ask offer no one-click unsubscribe'
 
 
 def _signing(settings: Settings) -> Iterator[str]:

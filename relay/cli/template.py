@@ -95,9 +95,9 @@ trusted_proxies = []             # networks whose Forwarded / X-Forwarded-For is
 # publisher = "…"                # director of publication
 # host = "…"                     # who houses the machine
 
-# One-click unsubscribe (RFC 8058) in every mail of these streams; "letters" is the front's.
+# One-click unsubscribe (RFC 8058) in every mail of these streams; "letters" and "doorbells" are the front's.
 [unsubscribe]
-streams = ["letters"]
+streams = ["letters", "doorbells"]
 
 # The local address to send from. None: the system chooses, and the node's name is the EHLO name.
 # [[egress.source]]

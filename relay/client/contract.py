@@ -84,7 +84,7 @@ class Admission:
     remaining: int | None
     departs_at: datetime | None = None
     provider: str = ""
-    """Whose ceiling `remaining` is, in one word; "" where no recipient was named, or without a ceiling."""
+    """Whom the recipient's mail goes to, in one word: what ceilings count by. "" where that is not known."""
 
 
 class RelayClient(Protocol):

@@ -5,6 +5,7 @@ Beside the path of mail: it counts nothing. Asked by customers who keep their le
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -26,10 +27,13 @@ class Room:
     remaining: int | None
     departs: datetime | None = None
     provider: str = ""
-    """Whose ceilings they are."""
+    """Whose ceilings they are; whom the mail would go to, without a ceiling. "" if that is not known."""
 
 
 NO_CEILING: Final = Room(None)
+
+_PLAN_TIMEOUT: Final = 3.0
+"""Seconds until a domain whose DNS is slow has no ceiling here: its letters then wait in the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +57,27 @@ class Admissions:
     async def room_for(self, sender: Sender, domain: str) -> Room:
         """What a letter to this domain would find. Raises SpoolUnavailableError."""
         pool = self._ways.pools.pool(domain, sender.stream, sender.tenant)
-        if self._book is None or _is_warm(pool):
+        try:
+            async with asyncio.timeout(_PLAN_TIMEOUT):
+                plan = await self._router.plan(domain)
+        except TimeoutError:
             return NO_CEILING
-        plan = await self._router.plan(domain)
         if isinstance(plan, Outcome):
             return NO_CEILING
         rooms: list[Room] = []
         provider = plan.site
         for member in pool.members:
             shaping = self._shaper.shaping(EgressPath(plan.site, member.source.name), plan, domain)
-            version = 6 if ":" in member.source.address else 4
             provider = shaping.provider or plan.site
+            if self._book is None or _is_warm(pool):
+                return Room(None, None, provider)
+            version = 6 if ":" in member.source.address else 4
             key = WarmUpKey(sender.sign_as, member.source.name, version, provider)
             question = Question(key, 1, promised=False, rules=shaping.warm_up, begins=member.source.warms_since or 0)
             forecast = await self._book.forecast(question)
             rooms.append(Room(forecast.remaining, forecast.departs))
         if any(room.remaining is None for room in rooms):
-            return NO_CEILING
+            return Room(None, None, provider)
         waits = [room.departs for room in rooms if room.departs is not None]
         departs = min(waits) if len(waits) == len(rooms) else None
         return Room(sum(room.remaining or 0 for room in rooms), departs, provider)

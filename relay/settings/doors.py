@@ -167,6 +167,18 @@ class WebSettings(Section):
         "direct",
         description="What who never read a letter from here gets: the letter, or a mail that asks first.",
     )
+    doorbell_domain: HostName | None = Field(
+        None,
+        description="Domain of the From of mails that only ask, with a `[[signing.domain]]` of its own: providers "
+        "judge them apart from letters, and they warm up apart. Default: the letters' domain.",
+        examples=["doorbell.leak.example"],
+    )
+    doorbells_per_day: Whole = Field(
+        500,
+        ge=0,
+        description="Mails that only ask which leave for one provider on a day (UTC) at most, whatever letters do; "
+        "0 = what warm-up allows.",
+    )
     admission_per_day: Whole = Field(
         0, ge=0, description="Letters that leave on a day (UTC) at most; 0 = what warm-up allows."
     )

@@ -20,6 +20,7 @@ class RelayInMemory:
         self.states: dict[str, LetterState] = {}
         self.arrivals = 0
         self.refused: dict[str, bool] = {}
+        self.refused_streams: dict[str, str] = {}
         self.erased: list[str] = []
         self.forgotten: list[str] = []
         self.room = Admission(None)
@@ -71,8 +72,8 @@ class RelayInMemory:
         return True
 
     async def suppressed(self, address: str, stream: str = "") -> bool:
-        """Whether `suppress` was called for it."""
-        return address in self.refused
+        """Whether `suppress` was called for it, or a test refused this stream to it in `refused_streams`."""
+        return address in self.refused or self.refused_streams.get(address) == stream
 
     async def erase(self, address: str) -> int:
         """Remembered in `erased`."""

@@ -195,4 +195,4 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
         assert "unsigned mail from young at" in why.sentence
         assert "may send 2 letters a day (step 1), 1 are used today" in why.sentence
     async with engine_bench(tmp_path / "warm", clock, pools=MOSTLY_YOUNG, shaping=FEW) as bench:
-        assert await bench.engine.admissions.room_for(whose, "b.example") == Room(None)
+        assert await bench.engine.admissions.room_for(whose, "b.example") == Room(None, provider="mx.b.example")

@@ -91,3 +91,40 @@ async def _waiting(front: object) -> int:
     database = front.database  # type: ignore[attr-defined]
     rows = await database.read(lambda c: list(c.execute("SELECT count(*) FROM web_waiting")))
     return int(rows[0][0])
+
+
+async def test_doorbells_have_a_brake_of_their_own(tmp_path: Path, clock: HandClock) -> None:  # RCP 4
+    options = replace(OPTIONS, doorbell=True, doorbell_domain="doorbell.leak.lab.test", doorbells_per_day=2)
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        _, path = await ring(visitor)
+        await visitor.post(path, {"action": "read"})
+        await ring(visitor, to="bob@example.org")
+        third = await visitor.send(await visitor.preview(message=SECRET, to="cid@example.org"))
+        _, page = await visitor.get(third.headers["Location"])
+        assert "leave" in page.text
+        assert len(front.relay.letters) == 2
+        text, _ = await ring(visitor)  # a letter to who has read one leaves all the same
+        assert SECRET in text
+        await ring(visitor, to="dan@example.net")  # and so does a doorbell at another provider
+        streams = [(one.stream, one.sender) for one in front.relay.letters.values()]
+        assert streams.count(("doorbells", "doorbell@doorbell.leak.lab.test")) == 3
+        assert streams.count(("letters", "letter@leak.lab.test")) == 1
+        waits = "SELECT w.until - h.due FROM web_waiting w JOIN web_handover h ON h.letter_id = w.letter_id"
+        assert await front.database.read(lambda c: list(c.execute(waits))) == [(14 * 86_400_000,)]
+        clock.move(timedelta(days=1, minutes=30).total_seconds())
+        await visitor.until_arrived(5)
+
+
+async def test_who_refused_doorbells_gets_no_letters_either(visitor: Visitor) -> None:
+    relay = visitor.front.relay
+    relay.refused_streams["ann@example.org"] = "doorbells"
+    await visitor.send(await visitor.preview(message=SECRET))
+    await visitor.until_counted(_undeliverable, 1)
+    assert not relay.letters
+
+
+async def _undeliverable(front: object) -> int:
+    database = front.database  # type: ignore[attr-defined]
+    rows = await database.read(lambda c: list(c.execute("SELECT count(*) FROM web_letter WHERE refused = 1")))
+    return int(rows[0][0])

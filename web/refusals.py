@@ -1,0 +1,15 @@
+"""Whether a recipient wants no letters: asked before one is kept, before a person reads it, and at its departure.
+
+One click (RFC 8058) refuses the stream of the mail it stands in. Whoever refuses mails that only ask has refused
+letters too, also where an operator has gone back to mailing them directly.
+"""
+
+from __future__ import annotations
+
+from relay.client.contract import RelayClient
+from web.letters import DOORBELLS, STREAM
+
+
+async def refuses_mail(relay: RelayClient, address: str) -> bool:
+    """Whether no letter may go to this address. Raises SpoolUnavailableError."""
+    return await relay.suppressed(address, STREAM) or await relay.suppressed(address, DOORBELLS)
