@@ -16,6 +16,7 @@ SELECT held_for, COUNT(*), MIN(held_until) FROM web_handover
 WHERE held_until IS NOT NULL AND hidden = 0 GROUP BY held_for
 """
 _REPORTS: Final = "SELECT COUNT(*), MIN(at) FROM web_report WHERE outcome IS NULL"
+_NOTICES: Final = "SELECT COUNT(*), MIN(at) FROM web_notice WHERE outcome IS NULL"
 _OFFERED: Final = "SELECT COUNT(*) FROM web_post WHERE state = 'queued'"
 _FROZEN: Final = "SELECT COUNT(*) FROM web_freeze"
 
@@ -26,6 +27,7 @@ class Backlog:
 
     held: Mapping[HeldFor, int]
     reports: int
+    notices: int
     offered: int
     """Letters for the wall; nobody is harmed while they wait, so they count nowhere else."""
     frozen: int
@@ -34,7 +36,7 @@ class Backlog:
     @property
     def total(self) -> int:
         """Everything that a moderator has to decide about."""
-        return sum(self.held.values()) + self.reports
+        return sum(self.held.values()) + self.reports + self.notices
 
 
 async def read_backlog(database: Database) -> Backlog:
@@ -43,12 +45,12 @@ async def read_backlog(database: Database) -> Backlog:
     def work(connection: Connection) -> Backlog:
         held = list(connection.execute(_HELD))
         [(reports, first_report)] = connection.execute(_REPORTS)
+        [(notices, first_notice)] = connection.execute(_NOTICES)
         [(offered,)] = connection.execute(_OFFERED)
         [(frozen,)] = connection.execute(_FROZEN)
         began = [from_millis(until) - HOLD_TIME for _, _, until in held]
-        if first_report is not None:
-            began.append(from_millis(first_report))
+        began += [from_millis(at) for at in (first_report, first_notice) if at is not None]
         counts = {HeldFor(why): count for why, count, _ in held}
-        return Backlog(counts, reports, offered, frozen, min(began, default=None))
+        return Backlog(counts, reports, notices, offered, frozen, min(began, default=None))
 
     return await database.read(work)

@@ -19,6 +19,7 @@ from web.deciding import Deciding
 from web.desk.door import COOKIE, LIFETIME, Door
 from web.desk.frame import SESSION, DeskParts, Frame, read_decision, session_of
 from web.desk.letters import LetterDesk
+from web.desk.notices import NoticeDesk
 from web.desk.reports import ReportDesk
 from web.desk.wall import WallDesk
 from web.render import Renderer
@@ -84,7 +85,7 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
     app = web.Application(middlewares=[_pages_for_errors(parts.renderer), _door_keeper(door, parts.renderer)])
     frame = Frame(parts)
     letters, reports = LetterDesk(parts, frame), ReportDesk(parts, frame)
-    posts = WallDesk(parts, frame)
+    posts, notices = WallDesk(parts, frame), NoticeDesk(parts, frame)
     entry = Entry(door, parts.deciding, parts.renderer)
     app.add_routes(
         [
@@ -103,6 +104,8 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
             web.post("/desk/letter/{id}", letters.decide),
             web.get("/desk/reports", reports.reports),
             web.post("/desk/reports", reports.settle),
+            web.get("/desk/notices", notices.notices),
+            web.post("/desk/notices", notices.answer),
             web.get("/desk/wall", posts.queue),
             web.post("/desk/wall", posts.take_down),
             web.get("/desk/post/{id}", posts.show),

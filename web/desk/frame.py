@@ -25,7 +25,10 @@ from web.requests import ForeignFormError, read_fields
 SESSION: Final = web.RequestKey("session", Session)
 _OWN: Final = "http://localhost"
 _DONE: Final = frozenset(
-    {"released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"}
+    {
+        *("released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"),
+        *("notice-upheld", "notice-dismissed"),
+    }
 )
 
 
@@ -36,6 +39,7 @@ class Place(StrEnum):
     APPEALS = "appeals"
     PILE_ONS = "pile-ons"
     REPORTS = "reports"
+    NOTICES = "notices"
     WALL = "wall"
     FROZEN = "frozen"
     CASES = "cases"
@@ -99,6 +103,8 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
     match place:
         case Place.REPORTS:
             return backlog.reports
+        case Place.NOTICES:
+            return backlog.notices
         case Place.WALL:
             return backlog.offered
         case Place.FROZEN:

@@ -11,7 +11,9 @@ import pytest
 from relay.ids import SeededEntropy
 from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
+from tests.support.moderator import Moderator, a_moderator
 from tests.support.visitor import Visitor
+from tests.unit.web.test_wall import offer
 from web.catalogue import Language
 from web.deciding import Deciding, Voice
 from web.limits import NOTICES
@@ -111,3 +113,57 @@ async def test_one_sender_fills_no_list_and_no_control_is_kept(tmp_path: Path, c
         assert (response.status, page.fields["name"]) == (429, NOTICE["name"])
         cases = await NoticeStore(front.database, clock, SeededEntropy(4)).waiting()
         assert {case.notice.name for case in cases} == {f"An n {n}" for n in range(NOTICES.count)}
+
+
+async def test_a_moderator_decides_on_the_desk(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    _, post = await offer(visitor, ann, clock, message="You were kind.")
+    await ann.post(post, action="publish", shown="You were kind.", reason="Harmless.")
+    _, page = await visitor.get("/en/wall")
+    (where,) = set(re.findall(r"/wall/[0-9a-z]{10,}", page.document))
+    told = {"item": f"http://leak.lab.test{where}\r\nand /wall/nosuchpost00", "grounds": "<i>It is about me.</i>"}
+    response, _ = await visitor.post("/fr/notice", NOTICE | told)
+    link = response.headers["Location"]
+    await visitor.post("/en/notice", NOTICE | {"name": "", "mail": "", "children": "on"})
+    assert "2 Notices" in (await ann.get("/desk"))[1].text
+    _, page = await ann.get("/desk/notices")
+    assert page.document.index("About the sexual abuse") < page.document.index("It is about me."), "first"
+    assert "&lt;i&gt;It is about me." in page.document
+    assert "Ann Example" in page.text
+    assert "in French" in page.text
+    assert page.text.count("You were kind.") == 1
+    cases = re.findall(r'name="case" value="(\w+)"', page.document)
+    said = {"case": cases[1], "action": "upheld", "take-down": "on"}
+    response, page = await ann.post("/desk/notices", **said, reason=" ")
+    assert response.status == 422
+    assert "a decision needs a reason" in page.text
+    assert (await visitor.get(where))[0].status == 200
+    response, _ = await ann.post("/desk/notices", **said, reason="Retirée du mur.")
+    assert response.headers["Location"] == "/desk/notices?done=notice-upheld"
+    assert "its author can read it now" in (await ann.get("/desk/notices?done=notice-upheld"))[1].text
+    assert (await visitor.get(where))[0].status == 404
+    _, page = await visitor.get(link)
+    assert "Retirée du mur." in page.text
+    assert "ann" not in page.text.split(), "who decided is not told"
+    assert (await ann.post("/desk/notices", **said, reason="Again."))[0].headers["Location"].endswith("done=gone")
+    response, _ = await ann.post("/desk/notices", case=cases[0], action="dismissed", reason="No.")
+    assert response.headers["Location"] == "/desk/notices?done=notice-dismissed"
+    decisions = await Deciding(visitor.front.database, clock, SeededEntropy(5)).holds.decisions()
+    made = sorted(one.decision.action.value for one in decisions if one.decision.subject != "desk")
+    assert made == ["notice-dismissed", "notice-upheld", "publish", "take-down"]
+    assert {one.decision.actor for one in decisions} == {"ann"}
+
+
+async def test_only_the_desk_answers_and_only_its_own_forms(visitor: Visitor, ann: Moderator) -> None:
+    link = (await visitor.post("/en/notice", NOTICE))[0].headers["Location"]
+    _, page = await ann.get("/desk/notices")
+    case = page.fields["case"]
+    async with a_moderator(visitor.front, "") as nobody:
+        for method in ("GET", "POST"):
+            response, _ = await nobody.ask(method, "/desk/notices", {"case": case, "action": "upheld", "reason": "r"})
+            assert (response.status, response.headers["Location"]) == (303, "/desk/enter")
+    fields = {"case": case, "action": "upheld", "reason": "r", "proof": "x"}
+    assert (await ann.ask("POST", "/desk/notices", fields))[0].status == 403
+    response, page = await ann.post("/desk/notices", case=case, action="nonsense", reason="kept <b>")
+    assert (response.status, page.fields["reason"]) == (200, "kept <b>")
+    assert "We received your notice" in (await visitor.get(link))[1].text
+    assert (await visitor.get("/desk/notices"))[0].status == 404
