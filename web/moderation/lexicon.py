@@ -91,9 +91,10 @@ class Lexicon:
         return found
 
     def _behind_mask(self, word: str) -> frozenset[int]:
-        shape = _mask(word[:_LONGEST_WORD])
+        word = word[:_LONGEST_WORD]
+        ends = word[max(word.rfind("*"), word.rfind("#")) + 1 :]
         for candidate in self.masked.get(word[0], ()):
-            if shape.fullmatch(candidate):
+            if candidate.endswith(ends) and _mask(word).fullmatch(candidate):
                 return self.words[candidate]
         return frozenset()
 

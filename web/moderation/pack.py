@@ -7,7 +7,9 @@ overrides its namesake; whatever is wrong in one is a ConfigurationError that na
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,7 @@ _READING: Final = frozenset({"negation", "grave", "plain", "common"})
 _FLAGS: Final = ("always", "weighed", "firm")
 _WHEN: Final = frozenset({"rule", "step", "patterns", *_FLAGS})
 _BARRIER_CLASS: Final = 0
+_SMALL_WORD: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,37 @@ class Rulebook:
     """Classes of words that report what somebody said."""
     wording: dict[str, Wording] = field(default_factory=dict)
     """By language."""
-    first: dict[int, list[tuple[int, When | None, Pattern]]] = field(default_factory=dict)
-    """By the class that they begin with: patterns in their order, with None for an allowance."""
+    by_class: dict[int, list[tuple[int, When | None, Pattern]]] = field(default_factory=dict)
+    """By the class of the rarest word that they need: patterns in their order, with None for an allowance."""
+    _keys: dict[frozenset[int], AbstractSet[int]] = field(default_factory=dict)
+    """By the classes of a word, those that are in `by_class`; at most one for each mixture of classes in the packs."""
 
     def seal(self) -> None:
-        """Sort the patterns by what they begin with: most begin with a word that a letter does not have."""
+        """Sort the patterns by the rarest word that they need: nearly all need one that a letter does not have."""
         every: list[tuple[When | None, Pattern]] = [(None, pattern) for pattern in self.allowances]
         every += [(when, pattern) for when in self.whens for pattern in when.patterns]
+        frequency = self._frequency()
         for number, (when, pattern) in enumerate(every):
-            self.first.setdefault(pattern.elements[0].number, []).append((number, when, pattern))
+            needed = (one.number for one in pattern.elements if not one.gap and not one.optional)
+            self.by_class.setdefault(min(needed, key=frequency.__getitem__), []).append((number, when, pattern))
+
+    def asked_of(self, words: Iterable[frozenset[int]]) -> Iterator[tuple[int, When | None, Pattern]]:
+        """The patterns whose rarest word is among `words`, given by their classes."""
+        found: set[int] = set()
+        for classes in words:
+            keys = self._keys.get(classes)
+            if keys is None:
+                keys = self._keys[classes] = classes & self.by_class.keys()
+            found |= keys
+        return (one for number in found for one in self.by_class[number])
+
+    def _frequency(self) -> Counter[int]:
+        """By class, about how often a letter has a word of it: a small word counts as much as a hundred others."""
+        frequency: Counter[int] = Counter({_BARRIER_CLASS: 100 * _SMALL_WORD})
+        for word, classes in (*self.lexicon.words.items(), *self.lexicon.stems.items()):
+            for number in classes:
+                frequency[number] += _SMALL_WORD if word in self.common else 1
+        return frequency
 
 
 def load_rulebook(folder: Path | None = None) -> Rulebook:

@@ -48,6 +48,8 @@ class Pattern:
     elements: tuple[Element, ...]
     text: str = ""
     """As written."""
+    classes: frozenset[int] = frozenset()
+    """Those that its elements name."""
 
     def matches(self, places: Places) -> list[tuple[int, int]]:
         """First and last token of each match, at most eight, no match twice by its end."""
@@ -98,7 +100,7 @@ def parse_pattern(text: str, number_of: Callable[[str], int]) -> Pattern:
         raise PatternError("is empty")
     if elements[0].gap or elements[0].optional or elements[-1].gap:
         raise PatternError("must begin with something that has to be there, and not end with a gap")
-    return Pattern(elements, text)
+    return Pattern(elements, text, frozenset(one.number for one in elements if not one.gap))
 
 
 def _elements(text: str, number_of: Callable[[str], int]) -> Iterator[Element]:

@@ -15,7 +15,7 @@ from web.moderation.features import clue_feature, hit_feature, stretches
 from web.moderation.folding import BARRIER, Token, spelled_out, tokens_of
 from web.moderation.languages import ForeignWords, load_foreign_words
 from web.moderation.pack import Rulebook
-from web.moderation.pattern import Places
+from web.moderation.pattern import Pattern, Places
 from web.moderation.ruling import Rule, Step
 from web.moderation.traces import Found, Trace, find_traces
 
@@ -121,9 +121,10 @@ class Reader:
 
     def _by_rules(self, tokens: list[Token], clues: list[Clue]) -> Iterator[Hit]:
         """What the rules find; each pattern that matches becomes one of `clues`."""
-        places = self._places(tokens)
+        of = [self.book.lexicon.classes(token.word) for token in tokens]
+        asked = sorted(self.book.asked_of(set(of)), key=itemgetter(0))
+        places = self._places(tokens, of, [pattern for *_, pattern in asked])
         covered = 0
-        asked = sorted((one for number in places.classes for one in self.book.first.get(number, ())), key=itemgetter(0))
         for _, when, pattern in asked:  # allowances come first
             for first, last in pattern.matches(places):
                 clues.append(Clue(tokens[first].start, tokens[last].end, clue_feature(pattern.text)))
@@ -133,18 +134,23 @@ class Reader:
                 elif when.always or not covered & reach:
                     yield Hit(when.rule, when.step, tokens[first].start, tokens[last].end, when.weighed, when.firm)
 
-    def _places(self, tokens: list[Token]) -> Places:
-        classes: dict[int, int] = {}
+    def _places(self, tokens: list[Token], of: list[frozenset[int]], asked: list[Pattern]) -> Places:
+        """The places of the classes that the patterns `asked` name; the words of a letter have ten times as many."""
+        same: dict[frozenset[int], int] = {}
         negated = barriers = 0
         for index, token in enumerate(tokens):
             bit = 1 << index
-            of = self.book.lexicon.classes(token.word)
-            for number in of:
-                classes[number] = classes.get(number, 0) | bit
+            if of[index]:
+                same[of[index]] = same.get(of[index], 0) | bit
             if token.word == BARRIER:
                 barriers |= bit
-            elif of & self.book.negations:
+            elif of[index] & self.book.negations:
                 negated |= bit
+        named: frozenset[int] = frozenset().union(*[pattern.classes for pattern in asked])
+        classes: dict[int, int] = {}
+        for has, bits in same.items():
+            for number in has & named:
+                classes[number] = classes.get(number, 0) | bits
         everywhere = (1 << len(tokens)) - 1
         return Places(classes, everywhere & ~barriers & ~negated, everywhere & ~barriers)
 
