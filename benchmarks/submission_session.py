@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import uvloop
 
-from relay.account.identity import Identity
+from relay.account.identity import Access, Identity
 from relay.clock import SystemClock
 from relay.engine.submission import Accepted, Refusal, Submission
 from relay.ids import SpoolId
@@ -56,7 +56,7 @@ class NoAccounts:
     async def by_password(self, name: str, password: str, peer: str) -> Identity | None:
         return None
 
-    async def by_key(self, key: str, peer: str) -> Identity | None:
+    async def by_key(self, key: str, peer: str, access: Access = Access.TENANT) -> Identity | None:
         return None
 
 

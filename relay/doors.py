@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from relay.account.identity import FRONT_TENANT, LOCAL_TENANT, Identity
 from relay.api.app import ApiDependencies, ApiOptions, add_api, make_api
@@ -18,7 +19,8 @@ from relay.api.connections import HttpLimits
 from relay.api.dependencies import WebhookDoor
 from relay.api.guard import loopback_only
 from relay.api.server import HttpServer
-from relay.client.local import LocalRelayClient
+from relay.client.checking import AddressChecker
+from relay.client.local import LocalRelayClient, RelayParts
 from relay.clock import Clock
 from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
 from relay.desk_tokens import ensure_desk_tokens
@@ -68,6 +70,16 @@ class Doors:
         self._submission: SubmissionServer | None = None
         self._receiving: Receiving | None = None
         self._http: HttpServer | None = None
+        self._customers = RelayParts(
+            parts.engine.intake,
+            parts.stores.spool,
+            AddressChecker(parts.resolver),
+            parts.entropy,
+            parts.stores.suppressions,
+            parts.stores.database,
+            parts.engine.admissions,
+            parts.engine.alarms,
+        )
         self._desk: HttpServer | None = None
 
     async def start(self) -> None:
@@ -185,23 +197,14 @@ class Doors:
             sts_policies(settings),
             mine.stores.warm_ups,
             mine.stores.notes,
+            partial(LocalRelayClient, self._customers),
         )
 
     async def _front_parts(self) -> FrontParts:
         settings, mine = self._settings, self._parts
         domains = front_domains(settings)
         tenant = await mine.stores.accounts.ensure_tenant(FRONT_TENANT)
-        relay = LocalRelayClient(
-            mine.engine.intake,
-            mine.stores.spool,
-            mine.resolver,
-            Identity(tenant, FRONT_TENANT, None, "front", domains),
-            mine.entropy,
-            mine.stores.suppressions,
-            mine.stores.database,
-            mine.engine.admissions,
-            mine.engine.alarms,
-        )
+        relay = LocalRelayClient(self._customers, Identity(tenant, FRONT_TENANT, None, "front", domains))
         moderators = ensure_desk_tokens(settings.path(settings.node.secrets), mine.entropy)
         return FrontParts(
             settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domains[0], moderators

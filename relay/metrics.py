@@ -46,6 +46,11 @@ window = Gauge("leak_window_deliveries", "Deliveries held in memory.", multiproc
 sessions = Gauge("leak_sessions", "Open outbound SMTP sessions.", multiprocess_mode="livesum")
 smtp_clients = Gauge("leak_smtp_clients", "Open inbound SMTP sessions.", multiprocess_mode="livesum")
 dns_queries = Counter("leak_dns_queries_total", "DNS questions asked, by result.", ["result"])
+relay_calls = Counter(
+    "leak_relay_calls_total",
+    "What a front on another machine asked its relay, by what came of it: answered, failed, not-made.",
+    ["call", "result"],
+)
 webhook_posts = Counter("leak_webhook_posts_total", "Posts to webhooks, by what became of them.", ["result"])
 queue = Gauge(
     "leak_queue_deliveries",
@@ -62,10 +67,11 @@ alarms = Gauge("leak_alarms", "Standing alarms, by kind.", ["kind"], multiproces
 
 
 BOUNDS: Final[Mapping[str, str]] = {
+    "call": "the questions a front asks its relay: a dozen",
     "door": "the doors of this program: smtp, http, web, notice, inbound, submission",
     "kind": "the kinds of alarms: reference/alarms.md",
     "phase": "the phases of an attempt",
-    "result": "a few words of this program: what became of an attempt, a DNS question, a post",
+    "result": "a few words of this program: what became of an attempt, a DNS question, a post, a call",
     "source": "the egress sources in the settings",
     "state": "the states of a delivery",
     "status": "the enhanced codes this program answers with, some dozens",

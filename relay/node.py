@@ -184,7 +184,7 @@ class Node:
 
     async def _front_tenants(self, stores: Stores) -> frozenset[int]:
         """The front's tenant, if it has one: the people it writes to never gave their address."""
-        if "web" in self._settings.node.roles:
+        if {"web", "api"} & set(self._settings.node.roles):  # a front may stand elsewhere, and be given its key later
             return frozenset({await stores.accounts.ensure_tenant(FRONT_TENANT)})
         number = await stores.suppressions.tenant(FRONT_TENANT)
         return frozenset() if number is None else frozenset({number})

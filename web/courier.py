@@ -2,7 +2,7 @@
 
 A letter is committed to the front's table before anybody is told that it was sent; from then on the courier
 owes it to the relay, with the letter's id as idempotency key, so that a repeated hand-over makes no second
-mail (the relay remembers a key for 24 hours). A crash at any point leaves the letter due again.
+mail (the relay remembers a key for a week). A crash at any point leaves the letter due again.
 
 Before a letter leaves, its recipient's refusal is asked for once more: who has refused our mail since the letter
 was written gets none.

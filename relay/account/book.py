@@ -28,7 +28,7 @@ from relay.account.credential import (
     key_hash,
     new_api_key,
 )
-from relay.account.identity import Identity
+from relay.account.identity import Access, Identity
 from relay.account.password import MAX_PASSWORD, AccountsBusyError, PasswordVault
 from relay.account.proof_cache import ProofCache
 from relay.account.throttle import Throttle
@@ -89,7 +89,7 @@ class AccountBook:
             self._familiar.count(familiar)
         return self._admit(proven, peer)
 
-    async def by_key(self, key: str, peer: str) -> Identity | None:
+    async def by_key(self, key: str, peer: str, access: Access = Access.TENANT) -> Identity | None:
         """See `Accounts.by_key`."""
         tag = self._cache.tag("", key)
         proven = self._cache.get(tag)
@@ -98,7 +98,7 @@ class AccountBook:
             proven = await self._database.read(lambda connection: credential.find_by_key(connection, digest))
             if proven is not None:
                 self._cache.put(tag, proven)
-        return self._admit(proven, peer)
+        return self._admit(proven, peer, access)
 
     async def add_user(
         self,
@@ -109,12 +109,15 @@ class AccountBook:
         password: str | None = None,
         api_key: bool = False,
         loopback_only: bool = False,
+        access: Access = Access.TENANT,
     ) -> Created:
         """Add a credential with a password, an API key, or both. Raises AccountError if that cannot be."""
         if name == LAB_NAME:
             if not loopback_only:
                 raise AccountError(f'"{LAB_NAME}" is the lab\'s own user; it exists on loopback only')
             return await self._add_lab_user(tenant, senders)
+        if access is not Access.TENANT and password is not None:
+            raise AccountError("a front proves itself by a key, not by a password")
         if password is None and not api_key:
             raise AccountError("give the user a password, an API key, or both")
         if password is not None:
@@ -128,6 +131,7 @@ class AccountBook:
             None if key is None else key_hash(key),
             loopback_only,
             to_millis(self._clock.now()),
+            access,
         )
         if not await self._database.write(lambda connection: credential.insert(connection, new)):
             raise AccountError(f"there is a user {name!r} already")
@@ -189,8 +193,9 @@ class AccountBook:
         self._lab_open = True
         return Created(LAB_NAME, LAB_NAME, LAB_NAME)
 
-    def _admit(self, proven: Proven | None, peer: str) -> Identity | None:
-        if proven is None or (proven.loopback_only and not is_loopback(peer)):
+    def _admit(self, proven: Proven | None, peer: str, access: Access = Access.TENANT) -> Identity | None:
+        # Every door but one asks for a tenant's key: a front's opens none that does not know of it.
+        if proven is None or proven.access is not access or (proven.loopback_only and not is_loopback(peer)):
             return None
         if proven.identity.name == LAB_NAME and not self._lab_open:
             return None

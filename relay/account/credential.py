@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from relay.account.identity import Identity
+from relay.account.identity import Access, Identity
 from relay.clock import from_millis
 from relay.database.contract import Connection
 from relay.errors import LeakError
@@ -22,7 +22,8 @@ KEY_PREFIX: Final = "leak_"
 LAB_NAME: Final = "lab"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\-]{0,127}")
 _COLUMNS = (
-    "c.tenant, t.name, c.id, c.name, c.senders, c.loopback_only, c.created, c.password_hash, c.key_hash IS NOT NULL"
+    "c.tenant, t.name, c.id, c.name, c.senders, c.loopback_only, c.created, c.password_hash, c.key_hash IS NOT NULL,"
+    " c.access"
 )
 _FROM = "FROM credential AS c JOIN tenant AS t ON t.id = c.tenant"
 
@@ -52,6 +53,7 @@ class User:
     has_key: bool
     loopback_only: bool
     created: datetime
+    access: Access = Access.TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Proven:
     identity: Identity
     loopback_only: bool
     password_hash: str | None
+    access: Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class NewCredential:
     key_hash: bytes | None
     loopback_only: bool
     created: int
+    access: Access = Access.TENANT
 
 
 def new_api_key(entropy: Entropy) -> str:
@@ -135,7 +139,7 @@ def _proven(connection: Connection, condition: str, value: str | bytes) -> Prove
     # `condition` is one of the two literals above, never a caller's text (S43).
     for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE {condition}", (value,)):
         identity = Identity(row[0], row[1], row[2], row[3], tuple(json.loads(row[4])))
-        return Proven(identity, bool(row[5]), row[7])
+        return Proven(identity, bool(row[5]), row[7], Access(row[9]))
     return None
 
 
@@ -146,7 +150,8 @@ def list_users(connection: Connection) -> list[User]:
 
 def _user(row: tuple[Any, ...]) -> User:
     senders = tuple(json.loads(row[4]))
-    return User(row[2], row[3], row[1], senders, row[7] is not None, bool(row[8]), bool(row[5]), from_millis(row[6]))
+    proofs = (row[7] is not None, bool(row[8]))
+    return User(row[2], row[3], row[1], senders, *proofs, bool(row[5]), from_millis(row[6]), Access(row[9]))
 
 
 def tenant_id(connection: Connection, name: str, created: int) -> int:
@@ -165,9 +170,9 @@ def insert(connection: Connection, new: NewCredential) -> bool:
     senders = json.dumps(new.senders)
     values = (tenant, new.name, new.password_hash, new.key_hash, senders, int(new.loopback_only), new.created)
     connection.execute(
-        "INSERT INTO credential (tenant, name, password_hash, key_hash, senders, loopback_only, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        values,
+        "INSERT INTO credential (tenant, name, password_hash, key_hash, senders, loopback_only, created, access)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, new.access.value),
     )
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
 
 LOCAL_TENANT: Final = "local"
@@ -10,6 +11,15 @@ LOCAL_TENANT: Final = "local"
 
 FRONT_TENANT: Final = "leak"
 """The tenant of the web front's letters."""
+
+
+class Access(StrEnum):
+    """What a credential opens; the values stand in the database."""
+
+    TENANT = ""
+    """All that its tenant may do."""
+    FRONT = "front"
+    """What a front on another machine asks of the relay (`/api/v1/front/`), and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,6 @@ class Accounts(Protocol):
         """
         ...
 
-    async def by_key(self, key: str, peer: str) -> Identity | None:
-        """The identity behind an API key, None if wrong. Raises SpoolUnavailableError."""
+    async def by_key(self, key: str, peer: str, access: Access = Access.TENANT) -> Identity | None:
+        """The identity behind an API key of this access, None if wrong. Raises SpoolUnavailableError."""
         ...

@@ -17,6 +17,7 @@ from relay.api.batch import Batch
 from relay.api.control import Control
 from relay.api.dependencies import ApiDependencies, ApiOptions
 from relay.api.events import Events
+from relay.api.front import FrontOperations
 from relay.api.guard import Guard
 from relay.api.mandrill import door as mandrill
 from relay.api.messages import Messages
@@ -61,6 +62,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *(Suppressions(dependencies, dependencies.suppressions).operations() if dependencies.suppressions else ()),
         *(Webhooks(dependencies, dependencies.webhooks).operations() if dependencies.webhooks else ()),
         *(Reports(dependencies, dependencies.figures).operations() if dependencies.figures else ()),
+        *(FrontOperations(dependencies, dependencies.fronts).operations() if dependencies.fronts else ()),
         *(Unsubscribe(dependencies.opt_outs).operations() if dependencies.opt_outs else ()),
         *(MtaSts(dependencies.policies).operations() if dependencies.policies else ()),
         *Probes(dependencies, guard).operations(),
@@ -109,7 +111,7 @@ async def _answer(operation: Operation, guard: Guard, request: web.Request) -> w
         return await operation.open(request)
     if operation.keyed is None:
         raise TypeError(f"operation {operation.name} has no handler")
-    identity = await guard.identify(request)
+    identity = await guard.identify(request, operation.access)
     return identity if isinstance(identity, Problem) else await operation.keyed(request, identity)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from relay.account.identity import Accounts
+from relay.account.identity import Accounts, Identity
+from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.engine.submission import Intake
 from relay.engine.unsubscribe import OptOuts
@@ -67,3 +68,5 @@ class ApiDependencies:
     warm_ups: WarmUpBook | None = None
     notes: PathNotes | None = None
     """What workers found of paths."""
+    fronts: Callable[[Identity], RelayClient] | None = None
+    """The relay as a front on another machine may ask it; None: none may."""

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.account.credential import is_loopback
-from relay.account.identity import Accounts, Identity
+from relay.account.identity import Access, Accounts, Identity
 from relay.account.throttle import Throttle
 from relay.api.problem import Problem
 from relay.clock import Clock
@@ -80,20 +80,20 @@ class Guard:
         self._accounts = accounts
         self._bad_keys = Throttle(clock, BAD_KEYS, BAD_KEYS_SECONDS)
 
-    async def identify(self, request: web.Request) -> Identity | Problem:
-        """The caller, or why it is not known. Raises SpoolUnavailableError."""
+    async def identify(self, request: web.Request, access: Access = Access.TENANT) -> Identity | Problem:
+        """The caller with a key of `access`, or why it is not known. Raises SpoolUnavailableError."""
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
             return _unknown("This needs a key: Authorization: Bearer KEY.", 'Bearer realm="leak"')
-        return await self.prove(request, key)
+        return await self.prove(request, key, access)
 
-    async def prove(self, request: web.Request, key: str) -> Identity | Problem:
+    async def prove(self, request: web.Request, key: str, access: Access = Access.TENANT) -> Identity | Problem:
         """The caller with this key, wherever in the request it stood. Raises SpoolUnavailableError."""
         peer = peer_of(request)
         if is_loopback(peer) and not is_direct_loopback(request):
             peer = _UNKNOWN_PEER
-        identity = await self._accounts.by_key(key, peer) if len(key) <= _MAX_KEY else None
+        identity = await self._accounts.by_key(key, peer, access) if len(key) <= _MAX_KEY else None
         return identity if identity is not None else self._wrong_key(request)
 
     def _wrong_key(self, request: web.Request) -> Problem:

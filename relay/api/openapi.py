@@ -40,7 +40,14 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions.get("$defs", {}),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+                "front": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key of a front: `leak user add --front`.",
+                },
+            },
         },
     }
 
@@ -52,7 +59,7 @@ def _entry(operation: Operation, schemas: dict[type[BaseModel], dict[str, Any]])
         "parameters": _parameters(operation),
         "responses": {str(operation.success): _success(operation, schemas)}
         | {str(status): _problem(status, schemas[ProblemDocument]) for status in (*operation.problems, 500)},
-        "security": [{"key": []}] if operation.keyed else [{}],
+        "security": [{operation.access.value or "key": []}] if operation.keyed else [{}],
     }
     if operation.request is not None:
         content = {"application/json": {"schema": schemas[operation.request]}}

@@ -9,7 +9,7 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from relay.account.identity import Identity
+from relay.account.identity import Access, Identity
 from relay.api.problem import HEADERS, Problem
 
 Handler = Callable[[web.Request], Awaitable[web.Response | Problem]]
@@ -35,6 +35,8 @@ class Operation:
     """The model of the query string."""
     idempotent: bool = False
     """Whether it takes an Idempotency-Key."""
+    access: Access = Access.TENANT
+    """What a key must be for, if one is asked for."""
 
 
 def json_answer(document: BaseModel, status: int = 200) -> web.Response:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.account.identity import FRONT_TENANT, Access
 from relay.cli.context import Json, Yes, load, run_async, stores
 from relay.cli.output import UsageError, confirm, fail, print_rows, say, say_json
 
@@ -29,33 +30,47 @@ def add_command(
     ] = None,
     tenant: Annotated[str, typer.Option(help="The tenant it belongs to; default: the user's name.")] = "",
     api_key: Annotated[bool, typer.Option("--api-key", help="Make an API key instead of a password.")] = False,
+    front: Annotated[
+        bool,
+        typer.Option("--front", help="Make an API key for a Leak front on another machine, which opens nothing else."),
+    ] = False,
     password_file: Annotated[
         Path | None, typer.Option(help='Take the password from the first line of a file, "-" for standard input.')
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a user. Its password (made here unless given) or API key is shown this once."""
-    if api_key and password_file:
-        raise UsageError("--api-key and --password-file exclude each other")
+    if (api_key or front) and password_file:
+        raise UsageError("--api-key or --front and --password-file exclude each other")
+    if front and tenant not in {"", FRONT_TENANT}:
+        raise UsageError(f"a front's letters belong to the tenant {FRONT_TENANT}; leave --tenant out")
     settings = load(context)
     senders = sender or [entry.domain for entry in settings.signing.domain]
     if not senders:
         raise UsageError('no signing domain is configured: say --sender DOMAIN, or --sender "*" for any')
     given = None if password_file is None else _first_line(password_file)
-    password = None if api_key else given or _new_password()
-    created = run_async(_add(settings, name, tenant or name, senders, password))
-    secrets = {"api_key": created.api_key} if api_key else {} if given else {"password": password}
+    password = None if api_key or front else given or _new_password()
+    tenant = FRONT_TENANT if front else tenant or name
+    created = run_async(_add(settings, name, tenant, senders, password, front=front))
+    secrets = {"api_key": created.api_key} if password is None else {} if given else {"password": password}
     if as_json:
-        say_json({"name": name, "tenant": tenant or name, "senders": senders, **secrets})
+        say_json({"name": name, "tenant": tenant, "senders": senders, **secrets})
         return
-    say(f"added {name}, tenant {tenant or name}, may send from {', '.join(senders)}")
+    say(f"added {name}, tenant {tenant}, may send from {', '.join(senders)}")
     _show_once({key: value for key, value in secrets.items() if value})
 
 
-async def _add(settings: Settings, name: str, tenant: str, senders: list[str], password: str | None) -> Created:
+async def _add(
+    settings: Settings, name: str, tenant: str, senders: list[str], password: str | None, *, front: bool
+) -> Created:
     async with stores(settings) as opened:
         return await opened.accounts.add_user(
-            name, tenant=tenant, senders=senders, password=password, api_key=password is None
+            name,
+            tenant=tenant,
+            senders=senders,
+            password=password,
+            api_key=password is None,
+            access=Access.FRONT if front else Access.TENANT,
         )
 
 
@@ -69,12 +84,13 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
             "tenant": user.tenant,
             "senders": list(user.senders) if as_json else ", ".join(user.senders),
             **_proofs(user, as_json=as_json),
+            "for": user.access.value or "its tenant",
             "from": "loopback" if user.loopback_only else "anywhere",
             "created": user.created,
         }
         for user in users
     ]
-    columns = ("name", "tenant", "senders", "proves itself by", "from", "created")
+    columns = ("name", "tenant", "senders", "proves itself by", "for", "from", "created")
     print_rows(rows, columns, as_json=as_json, empty="no users; add one with `leak user add NAME --sender DOMAIN`")
 
 

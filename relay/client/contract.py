@@ -1,7 +1,7 @@
 """The contract between a customer (the web front) and the relay, in plain values.
 
-Two forms: in process (`relay.client.local`, injected by the node) and over HTTP with a key (a later slice),
-so that the front can stand on another machine.
+Two forms: in process (`relay.client.local`, injected by the node) and over HTTP with a key (`relay.client.remote`),
+so that the front can stand on another machine. The same tests run against both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
+
+from relay.errors import SpoolUnavailableError
+
+
+class RelayAwayError(SpoolUnavailableError):
+    """The relay on its other machine cannot be asked just now; what the customer keeps itself is as good as ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +94,17 @@ class Admission:
 
 
 class RelayClient(Protocol):
-    """What the front may ask of the relay."""
+    """What the front may ask of the relay. Whatever waits for an answer raises SpoolUnavailableError when none comes.
+
+    Each call may be made again: a second time it changes nothing more.
+    """
 
     async def check(self, address: str) -> AddressCheck:
         """Syntax, domain, null MX and likely typing errors; no call-out."""
         ...
 
     async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
-        """Hand a letter over; the same idempotency key answers the same id for 24 hours."""
+        """Hand a letter over; the same idempotency key answers the same id for a week."""
         ...
 
     async def state(self, message_id: str) -> LetterState | None:

@@ -69,13 +69,19 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
     if message.idempotency is not None:
         connection.execute(
             "INSERT INTO idempotency (tenant, key, digest, message, at) VALUES (?, ?, ?, ?, ?)",
-            (message.tenant, message.idempotency.key, message.idempotency.digest, seq, at),
+            (
+                message.tenant,
+                message.idempotency.key,
+                message.idempotency.digest,
+                seq,
+                to_millis(message.idempotency.counted_from(message.accepted_at)),
+            ),
         )
     return Receipt(message.id, seq, leased)
 
 
 def _earlier(connection: Connection, message: NewMessage, at: int) -> Receipt | None:
-    """The receipt of the message this key already stands for; a key older than a day is free again."""
+    """The receipt of the message this key already stands for; a key whose day is over is free again."""
     if message.idempotency is None:
         return None
     key = (message.tenant, message.idempotency.key)

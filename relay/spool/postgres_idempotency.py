@@ -20,7 +20,7 @@ _TAKE: Final = """
 INSERT INTO idempotency AS stands (tenant, key, digest, message, at)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::bigint[]) ORDER BY 1, 2
 ON CONFLICT (tenant, key) DO UPDATE SET digest = excluded.digest, message = excluded.message, at = excluded.at
-  WHERE stands.at + $6 <= excluded.at
+  WHERE stands.at + $6 <= $7
 RETURNING tenant, key
 """
 
@@ -46,14 +46,16 @@ class Keys:
         self._earlier: dict[_Key, tuple[bytes, SpoolId, int]] = {}
 
     async def take(self, transaction: Transaction) -> None:
-        """Take what is free (a key older than a day is), and read what the others stand for."""
+        """Take what is free (a key whose day is over is), and read what the others stand for."""
         if not self._first:
             return
         rows = [
-            (*key, idempotency.digest, message.id, to_millis(message.accepted_at))
+            (*key, idempotency.digest, message.id, to_millis(idempotency.counted_from(message.accepted_at)))
             for key, (message, idempotency) in self._first.items()
         ]
-        taken = {(tenant, key) for tenant, key in await transaction.fetch(_TAKE, *columns(rows, 5), IDEMPOTENCY_MILLIS)}
+        now = min(to_millis(message.accepted_at) for message, _ in self._first.values())
+        found = await transaction.fetch(_TAKE, *columns(rows, 5), IDEMPOTENCY_MILLIS, now)
+        taken = {(tenant, key) for tenant, key in found}
         repeated = [key for key in self._first if key not in taken]
         if repeated:
             for tenant, key, digest, spool_id, seq in await transaction.fetch(_FIND, *columns(repeated, 2)):

@@ -42,6 +42,12 @@ class Idempotency:
 
     key: str
     digest: bytes
+    kept: timedelta = timedelta(days=1)
+    """For how long the key stands for its message; at least a day."""
+
+    def counted_from(self, accepted_at: datetime) -> datetime:
+        """The moment from which a day is counted."""
+        return accepted_at + self.kept - timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from relay.api.app import ApiDependencies, ApiOptions, make_api
 from relay.api.connections import HttpLimits
 from relay.api.dependencies import WebhookDoor
 from relay.api.server import HttpServer
+from relay.client.checking import AddressChecker
+from relay.client.local import LocalRelayClient, RelayParts
 from relay.database.sqlite import SqliteDatabase
 from relay.figures.book import FigureBook
 from relay.ids import SystemEntropy
 from relay.notify.book import WebhookBook, migrate_webhooks
 from relay.notify.poster import Poster
+from relay.resolver.resolver import DnsResolver
 from relay.spool.sqlite import SqliteSpool
 from tests.support.hand_clock import HandClock
 from tests.support.spooling_intake import SpoolingIntake
@@ -94,8 +98,10 @@ async def running_api(
     await migrate_webhooks(database)
     poster = Poster(_localhost, ssl.create_default_context(), clock, 10.0, private=True, clear=True)
     door = WebhookDoor(webhooks, poster, most=3)
+    resolver = DnsResolver([("127.0.0.1", 9)], timeout=1.0, trust_ad=False, clock=clock)
+    desk = partial(LocalRelayClient, RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database))
     application = make_api(
-        ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book, door, figures)
+        ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book, door, figures, fronts=desk)
     )
     server = HttpServer(application, limits or HttpLimits(), clock, shutdown=1.0)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -109,5 +115,6 @@ async def running_api(
         await http.close()
         await server.stop()
         await poster.close()
+        await resolver.close()
         await accounts.close()
         await spool.close()

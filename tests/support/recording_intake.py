@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from relay.account.identity import Identity
+from relay.account.identity import Access, Identity
 from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submission
 from relay.errors import SpoolUnavailableError
 from relay.ids import SeededEntropy, SpoolId, new_spool_id
@@ -73,6 +73,6 @@ class SmallAccounts:
             raise SpoolUnavailableError("the store is down")
         return ANN if (name, password) == ("ann", "secret") else None
 
-    async def by_key(self, key: str, peer: str) -> Identity | None:
+    async def by_key(self, key: str, peer: str, access: Access = Access.TENANT) -> Identity | None:
         """No keys here."""
         return None

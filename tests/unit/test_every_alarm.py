@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import pytest
 
 from relay.account.book import AccountBook
-from relay.client.local import LocalRelayClient
+from relay.client.local import LocalRelayClient, RelayParts
 from relay.database.sqlite import SqliteDatabase
 from relay.doctor.finding import Finding, Severity
 from relay.engine.alarms import Alarms
@@ -234,7 +234,8 @@ async def certificate_files(bench: Bench) -> None:
 
 async def moderation(bench: Bench) -> None:
     nothing: Any = None
-    client = LocalRelayClient(nothing, nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
+    parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
+    client = LocalRelayClient(parts, nothing)
     await client.letters_wait(3, bench.clock.now() - timedelta(hours=5))
     assert await bench.stands(AlarmKind.MODERATION)
     await client.letters_wait(0, None)

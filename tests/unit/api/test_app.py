@@ -277,6 +277,11 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
         *((f"/api/v1/messages/{{id}}/{verb}", "post") for verb in ("cancel", "retry", "hold", "release")),
         *((f"/api/v1/queue/{verb}", "post") for verb in ("cancel", "retry", "hold", "release", "suspend", "resume")),
         ("/api/v1/reports", "get"),
+        *(
+            (f"/api/v1/front/{name}", "post")
+            for name in ("check", "letters", "admission", "refusals", "refused", "erasures", "bell")
+        ),
+        *(("/api/v1/front/letters/{id}", method) for method in ("get", "delete")),
         *(("/api/v1/suppressions", method) for method in ("get", "post", "delete")),
         ("/healthz", "get"),
         ("/readyz", "get"),

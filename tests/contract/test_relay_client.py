@@ -1,40 +1,51 @@
-"""The front's view of the relay, in process: real DNS packets, a real spool."""
+"""What a front may ask of the relay, in process and over HTTP: real DNS packets, real sockets, both databases."""
 
 from __future__ import annotations
 
 import asyncio
 import email
 import email.policy
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from relay.account.book import AccountBook
-from relay.account.identity import Identity
-from relay.client.contract import Letter, LetterAccepted, LetterRefused
-from relay.client.local import MAX_QUESTIONS, LocalRelayClient
+from relay.account.identity import Access, Identity
+from relay.api.app import ApiDependencies, ApiOptions, make_api
+from relay.api.connections import HttpLimits
+from relay.api.server import HttpServer
+from relay.client.checking import MAX_QUESTIONS, AddressChecker
+from relay.client.contract import Letter, LetterAccepted, LetterRefused, RelayClient
+from relay.client.local import LocalRelayClient, RelayParts
+from relay.client.remote import RemoteRelayClient, Way
 from relay.clock import SystemClock
+from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.engine.submission import Refusal
+from relay.errors import SpoolUnavailableError
 from relay.event import EventKind
-from relay.ids import SpoolId, SystemEntropy
+from relay.ids import SystemEntropy
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.resolver.resolver import DnsResolver
 from relay.smtp.reply import reply
+from relay.spool.contract import Spool
 from relay.spool.sqlite import SqliteSpool
 from relay.spool.work import AttemptRecord, Door, Settlement
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import Which
 from tests.support.dns_server import DnsServer, Fault, Zone
+from tests.support.either_database import open_database, spool_on
 from tests.support.hand_clock import HandClock
 from tests.support.spooling_intake import SpoolingIntake
 from tests.support.suppressions import book_on
 
-FRONT = Identity(tenant=1, tenant_name="front", id=None, name="front", senders=("leak.example",))
 ZONE: Zone = {
     "example.net": {"MX": ["10 mx.example.net"]},
     "mx.example.net": {"A": ["127.0.0.2"]},
@@ -56,38 +67,83 @@ LETTER = Letter(
 )
 
 
+FORMS = ["in process", "over HTTP"]
+DATABASES = ["sqlite", "postgres"]
+
+
 @dataclass(slots=True)
 class Front:
-    client: LocalRelayClient
+    client: RelayClient
     intake: SpoolingIntake
-    spool: SqliteSpool
+    spool: Spool
     clock: HandClock
     book: SuppressionBook
-    database: SqliteDatabase
+    database: Database
+    identity: Identity
+    other: RelayClient
+    """Another tenant's."""
 
 
-@pytest.fixture
-async def front(tmp_path: Path) -> AsyncIterator[Front]:
+@asynccontextmanager
+async def served(
+    parts: RelayParts, accounts: AccountBook, keys: Sequence[str], clock: HandClock
+) -> AsyncIterator[list[RemoteRelayClient]]:
+    """The relay's HTTP door on a real socket, and a client for each key."""
+    dependencies = ApiDependencies(
+        parts.intake,
+        parts.spool,
+        accounts,
+        clock,
+        parts.entropy,
+        ApiOptions("mail.example.org"),
+        fronts=partial(LocalRelayClient, parts),
+    )
+    server = HttpServer(make_api(dependencies), HttpLimits(), clock, shutdown=1.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    way = Way(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    await server.start([listener])
+    clients = [RemoteRelayClient(way, key, SystemClock(), SystemEntropy()) for key in keys]
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            await client.close()
+        await server.stop()
+
+
+@pytest.fixture(params=DATABASES)
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    return await open_database(request, tmp_path)
+
+
+@pytest.fixture(params=FORMS)
+async def front(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Front]:
     clock, entropy = HandClock(), SystemEntropy()
-    database = await SqliteDatabase.open(tmp_path / "spool.db")
     accounts = AccountBook(database, clock, entropy)
     await accounts.migrate()
-    assert await accounts.ensure_tenant("front") == FRONT.tenant
-    spool = SqliteSpool(database, clock)
+    spool = spool_on(database, clock)
     await spool.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
     book = book_on(database, clock)
     await book.migrate()
-    async with DnsServer(ZONE, faults={("slow.example", "MX"): Fault.SERVFAIL}) as dns:
+    async with DnsServer(ZONE, faults={("slow.example", "MX"): Fault.SERVFAIL}) as dns, AsyncExitStack() as ends:
         resolver = DnsResolver([dns.address], timeout=1.0, trust_ad=False, clock=SystemClock())
-        yield Front(
-            LocalRelayClient(intake, spool, resolver, FRONT, entropy, book, database),
-            intake,
-            spool,
-            clock,
-            book,
-            database,
-        )
+        parts = RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database)
+        keys, identities = [], []
+        for name in ("leak", "other"):
+            created = await accounts.add_user(
+                name, tenant=name, senders=["leak.example"], api_key=True, access=Access.FRONT
+            )
+            keys.append(created.api_key or "")
+            proven = await accounts.by_key(keys[-1], "192.0.2.1", Access.FRONT)
+            assert proven is not None
+            identities.append(proven)
+        clients: Sequence[RelayClient]
+        if request.param == "over HTTP":
+            clients = await ends.enter_async_context(served(parts, accounts, keys, clock))
+        else:
+            clients = [LocalRelayClient(parts, identity) for identity in identities]
+        yield Front(clients[0], intake, spool, clock, book, database, identities[0], clients[1])
     await accounts.close()
     await spool.close()
 
@@ -128,7 +184,8 @@ async def test_checks_leave_the_resolver_to_delivery(tmp_path: Path) -> None:  #
         database = await SqliteDatabase.open(tmp_path / "spool.db")
         spool = SqliteSpool(database, SystemClock())
         intake, book = SpoolingIntake(spool, HandClock(), entropy), book_on(database, HandClock())
-        client = LocalRelayClient(intake, spool, resolver, FRONT, entropy, book, database)
+        parts = RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database)
+        client = LocalRelayClient(parts, Identity(1, "leak", None, "front", ("leak.example",)))
         first = asyncio.create_task(client.check("a@many.example"))
         checks = [first, *(asyncio.create_task(client.check(f"a@s{n}.example")) for n in range(100))]
         async with asyncio.timeout(15):
@@ -146,7 +203,7 @@ async def test_a_letter_is_submitted_without_an_origin(front: Front) -> None:
     answer = await front.client.submit(LETTER)
     assert isinstance(answer, LetterAccepted)
     (submission,) = front.intake.submissions
-    assert (submission.door, submission.origin, submission.identity) == (Door.WEB, None, FRONT)
+    assert (submission.door, submission.origin, submission.identity) == (Door.WEB, None, front.identity)
     assert str(submission.envelope.reverse_path) == "hello@leak.example"
     assert [str(r.address) for r in submission.envelope.recipients] == ["bob@example.net"]
     assert submission.stream == "letter"
@@ -207,16 +264,7 @@ async def test_unknown_letters(front: Front) -> None:  # S49
         assert await front.client.state(identifier) is None
     answer = await front.client.submit(LETTER)
     assert isinstance(answer, LetterAccepted)
-    other = LocalRelayClient(
-        front.intake,
-        front.spool,
-        DnsResolver([("127.0.0.1", 9)], timeout=1.0, trust_ad=False, clock=SystemClock()),
-        replace(FRONT, tenant=2),
-        SystemEntropy(),
-        front.book,
-        front.database,
-    )
-    assert await other.state(SpoolId(answer.id)) is None
+    assert await front.other.state(answer.id) is None
 
 
 async def test_a_recipient_s_no_is_heard_and_the_address_forgotten(front: Front) -> None:
@@ -226,7 +274,7 @@ async def test_a_recipient_s_no_is_heard_and_the_address_forgotten(front: Front)
     assert not await front.client.suppressed("bob@b.example")
     assert not await front.client.suppress("no address")
     (row,) = await front.book.show(Which())
-    assert (row.address, row.reason, row.tenant_id, row.until) == (None, Reason.OPT_OUT, FRONT.tenant, None)
+    assert (row.address, row.reason, row.tenant_id, row.until) == (None, Reason.OPT_OUT, front.identity.tenant, None)
 
 
 async def test_one_mail_is_forgotten_and_the_others_stay(front: Front) -> None:
@@ -254,3 +302,28 @@ async def test_an_erased_recipient_stands_nowhere(front: Front) -> None:
     rows = await front.database.read(lambda connection: list(connection.execute("SELECT * FROM recipient")))
     assert rows == []
     assert await front.client.state(answer.id) is not None
+
+
+async def test_a_key_stands_for_its_letter_for_a_week(front: Front) -> None:  # R13
+    """A front whose answer was lost may come again only after days: its own retries end before the key does."""
+    first = await front.client.submit(LETTER)
+    front.clock.move(7 * 86_400 - 3600)
+    assert await front.client.submit(LETTER) == first
+    front.clock.move(7200)
+    assert await front.client.submit(LETTER) != first
+
+
+async def test_what_is_no_address_is_said_alike(front: Front) -> None:
+    for sender, recipient in (("nobody", ""), (LETTER.sender, "nobody")):
+        with pytest.raises(ValueError, match=r"."):
+            await front.client.admission(sender, "letter", recipient)
+    room = await front.client.admission(LETTER.sender, "letter", LETTER.recipient)
+    assert (room.remaining, room.departs_at, room.provider) == (None, None, "")
+
+
+async def test_a_spool_that_is_away_refuses_no_letter(front: Front) -> None:
+    front.intake.failure = SpoolUnavailableError("on holiday")
+    with pytest.raises(SpoolUnavailableError):
+        await front.client.submit(LETTER)
+    front.intake.failure = None
+    assert isinstance(await front.client.submit(LETTER), LetterAccepted)

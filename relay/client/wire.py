@@ -1,0 +1,229 @@
+"""What a front on another machine and its relay say to each other, as documents: one place for both ends.
+
+What comes in at the relay is strict, an unknown field is refused; a front lets fields pass that it does not know, so a
+newer relay serves an older front. Refusals of a letter are answers and no HTTP status: no proxy's 4xx may end a letter.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
+
+PATH: Final = "/api/v1/front"
+"""Everything a front asks stands below it."""
+MAX_BODY: Final = 1_000_000
+"""Octets of a request: a letter has some 15 kB, the weekly some 100."""
+MAX_ANSWER: Final = 64 * 1024
+MAX_HEADERS: Final = 20
+BUSY_SECONDS: Final = 1
+"""When to come again if too much is asked at once."""
+
+
+def _stored(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("it holds a NUL")
+    return value
+
+
+AddressText = Annotated[str, Field(max_length=1000, description="A mail address, however it was typed.")]
+StreamText = Annotated[str, StringConstraints(max_length=64), AfterValidator(_stored)]
+KeyText = Annotated[
+    str, Field(min_length=1, max_length=255, pattern="^[!-~]+$", description="The same key is the same letter.")
+]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class AddressAsked(_Asked):
+    """An address somebody typed."""
+
+    address: AddressText
+
+
+class AddressTold(_Told):
+    """What is known of it without any SMTP call-out."""
+
+    address: str = Field(description="As the relay writes it.")
+    ok: bool
+    reason: str = Field("", description='Why not: "syntax", "no-domain", "null-mx" or "no-host".')
+    suggestion: str = Field("", description="An address its writer may have meant.")
+    unknown: bool = Field(False, description="The DNS did not answer; mail may be handed in all the same.")
+
+    def value(self) -> AddressCheck:
+        """As the contract has it."""
+        return AddressCheck(self.address, self.ok, self.reason, self.suggestion, self.unknown)
+
+
+class LetterHanded(_Asked):
+    """One mail to one recipient."""
+
+    key: KeyText
+    sender: AddressText
+    sender_name: str = Field(max_length=1000)
+    recipient: AddressText
+    subject: str = Field(max_length=2000)
+    text: str
+    html: str
+    stream: StreamText
+    headers: dict[str, str] = Field(default={}, max_length=MAX_HEADERS)
+    unnamed: bool = Field(False, description="Whether nobody is told to whom it went, whatever becomes of it.")
+
+    @classmethod
+    def of(cls, letter: Letter) -> LetterHanded:
+        """The document of a letter."""
+        return cls(
+            key=letter.idempotency_key,
+            sender=letter.sender,
+            sender_name=letter.sender_name,
+            recipient=letter.recipient,
+            subject=letter.subject,
+            text=letter.text,
+            html=letter.html,
+            stream=letter.stream,
+            headers=dict(letter.headers),
+            unnamed=letter.unnamed,
+        )
+
+    def value(self) -> Letter:
+        """As the contract has it."""
+        return Letter(
+            sender=self.sender,
+            sender_name=self.sender_name,
+            recipient=self.recipient,
+            subject=self.subject,
+            text=self.text,
+            html=self.html,
+            stream=self.stream,
+            idempotency_key=self.key,
+            headers=self.headers,
+            unnamed=self.unnamed,
+        )
+
+
+class LetterTaken(_Told):
+    """Whether the relay has the letter: `id` follows it, else `refused` says why not."""
+
+    id: str | None = Field(None, description="The letter is on disk; the same for a key that was used before.")
+    refused: str | None = None
+    temporary: bool = Field(False, description="A refusal that may be over later.")
+
+    @classmethod
+    def of(cls, answer: LetterAccepted | LetterRefused) -> LetterTaken:
+        """The document of an answer."""
+        if isinstance(answer, LetterAccepted):
+            return cls(id=answer.id)
+        return cls(refused=answer.reason, temporary=answer.temporary)
+
+    def value(self) -> LetterAccepted | LetterRefused:
+        """As the contract has it; what says neither is no refusal for good."""
+        if self.id:
+            return LetterAccepted(self.id)
+        return LetterRefused(temporary=self.temporary or self.refused is None, reason=self.refused or "no word of it")
+
+
+class LetterLife(_Told):
+    """Where a letter stands."""
+
+    state: str
+    attempts: int
+    changed_at: AwareDatetime
+    next_due: AwareDatetime | None
+    meaning: str = Field("", description="What a bounce means, in one word.")
+    departs_at: AwareDatetime | None = Field(None, description="When it is expected to leave, if a ceiling holds it.")
+
+
+class LetterTold(_Told):
+    """Where a letter stands, null if the relay does not know it."""
+
+    letter: LetterLife | None
+
+    @classmethod
+    def of(cls, state: LetterState | None) -> LetterTold:
+        """The document of a state."""
+        if state is None:
+            return cls(letter=None)
+        return cls(
+            letter=LetterLife(
+                state=state.state,
+                attempts=state.attempts,
+                changed_at=state.changed_at,
+                next_due=state.next_due,
+                meaning=state.meaning,
+                departs_at=state.departs_at,
+            )
+        )
+
+    def value(self) -> LetterState | None:
+        """As the contract has it."""
+        one = self.letter
+        if one is None:
+            return None
+        return LetterState(one.state, one.attempts, one.changed_at, one.next_due, one.meaning, one.departs_at)
+
+
+class AdmissionAsked(_Asked):
+    """Whose mail, and to whom; no recipient: to all known providers."""
+
+    sender: AddressText
+    stream: StreamText
+    recipient: AddressText = ""
+
+
+class AdmissionTold(_Told):
+    """What may still leave today, null without a ceiling."""
+
+    remaining: int | None
+    departs_at: AwareDatetime | None = Field(None, description="When a letter handed in now is expected to leave.")
+    provider: str = Field("", description="Whose ceiling it is.")
+
+    def value(self) -> Admission:
+        """As the contract has it."""
+        return Admission(self.remaining, self.departs_at, self.provider)
+
+
+class RefusalHanded(_Asked):
+    """A recipient who wants no more of this front's mail."""
+
+    address: AddressText
+    complaint: bool = False
+
+
+class RefusalAsked(_Asked):
+    """Whether somebody wants none."""
+
+    address: AddressText
+    stream: StreamText = ""
+
+
+class Answer(_Told):
+    """Yes or no."""
+
+    yes: bool
+
+
+class Count(_Told):
+    """How many mails it concerned."""
+
+    mails: int
+
+
+class LettersWait(_Asked):
+    """Letters that wait for a moderator for too long; 0: it is over."""
+
+    letters: int = Field(ge=0, le=10_000_000)
+    oldest: AwareDatetime | None = None
+
+    @classmethod
+    def of(cls, letters: int, oldest: datetime | None) -> LettersWait:
+        """The document of a call."""
+        return cls(letters=letters, oldest=oldest)

@@ -1,0 +1,192 @@
+"""The client over HTTP and a far side that is no relay, or none any more: nothing is refused, forgotten or piled up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from relay.client import remote
+from relay.client.away import LONGEST, SHORTEST, Away
+from relay.client.contract import Letter, LetterRefused, RelayAwayError
+from relay.client.remote import RemoteRelayClient, Way
+from relay.ids import SystemEntropy
+from tests.support.hand_clock import HandClock
+from tests.support.ports import free_port
+
+KEY = "leak_secretsecretsecret"
+LETTER = Letter("hello@leak.example", "A friend", "bob@example.net", "Hello", "Hello.\n", "", "letter", "letter-1")
+
+
+@dataclass
+class FarSide:
+    """Answers every request alike, and remembers what it was asked."""
+
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    client: RemoteRelayClient
+    clock: HandClock
+    asked: list[web.Request] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        return await self.answer(request)
+
+
+@asynccontextmanager
+async def far_side(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[FarSide]:
+    clock = HandClock()
+    application = web.Application()
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    far = FarSide(answer, RemoteRelayClient(Way(""), KEY, clock, SystemEntropy()), clock)
+    application.router.add_route("*", "/{rest:.*}", far.handle)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    far.client = RemoteRelayClient(Way(f"http://127.0.0.1:{runner.addresses[0][1]}"), KEY, clock, SystemEntropy())
+    try:
+        yield far
+    finally:
+        await far.client.close()
+        await runner.cleanup()
+
+
+def saying(status: int, text: str, **headers: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=text, headers=headers)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        saying(200, "<html>Welcome to your new server</html>"),
+        saying(200, "{}"),
+        saying(200, "[" * 100_000),
+        saying(200, json.dumps({"yes": True, "padding": "x" * 100_000})),
+        saying(204, ""),
+        saying(302, "", Location="/elsewhere"),
+        saying(307, "", Location="http://169.254.169.254/latest"),
+        saying(400, "{}"),
+        saying(401, "{}"),
+        saying(403, "no"),
+        saying(404, "no"),
+        saying(413, "no"),
+        saying(422, '{"refused": "for good"}'),
+        saying(429, "{}"),
+        saying(500, "{}"),
+        saying(502, "bad gateway"),
+        saying(503, "{}"),
+        saying(507, "{}"),
+    ],
+)
+async def test_what_is_no_answer_of_a_relay_ends_nothing(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with far_side(answer) as far:
+        with pytest.raises(RelayAwayError) as raised:
+            await far.client.suppressed("bob@example.net")
+        assert len(far.asked) == 1, "no redirect is followed"
+    told = caplog.text + str(raised.value)
+    assert KEY not in told
+    assert "bob@" not in told
+
+
+async def test_a_letter_is_refused_by_the_relay_s_own_word_alone() -> None:
+    for document in ({}, {"padding": 1}, {"refused": None}):
+        async with far_side(saying(200, json.dumps(document))) as far:
+            answer = await far.client.submit(LETTER)
+            assert isinstance(answer, LetterRefused)
+            assert answer.temporary
+    async with far_side(saying(200, json.dumps({"refused": "never", "of a newer relay": 1}))) as far:
+        assert await far.client.submit(LETTER) == LetterRefused(temporary=False, reason="never")
+
+
+async def test_the_key_and_addresses_stand_in_no_url() -> None:
+    async with far_side(saying(200, '{"yes": true, "mails": 1, "remaining": null}')) as far:
+        await far.client.suppress("bob@example.net")
+        await far.client.erase("bob@example.net")
+        await far.client.admission("hello@leak.example", "letter", "bob@example.net")
+        assert all(request.headers["Authorization"] == f"Bearer {KEY}" for request in far.asked)
+        assert not any("bob" in str(request.url) or KEY in str(request.url) for request in far.asked)
+        far.client.use_key("leak_another")
+        await far.client.suppress("bob@example.net")
+        assert far.asked[-1].headers["Authorization"] == "Bearer leak_another"
+
+
+async def test_a_connection_closed_between_two_questions_is_no_absence() -> None:
+    async def once(request: web.Request) -> web.StreamResponse:
+        response = web.Response(text='{"yes": true}')
+        transport = request.transport
+        assert transport is not None
+        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, transport.close)
+        return response
+
+    async with far_side(once) as far:
+        for _ in range(5):
+            assert await far.client.suppressed("bob@example.net")
+            await asyncio.sleep(0)
+        assert not far.client.is_away
+
+
+async def test_while_the_relay_is_away_one_call_a_moment_tries() -> None:
+    clock = HandClock()
+    client = RemoteRelayClient(Way(f"http://127.0.0.1:{free_port()}"), KEY, clock, SystemEntropy())
+    try:
+        with pytest.raises(RelayAwayError, match="no connection"):
+            await client.suppressed("bob@example.net")
+        with pytest.raises(RelayAwayError, match=r"does not answer$"):
+            await client.suppressed("bob@example.net")
+        clock.move(SHORTEST)
+        with pytest.raises(RelayAwayError, match="no connection"):
+            await client.state("0" * 26)
+        found = await client.check("bob@gmial.com")
+        assert (found.ok, found.unknown, found.suggestion) == (True, True, "bob@gmail.com")
+        assert not (await client.check("no address")).ok
+    finally:
+        await client.close()
+
+
+async def test_a_silent_relay_holds_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:  # S50
+    monkeypatch.setattr(remote, "CALLS", 3)
+    silence = asyncio.Event()
+
+    async def never(_: web.Request) -> web.StreamResponse:
+        await silence.wait()
+        return web.Response(text='{"yes": true}')
+
+    async with far_side(never) as far:
+        asking = [asyncio.create_task(far.client.suppressed("bob@example.net")) for _ in range(3)]
+        async with asyncio.timeout(20):
+            while len(far.asked) < 3:
+                await asyncio.sleep(0.01)
+        with pytest.raises(RelayAwayError):
+            await far.client.suppressed("bob@example.net")
+        silence.set()
+        assert await asyncio.gather(*asking) == [True] * 3
+
+
+def test_the_moments_between_two_tries() -> None:
+    clock = HandClock()
+    away = Away(clock)
+    assert away.may_try()
+    assert away.silent()
+    assert not away.may_try()
+    for _ in range(20):
+        assert not away.silent()
+    clock.move(LONGEST - 0.1)
+    assert not away.may_try()
+    clock.move(0.1)
+    assert away.may_try()
+    assert not away.may_try(), "one call took the turn"
+    clock.move(LONGEST)
+    assert away.may_try(), "a call that never ended keeps nobody out"
+    assert away.answered()
+    assert away.may_try()
+    assert not away.answered()
