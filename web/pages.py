@@ -33,6 +33,7 @@ from web.refusals import refuses_mail
 from web.requests import language_of, read_fields
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
+from web.self_naming import names_writer
 from web.signature import Signature
 from web.way_in import Asked, Wait
 
@@ -187,6 +188,7 @@ class Pages:
             "rules": self._parts.judge.told(ruling.rules, language),
             "helps": wording.helps if ruling.help_first else (),
             "care": wording.steps[Step.CARE],
+            "name": names_writer(shown.draft.message, shown.draft.pseudonym),
             "rings": self._parts.options.doorbell,
             "wall": shown.draft.wall and self._parts.options.wall,
             "cools_down": self._parts.options.cool_down > timedelta(0),

@@ -1,16 +1,33 @@
-"""Two letters from two browsers at two places are one mail but for what is drawn by lot (SND 1 and 2)."""
+"""Two letters from two browsers at two places are one mail but for what is drawn by lot, and nothing else is kept.
+
+SND 1, 2 and 4: the mails are compared field by field; then database, WAL, log, webhooks and a backup are searched for
+every octet that told of who wrote.
+"""
 
 from __future__ import annotations
 
 import re
+import struct
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from relay.account.identity import FRONT_TENANT
+from relay.clock import SystemClock
+from relay.database.backup import backup
+from relay.event.feed import BEGINNING
+from relay.ids import SystemEntropy
+from relay.node_secrets import ensure_secrets
+from relay.notify.book import WebhookBook
+from relay.notify.webhook import Form, NewWebhook
 from tests.support.form import PageReader
+from tests.support.webhook_receiver import WebhookReceiver
 from tests.support.whole_relay import WholeRelay, whole_relay
+from tests.unit.web.test_sealed import make_keys
+from web.sealing import month_of
 
 LETTER = {"signature": "someone", "pseudonym": "", "message": "Thank you for the evening.", "rules": "on"}
 BROWSERS = (
@@ -55,12 +72,22 @@ def _parts(message: Message) -> list[str]:
     return [str(part.get_payload(decode=True), "utf-8") for part in message.walk() if not part.is_multipart()]  # type: ignore[arg-type]
 
 
-async def test_two_letters_from_two_browsers_differ_by_lot_alone(tmp_path: Path) -> None:
+async def test_two_letters_from_two_browsers_differ_by_lot_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:  # SND 1, SND 2, SND 4, S53
+    caplog.set_level("DEBUG")
     recipients = ("ann@inbox.lab.test", "bob@inbox.lab.test")
-    async with whole_relay(tmp_path, web={"trusted_proxies": ["127.0.0.1/32"]}) as relay:
+    keys = make_keys(tmp_path, month_of(SystemClock().now())) / "public"
+    web = {"trusted_proxies": ["127.0.0.1/32"], "sealed_keys": str(keys)}
+    async with WebhookReceiver() as receiver, whole_relay(tmp_path, web=web) as relay:
+        await _hook(relay, receiver, tmp_path)
         sent = [
             await _write(relay, browser, recipient) for browser, recipient in zip(BROWSERS, recipients, strict=True)
         ]
+        told = list(await receiver.until_taken(4))
+        sealed = "SELECT count(*) FROM web_sealed"
+        assert await relay.stores.database.read(lambda c: list(c.execute(sealed))) == [(2,)]
+        backup(tmp_path / "spool.db", tmp_path / "copy.db", lambda *_: None)
     first, second = (message_from_bytes(content) for content in sent)
     assert first.keys() == second.keys(), "the same fields in the same order"
     for (name, value), other in zip(first.items(), second.values(), strict=True):
@@ -73,7 +100,7 @@ async def test_two_letters_from_two_browsers_differ_by_lot_alone(tmp_path: Path)
     assert (tags[0]["s"], tags[0]["d"], tags[0]["h"].split()) == (tags[1]["s"], tags[1]["d"], tags[1]["h"].split())
     for message in (first, second):
         assert re.fullmatch(r"<[0-9a-z]{20,}@[\w.]+>", message["Message-ID"])
-        assert message["Date"].endswith("+0000")
+        assert message["Date"].endswith(":00 +0000"), "to the minute"
         assert re.search(r'boundary="=_[0-9a-z]+"', message["Content-Type"])
     bodies = [
         [_without_lot(part, recipient) for part in _parts(message)]
@@ -81,5 +108,28 @@ async def test_two_letters_from_two_browsers_differ_by_lot_alone(tmp_path: Path)
     ]
     assert bodies[0] == bodies[1]
     for content, browser in zip(sent, BROWSERS, strict=True):
-        for trace in (*browser.values(), "203.0.113", "2001:db8", "4711"):
+        for trace in (*browser.values(), "203.0.113", "2001:db8"):
             assert trace.encode() not in content
+    _search(tmp_path, [post.body for post in told], caplog.text, capfd.readouterr())
+
+
+def _search(folder: Path, posts: list[bytes], log: str, printed: tuple[str, str]) -> None:
+    """Look for both writers in everything that was written, posted and said."""
+    written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {"spool.db", "spool.db-wal", "copy.db"} <= set(written)
+    everything = {**written, "log": log.encode(), "printed": "".join(printed).encode()}
+    everything |= {f"post {n}": body for n, body in enumerate(posts)}
+    assert all(f'"{kind}"'.encode() in b"".join(posts) for kind in ("accepted", "delivered"))
+    packed = struct.pack(">HHHHHHHH", 0x2001, 0xDB8, 0, 0, 0, 0, 0, 0x77)
+    traces = [value.encode() for browser in BROWSERS for name, value in browser.items() if name != "Accept-Language"]
+    for name, content in everything.items():
+        for trace in (*traces, b"203.0.113.17", b"2001:db8::77", packed):
+            assert trace not in content, (name, trace)
+
+
+async def _hook(relay: WholeRelay, receiver: WebhookReceiver, folder: Path) -> None:
+    """Have every event of the front's letters posted."""
+    secrets = ensure_secrets(folder / "secrets", SystemEntropy())
+    book = WebhookBook(relay.stores.database, SystemClock(), SystemEntropy(), secrets.webhook)
+    tenant = await relay.stores.accounts.ensure_tenant(FRONT_TENANT)
+    assert await book.add(NewWebhook(tenant, receiver.url, Form.STANDARD, frozenset(), "", BEGINNING), 1) is not None

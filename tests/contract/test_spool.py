@@ -493,7 +493,7 @@ async def test_the_first_prelude_stands(bench: Bench) -> None:
     assert await bench.spool.set_prelude(receipt.seq, b"two") == b"one"
 
 
-async def test_content_is_forgotten_after_its_time_and_history_stays(bench: Bench) -> None:
+async def test_content_is_forgotten_after_its_time_and_history_stays(bench: Bench) -> None:  # SND 6
     receipt = await bench.accept("a@b.example", lease_to=bench.me)
     open_one = await bench.accept("b@b.example")
     done = Settlement(receipt.seq, 0, State.DELIVERED, event=EventKind.DELIVERED, attempt=attempt(Result.DELIVERED))

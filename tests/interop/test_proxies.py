@@ -146,7 +146,7 @@ async def _listening(port: int, process: asyncio.subprocess.Process, said: Calla
 @pytest.mark.parametrize("make", [nginx, caddy], ids=["nginx", "caddy"])
 async def test_the_sample_tells_the_client_and_keeps_the_inside_in(
     make: Callable[[Path, int, int], list[str]], tmp_path: Path
-) -> None:  # S50
+) -> None:  # S50, SND 4
     if not which(make.__name__):
         pytest.skip(f"{make.__name__} is not installed")
     async with behind(make, tmp_path) as proxy:

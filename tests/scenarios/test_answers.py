@@ -59,7 +59,7 @@ async def write(
         await asyncio.sleep(0.02)
 
 
-async def test_an_author_is_answered_once_in_seven_days(tmp_path: Path) -> None:  # S18, N08
+async def test_an_author_is_answered_once_in_seven_days(tmp_path: Path) -> None:  # S18, N08, RCP 10
     async with hearing(tmp_path) as relay:
         assert (await write(relay, "carol@inbox.lab.test")).followed == "answered"
         (answer,) = await relay.arrivals("carol@inbox.lab.test")

@@ -78,7 +78,7 @@ async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tm
     assert rows == [(0,)]
 
 
-async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  # S53
+async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  # S53, SND 3, SND 11
     bench.clock.move(123.456)
     await bench.courier.send(_letter(), Departure(START), PATIENCE)
     rows = await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_letter")))

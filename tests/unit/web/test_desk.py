@@ -161,7 +161,7 @@ async def test_what_another_page_sends_decides_nothing(visitor: Visitor, ann: Mo
     assert await held(ann) == [letter]
 
 
-async def test_no_letter_can_be_written_there(front: Front, ann: Moderator) -> None:
+async def test_no_letter_can_be_written_there(front: Front, ann: Moderator) -> None:  # RCP 11
     for path in ("/", "/en/preview", "/preview", "/desk/preview", "/desk/send", "/desk/letters", "/desk/letter"):
         for method in ("POST", "PUT"):
             response, _ = await ann.ask(method, path, {"to": "ann@example.org", "message": "m", "proof": ann.proof})

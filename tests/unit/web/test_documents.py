@@ -85,7 +85,7 @@ async def test_each_rule_has_its_anchor_and_its_own_words(visitor: Visitor, lang
         assert words.text in page.text
 
 
-async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:
+async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:  # RCP 12
     assert "Sent by their writers 0" in (await visitor.get("/en/transparency"))[1].text
     await visitor.send(await visitor.preview())
     await visitor.send(await visitor.preview(message="Merci pour tout, vraiment."))

@@ -122,7 +122,7 @@ def test_pseudonyms(name: str, fault: PseudonymFault | None) -> None:
 
 
 @given(st.text(max_size=200))
-def test_a_cleaned_message_hides_nothing_and_stays_clean(text: str) -> None:
+def test_a_cleaned_message_hides_nothing_and_stays_clean(text: str) -> None:  # SND 10
     clean = clean_message(text)
     assert clean_message(clean) == clean
     assert not any(c in clean for c in "\r\x00\x1b\x85\u2028\u202e\u2066\ufeff")

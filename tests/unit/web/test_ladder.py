@@ -53,7 +53,7 @@ def holds_of(front: Front, clock: HandClock) -> HoldStore:
     return HoldStore(front.database, clock, SeededEntropy(5))
 
 
-async def test_a_nudge_marks_the_words_and_asks_once_more(visitor: Visitor) -> None:
+async def test_a_nudge_marks_the_words_and_asks_once_more(visitor: Visitor) -> None:  # RCP 7
     response, page = await visitor.post("/en/preview", LETTER | {"message": NUDGED})
     assert response.status == 200
     assert "Read this once more" in page.text
@@ -64,7 +64,7 @@ async def test_a_nudge_marks_the_words_and_asks_once_more(visitor: Visitor) -> N
     await visitor.until_arrived()
 
 
-async def test_an_insult_is_refused_by_name_and_never_kept(visitor: Visitor) -> None:
+async def test_an_insult_is_refused_by_name_and_never_kept(visitor: Visitor) -> None:  # RCP 7
     response, page = await visitor.post("/en/preview", LETTER | {"message": INSULT})
     assert response.status == 422
     assert "/en/dos-and-donts#bullying" in page.document
@@ -82,7 +82,7 @@ async def test_the_invented_name_is_read_too(visitor: Visitor) -> None:
     assert response.status == 422
 
 
-async def test_help_comes_first_then_the_choice(visitor: Visitor) -> None:
+async def test_help_comes_first_then_the_choice(visitor: Visitor) -> None:  # RCP 9
     response, page = await visitor.post("/en/preview", LETTER | {"message": DESPAIR})
     assert response.status == 200
     assert page.text.index("988") < page.text.index(DESPAIR)
@@ -109,7 +109,9 @@ async def test_an_appeal_is_read_by_a_person_who_lets_it_go(visitor: Visitor, cl
     assert (logged.decision.action, logged.decision.reason) == ("release", "a joke between friends")
 
 
-async def test_a_held_letter_goes_back_after_two_days_and_never_departs(visitor: Visitor, clock: HandClock) -> None:
+async def test_a_held_letter_goes_back_after_two_days_and_never_departs(
+    visitor: Visitor, clock: HandClock
+) -> None:  # RCP 7
     link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
     assert "A person reads it first" in (await visitor.get(link))[1].text
     (held,) = await holds_of(visitor.front, clock).held()
@@ -149,7 +151,9 @@ async def test_a_refusal_tells_rule_reason_and_redress(visitor: Visitor, clock: 
     assert FOREIGN not in repr(rows)
 
 
-async def test_a_letter_waits_and_can_be_taken_back_until_it_leaves(patient: Visitor, clock: HandClock) -> None:
+async def test_a_letter_waits_and_can_be_taken_back_until_it_leaves(
+    patient: Visitor, clock: HandClock
+) -> None:  # SND 3
     link = (await patient.send(await patient.preview())).headers["Location"]
     _, status = await patient.get(link)
     assert "It waits before it leaves" in status.text
@@ -199,7 +203,7 @@ async def test_refusals_and_failures_are_told_alike_and_late(patient: Visitor, c
     assert "It could not be delivered" in shown[0]
 
 
-async def test_nobody_reads_what_a_blocked_recipient_would_not_get(visitor: Visitor, clock: HandClock) -> None:
+async def test_nobody_reads_what_a_blocked_recipient_would_not_get(visitor: Visitor, clock: HandClock) -> None:  # RCP 1
     visitor.front.relay.refused["ann@example.org"] = False
     link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
     assert "A person reads it first" in (await visitor.get(link))[1].text
@@ -210,7 +214,7 @@ async def test_nobody_reads_what_a_blocked_recipient_would_not_get(visitor: Visi
     await visitor.until_told(link, "It could not be delivered")
 
 
-async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, clock: HandClock) -> None:
+async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, clock: HandClock) -> None:  # RCP 1
     await patient.send(await patient.preview())
     patient.front.relay.refused["ann@example.org"] = False
     clock.move(15 * 60)

@@ -50,7 +50,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await database.close()
 
 
-async def test_a_sender_writes_so_many_letters_a_day_and_one_a_minute(bench: Bench) -> None:  # S17
+async def test_a_sender_writes_so_many_letters_a_day_and_one_a_minute(bench: Bench) -> None:  # S17, RCP 5
     assert await bench.goes("me", "r0@example.org")
     assert not await bench.goes("me", "r1@example.org"), "within the same minute"
     for n in range(1, SENDER_DAY.count):
@@ -73,7 +73,9 @@ async def test_a_sender_writes_so_many_letters_a_day_and_one_a_minute(bench: Ben
         ["+x@example.org", '"+x"@example.org', "+X@example.org", "+x@EXAMPLE.org"],
     ],
 )
-async def test_one_mailbox_is_counted_once_however_it_is_written(bench: Bench, written: list[str]) -> None:  # S17
+async def test_one_mailbox_is_counted_once_however_it_is_written(
+    bench: Bench, written: list[str]
+) -> None:  # S17, RCP 5
     taken = [await bench.limits.take(str(n % 3).encode(), recipient) for n, recipient in enumerate(written)]
     assert [one.wait is None for one in taken] == [n < RECIPIENT_DAY.count for n in range(len(written))]
     assert not any(one.pile_on for one in taken)
@@ -84,7 +86,7 @@ def test_other_mailboxes_are_counted_apart() -> None:  # S17
     assert len({mailbox_of(other) for other in others}) == len(others)
 
 
-async def test_one_letter_a_day_and_three_a_month_from_one_to_another(bench: Bench) -> None:
+async def test_one_letter_a_day_and_three_a_month_from_one_to_another(bench: Bench) -> None:  # RCP 5
     sent = 0
     for _ in range(28):
         sent += await bench.goes("me", "ann@example.org")
@@ -100,7 +102,7 @@ async def test_a_thousand_forms_to_one_victim(bench: Bench) -> None:  # S17, RCP
     assert len(went) == 10, "what a person is asked about has a bound too"
 
 
-async def test_what_is_on_disk_names_nobody_and_goes(bench: Bench) -> None:  # S53
+async def test_what_is_on_disk_names_nobody_and_goes(bench: Bench) -> None:  # S53, SND 4
     await bench.goes("198.51.100.7", "ann@example.org")
     rows = await bench.database.read(lambda c: list(c.execute("SELECT hash, who FROM web_use")))
     assert rows
@@ -126,7 +128,7 @@ def test_keys_change_and_the_one_before_stays_for_one_period() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no memory to share so")
-def test_workers_of_a_machine_share_the_keys() -> None:
+def test_workers_of_a_machine_share_the_keys() -> None:  # SND 4
     descriptor = make_key_memory()
     assert descriptor is not None
     clock = HandClock()
@@ -189,7 +191,7 @@ async def test_a_reported_sender_reaches_this_recipient_no_more(tmp_path: Path) 
         await visitor.until_arrived(2)
 
 
-async def test_offices_get_no_letters(tmp_path: Path) -> None:
+async def test_offices_get_no_letters(tmp_path: Path) -> None:  # RCP 6
     async with running_front(tmp_path) as front, aiohttp.ClientSession() as session:
         response, page = await Visitor(front, session).post("/en/preview", {"to": "Police@ville.example"})
         assert response.status == 422

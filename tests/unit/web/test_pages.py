@@ -205,7 +205,7 @@ async def test_languages(visitor: Visitor) -> None:
     assert (await visitor.get(f"/en{link}"))[1].language == "en"
 
 
-async def test_every_page_carries_the_headers(visitor: Visitor) -> None:  # S42
+async def test_every_page_carries_the_headers(visitor: Visitor) -> None:  # S42, SND 7, SND 8
     link = (await visitor.send(await visitor.preview())).headers["Location"]
     private = [await visitor.get(link), await visitor.get("/s/x"), await visitor.post("/preview", LETTER)]
     public = [await visitor.get("/"), await visitor.get("/fr/")]
@@ -234,7 +234,7 @@ async def test_the_first_page_fits_into_the_first_window(visitor: Visitor) -> No
     assert heads + sum(int(answer.headers["Content-Length"]) for answer in answers) <= 14_000
 
 
-async def test_no_link_is_dead(visitor: Visitor) -> None:
+async def test_no_link_is_dead(visitor: Visitor) -> None:  # SND 8
     link = (await visitor.send(await visitor.preview())).headers["Location"]
     for path in ("/", link, "/nothing"):
         async with aiohttp.ClientSession() as session, session.get(visitor.front.url + path) as response:

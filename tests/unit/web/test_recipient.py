@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from relay.ids import SeededEntropy, base32
+from relay.ids import SeededEntropy, SystemEntropy, base32
+from relay.node_secrets import ensure_secrets, rotate_token_key
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
 from web.decisions import Action, Decision
 from web.holds import HoldStore
 from web.links import Addressee, LinkKind, RecipientLinks
+from web.mailbox import MailboxHasher
 from web.reports import Outcome, ReportStore
 
 ANN = Addressee(base32(b"i" * 20), "ann@example.org")
@@ -63,13 +66,32 @@ def test_old_links_work_after_a_rotation() -> None:
     assert rotated.token(LinkKind.RECIPIENT, ANN) != old
 
 
+def test_links_and_refusals_are_good_for_two_years_of_rotations(tmp_path: Path) -> None:  # RCP 1
+    first = ensure_secrets(tmp_path, SystemEntropy())
+    token = RecipientLinks([first.link], "https://x").token(LinkKind.RECIPIENT, ANN)
+    refusal = MailboxHasher([first.block_hash]).of(ANN.address)
+    begun = date(2026, 11, 22)
+    for days in (1, 366, 700):  # a new key each year or so, and the oldest goes when its time is over
+        today = begun + timedelta(days=days)
+        rotate_token_key(tmp_path, SystemEntropy(), today, only_prepare=False, ring="link")
+        (tmp_path / "block-hash").rename(tmp_path / f"block-hash.{days}")
+        now = ensure_secrets(tmp_path, SystemEntropy())
+        assert RecipientLinks([now.link, *now.old_links], "https://x").open(LinkKind.RECIPIENT, token) == ANN
+        mailboxes = MailboxHasher([now.block_hash, *now.old_block_hashes])
+        assert refusal in mailboxes.all_of("Ann+x@example.org")
+        assert refusal != mailboxes.of(ANN.address)
+    rotate_token_key(tmp_path, SystemEntropy(), begun + timedelta(days=800), only_prepare=False, ring="link")
+    over = ensure_secrets(tmp_path, SystemEntropy())
+    assert RecipientLinks([over.link, *over.old_links], "https://x").open(LinkKind.RECIPIENT, token) is None
+
+
 async def test_the_writer_never_sees_the_recipients_link(visitor: Visitor) -> None:
     _, page = await visitor.post("/en/preview", {"token": await visitor.preview()})
     assert "/r/…#never" in page.text
     assert not re.search(r"/r/\w", page.document)
 
 
-async def test_looking_changes_nothing_and_never_again_holds(visitor: Visitor) -> None:
+async def test_looking_changes_nothing_and_never_again_holds(visitor: Visitor) -> None:  # RCP 1
     path = await receive(visitor)
     response, page = await visitor.get(path)
     assert response.status == 200
@@ -87,7 +109,7 @@ async def test_looking_changes_nothing_and_never_again_holds(visitor: Visitor) -
     assert len(visitor.front.relay.letters) == 1
 
 
-async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, clock: HandClock) -> None:
+async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, clock: HandClock) -> None:  # RCP 2
     path = await receive(visitor)
     response, page = await visitor.post(path, {"action": "report"})
     assert response.status == 422
@@ -115,7 +137,7 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     assert "nul" not in repr(rows)
 
 
-async def test_erasing_ends_what_waits_and_leaves_no_address(tmp_path: Path, clock: HandClock) -> None:
+async def test_erasing_ends_what_waits_and_leaves_no_address(tmp_path: Path, clock: HandClock) -> None:  # RCP 3
     options = replace(OPTIONS, cool_down=OPTIONS.status_kept)
     async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
         visitor = Visitor(front, session)
@@ -129,7 +151,7 @@ async def test_erasing_ends_what_waits_and_leaves_no_address(tmp_path: Path, clo
         assert rows == []
 
 
-async def test_what_we_hold_is_told(visitor: Visitor) -> None:
+async def test_what_we_hold_is_told(visitor: Visitor) -> None:  # RCP 3
     path = await receive(visitor)
     _, page = await visitor.get(path)
     assert "encrypted, and in no table" in page.text

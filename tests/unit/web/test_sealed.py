@@ -65,7 +65,7 @@ def test_a_record_is_opened_by_its_key_for_its_letter_alone() -> None:
         open_sealed(Sealed("2026-11", b""), private, "letter")
 
 
-def test_every_record_has_one_length() -> None:
+def test_every_record_has_one_length() -> None:  # SND 5
     key = SealingKey("2026-11", X25519PrivateKey.generate().public_key())
     mail = "é" * 32 + "@" + ("é" * 30 + ".") * 4 + "example"
     longest = SenderRecord(RECORD.at, "2001:db8:" + ":".join(["ffff"] * 6), 65_535, mail)
@@ -129,7 +129,7 @@ async def test_the_audit_tells_when_it_was_changed(database: Database) -> None:
     assert await store.broken_at() == 2
 
 
-async def test_records_past_their_time_go_but_not_those_of_a_case(database: Database) -> None:
+async def test_records_past_their_time_go_but_not_those_of_a_case(database: Database) -> None:  # SND 5
     clock = HandClock()
     store = SealedStore(database, clock)
     rows = [("a", "2026-11", b"x"), ("b", "2026-12", b"x"), ("c", "case-7", b"x")]
@@ -142,7 +142,7 @@ async def test_records_past_their_time_go_but_not_those_of_a_case(database: Data
 
 async def test_nothing_of_the_sender_is_anywhere_in_clear(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:  # SND 4, S53
+) -> None:  # SND 4, S53, SND 5
     caplog.set_level("DEBUG")
     custody = make_keys(tmp_path / "custody", "2026-11")
     options = replace(OPTIONS, trusted_proxies=("127.0.0.1/32",), sealed_keys=custody / "public")

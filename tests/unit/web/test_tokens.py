@@ -66,7 +66,7 @@ def test_one_form_and_one_text_are_one_letter() -> None:
     assert len({names, tokens.names(other), tokens.names(changed)}) == 3
 
 
-def test_the_secret_does_not_follow_from_the_id() -> None:
+def test_the_secret_does_not_follow_from_the_id() -> None:  # SND 11
     clock = HandClock()
     elsewhere = FrontOptions("http://x", "x.test", form_key=OPTIONS.form_key, link_key=b"m" * 32, block_key=b"b" * 32)
     here, there = _tokens(clock).names(SHOWN), PreviewTokens(elsewhere, clock, SeededEntropy(1)).names(SHOWN)

@@ -103,7 +103,7 @@ async def test_an_offered_letter_is_shown_without_names(visitor: Visitor, ann: M
     assert "21 November" not in page.text  # the day it was published, not the day it was written
 
 
-async def test_its_recipient_takes_it_down_at_once(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+async def test_its_recipient_takes_it_down_at_once(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:  # RCP 3
     theirs, post = await offer(visitor, ann, clock)
     await ann.post(post, action="publish", shown="Shown.", reason="r")
     _, page = await visitor.get(f"/en{theirs}")
