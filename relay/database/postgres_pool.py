@@ -90,6 +90,8 @@ class Connector:
                 complaints.append(f"{_name(host)}: {error}")
             except TimeoutError:
                 complaints.append(f"{_name(host)}: no answer within {CONNECT_SECONDS:g} s")
+            except asyncpg.TargetServerAttributeNotMatched:
+                complaints.append(f"{_name(host)}: takes no writes (a standby that was not promoted, or read-only)")
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 complaints.append(f"{_name(host)}: {error}")
             else:

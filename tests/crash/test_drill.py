@@ -14,9 +14,11 @@ import random
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -54,7 +56,7 @@ class Drill:
     disk: Callable[[], Path]
     chance: random.Random
     died: int = 0
-    refused: list[int] = field(default_factory=list)
+    full: list[float] = field(default_factory=list)
     resumed: list[float] = field(default_factory=list)
 
     async def kill(self) -> None:
@@ -77,22 +79,21 @@ class Drill:
         status = os.statvfs(disk)
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - LEFT_OCTETS)
-        self.refused.append(await self.until_not_ready())
+        self.full.append(await self.until_full())
         await self.kill()
         await asyncio.sleep(2)
         ballast.unlink()
         self.resumed.append(await self.until_accepted())
 
-    async def until_not_ready(self) -> int:
-        """What `/readyz` says once it is not well."""
+    async def until_full(self) -> float:
+        """Wait until `/readyz` says 507: 503 is also that of a node that starts. The seconds it took."""
+        url, begun = f"http://127.0.0.1:{self.world.nodes[0].http_port}/readyz", time.monotonic()
         async with asyncio.timeout(120), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as client:
             while True:
-                try:
-                    async with client.get(f"http://127.0.0.1:{self.world.nodes[0].http_port}/readyz") as answer:
-                        if answer.status != 200:
-                            return answer.status
-                except (aiohttp.ClientError, TimeoutError):
-                    pass
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    async with client.get(url) as answer:
+                        if answer.status == HTTPStatus.INSUFFICIENT_STORAGE:
+                            return round(time.monotonic() - begun, 2)
                 await asyncio.sleep(0.2)
 
     async def until_accepted(self) -> float:
@@ -128,7 +129,8 @@ async def run(drill: Drill, sink: WatchingSink, more: Callable[[int], Awaitable[
         "workers killed": drill.died,
         "in flight at most": drill.died * SESSIONS,
         "at once by two": len(sink.overlaps),
-        "readyz on a full disk": drill.refused,
+        "refused": dict(sorted(ledger.refused.items())),
+        "readyz 507 on a full disk after, s": drill.full,
         "accepting again after, s": drill.resumed,
     }
 
@@ -139,6 +141,7 @@ def judge(figures: dict[str, object], capsys: pytest.CaptureFixture[str]) -> Non
     assert figures["lost"] == 0
     assert figures["at once by two"] == 0
     assert int(str(figures["twice"])) <= int(str(figures["in flight at most"]))
+    assert {"452", "507"} <= set(cast("dict[str, int]", figures["refused"]))
 
 
 if os.environ.get("LEAK_DRILL"):

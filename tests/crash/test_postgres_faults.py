@@ -239,7 +239,7 @@ async def test_a_server_that_takes_no_writes_is_told_apart_and_comes_back(own_se
         await asyncio.to_thread(own_server.shut_down)
         (own_server.data / "standby.signal").touch()
         await asyncio.to_thread(own_server.start)
-        with pytest.raises(SpoolUnavailableError):
+        with pytest.raises(SpoolUnavailableError, match=f"127.0.0.1:{own_server.port}: takes no writes"):
             await spool.accept(message())
         with pytest.raises(SpoolUnavailableError):
             await spool.ping()

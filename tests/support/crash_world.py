@@ -45,6 +45,8 @@ class Ledger:
     uncertain: set[str] = field(default_factory=set)
     next_serial: int = 0
     returned: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    """How often which code said: not now."""
     pause: float = 0.0
     """Seconds a client rests between two submissions."""
 
@@ -78,8 +80,10 @@ async def smtp_client(port: int, ledger: Ledger) -> None:
         try:
             async with asyncio.timeout(20):
                 await submit(port, serial)
-        except (ConnectionRefusedError, RefusedError):
+        except (ConnectionRefusedError, RefusedError) as error:
             ledger.give_back(serial)
+            if isinstance(error, RefusedError):
+                ledger.refused[str(error)[:3]] += 1
             await asyncio.sleep(0.1)
         except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
             ledger.uncertain.add(serial)
@@ -135,6 +139,7 @@ async def http_client(port: int, key: str, ledger: Ledger) -> None:
                         ledger.acknowledged.add(serial)
                     elif answer.status in (503, 507):
                         ledger.give_back(serial)
+                        ledger.refused[str(answer.status)] += 1
                         await asyncio.sleep(0.1)
             except aiohttp.ClientConnectorError:
                 ledger.give_back(serial)
