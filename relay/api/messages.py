@@ -29,6 +29,7 @@ from relay.api.models import (
 from relay.api.operation import Operation, json_answer
 from relay.api.posted import Posted, read_posted
 from relay.api.problem import FieldError, Problem, from_refusal, not_found
+from relay.api.raw_message import RAW_TYPE, RawReader
 from relay.api.request_body import BodyReader
 from relay.engine.submission import Accepted, Origin, Refusal, Submission
 from relay.ids import SpoolId, delivery_id, is_spool_id
@@ -57,6 +58,7 @@ class Messages:
         self._entropy = dependencies.entropy
         self._max_recipients = dependencies.options.max_recipients
         self._bodies = BodyReader(dependencies.options)
+        self._raw = RawReader(self._intake, self._bodies, self._max_recipients)
         self._submitting: set[asyncio.Task[Accepted | Refusal]] = set()
         self._turn = asyncio.Lock()
 
@@ -74,6 +76,7 @@ class Messages:
                 success=202,
                 request=MessageRequest,
                 idempotent=True,
+                raw=True,
             ),
             Operation(
                 "getMessage",
@@ -93,7 +96,10 @@ class Messages:
             error = FieldError("Idempotency-Key", "write 1 to 255 visible ASCII characters")
             return Problem(HTTPStatus.BAD_REQUEST, "The Idempotency-Key is not valid.", (error,))
         async with AsyncExitStack() as turn:
-            posted = await self._receive(request, turn)
+            if request.content_type == RAW_TYPE:
+                posted = await self._raw.read(request, identity)
+            else:
+                posted = await self._receive(request, turn)
             if isinstance(posted, Problem):
                 return posted
             answer = await self.submit(submission_of(posted, identity, request, key))
@@ -155,6 +161,7 @@ def submission_of(posted: Posted, identity: Identity, request: web.Request, key:
         identity=identity,
         envelope=posted.envelope,
         content=posted.content,
+        body=posted.body,
         origin=Origin(peer_of(request), "", "HTTPS" if request.secure else "HTTP"),
         tags=posted.tags,
         metadata=posted.metadata,

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from relay import __version__
 from relay.api.models import ProblemDocument
 from relay.api.operation import Operation
+from relay.api.raw_message import ENVELOPE, RAW_TYPE
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _TEMPLATE: Final = "#/components/schemas/{model}"
@@ -62,7 +63,9 @@ def _entry(operation: Operation, schemas: dict[type[BaseModel], dict[str, Any]])
         "security": [{operation.access.value or "key": []}] if operation.keyed else [{}],
     }
     if operation.request is not None:
-        content = {"application/json": {"schema": schemas[operation.request]}}
+        content: dict[str, Any] = {"application/json": {"schema": schemas[operation.request]}}
+        if operation.raw:
+            content[RAW_TYPE] = {"schema": {"description": "The message, with CRLF line ends."}}
         entry["requestBody"] = {"required": True, "content": content}
     return entry
 
@@ -100,6 +103,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
             }
         )
+    if operation.raw:
+        text = f"With {RAW_TYPE}: `from`, `to` and labels, in ASCII, as the JSON document has them."
+        found.append({"name": ENVELOPE, "in": "header", "description": text, "schema": {"type": "string"}})
     if operation.query is not None:
         found += _query(operation.query)
     return found

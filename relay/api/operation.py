@@ -37,6 +37,8 @@ class Operation:
     """Whether it takes an Idempotency-Key."""
     access: Access = Access.TENANT
     """What a key must be for, if one is asked for."""
+    raw: bool = False
+    """Whether it also takes a message as it is, with its envelope in a header."""
 
 
 def json_answer(document: BaseModel, status: int = 200) -> web.Response:

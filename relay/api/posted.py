@@ -1,6 +1,7 @@
 """From a posted document to a submission: parsed, checked, composed; or a problem that names the field.
 
-Pure but for the entropy of MIME boundaries, so a large one can be made in a thread.
+Pure but for the entropy of MIME boundaries, so a large one can be made in a thread. A message that is the body of its
+request has its content read by `relay.api.raw_message`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from relay.mail.address import Address
 from relay.mail.compose import Attachment, Draft, compose
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.header import HeaderError
+from relay.spool.work import StoredBody
 
 _BAD_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _COMPOSING = ("cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments")
@@ -43,6 +45,8 @@ class Posted:
     unsubscribe: bool | None
     own_headers: frozenset[str]
     """The names in `headers`, as the caller wrote them."""
+    body: StoredBody | None = None
+    """Of a large message that was written to the spool while it was read; `content` is then its header."""
 
     def field_of(self, complaint: str) -> str:
         """The request's field behind what intake complained of ("" = none of them)."""
@@ -56,7 +60,7 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
     except ValidationError as error:
         return from_validation(error)
     recipients = _recipients(request)
-    errors = _contradictions(request, len(recipients), max_recipients)
+    errors = [*_miscounted(len(recipients), max_recipients), *_contradictions(request)]
     if errors:
         return invalid(*errors)
     try:
@@ -64,10 +68,31 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
     except HeaderError as error:
         field = _field_of(error.field, request.headers, is_raw=False)
         return invalid(FieldError(field or "headers", error.reason))
+    posted = _posted(request, recipients, content)
+    return posted if request.raw is None else with_content(posted, content)
+
+
+def read_envelope(document: str, max_recipients: int) -> Posted | Problem:
+    """What goes with a message that is the request's body, of which nothing was read yet; or what is wrong with it."""
+    try:
+        request = MessageRequest.model_validate_json(document)
+    except ValidationError as error:
+        return from_validation(error)
+    recipients = _recipients(request)
+    errors = [*_miscounted(len(recipients), max_recipients), *_written(request, (*_COMPOSING, "raw"), "the body")]
+    return invalid(*errors) if errors else replace(_posted(request, recipients, b""), is_raw=True)
+
+
+def with_content(posted: Posted, content: bytes) -> Posted:
+    """The same with a whole message, or its header."""
+    end = content.find(b"\r\n\r\n")
+    smtputf8 = posted.envelope.smtputf8 or not content[: len(content) if end < 0 else end].isascii()
+    return replace(posted, content=content, envelope=replace(posted.envelope, smtputf8=smtputf8))
+
+
+def _posted(request: MessageRequest, recipients: tuple[Address, ...], content: bytes) -> Posted:
     shown = [request.from_, *request.to, *request.cc, *([request.reply_to] if request.reply_to else [])]
     smtputf8 = any(a.needs_smtputf8 for a in [*(box.address for box in shown), *recipients])
-    if request.raw is not None:
-        smtputf8 = smtputf8 or not content.partition(b"\r\n\r\n")[0].isascii()
     return Posted(
         Envelope(request.from_.address, tuple(Recipient(address) for address in recipients), smtputf8=smtputf8),
         content,
@@ -91,24 +116,32 @@ def _recipients(request: MessageRequest) -> tuple[Address, ...]:
     return tuple(distinct.values())
 
 
-def _contradictions(request: MessageRequest, recipients: int, most: int) -> list[FieldError]:
-    errors: list[FieldError] = []
+def _miscounted(recipients: int, most: int) -> list[FieldError]:
     if not recipients:
-        errors.append(FieldError("to", "name at least one recipient"))
+        return [FieldError("to", "name at least one recipient")]
     if recipients > most:
-        errors.append(FieldError("to", f"a message has at most {most} recipients, Cc and Bcc included"))
+        return [FieldError("to", f"a message has at most {most} recipients, Cc and Bcc included")]
+    return []
+
+
+def _contradictions(request: MessageRequest) -> list[FieldError]:
     if request.raw is None:
         if request.text is None and request.html is None and not request.attachments:
-            errors.append(FieldError("text", "write text, html or attachments, or give the whole message as raw"))
-        return errors
-    errors += [
-        FieldError(name, "this does not go together with raw, which is a whole message")
-        for name in _COMPOSING
-        if getattr(request, name) != MessageRequest.model_fields[name].default
-    ]
+            return [FieldError("text", "write text, html or attachments, or give the whole message as raw")]
+        return []
+    errors = _written(request, _COMPOSING, "raw")
     if (line := _bad_line(request.raw)) is not None:
         errors.append(FieldError("raw", f"line {line} does not end with CRLF; every line must (RFC 5322 §2.1)"))
     return errors
+
+
+def _written(request: MessageRequest, names: Collection[str], whole: str) -> list[FieldError]:
+    """Complaints of the fields that were written although `whole` is the message."""
+    return [
+        FieldError(name, f"this does not go together with {whole}, which is a whole message")
+        for name in names
+        if getattr(request, name) != MessageRequest.model_fields[name].default
+    ]
 
 
 def _bad_line(raw: bytes) -> int | None:

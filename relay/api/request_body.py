@@ -7,8 +7,8 @@ bodies are refused, so there is no bomb to defuse (S30).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 from aiohttp import web
@@ -44,9 +44,22 @@ class BodyReader:
         finally:
             self._room += taken or len(held)
 
+    @contextmanager
+    def streaming(self, request: web.Request, octets: int) -> Iterator[BodyPieces | Problem]:
+        """A body of any type and size in pieces, of which the caller holds at most `octets`, or why there is none."""
+        refusal = _refuse_compressed(request) or (_no_room() if octets > self._room else None)
+        if refusal is not None:
+            yield refusal
+            return
+        self._room -= octets
+        try:
+            yield BodyPieces(request, self._deadline, self._silence)
+        finally:
+            self._room += octets
+
     def _refuse_early(self, request: web.Request) -> Problem | None:
-        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-            return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not taken.", close=True)
+        if (refusal := _refuse_compressed(request)) is not None:
+            return refusal
         if request.content_type not in self._types or (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8.")
         if (request.content_length or 0) > self._cap:
@@ -57,27 +70,50 @@ class BodyReader:
 
     async def _fill(self, request: web.Request, held: bytearray) -> Problem | None:
         """Read into `held`; whatever lies in it has been taken from the room."""
-        try:
-            async with asyncio.timeout(self._deadline):
-                while True:
-                    async with asyncio.timeout(self._silence):
-                        chunk = await request.content.readany()
-                    if not chunk:
-                        return None
-                    if len(held) + len(chunk) > self._cap:
-                        return self._too_large()
-                    if len(chunk) > self._room:
-                        return _no_room()
-                    self._room -= len(chunk)
-                    held += chunk
-        except TimeoutError:
-            return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", close=True)
-        except (ClientError, HttpProcessingError, ConnectionError):
-            return Problem(HTTPStatus.BAD_REQUEST, "The body broke off.", close=True)
+        pieces = BodyPieces(request, self._deadline, self._silence)
+        while piece := await pieces.next():
+            if isinstance(piece, Problem):
+                return piece
+            if len(held) + len(piece) > self._cap:
+                return self._too_large()
+            if len(piece) > self._room:
+                return _no_room()
+            self._room -= len(piece)
+            held += piece
+        return None
 
     def _too_large(self) -> Problem:
         detail = f"The body is larger than {self._cap} octets."
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, close=True)
+
+
+class BodyPieces:
+    """A body as it comes in. `deadline` bounds the time the client takes in all, `silence` each pause (seconds)."""
+
+    def __init__(self, request: web.Request, deadline: float, silence: float) -> None:
+        self._content = request.content
+        self._left = deadline
+        self._silence = silence
+
+    async def next(self) -> bytes | Problem:
+        """What came since; nothing at the end."""
+        time = asyncio.get_running_loop().time
+        begun = time()
+        try:
+            async with asyncio.timeout(min(self._silence, self._left)):
+                return await self._content.readany()
+        except TimeoutError:
+            return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", close=True)
+        except (ClientError, HttpProcessingError, ConnectionError):
+            return Problem(HTTPStatus.BAD_REQUEST, "The body broke off.", close=True)
+        finally:
+            self._left -= time() - begun
+
+
+def _refuse_compressed(request: web.Request) -> Problem | None:
+    if request.headers.get("Content-Encoding", "identity").strip().lower() == "identity":
+        return None
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not taken.", close=True)
 
 
 def _no_room() -> Problem:

@@ -8,6 +8,7 @@ first thing found wrong refuses the rest. Whatever is not accepted is removed ag
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,7 +75,11 @@ class Bodies:
         SpoolUnavailableError.
         """
         async with self._converting:
-            octets = b"".join([piece async for piece in self._read(body)])
+            whole = io.BytesIO()  # its value is no copy
+            async for piece in self._read(body):
+                whole.write(piece)
+            octets = whole.getvalue()
+            whole.close()
             header, octets = await asyncio.to_thread(to_seven_bit, header, octets)
             writer = BodyWriter(self._spool, self._owner)
             try:

@@ -6,6 +6,7 @@ Shared by the converter to seven bits and by the composer; exact both ways for t
 from __future__ import annotations
 
 import base64
+import io
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,9 @@ MAX_ENCODED_LINE: Final = 76
 _UNSAFE = re.compile(rb"[^\t -<>-~]|[\t ]\Z|\A\.\Z|\AF(?=rom )")
 _UNSAFE_OCTET = re.compile(rb"[^\t -<>-~]")
 _SLICE: Final = 64 * 1024
+"""Octets gone through at once: all the lines of 25 MB as objects of their own would take six times that memory."""
+_WHOLE_LINES: Final = 1024 * 57
+"""Octets that fill lines of base64."""
 _ALL_OCTETS: Final = bytes(range(256))
 _READABLE: Final = b"\t\r\n" + bytes(range(0x20, 0x7F))
 _UNREADABLE: Final = _ALL_OCTETS.translate(None, _READABLE)
@@ -34,6 +38,17 @@ def quoted_printable(data: bytes) -> bytes:
 
     "From " at the start of a line and a lone dot are encoded too: some stores and hosts alter them.
     """
+    quoted = io.BytesIO()
+    start = 0
+    while (end := data.find(b"\r\n", start + _SLICE)) >= 0:
+        quoted.write(_quoted_lines(data[start:end]))
+        quoted.write(b"\r\n")
+        start = end + 2
+    quoted.write(_quoted_lines(data[start:]))
+    return quoted.getvalue()
+
+
+def _quoted_lines(data: bytes) -> bytes:
     return b"\r\n".join([_quoted_line(line) for line in data.split(b"\r\n")])
 
 
@@ -71,13 +86,19 @@ def _as_hex(match: re.Match[bytes]) -> bytes:
 
 def base64_lines(data: bytes) -> bytes:
     """`data` in base64, lines of 76, without a line end after the last."""
-    text = base64.b64encode(data)
-    return b"\r\n".join([text[i : i + MAX_ENCODED_LINE] for i in range(0, len(text), MAX_ENCODED_LINE)])
+    encoded = io.BytesIO()
+    for start in range(0, len(data), _WHOLE_LINES):
+        text = base64.b64encode(data[start : start + _WHOLE_LINES])
+        lines = [text[i : i + MAX_ENCODED_LINE] for i in range(0, len(text), MAX_ENCODED_LINE)]
+        encoded.write(b"\r\n" * (start > 0))
+        encoded.write(b"\r\n".join(lines))
+    return encoded.getvalue()
 
 
 def is_dense(data: bytes) -> bool:
     """Whether base64 is shorter than quoted-printable: more than a sixth of the octets need an escape."""
-    return 6 * (len(data) - len(data.translate(None, _UNREADABLE))) > len(data)
+    slices = (data[start : start + _SLICE] for start in range(0, len(data), _SLICE))
+    return 6 * sum(len(one) - len(one.translate(None, _UNREADABLE)) for one in slices) > len(data)
 
 
 def encode_text(text: str) -> EncodedText:

@@ -15,6 +15,7 @@ and all other octets stay. What a reader decodes is the same as before. The rule
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import Final, NoReturn
@@ -25,6 +26,7 @@ from relay.mail.encoding import base64_lines, is_dense, quoted_printable
 from relay.mail.header import Field, HeaderError, join_fields, parse_fields, split_content
 from relay.smtp.reply import reply
 
+_SLICE: Final = 64 * 1024
 MAX_DEPTH: Final = 100
 MAX_PARTS: Final = 10_000
 MAX_OCTETS: Final = 256 * 1024 * 1024
@@ -200,8 +202,11 @@ def _delimiters(body: bytes, boundary: bytes) -> Iterator[tuple[int, int, bool]]
 
 
 def _is_utf8(body: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        body.decode("utf-8")
+        for start in range(0, len(body), _SLICE):
+            decoder.decode(body[start : start + _SLICE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

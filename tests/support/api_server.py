@@ -93,6 +93,7 @@ async def running_api(
     figures = FigureBook(database, clock)
     await figures.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
+    intake.life = await spool.register("mail.example.org", 0)
     created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
     webhooks = WebhookBook(database, clock, entropy, b"k" * 32)
     await migrate_webhooks(database)

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from relay.account.identity import Identity
 from relay.clock import Clock, to_millis
+from relay.engine.incoming import Bodies, IncomingContent
 from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submission
 from relay.ids import Entropy, new_spool_id
 from relay.policy.state import State
 from relay.smtp.reply import reply
 from relay.spool.contract import Spool
-from relay.spool.work import IdempotencyConflictError, NewMessage
+from relay.spool.work import IdempotencyConflictError, Incarnation, NewMessage
 
 
 class SpoolingIntake:
@@ -24,6 +25,15 @@ class SpoolingIntake:
         self.submissions: list[Submission] = []
         self.refusal: Refusal | None = None
         self.failure: Exception | None = None
+        self.sender_refusal: Refusal | None = None
+        self.life: Incarnation | None = None
+        """Who owns large content on its way in; None: it is handed in whole."""
+        self.limit = 1_000_000
+        self.bodies = Bodies(spool, self._owner)
+
+    def _owner(self) -> Incarnation:
+        assert self.life is not None
+        return self.life
 
     async def submit(self, submission: Submission) -> Accepted | Refusal:
         self.submissions.append(submission)
@@ -40,6 +50,7 @@ class SpoolingIntake:
             door=submission.door,
             envelope=submission.envelope,
             content=submission.content,
+            body=submission.body,
             prelude=b"",
             accepted_at=now,
             expires_at=now + timedelta(days=5),
@@ -60,10 +71,12 @@ class SpoolingIntake:
         return Accepted(receipt.id, deliveries, receipt.duplicate)
 
     def may_send_from(self, identity: Identity, envelope_sender: str) -> Refusal | None:
-        return None
+        return self.sender_refusal
 
-    def receive(self) -> None:
-        """Content is handed in whole."""
+    def receive(self) -> IncomingContent | None:
+        return None if self.life is None else self.bodies.open()
 
     def has_room(self, size: int) -> Refusal | None:
-        return None
+        if size <= self.limit:
+            return None
+        return Refusal(reply(552, "5.3.4", f"the message exceeds {self.limit} octets"), "raw")

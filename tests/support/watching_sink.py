@@ -7,6 +7,7 @@ attempt lasts from its RCPT to the answer after the dot, or to the end of its co
 from __future__ import annotations
 
 import asyncio
+import binascii
 import hashlib
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,7 @@ _END = b"\r\n.\r\n"
 
 @dataclass
 class Body:
-    """The digest of a content's body as it passes by."""
+    """The digest of a content's body as it passes by, decoded where it is quoted-printable."""
 
     tail: bytes = b""
     """The last octets, which may be part of the terminator."""
@@ -26,6 +27,9 @@ class Body:
     """The header so far; None once the empty line has come."""
     size: int = 0
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    eight_bit: bool = False
+    encoded: bytes | None = None
+    """Of a quoted-printable body what is no whole line yet."""
 
     def take(self, octets: bytes) -> bytes | None:
         """What follows the terminator; None while it has not come."""
@@ -38,12 +42,18 @@ class Body:
 
     def _pass(self, octets: bytes) -> None:
         self.size += len(octets)
+        self.eight_bit = self.eight_bit or not octets.isascii()
         if self.head is not None:
             self.head += octets
-            _, empty, octets = self.head.partition(b"\r\n\r\n")
+            header, empty, octets = self.head.partition(b"\r\n\r\n")
             if not empty:
                 return
             self.head = None
+            if b"\r\ncontent-transfer-encoding: quoted-printable" in header.lower():
+                self.encoded = b""
+        if self.encoded is not None:
+            lines, end, self.encoded = (self.encoded + octets).rpartition(b"\r\n")
+            octets = binascii.a2b_qp(lines + end)
         self.digest.update(octets)
 
 
@@ -61,6 +71,8 @@ class WatchingSink:
         self.waits: list[float] = []
         """Seconds from the end of a connection that cut an attempt to the next attempt of its recipient."""
         self.cut: dict[str, float] = {}
+        self.eight_bit: list[str] = []
+        """Recipients whose letter held octets above 127, which this host does not say it takes."""
         self.sessions: set[SinkSession] = set()
         self.most = 0
         """The most sessions at once."""
@@ -175,6 +187,8 @@ class SinkSession(asyncio.Protocol):
 
     def _ended(self, body: Body) -> None:
         named, digest = tuple(self._named), body.digest.hexdigest()
+        if body.eight_bit:
+            self._sink.eight_bit += named
         if self._sink.pause:
             asyncio.get_running_loop().call_later(self._sink.pause, self._answer, named, digest)
         else:

@@ -88,6 +88,13 @@ def test_the_charset_is_never_touched(octets: bytes) -> None:
     assert b"charset=latin1" in converted(TOP + part(b"text/plain; charset=latin1", octets))
 
 
+@pytest.mark.parametrize("shift", range(3))
+def test_a_large_undeclared_body_is_judged_whole(shift: int) -> None:
+    long = b"x" * shift + ("é" * 40 + "\r\n").encode() * 2000
+    assert b"charset=utf-8" in to_seven_bit(b"From: ann@example.com\r\n", long)[0]
+    assert b"charset" not in to_seven_bit(b"From: ann@example.com\r\n", long + b"\xc3")[0]
+
+
 def test_undeclared_bodies_are_declared_if_they_are_utf8() -> None:
     result = converted(b"From: ann@example.com\r\n\r\n" + UTF8)
     assert result.startswith(
