@@ -80,24 +80,18 @@ class _Reading:
         if (refusal := self._intake.has_room(self._taken)) is not None:
             return _problem(refusal)
         self._digest.update(piece)
-        self._held += piece
-        if len(self._held) <= LARGE:
-            return None
-        self._incoming = self._incoming or self._intake.receive()
-        return None if self._incoming is None else await self._store(self._incoming)
-
-    async def _store(self, incoming: IncomingContent) -> Problem | None:
-        """The client waits for us meanwhile: nothing more of it is read."""
-        reply = await incoming.write(bytes(self._held))
-        self._held.clear()
+        if self._incoming is None:
+            self._held += piece
+            if len(self._held) <= LARGE or (incoming := self._intake.receive()) is None:
+                return None
+            self._incoming, piece = incoming, bytes(self._held)
+            self._held.clear()
+        reply = await self._incoming.write(piece)  # nothing more is read meanwhile: the client waits for us
         return None if reply is None else _problem(Refusal(reply, "raw"))
 
     async def _finish(self) -> Posted | Problem:
         if self._incoming is None:
             return self._with(bytes(self._held), None)
-        if (problem := await self._store(self._incoming)) is not None:
-            self._discard()
-            return problem
         large = await self._incoming.finish()
         return _problem(Refusal(large, "raw")) if isinstance(large, Reply) else self._with(large.head, large.body)
 

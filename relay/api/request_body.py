@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientError
@@ -17,6 +18,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from relay.api.dependencies import ApiOptions
 from relay.api.problem import Problem
+
+_PIECE: Final = 64 * 1024
 
 
 class BodyReader:
@@ -101,7 +104,7 @@ class BodyPieces:
         begun = time()
         try:
             async with asyncio.timeout(min(self._silence, self._left)):
-                return await self._content.readany()
+                return await self._content.read(_PIECE)
         except TimeoutError:
             return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", close=True)
         except (ClientError, HttpProcessingError, ConnectionError):
