@@ -50,6 +50,8 @@ class Mail:
     body: tuple[tuple[str, ...], ...]
     footer: tuple[FooterLine, ...]
     stream: str = STREAM
+    link: str = ""
+    """A line of the body that is an address of ours to follow; a writer's words never are."""
 
     @property
     def text(self) -> str:
@@ -102,6 +104,7 @@ class MailWriter:
             subject=subject,
             body=body,
             stream=DOORBELLS,
+            link=link,
         )
 
     def confirmation(self, address: str, code: str, words: Words, key: str) -> Letter:

@@ -1,7 +1,7 @@
-"""The front in a real Chromium: with scripts off and on, by keyboard, at 320 px, in light and dark.
+"""The front in a real Chromium: with scripts off and on, by keyboard.
 
 What only a browser can tell: that the policy blocks nothing of our own, that no request leaves for anybody
-else, that contrast and target sizes hold, and that stored markup does not run.
+else, and that stored markup does not run. Contrast, target sizes and reflow: `test_pages.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.support.audit import audit_page
 from tests.support.front import Front, running_front
 from tests.support.hand_clock import HandClock
-from web.documents import Document
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -139,48 +137,3 @@ async def test_stored_markup_never_runs(front: Front) -> None:  # S42
             await page.fill("#pseudonym", payload[:30])
             await page.click("button.main")
             await expect(page.locator(".summary")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
-async def test_every_page_can_be_read_and_used(front: Front, scheme: str, width: int) -> None:
-    viewport = {"width": width, "height": 800}
-    async with a_page(front, color_scheme=scheme, viewport=viewport, locale="fr-FR") as page:
-        faults: dict[str, list[str]] = {}
-
-        async def audit(name: str) -> None:
-            if found := await audit_page(page):
-                faults[name] = found
-
-        front.relay.suggestions = {"ann@gone.test": "ann@example.org"}
-        await page.goto(f"{front.url}/fr/")
-        await audit("compose")
-        await page.fill("#to", "ann@gone.test")
-        await page.click("button.main")
-        await audit("errors")
-        await _fill(page, message="mot" * 200)
-        await page.click("button.main")
-        await audit("preview")
-        await page.click("button.main")
-        for state in ("waiting", "delivered", "bounced"):
-            front.relay.settle(state)
-            await page.goto(page.url)
-            await audit(state)
-        await page.goto(f"{front.url}/fr/s/none")
-        await audit("not found")
-        for document in Document:
-            await page.goto(f"{front.url}/fr/{document.value}")
-            await audit(document.value)
-        await page.goto(f"{front.url}/fr/notice")
-        await audit("notice")
-        await page.fill("#item", "La lettre du 3 mars.")
-        await page.fill("#grounds", "C’est une menace.")
-        await page.check("#faith")
-        await page.click("button.main")
-        await audit("notice, errors")
-        await page.fill("#name", "Anne Exemple")
-        await page.fill("#mail", "anne@example.org")
-        await page.click("button.main")
-        await expect(page.locator("h1")).to_contain_text("Affaire")
-        await audit("case")
-        assert faults == {}

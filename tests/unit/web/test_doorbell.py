@@ -47,6 +47,10 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     assert SECRET not in text
     assert "#never" in text
     assert "A friend" not in text
+    (mail,) = visitor.front.relay.letters.values()
+    link = f"http://leak.lab.test{path}"
+    assert f">{link}</a>" in mail.html, "a link that shows where it leads"
+    assert f'<a href="{link}"' in mail.html
     for _ in range(2):  # a mail scanner opens the link
         response, page = await visitor.get(path)
         assert response.status == 200

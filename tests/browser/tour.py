@@ -1,0 +1,291 @@
+"""A tour of every page of the front and the desk, in every state a person can meet: for audits and for screenshots.
+
+What others did before (letters that were decided about, posts, notices) is done over HTTP; the tour's own browser opens
+the pages, and posts forms where a page is the answer to one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Page
+
+from relay.ids import SeededEntropy
+from tests.support.front import MODERATORS, OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.moderator import Moderator, a_moderator
+from tests.support.visitor import LETTER, Visitor
+from tests.unit.web.test_ladder import DESPAIR, FOREIGN, INSULT, NUDGED
+from tests.unit.web.test_recipient import receive
+from tests.unit.web.test_wall import offer
+from web.catalogue import Language
+from web.documents import Document
+from web.links import RecipientLinks
+from web.operator import Operator
+from web.wall import WallStore
+from web.weekly_links import WeeklyLinks, Wish
+
+OPERATOR = Operator("Association Exemple", ("1 rue du Port", "29200 Brest"), "contact@leak.lab.test", publisher="A. B.")
+LONG = "A letter of some length that says a thing nobody dared to say, and then says it again more gently. " * 4
+_POST = """([url, fields]) => {
+  const form = Object.assign(document.createElement('form'), {method: 'post', action: url});
+  for (const [name, value] of Object.entries(fields))
+    form.append(Object.assign(document.createElement('input'), {type: 'hidden', name, value}));
+  document.body.append(form);
+  form.submit();
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """Who goes: a browser's page, in which language, in a front of their own."""
+
+    page: Page
+    language: Language
+    folder: Path
+
+    async def stops(self) -> AsyncIterator[str]:
+        """Every page and state, each by name, while the browser shows it."""
+        clock = HandClock()
+        options = replace(OPTIONS, operator=OPERATOR, cool_down=timedelta(minutes=5))
+        async with (
+            running_front(self._new("front"), clock, options) as front,
+            aiohttp.ClientSession(headers={"Accept-Language": self.language.value}) as session,
+        ):
+            visitor = Visitor(front, session)
+            for stops in (self._writing(front), self._following(visitor, clock), self._reading(front)):
+                async for stop in stops:
+                    yield stop
+            async for stop in self._notices(front):
+                yield stop
+        async with (
+            running_front(self._new("wall"), clock := HandClock(), replace(OPTIONS, operator=OPERATOR)) as front,
+            aiohttp.ClientSession() as session,
+            a_moderator(front) as ann,
+        ):
+            async for stop in self._receiving(Visitor(front, session), ann, clock):
+                yield stop
+            async for stop in self._desk(front):
+                yield stop
+        async for stop in self._asking():
+            yield stop
+
+    def _new(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
+
+    async def _writing(self, front: Front) -> AsyncIterator[str]:
+        await self._open(front, "/")
+        yield "compose"
+        front.relay.suggestions = {"ann@gone.test": "ann@example.org"}
+        await self._post(front, "/preview", {"to": "ann@gone.test", "pseudonym": "Police"})
+        yield "compose with problems"
+        kinds = {"preview": LONG, "nudge": NUDGED, "hold": FOREIGN, "care": DESPAIR, "refused": INSULT}
+        for name, message in kinds.items():
+            wall = {"wall": "on"} if name == "preview" else {}
+            await self._post(front, "/preview", LETTER | wall | {"message": f"{message}\n\nJulie"})
+            yield f"preview, {name}"
+        await self._open(front, "/s/none")
+        yield "not found"
+
+    async def _following(self, visitor: Visitor, clock: HandClock) -> AsyncIterator[str]:
+        front = visitor.front
+        status = await self._send(visitor, LETTER | {"wall": "on"})
+        await self._open(front, status)
+        yield "status, waiting for departure"
+        await self._post(front, status, {"action": "cancel"})
+        yield "status, taken back"
+        held = await self._send(visitor, LETTER | {"message": FOREIGN})
+        await self._open(front, held)
+        yield "status, held"
+        async with a_moderator(front) as ann:
+            letter = (await ann.get("/desk/letters"))[1].document.split('href="/desk/letter/')[1].partition('"')[0]
+            await ann.post(f"/desk/letter/{letter}", action="refuse", reason="No.", **{"rule-bullying": "on"})
+        await self._open(front, held)
+        yield "status, refused"
+        left = await self._send(visitor, LETTER | {"message": f"{FOREIGN} Noch einmal."})
+        clock.move(timedelta(hours=49).total_seconds())
+        await visitor.until_told(left, "ich dich sehr vermisse")
+        await self._open(front, left)
+        yield "status, given back"
+        sent = await self._send(visitor, LETTER)
+        clock.move(timedelta(minutes=6).total_seconds())
+        await visitor.until_arrived()
+        for state in ("waiting", "delivered", "bounced"):
+            front.relay.settle(state)
+            await self._open(front, sent)
+            yield f"status, {state}"
+
+    async def _reading(self, front: Front) -> AsyncIterator[str]:
+        for document in Document:
+            await self._open(front, f"/{document.value}")
+            yield document.value
+        await self._open(front, "/wall")
+        yield "wall, empty"
+
+    async def _notices(self, front: Front) -> AsyncIterator[str]:
+        told = {"item": "La lettre du 3 mars.", "grounds": "C’est une menace.", "faith": "on", "name": "Anne Exemple"}
+        await self._open(front, "/notice")
+        yield "notice"
+        await self._post(front, "/notice", told)
+        yield "notice with problems"
+        await self._post(front, "/notice", told | {"mail": "anne@example.org"})
+        yield "notice, received"
+        case = self.page.url.removeprefix(f"{front.url}/{self.language}")
+        async with a_moderator(front) as ann:
+            number = (await ann.get("/desk/notices"))[1].fields["case"]
+            await ann.post("/desk/notices", case=number, action="upheld", reason="It is one.")
+        await self._open(front, case)
+        yield "notice, decided"
+
+    async def _receiving(self, visitor: Visitor, ann: Moderator, clock: HandClock) -> AsyncIterator[str]:
+        front = visitor.front
+        theirs, address = await self._publish(visitor, ann, clock)
+        for name, path in (("wall", "/wall"), ("post", f"/wall/{address}"), ("recipient, of a post", theirs)):
+            await self._open(front, path)
+            yield name
+        other = await receive(visitor, to="eve@example.org")
+        await self._open(front, other)
+        yield "recipient"
+        await self._post(front, other, {"action": "report", "rule": ""})
+        yield "recipient with a problem"
+        for action in ("report", "wall", "never", "erase"):
+            await self._post(front, other, {"action": action, "rule": "hate", "words": "Words that hurt."})
+            yield f"recipient, {action}"
+        async for stop in self._weekly(front, clock):
+            yield stop
+
+    async def _publish(self, visitor: Visitor, ann: Moderator, clock: HandClock) -> tuple[str, str]:
+        """Two letters on the wall; the first one's recipient page, and its public address. Another waits."""
+        found: list[tuple[str, str]] = []
+        for message in (LONG, "Thank you.\n\nFor all of it."):
+            theirs, post = await offer(visitor, ann, clock, message=message, to=f"r{len(found)}@example.org")
+            await ann.post(post, action="publish", shown=message, reason="Kind.")
+            found.append((theirs, await self._newest(visitor.front, clock)))
+        await offer(visitor, ann, clock, message="Another one.", to="r9@example.org")
+        return found[0]
+
+    async def _newest(self, front: Front, clock: HandClock) -> str:
+        posts = (await WallStore(front.database, clock, SeededEntropy(3)).page("en", 1)).posts
+        return max(posts, key=lambda post: post.published).id
+
+    async def _weekly(self, front: Front, clock: HandClock) -> AsyncIterator[str]:
+        now = clock.now()
+        sunday = now.replace(hour=10) + timedelta(days=13 - now.weekday())
+        clock.move((sunday - now).total_seconds())
+        async with aiohttp.ClientSession() as session:
+            await Visitor(front, session).until_counted(_weeks, 1)
+        await self._open(front, "/weekly")
+        yield "weekly"
+        await self._post(front, "/weekly", {"to": "no address"})
+        yield "weekly with a problem"
+        await self._post(front, "/weekly", {"to": "bob@example.org"})
+        yield "weekly, asked"
+        links = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock)
+        ways = {
+            "confirm": links.confirm(Wish("bob@example.org", self.language)),
+            "leave": links.seal("bob@example.org"),
+        }
+        for name, token in ways.items():
+            await self._open(front, f"/weekly/{name}/{token}")
+            yield f"weekly, {name}"
+            await self._post(front, f"/weekly/{name}/{token}", {})
+            yield f"weekly, {name} done"
+        rows = await front.database.read(lambda c: list(c.execute("SELECT DISTINCT week FROM web_digest_post")))
+        await self.page.goto(f"{front.url}/en/weekly/{rows[0][0]}")
+        yield "weekly, a week"
+
+    async def _desk(self, front: Front) -> AsyncIterator[str]:
+        async with aiohttp.ClientSession() as session:
+            await _fill(Visitor(front, session))
+        page = self.page
+        await page.goto(f"{front.desk}/desk/enter")
+        yield "desk, door"
+        await page.fill("#token", "x")
+        await page.press("#token", "Enter")
+        yield "desk, wrong token"
+        await page.goto(f"{front.desk}/desk/enter")
+        await page.fill("#token", MODERATORS["ann"])
+        await page.press("#token", "Enter")
+        yield "desk, today"
+        places = ("letters", "appeals", "pile-ons", "reports", "notices", "wall", "frozen", "cases", "log", "nowhere")
+        for place in places:
+            await page.goto(f"{front.desk}/desk/{place}")
+            yield f"desk, {place}"
+        for place in ("letters", "wall"):
+            await page.goto(f"{front.desk}/desk/{place}")
+            await page.click(".pile a")
+            yield f"desk, one of {place}"
+            await page.locator("textarea[name=reason]").evaluate("e => e.required = false")
+            await page.click("form.sheet button.second" if place == "wall" else "button[value=refuse]")
+            yield f"desk, one of {place} without a reason"
+
+    async def _asking(self) -> AsyncIterator[str]:
+        """The page of a doorbell, and what asks a writer for an address of their own, or to wait."""
+        options = replace(OPTIONS, doorbell=True, sender_confirmation="always")
+        async with running_front(self._new("asking"), HandClock(), options) as front:
+            await self._post(front, "/preview", LETTER)
+            yield "preview, asks for an address"
+            token = await self.page.input_value("input[name=token]")
+            sending = {"token": token, "action": "send", "sender_mail": "me@example.org"}
+            await self._post(front, "/preview", sending)
+            yield "preview, asks for a code"
+            await self._post(front, "/preview", sending | {"challenge": "x", "code": "wrong"})
+            yield "preview, wrong code"
+        options = replace(OPTIONS, doorbell=True, limits=True)
+        async with (
+            running_front(self._new("bell"), HandClock(), options) as front,
+            aiohttp.ClientSession() as session,
+        ):
+            visitor = Visitor(front, session)
+            await visitor.send(await visitor.preview())
+            await self._post(front, "/preview", {"token": await visitor.preview(to="b@example.org"), "action": "send"})
+            yield "preview, has to wait"
+            (letter,) = front.relay.letters.values()
+            path = re.findall(r"http://leak\.lab\.test(/read/[\w-]+)", letter.text)[0]
+            await self._open(front, path)
+            yield "doorbell"
+            await self._post(front, path, {"action": "read"})
+            yield "doorbell, read"
+            await front.database.write(lambda c: c.execute("DELETE FROM web_waiting"))
+            await self._open(front, path)
+            yield "doorbell, over"
+
+    async def _send(self, visitor: Visitor, fields: dict[str, str]) -> str:
+        """Send a letter in the tour's language; its status page."""
+        _, page = await visitor.post(f"/{self.language}/preview", fields)
+        response, _ = await visitor.post(f"/{self.language}/preview", {"token": page.fields["token"], "action": "send"})
+        return response.headers["Location"]
+
+    async def _open(self, front: Front, path: str) -> None:
+        await self.page.goto(f"{front.url}/{self.language}{path}")
+
+    async def _post(self, front: Front, path: str, fields: dict[str, str]) -> None:
+        if not self.page.url.startswith(front.url):
+            await self._open(front, "/help")
+        async with self.page.expect_navigation():
+            await self.page.evaluate(_POST, [f"/{self.language}{path}", fields])
+
+
+async def _fill(visitor: Visitor) -> None:
+    """Something on every list of the desk."""
+    await visitor.send(await visitor.preview(message=FOREIGN))
+    await visitor.send(await visitor.preview(message=f"Zweitens: {FOREIGN}"))
+    _, page = await visitor.post("/en/preview", LETTER | {"message": INSULT})
+    await visitor.post("/en/preview", {"token": page.fields["token"], "action": "appeal"})
+    path = await receive(visitor)
+    await visitor.post(path, {"action": "report", "rule": "hate", "words": "Words that hurt.\n\nAnd more of them."})
+    said = {"item": "The letter.", "grounds": "A threat.", "name": "Ann", "mail": "a@example.org", "faith": "on"}
+    await visitor.post("/en/notice", said | {"children": "on"})
+
+
+async def _weeks(front: Any) -> int:
+    rows = await front.database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_digest WHERE language = 'en'")))
+    return min(1, int(rows[0][0]))
