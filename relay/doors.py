@@ -79,6 +79,7 @@ class Doors:
             parts.stores.database,
             parts.engine.admissions,
             parts.engine.alarms,
+            parts.opt_outs,
         )
         self._desk: HttpServer | None = None
 

@@ -51,6 +51,11 @@ relay_calls = Counter(
     "What a front on another machine asked its relay, by what came of it: answered, failed, not-made.",
     ["call", "result"],
 )
+relay_away = Gauge(
+    "leak_relay_away",
+    "1 while the relay of a front on another machine does not answer; letters wait meanwhile.",
+    multiprocess_mode="livemax",
+)
 webhook_posts = Counter("leak_webhook_posts_total", "Posts to webhooks, by what became of them.", ["result"])
 queue = Gauge(
     "leak_queue_deliveries",

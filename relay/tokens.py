@@ -122,6 +122,11 @@ class Tokens:
         return TokenFault.FORGED
 
 
+def looks_like_token(text: str) -> bool:
+    """Whether `text` could be somebody's token, for those who hold no keys."""
+    return 1 < len(text) <= _MAX_TEXT and text.isascii() and text.isalnum()
+
+
 def delivery_subject(message: SpoolId, n: int) -> bytes:
     """The subject that names one delivery: 18 octets."""
     return from_base32(message, _SPOOL_ID) + n.to_bytes(2)

@@ -19,6 +19,7 @@ from relay.assignment import ANEW_STATUS, REPLACED_STATUS, Assignment
 from relay.clock import SystemClock
 from relay.descriptors import raise_limit
 from relay.errors import ConfigurationError, LeakError
+from relay.front_node import FrontNode
 from relay.fronting import Front
 from relay.ids import SystemEntropy
 from relay.listeners import Listener
@@ -68,7 +69,7 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
     worker, restarts = assignment.worker, assignment.restarts
     parts = NodeParts(worker, assignment.workers, listeners, clock, entropy, front, restarts=restarts)
     try:
-        node = Node(settings, parts)
+        node = FrontNode(settings, parts) if settings.web.relay.url else Node(settings, parts)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop_asked.set)
@@ -96,7 +97,7 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
     return _status(node)
 
 
-def _status(node: Node) -> int:
+def _status(node: Node | FrontNode) -> int:
     """The exit status of a node that ran."""
     match node.ended.ending if node.ended is not None else None:
         case None:
@@ -138,7 +139,7 @@ class Reloader:
     is done then, and what is asked during a reload after it.
     """
 
-    def __init__(self, file: Path, node: Node, manager: NotifySocket) -> None:
+    def __init__(self, file: Path, node: Node | FrontNode, manager: NotifySocket) -> None:
         self._file = file
         self._node = node
         self._manager = manager

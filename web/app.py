@@ -34,6 +34,7 @@ from web.departing import WayOut
 from web.disclosure import SealedStore
 from web.documents import Document, Documents, document_routes
 from web.doorbell import DoorbellStore, ReadPages
+from web.errands import Errands
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limit_keys import LimitKeys
@@ -107,7 +108,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     reports = ReportStore(outside.database, clock, entropy)
     most, doorbells = options.admission_per_day, options.doorbells_per_day
     admission = DayAdmission(outside.database, clock, most, options.shares, doorbells)
-    way_out = WayOut(relay, reports, mailboxes, admission, clock)
+    errands = Errands(relay, outside.database, mailboxes, clock)
+    way_out = WayOut(relay, errands, reports, mailboxes, admission, clock)
     networks = NetworkLists(options.network_lists)
     limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
     lane = SlowLane(outside.database, TokenSigner(options.form_key, clock), clock)
@@ -128,7 +130,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     weekly_links = WeeklyLinks(links, clock)
     weekly_writer = WeeklyWriter(options, templates, weekly_links)
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
-    watches = [WallKeeper(wall, relay, clock).look]
+    watches = [errands.run, WallKeeper(wall, relay, clock).look]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
@@ -141,6 +143,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     parts = Parts(
         options=options,
         relay=relay,
+        errands=errands,
         store=letters,
         tallies=DatabaseTallies(outside.database),
         courier=courier,
@@ -162,7 +165,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         networks=networks,
     )
     theirs = RecipientParts(
-        options.base_url, relay, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
+        options.base_url, relay, errands, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
     _add_pages(app, parts, theirs, notices, weekly)

@@ -21,7 +21,7 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
-from web.departing import Later, WayOut
+from web.departing import Later, NotAsked, WayOut
 from web.letters import Departure, Hold, LetterStore, NewLetter, PendingLetter
 
 FIRST_LOOK: Final = timedelta(seconds=10)
@@ -33,6 +33,8 @@ _BATCH: Final = 16
 _IN_FLIGHT: Final = 64
 _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
+_RELAY_WAIT: Final = timedelta(seconds=10)
+"""After so long at most a letter is tried again that found no relay to ask."""
 _SPREAD: Final = timedelta(minutes=20)
 """Letters that waited for the same moment leave within so much after it."""
 _GIVE_UP: Final = timedelta(days=5)
@@ -65,7 +67,7 @@ class Courier:
         self._entropy = entropy
         self._rounds = rounds
         self._loop: asyncio.Task[None] | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[bool]] = set()
         self._next_forgetting = self._next_watch = clock.monotonic()
 
     async def start(self) -> None:
@@ -121,31 +123,28 @@ class Courier:
         returned = await self._store.end_holds(self._clock.now())
         if returned:
             _log.warning("holds-ended", letters=returned, remedy="leak letters lists what waits for a decision")
+        await self._watch()
         tried = 0
         while letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH):
-            await asyncio.gather(*(self._hand_over(letter) for letter in letters))
             tried += len(letters)
-        await self._watch()
+            if not any(await asyncio.gather(*(self._hand_over(letter) for letter in letters))):
+                break  # the relay is away: the rest need not be tried in this round
         if self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
             now = self._clock.now()
             while await self._store.forget(now, now - self._rounds.status_kept, _FORGET_BATCH) == _FORGET_BATCH:
                 pass
-            for forget in self._rounds.forget:
-                await forget()
+            await _each(self._rounds.forget)
         return tried
 
     async def _watch(self) -> None:
         if self._clock.monotonic() < self._next_watch:
             return
         self._next_watch = self._clock.monotonic() + _WATCH_EVERY
-        for watch in self._rounds.watch:
-            try:
-                await watch()
-            except (SpoolUnavailableError, TimeoutError) as error:
-                _log.warning("watch-failed", why=str(error) or "timed out")
+        await _each(self._rounds.watch)
 
-    async def _hand_over(self, letter: PendingLetter) -> None:
+    async def _hand_over(self, letter: PendingLetter) -> bool:
+        """Try; False if the relay could not be asked."""
         try:
             outcome = await self._submit(letter)
             match outcome:
@@ -157,6 +156,9 @@ class Courier:
                     _log.warning("letter-held", why=outcome.why.value, remedy="leak letters list")
                 case Later():
                     await self._store.wait(letter.id, outcome.at + _SPREAD * self._entropy.uniform())
+                case NotAsked():
+                    await self._wait_for_relay(letter, outcome.why)
+                    return False
                 case LetterRefused():
                     await self._note_refusal(letter, outcome)
         except SpoolUnavailableError as error:
@@ -164,8 +166,9 @@ class Courier:
             _log.warning("hand-over-not-noted", attempts=letter.attempts, why=str(error))
         except Exception:  # noqa: BLE001 - likewise, and the task has nobody to raise to
             _log.exception("hand-over-not-noted", attempts=letter.attempts)
+        return True
 
-    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later:
+    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later | NotAsked:
         try:
             async with asyncio.timeout(_HAND_OVER_TIMEOUT):
                 return await self._way_out.leave(letter)
@@ -177,6 +180,15 @@ class Courier:
             _log.exception("hand-over-broke", attempts=letter.attempts)
             return LetterRefused(temporary=True, reason="hand-over broke")
 
+    async def _wait_for_relay(self, letter: PendingLetter, why: str) -> None:
+        """Nothing was handed over: the next try is a first one again, and until then its writer may take it back."""
+        now = self._clock.now()
+        if now - letter.created > _GIVE_UP:
+            await self._note_refusal(letter, LetterRefused(temporary=True, reason=why))
+            return
+        await self._store.wait(letter.id, now + _RELAY_WAIT * (0.5 + self._entropy.uniform() / 2))
+        _log.info("letter-waits-for-relay", why=why)
+
     async def _note_refusal(self, letter: PendingLetter, refusal: LetterRefused) -> None:
         now = self._clock.now()
         if not refusal.temporary or now - letter.created > _GIVE_UP:
@@ -187,3 +199,12 @@ class Courier:
         wait = longest * (0.5 + self._entropy.uniform() / 2)
         await self._store.postpone(letter.id, now + wait)
         _log.info("letter-postponed", attempts=letter.attempts, why=refusal.reason)
+
+
+async def _each(keepers: tuple[Callable[[], Awaitable[object]], ...]) -> None:
+    """Let everyone look after what is theirs; that one of them fails ends no other."""
+    for keep in keepers:
+        try:
+            await keep()
+        except (SpoolUnavailableError, TimeoutError) as error:
+            _log.warning("watch-failed", why=str(error) or "timed out")

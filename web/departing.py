@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from relay.client.contract import LetterAccepted, LetterRefused, RelayClient
+from relay.client.contract import LetterAccepted, LetterRefused, RelayAwayError, RelayClient
 from relay.clock import Clock
 from web.admission import Ceiling, DayAdmission
+from web.errands import Errands
 from web.letters import DOORBELLS, HOLD_TIME, HeldFor, Hold, PendingLetter
 from web.mailbox import MailboxHasher
 from web.refusals import refuses_mail
@@ -28,36 +29,56 @@ class Later:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """The relay could not be asked whether the letter may leave, so nothing was handed over; `why` for the log."""
+
+    why: str
+
+
 class WayOut:
     """What the courier takes each letter to."""
 
     def __init__(
         self,
         relay: RelayClient,
+        errands: Errands,
         reports: ReportStore,
         mailboxes: MailboxHasher,
         admission: DayAdmission,
         clock: Clock,
     ) -> None:
         self._relay = relay
+        self._errands = errands
         self._admission = admission
         self._reports = reports
         self._mailboxes = mailboxes
         self._clock = clock
 
-    async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later:
+    async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later | NotAsked:
         """Hand `letter` over, unless it may not leave. Raises SpoolUnavailableError."""
+        if await self._errands.waits(letter.mail.recipient):
+            return LetterRefused(temporary=False, reason="the recipient wants none")
         if letter.attempts == 1:
-            recipient = letter.mail.recipient
-            if await refuses_mail(self._relay, recipient):
-                return LetterRefused(temporary=False, reason="the recipient wants none")
-            if await self._reports.is_frozen(letter.id):
-                return LetterRefused(temporary=False, reason="the recipient has reported this sender")
-            if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
-                return Hold(self._clock.now() + HOLD_TIME, HeldFor.REPORT)
-            if (at := await self._ceiling(letter)) is not None:
-                return Later(at)
+            try:
+                answer = await self._stopped(letter)
+            except RelayAwayError as error:
+                return NotAsked(str(error))
+            if answer is not None:
+                return answer
         return await self._relay.submit(letter.mail)
+
+    async def _stopped(self, letter: PendingLetter) -> LetterRefused | Hold | Later | None:
+        """Why a letter that nobody has handed over yet may not leave now; None if it may."""
+        recipient = letter.mail.recipient
+        if await refuses_mail(self._relay, recipient):
+            return LetterRefused(temporary=False, reason="the recipient wants none")
+        if await self._reports.is_frozen(letter.id):
+            return LetterRefused(temporary=False, reason="the recipient has reported this sender")
+        if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
+            return Hold(self._clock.now() + HOLD_TIME, HeldFor.REPORT)
+        at = await self._ceiling(letter)
+        return None if at is None else Later(at)
 
     async def _ceiling(self, letter: PendingLetter) -> datetime | None:
         """When a letter may leave that a ceiling holds back: the warm-up's of its provider, or one of the operator's.

@@ -29,7 +29,6 @@ from web.moderation.ruling import Ruling, Step
 from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
-from web.refusals import refuses_mail
 from web.requests import language_of, read_fields
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
@@ -268,7 +267,8 @@ class Pages:
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        blocked = admission.frozen or await refuses_mail(self._parts.relay, draft.recipient)
+        # While the relay is away nobody knows; it is asked again before the letter leaves.
+        blocked = admission.frozen or bool(await self._parts.errands.refuses(draft.recipient))
         why = self._why_held(draft, ruling, admission)
         if why is None:
             return Departure(now + options.cool_down + options.jitter * chance)

@@ -14,6 +14,7 @@ from web.confirming import Confirming
 from web.copies import Copies
 from web.courier import Courier
 from web.doorbell import DoorbellStore
+from web.errands import Errands
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits, PreviewLimits
@@ -34,6 +35,7 @@ class Parts:
 
     options: FrontOptions
     relay: RelayClient
+    errands: Errands
     store: LetterStore
     tallies: TallyReader
     courier: Courier

@@ -20,13 +20,13 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.doorbell import DoorbellStore
+from web.errands import Errand, Errands
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import MailboxHasher, masked
 from web.moderation.ruling import Rule
 from web.plain_text import clean_message
-from web.refusals import refuses_mail
 from web.render import Renderer
 from web.reports import Report, ReportStore
 from web.requests import language_of, read_fields
@@ -46,6 +46,7 @@ class RecipientParts:
 
     base_url: str
     relay: RelayClient
+    errands: Errands
     clock: Clock
     store: LetterStore
     reports: ReportStore
@@ -79,7 +80,7 @@ class RecipientPages:
         language = language_of(request)
         match fields.get("action"):
             case "never":
-                done = await self._parts.relay.suppress(addressee.address)
+                done = await self._parts.errands.do(Errand.REFUSE, addressee.address)
                 _log.info("recipient-refused")
                 return await self._page(language, addressee, "never" if done else "")
             case "report":
@@ -110,7 +111,7 @@ class RecipientPages:
         await self._parts.store.keep_off_wall(addressee.letter_id)
         await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
         await self._parts.doorbell.erase(addressee)
-        await self._parts.relay.erase(addressee.address)
+        await self._parts.errands.do(Errand.ERASE, addressee.address)
         _log.info("recipient-erased")
 
     async def _page(
@@ -124,6 +125,7 @@ class RecipientPages:
     ) -> web.Response:
         wording = self._parts.judge.wording(language)
         post = await self._parts.wall.of_letter(addressee.letter_id)
+        refuses = await self._parts.errands.refuses(addressee.address)
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
@@ -132,12 +134,12 @@ class RecipientPages:
             "done": done,
             "problem": problem,
             "rules": [(rule.anchor, wording.rules[rule].title) for rule in _REPORTABLE],
-            "held": await self._held(language, addressee),
-            "is_refused": await refuses_mail(self._parts.relay, addressee.address),
+            "held": await self._held(language, addressee, refuses=refuses),
+            "is_refused": refuses is True,
         }
         return self._parts.renderer.page("recipient.html", language, values, status=status)
 
-    async def _held(self, language: Language, addressee: Addressee) -> list[str]:
+    async def _held(self, language: Language, addressee: Addressee, *, refuses: bool | None) -> list[str]:
         """What we hold about the recipient, one sentence each."""
         words = self._parts.renderer.words(language)
         told = [words("recipient.holds_link")]
@@ -150,8 +152,8 @@ class RecipientPages:
             told.append(words("recipient.holds_words"))
         if await self._parts.reports.of_letter(addressee.letter_id):
             told.append(words("recipient.holds_report"))
-        if await refuses_mail(self._parts.relay, addressee.address):
-            told.append(words("recipient.holds_refusal"))
+        if refuses is not False:
+            told.append(words("recipient.holds_refusal" if refuses else "recipient.holds_unseen"))
         return told
 
     async def _relay_knows(self, message_id: str) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from relay.client.contract import RelayClient
+from relay.client.contract import Admission as RelayRoom
+from relay.client.contract import RelayAwayError, RelayClient
 from relay.clock import Clock
 from web.admission import DayAdmission
 from web.client_address import ClientAddress
@@ -109,12 +110,19 @@ class WayIn:
     def _wait(self, ticket: Ticket) -> Wait:
         return Wait(ticket.at - self._clock.now(), ticket.token)
 
+    async def _room(self) -> RelayRoom:
+        """What the relay has room for; while it is away the operator's own ceiling is all there is."""
+        try:
+            return await self._relay.admission(self._sender, STREAM)
+        except RelayAwayError:
+            return RelayRoom(None)
+
     async def _crowd(self, network: Network) -> _Crowd:
         known = self._crowds.get(network)
         if known is not None and self._clock.monotonic() < known[0]:
             return known[1]
         most: int | None = self._admission.most or None
-        room = await self._relay.admission(self._sender, STREAM)
+        room = await self._room()
         if room.remaining is not None:
             most = room.remaining if most is None else min(most, room.remaining)
         if most is None:

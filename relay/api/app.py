@@ -7,15 +7,17 @@ address. No exception reaches the wire: what is not a known failure is logged an
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
+from relay.account.identity import Accounts
 from relay.api.batch import Batch
 from relay.api.control import Control
-from relay.api.dependencies import ApiDependencies, ApiOptions
+from relay.api.dependencies import ApiDependencies, ApiOptions, Health
 from relay.api.events import Events
 from relay.api.front import FrontOperations
 from relay.api.guard import Guard
@@ -32,13 +34,44 @@ from relay.api.search import Search
 from relay.api.suppressions import Suppressions
 from relay.api.unsubscribe import Unsubscribe
 from relay.api.webhooks import Webhooks
+from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
+from relay.spool.contract import Spool
+from relay.tokens import looks_like_token
 
-__all__ = ["ApiDependencies", "ApiOptions", "add_api", "make_api"]
+__all__ = ["Alone", "ApiDependencies", "ApiOptions", "add_api", "add_front_s_own", "make_api"]
 
 _log = Log("api")
 _AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What a front has without a relay beside it."""
+
+    spool: Spool
+    accounts: Accounts
+    clock: Clock
+    health: Health
+    multiprocess_metrics: str | None
+    opt_out: Callable[[str], Awaitable[bool]]
+    """Asks the relay on its other machine."""
+
+
+class _DistantLinks:
+    """Links that another machine wrote: only it can say whether one is good."""
+
+    def __init__(self, opt_out: Callable[[str], Awaitable[bool]]) -> None:
+        self._opt_out = opt_out
+
+    def names_somebody(self, text: str) -> bool:
+        """See `Links.names_somebody`: what looks like a token may be one."""
+        return looks_like_token(text)
+
+    async def by_link(self, text: str) -> bool:
+        """See `Links.by_link`."""
+        return looks_like_token(text) and await self._opt_out(text)
 
 
 def make_api(dependencies: ApiDependencies) -> web.Application:
@@ -65,15 +98,34 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *(FrontOperations(dependencies, dependencies.fronts).operations() if dependencies.fronts else ()),
         *(Unsubscribe(dependencies.opt_outs).operations() if dependencies.opt_outs else ()),
         *(MtaSts(dependencies.policies).operations() if dependencies.policies else ()),
-        *Probes(dependencies, guard).operations(),
+        *Probes(dependencies.spool, dependencies.health, dependencies.options.multiprocess_metrics, guard).operations(),
     )
     document = json.dumps(describe(operations)).encode()
 
     async def openapi(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=document, content_type="application/json", headers=dict(HEADERS))
 
-    methods: dict[str, list[str]] = {"/openapi.json": ["GET", "HEAD"]}
     application.router.add_get("/openapi.json", openapi)
+    application.router.add_route("*", "/openapi.json", _other_method(["GET", "HEAD"]))
+    _add_routes(application, operations, guard)
+    application.router.add_route("*", mandrill.PATH, mandrill.MandrillDoor(dependencies, messages, guard).handle)
+    application.router.add_route("*", "/api/{rest:.*}", _nothing)
+
+
+def add_front_s_own(application: web.Application, alone: Alone) -> None:
+    """What a front without a relay beside it answers of the relay's paths: the probes, and links in its mails."""
+    guard = Guard(alone.accounts, alone.clock)
+    links = _DistantLinks(alone.opt_out)
+    operations = (
+        *Unsubscribe(links).operations(),
+        *Probes(alone.spool, alone.health, alone.multiprocess_metrics, guard).operations(),
+    )
+    _add_routes(application, operations, guard)
+    application.router.add_route("*", "/api/{rest:.*}", _nothing)
+
+
+def _add_routes(application: web.Application, operations: Sequence[Operation], guard: Guard) -> None:
+    methods: dict[str, list[str]] = {}
     for operation in operations:
         handler = _handler(operation, guard)
         if operation.method == "GET":
@@ -85,8 +137,6 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         )
     for path, allowed in methods.items():
         application.router.add_route("*", path, _other_method(allowed))
-    application.router.add_route("*", mandrill.PATH, mandrill.MandrillDoor(dependencies, messages, guard).handle)
-    application.router.add_route("*", "/api/{rest:.*}", _nothing)
 
 
 def _handler(operation: Operation, guard: Guard) -> _AioHandler:

@@ -20,6 +20,9 @@ from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
 from relay.suppression.book import SuppressionBook
 
+Health = tuple[Callable[[], str], ...]
+"""Each tells why no mail should come now, "" when all is well."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
@@ -49,7 +52,7 @@ class WebhookDoor:
 
 @dataclass(frozen=True, slots=True)
 class ApiDependencies:
-    """Built once by the node. `health` tells why the node is not ready, "" when all is well."""
+    """Built once by the node."""
 
     intake: Intake
     spool: Spool
@@ -57,7 +60,7 @@ class ApiDependencies:
     clock: Clock
     entropy: Entropy
     options: ApiOptions
-    health: tuple[Callable[[], str], ...] = ()
+    health: Health = ()
     suppressions: SuppressionBook | None = None
     webhooks: WebhookDoor | None = None
     """None: nobody is told over webhooks here."""

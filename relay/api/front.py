@@ -158,6 +158,10 @@ async def _erase(relay: RelayClient, asked: wire.AddressAsked) -> wire.Count:
     return wire.Count(mails=await relay.erase(asked.address))
 
 
+async def _opt_out(relay: RelayClient, asked: wire.LinkHanded) -> wire.Answer:
+    return wire.Answer(yes=await relay.opt_out(asked.token))
+
+
 async def _bell(relay: RelayClient, asked: wire.LettersWait) -> wire.Answer:
     if isinstance(relay, ModerationBell):
         await relay.letters_wait(asked.letters, asked.oldest)
@@ -223,6 +227,14 @@ _CALLS: Final = (
         wire.AddressAsked,
         _erase,
         wire.Count,
+    ),
+    _call(
+        "postFrontOptOut",
+        "/opt-outs",
+        "Act on the one-click link of a mail, as if it had been followed here. `yes` unless it is no good one.",
+        wire.LinkHanded,
+        _opt_out,
+        wire.Answer,
     ),
     _call(
         "postFrontBell",

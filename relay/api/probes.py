@@ -9,12 +9,13 @@ from typing import Final
 from aiohttp import web
 
 from relay import metrics
-from relay.api.dependencies import ApiDependencies
+from relay.api.dependencies import Health
 from relay.api.guard import Guard, is_direct_loopback
 from relay.api.models import ProbeAnswer
 from relay.api.operation import Operation, json_answer
 from relay.api.problem import HEADERS, Problem, from_unavailable
 from relay.errors import SpoolUnavailableError
+from relay.spool.contract import Spool
 
 _PING_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 5
@@ -23,10 +24,10 @@ _RETRY_SECONDS: Final = 5
 class Probes:
     """The operations that monitors ask."""
 
-    def __init__(self, dependencies: ApiDependencies, guard: Guard) -> None:
-        self._spool = dependencies.spool
-        self._health = dependencies.health
-        self._metrics_folder = dependencies.options.multiprocess_metrics
+    def __init__(self, spool: Spool, health: Health, metrics_folder: str | None, guard: Guard) -> None:
+        self._spool = spool
+        self._health = health
+        self._metrics_folder = metrics_folder
         self._guard = guard
 
     def operations(self) -> tuple[Operation, ...]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from relay.api.operation import Operation
 from relay.api.problem import Problem
-from relay.engine.unsubscribe import OptOuts
 
 _STYLE: Final = (
     "body{font:1.125rem/1.6 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;"
@@ -58,10 +57,22 @@ _WORDS: Final = {
 }
 
 
+class Links(Protocol):
+    """Who knows links; implemented by `relay.engine.unsubscribe.OptOuts`."""
+
+    def names_somebody(self, text: str) -> bool:
+        """Whether it may be worth asking; asks no database."""
+        ...
+
+    async def by_link(self, text: str) -> bool:
+        """Take the holder of a token off its stream; False if it is no good one. Raises SpoolUnavailableError."""
+        ...
+
+
 class Unsubscribe:
     """The two operations behind a link."""
 
-    def __init__(self, opt_outs: OptOuts) -> None:
+    def __init__(self, opt_outs: Links) -> None:
         self._opt_outs = opt_outs
 
     def operations(self) -> tuple[Operation, ...]:

@@ -141,6 +141,10 @@ class RelayClient(Protocol):
         """Delete the address and the content of one mail; what waits of it is cancelled. True once nothing is left."""
         ...
 
+    async def opt_out(self, token: str) -> bool:
+        """Act on the one-click link of a mail, named by its token; False if it is no good one."""
+        ...
+
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The header fields a recipient will see ("From", "To", "Subject"), exactly as they will be written."""
         ...

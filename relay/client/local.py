@@ -22,6 +22,7 @@ from relay.database.contract import Database
 from relay.engine.admission import Admissions, Sender
 from relay.engine.alarms import Alarms
 from relay.engine.submission import Accepted, Intake, Refusal, Submission
+from relay.engine.unsubscribe import OptOuts
 from relay.event import EventKind
 from relay.ids import Entropy, SpoolId, is_spool_id
 from relay.mail.address import AddressError, parse_address
@@ -54,6 +55,7 @@ class RelayParts:
     database: Database
     admissions: Admissions | None = None
     alarms: Alarms | None = None
+    opt_outs: OptOuts | None = None
     submitting: set[asyncio.Task[Accepted | Refusal]] = field(default_factory=set)
     """Accepts under way, which nobody who leaves may end."""
 
@@ -158,6 +160,10 @@ class LocalRelayClient:
     async def forget(self, message_id: str) -> bool:
         """See `RelayClient.forget`. Raises SpoolUnavailableError."""
         return await erase_message(self._parts.database, self._identity.tenant, message_id)
+
+    async def opt_out(self, token: str) -> bool:
+        """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""
+        return self._parts.opt_outs is not None and await self._parts.opt_outs.by_link(token)
 
     async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
         """See `ModerationBell.letters_wait`."""

@@ -79,6 +79,7 @@ _ADMISSION: Final = _Call("admission", "/admission")
 _SUPPRESS: Final = _Call("suppress", "/refusals")
 _SUPPRESSED: Final = _Call("suppressed", "/refused")
 _ERASE: Final = _Call("erase", "/erasures", seconds=ERASE_SECONDS)
+_OPT_OUT: Final = _Call("opt-out", "/opt-outs")
 _BELL: Final = _Call("bell", "/bell")
 
 
@@ -163,6 +164,10 @@ class RemoteRelayClient:
             return True
         return (await self._ask(_Call("forget", f"/letters/{message_id}", "DELETE"), wire.Answer)).yes
 
+    async def opt_out(self, token: str) -> bool:
+        """See `RelayClient.opt_out`."""
+        return (await self._ask(_OPT_OUT, wire.Answer, wire.LinkHanded(token=token))).yes
+
     async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
         """See `ModerationBell.letters_wait`."""
         await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest))
@@ -211,11 +216,13 @@ class RemoteRelayClient:
             raise self._silent("no connection") from None
         except (aiohttp.ClientError, OSError, ValueError):
             raise self._silent("the connection broke off") from None
+        metrics.relay_away.set(0)
         if self._away.answered():
             _log.info("relay-back")
         return self._judged(status, answer)
 
     def _silent(self, why: str) -> RelayAwayError:
+        metrics.relay_away.set(1)
         if self._away.silent():
             _log.warning("relay-away", why=why, remedy="letters wait here until it is back")
         return RelayAwayError(f"the relay does not answer: {why}")

@@ -205,6 +205,12 @@ class RefusalAsked(_Asked):
     stream: StreamText = ""
 
 
+class LinkHanded(_Asked):
+    """The token of a one-click link, as somebody followed it."""
+
+    token: str = Field(max_length=100)
+
+
 class Answer(_Told):
     """Yes or no."""
 

@@ -148,7 +148,45 @@ class OperatorSettings(Section):
         return tuple(name for name in ("name", "address", "mail", "publisher", "host") if not getattr(self, name))
 
 
+class RelaySettings(Section):
+    """The relay of a front that stands alone: docs/front-elsewhere.md."""
+
+    url: str = Field(
+        "",
+        description='Where the relay answers over HTTP, for a front on another machine; "" = the relay is in this '
+        "process.",
+        examples=["https://relay.leak.example"],
+    )
+    key_file: Path | None = Field(
+        None,
+        description="File (0600) with the key that `leak user add NAME --front` showed on the relay; read again by "
+        "`leak reload`.",
+        examples=["secrets/relay-key"],
+    )
+    ca_file: Path | None = Field(None, description="More trust anchors for its certificate, in PEM.")
+    allow_http: Flag = Field(
+        False, description="Also http:// to another machine: only through a tunnel that encrypts; the key is in clear."
+    )
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> RelaySettings:
+        if not self.url:
+            return self
+        match = re.fullmatch(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(?::[0-9]{1,5})?", self.url)
+        if match is None:
+            raise ValueError("url: write https:// and a host, without a path")
+        loopback = Listen(host=match[2].strip("[]"), port=0).loopback
+        if match[1] == "http" and not loopback and not self.allow_http:
+            raise ValueError("url: http:// would show key and letters to everybody on the way; write https://")
+        if self.key_file is None:
+            raise ValueError("key_file: missing; on the relay: leak user add NAME --front")
+        return self
+
+
 class WebSettings(Section):
+    relay: RelaySettings = Field(
+        default_factory=RelaySettings, description="The relay, where it is on another machine than the front."
+    )
     operator: OperatorSettings = Field(
         default_factory=OperatorSettings, description="Who runs the service, as its legal pages tell it."
     )

@@ -60,6 +60,16 @@ class Settings(Section):
                 raise ValueError(f"delivery.route: {route.domain}: no [[egress.pool]] is called {route.pool}")
         return self
 
+    @model_validator(mode="after")
+    def _a_front_alone_is_a_front(self) -> Settings:
+        if not self.web.relay.url:
+            return self
+        if self.node.roles != ("web",):
+            raise ValueError('web.relay.url: the relay is on another machine; write node.roles = ["web"]')
+        if self.web.sender_domain is None:
+            raise ValueError("web.sender_domain: missing; a front without a relay beside it has to say it")
+        return self
+
     def path(self, path: Path) -> Path:
         """`path`, taken from the configuration's folder if it is relative, without ".." where that changes nothing."""
         there = self.folder / path

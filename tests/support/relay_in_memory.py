@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
+from relay.client.contract import (
+    AddressCheck,
+    Admission,
+    Letter,
+    LetterAccepted,
+    LetterRefused,
+    LetterState,
+    RelayAwayError,
+)
 from relay.errors import SpoolUnavailableError
 from relay.mail.address import AddressError, parse_address
 
@@ -26,6 +34,8 @@ class RelayInMemory:
         self.room = Admission(None)
         self.refusal: LetterRefused | None = None
         self.unavailable = False
+        self.away = False
+        """Whether it is a relay elsewhere that cannot be asked."""
         self.domains: dict[str, str] = {"gone.test": "no-domain", "null.test": "null-mx", "bare.test": "no-host"}
         self.suggestions: dict[str, str] = {}
         self.silent_domains: set[str] = set()
@@ -46,6 +56,7 @@ class RelayInMemory:
 
     async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
         """As the contract says, unless `refusal` or `unavailable` is set."""
+        self._be_there()
         self.arrivals += 1
         if self.unavailable:
             raise SpoolUnavailableError("set by a test")
@@ -58,37 +69,51 @@ class RelayInMemory:
 
     async def state(self, message_id: str) -> LetterState | None:
         """What a test put into `states`."""
+        self._be_there()
         if self.unavailable:
             raise SpoolUnavailableError("set by a test")
         return self.states.get(message_id)
 
     async def admission(self, sender: str, stream: str, recipient: str = "") -> Admission:
         """What a test put into `room`."""
+        self._be_there()
         return self.room
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:
         """Remembered in `refused`, with whether it was a complaint."""
+        self._be_there()
         self.refused[address] = complaint
         return True
 
     async def suppressed(self, address: str, stream: str = "") -> bool:
         """Whether `suppress` was called for it, or a test refused this stream to it in `refused_streams`."""
+        self._be_there()
         return address in self.refused or self.refused_streams.get(address) == stream
 
     async def erase(self, address: str) -> int:
         """Remembered in `erased`."""
+        self._be_there()
         self.erased.append(address)
         return 1
 
     async def forget(self, message_id: str) -> bool:
         """Remembered in `forgotten`."""
+        self._be_there()
         self.forgotten.append(message_id)
         return True
+
+    async def opt_out(self, token: str) -> bool:
+        """No link is good here."""
+        return False
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The fields a reader sees."""
         sender, recipient = parse_address(letter.sender), parse_address(letter.recipient)
         return {"From": f"{letter.sender_name} <{sender}>", "To": str(recipient), "Subject": letter.subject}
+
+    def _be_there(self) -> None:
+        if self.away:
+            raise RelayAwayError("set by a test")
 
     def settle(
         self, state: str, *, attempts: int = 1, next_due: datetime | None = None, changed_at: datetime = _LONG_AGO

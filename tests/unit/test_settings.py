@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -330,3 +331,43 @@ def test_paths_are_told_without_detours(tmp_path: Path) -> None:
 def test_a_date_needs_no_quotes(tmp_path: Path) -> None:
     settings = _load(tmp_path, '[[egress.source]]\nname = "a"\nwarm_up = 2026-12-01')
     assert settings.egress.source[0].warm_up == "2026-12-01"
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "complaint"),
+    [
+        ("http://relay.leak.example", {}, "write https://"),
+        ("http://10.0.0.7:8080", {}, "write https://"),
+        ("https://relay.leak.example/api", {}, "without a path"),
+        ("https://user:pass@relay.leak.example", {}, "without a path"),
+        ("ftp://relay.leak.example", {}, "write https://"),
+        ("https://relay.leak.example", {"key_file": None}, "key_file: missing"),
+        ("https://relay.leak.example", {}, ""),
+        ("http://127.0.0.1:8080", {}, ""),
+        ("http://[::1]:8080", {}, ""),
+        ("http://10.0.0.7:8080", {"allow_http": True}, ""),
+    ],
+)
+def test_the_relay_of_a_front_alone(url: str, more: dict[str, Any], complaint: str) -> None:
+    relay = {name: value for name, value in {"key_file": "key", **more, "url": url}.items() if value is not None}
+    data = {"node": {"roles": ["web"]}, "web": {"relay": relay, "sender_domain": "leak.example"}}
+    if not complaint:
+        assert settings_from(data, Path("/x")).web.relay.url == url
+        return
+    with pytest.raises(ConfigurationError, match=complaint):
+        settings_from(data, Path("/x"))
+
+
+def test_a_front_alone_does_nothing_else() -> None:
+    relay = {"url": "https://relay.leak.example", "key_file": "key"}
+    with pytest.raises(ConfigurationError, match=r'node.roles = \["web"\]'):
+        settings_from({"web": {"relay": relay, "sender_domain": "leak.example"}}, Path("/x"))
+    with pytest.raises(ConfigurationError, match="sender_domain"):
+        settings_from({"node": {"roles": ["web"]}, "web": {"relay": relay}}, Path("/x"))
+
+
+def test_the_shipped_front_s_configuration_is_one() -> None:
+    folder = Path(__file__).resolve().parents[2] / "packaging" / "front"
+    settings = load_settings(folder / "front.toml", {})
+    assert settings.node.roles == ("web",)
+    assert settings.web.relay.url.startswith("https://")

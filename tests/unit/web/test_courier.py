@@ -17,6 +17,7 @@ from tests.support.relay_in_memory import RelayInMemory
 from web.admission import DayAdmission
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
+from web.errands import Errands
 from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
@@ -54,7 +55,9 @@ class Bench:
 
     def new_courier(self) -> Courier:
         reports = ReportStore(self.database, self.clock, SeededEntropy(4))
-        way_out = WayOut(self.relay, reports, MailboxHasher([b"b" * 32]), self.admission, self.clock)
+        mailboxes = MailboxHasher([b"b" * 32])
+        errands = Errands(self.relay, self.database, mailboxes, self.clock)
+        way_out = WayOut(self.relay, errands, reports, mailboxes, self.admission, self.clock)
         return Courier(way_out, self.store, self.clock, SeededEntropy(3), ROUNDS)
 
 

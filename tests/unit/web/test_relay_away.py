@@ -1,0 +1,143 @@
+"""A front whose relay is elsewhere, and away: people write and say no as always; it is done when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+
+from relay.clock import Clock
+from relay.ids import SeededEntropy
+from tests.support.front import OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+from web.admission import DayAdmission
+from web.courier import Courier, Rounds
+from web.departing import WayOut
+from web.errands import Errands
+from web.mailbox import MailboxHasher
+from web.reports import ReportStore
+
+BY_HAND = replace(OPTIONS, hand_over_every=timedelta(days=1))
+"""The front's own courier looks once: rounds are made by the test."""
+
+
+async def rows(front: Front, sql: str) -> list[tuple[object, ...]]:
+    return await front.database.read(lambda connection: list(connection.execute(sql)))
+
+
+def courier_of(front: Front, clock: Clock) -> Courier:
+    mailboxes = MailboxHasher((OPTIONS.block_key,))
+    errands = Errands(front.relay, front.database, mailboxes, clock)
+    reports = ReportStore(front.database, clock, SeededEntropy(4))
+    way_out = WayOut(front.relay, errands, reports, mailboxes, DayAdmission(front.database, clock, 0), clock)
+    rounds = Rounds(timedelta(days=1), timedelta(days=90), watch=(errands.run,))
+    return Courier(way_out, front.store, clock, SeededEntropy(3), rounds)
+
+
+async def test_letters_wait_and_may_be_taken_back(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front, aiohttp.ClientSession() as session:
+        visitor, courier = Visitor(front, session), courier_of(front, clock)
+        front.relay.away = True
+        kept = (await visitor.send(await visitor.preview())).headers["Location"]
+        other = (await visitor.send(await visitor.preview(message="Another one."))).headers["Location"]
+        for _ in range(5):  # however often it was tried, it is a first time
+            clock.move(60)
+            assert await courier.make_round() == 2
+        _, page = await visitor.get(kept)
+        assert "Nothing has been sent yet" in page.text
+        assert "take it back" in page.text
+        await visitor.post(other, {"action": "cancel"})
+        assert "You took it back" in (await visitor.get(other))[1].text
+        assert front.relay.arrivals == 0
+        front.relay.away = False
+        clock.move(60)
+        assert await courier.make_round() == 1
+        assert [letter.recipient for letter in front.relay.letters.values()] == ["ann@example.org"]
+        front.relay.away = True
+        assert "We cannot tell just now" in (await visitor.get(kept))[1].text
+
+
+async def test_a_refusal_is_asked_for_however_late_the_letter_leaves(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front, aiohttp.ClientSession() as session:
+        visitor, courier = Visitor(front, session), courier_of(front, clock)
+        front.relay.away = True
+        link = (await visitor.send(await visitor.preview())).headers["Location"]
+        clock.move(60)
+        await courier.make_round()
+        front.relay.away = False
+        front.relay.refused["ann@example.org"] = False
+        clock.move(60)
+        await courier.make_round()
+        assert front.relay.arrivals == 0
+        assert "It could not be delivered" in (await visitor.get(link))[1].text
+
+
+async def test_while_the_relay_is_away_a_round_tries_few(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front, aiohttp.ClientSession() as session:
+        visitor, courier = Visitor(front, session), courier_of(front, clock)
+        front.relay.away = True
+        for number in range(20):
+            await visitor.send(await visitor.preview(message=f"Letter {number}."))
+        clock.move(60)
+        assert await courier.make_round() == 16
+        front.relay.away = False
+        clock.move(60)
+        assert await courier.make_round() == 20
+        assert len(front.relay.letters) == 20
+
+
+async def test_a_recipient_s_no_is_kept_and_holds_at_once(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front, aiohttp.ClientSession() as session:
+        visitor, courier = Visitor(front, session), courier_of(front, clock)
+        await visitor.send(await visitor.preview())
+        (letter,) = front.relay.letters.values()
+        (path,) = set(re.findall(r"http://leak\.lab\.test(/r/[\w-]+)#", letter.text))
+        waiting = (await visitor.send(await visitor.preview(message="Once more."))).headers["Location"]
+        assert front.relay.arrivals == 2
+        front.relay.away = True
+        waiting = (await visitor.send(await visitor.preview(message="And again."))).headers["Location"]
+        assert "cannot be looked up at this moment" in (await visitor.get(path))[1].text
+        for _ in range(2):
+            response, page = await visitor.post(path, {"action": "never"})
+            assert response.status == 200
+            assert "No letter from here will reach this address any more." in page.text
+        assert (await visitor.post(path, {"action": "erase"}))[0].status == 200
+        preview = await visitor.preview(to="Ann+x@example.org", message="Still.")
+        again = (await visitor.send(preview)).headers["Location"]
+        assert await rows(front, "SELECT kind, address FROM web_errand ORDER BY kind") == [
+            ("erase", "ann@example.org"),
+            ("refuse", "ann@example.org"),
+        ]
+        clock.move(120)
+        await courier.make_round()
+        front.relay.away = False
+        clock.move(120)
+        await courier.make_round()
+        assert (front.relay.refused, front.relay.erased) == ({"ann@example.org": False}, ["ann@example.org"])
+        assert await rows(front, "SELECT * FROM web_errand") == []
+        assert front.relay.arrivals == 2
+        for link in (waiting, again):
+            assert "It could not be delivered" in (await visitor.get(link))[1].text
+
+
+async def test_an_errand_of_a_relay_that_hangs_is_kept_too(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front:
+        mailboxes = MailboxHasher((OPTIONS.block_key,))
+        errands = Errands(front.relay, front.database, mailboxes, clock)
+        front.relay.away = True
+        assert await errands.refuses("bob@example.org") is None
+        front.relay.away = False
+        assert await errands.refuses("bob@example.org") is False
+        front.relay.refused["bob@example.org"] = False
+        assert await errands.refuses("bob@example.org") is True
+        await asyncio.gather(errands.run(), errands.run())
