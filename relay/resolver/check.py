@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, assert_never
 
 from relay.policy import route
@@ -74,15 +75,25 @@ def suggest(address: str) -> str:
     domain = domain.lower()
     if not at or not domain or domain in WELL_KNOWN or len(domain) > _MAX_LENGTH:
         return ""
-    allowed = 1 if len(domain) <= _SHORT else 2
-    steps, nearest = min((distance(domain, known), known) for known in WELL_KNOWN)
-    return f"{local}@{nearest}" if steps <= allowed else ""
+    nearest = _nearest(domain)
+    return f"{local}@{nearest}" if nearest else ""
 
 
-def distance(first: str, second: str) -> int:
-    """Damerau-Levenshtein distance: insertions, deletions, substitutions and swaps of neighbours."""
-    before: list[int] = []
-    previous = list(range(len(second) + 1))
+@lru_cache(maxsize=1024)
+def _nearest(domain: str) -> str:
+    """The well-known provider that `domain` is a slip of the hand away from. Every preview asks, so it is cheap."""
+    most = 1 if len(domain) <= _SHORT else 2
+    alike = (known for known in WELL_KNOWN if abs(len(known) - len(domain)) <= most)
+    steps, nearest = min(((distance(domain, known, most), known) for known in alike), default=(most + 1, ""))
+    return nearest if steps <= most else ""
+
+
+def distance(first: str, second: str, most: int = 255) -> int:
+    """Damerau-Levenshtein distance: insertions, deletions, substitutions and swaps of neighbours.
+
+    Beyond `most` any number above it.
+    """
+    before = previous = list(range(len(second) + 1))
     for i, a in enumerate(first, start=1):
         current = [i]
         for j, b in enumerate(second, start=1):
@@ -91,4 +102,6 @@ def distance(first: str, second: str) -> int:
                 best = min(best, before[j - 2] + 1)
             current.append(best)
         before, previous = previous, current
+        if min(before) > most and min(previous) > most:
+            return most + 1  # a later row is made of these two
     return previous[-1]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.clock import SystemClock
 from relay.resolver.check import DomainCheck, check_domain, distance, suggest
@@ -71,3 +73,14 @@ def test_a_well_known_domain_is_never_corrected() -> None:
 )
 def test_distance(a: str, b: str, steps: int) -> None:
     assert distance(a, b) == distance(b, a) == steps
+    assert (distance(a, b, 2) <= 2) == (steps <= 2)
+
+
+@given(st.sampled_from(WELL_KNOWN), st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abgmil.")), max_size=4))
+def test_a_bound_changes_nothing_below_it(known: str, slips: list[tuple[int, str]]) -> None:
+    written = known
+    for at, letter in slips:
+        written = written[:at] + letter + written[at + 1 :]
+    for other in WELL_KNOWN:
+        exact = distance(written, other)
+        assert distance(written, other, 2) == exact or min(exact, distance(written, other, 2)) > 2
