@@ -1,4 +1,7 @@
-"""A small chart as SVG: lines over a logarithmic number of deliveries. Nothing but text is needed to draw it."""
+"""A small chart as SVG: lines over a logarithmic number of deliveries. Nothing but text is needed to draw it.
+
+It follows the reader's choice of light or dark.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from math import log10
 from pathlib import Path
 from typing import Final
 
+from tests.simulation.chart import COLOURS, style
+
 WIDTH: Final = 760
 HEIGHT: Final = 340
 LEFT: Final = 60
 RIGHT: Final = 170
 TOP: Final = 44
 BOTTOM: Final = 36
-_COLOURS: Final = ("#1f6feb", "#1a7f37", "#9a6700", "#d1242f", "#8250df", "#0e7490", "#bf3989", "#57606a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +50,23 @@ def draw(title: str, lines: Sequence[Line], points: Sequence[tuple[float, float]
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
-        ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f' role="img" font-family="sans-serif" font-size="12" aria-label="{escape(title)}">',
+        style(),
+        f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
         f'<text x="{LEFT}" y="22" font-size="15">{escape(title)}</text>',
     ]
     for number in range(5):
         _, y = place(10**first, top * number / 4)
-        parts.append(f'<line x1="{LEFT}" x2="{LEFT + wide}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d0d7de"/>')
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + wide}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{top * number / 4:g}</text>')
     for size in sorted({x for x, _ in points}):
         x, _ = place(size, 0)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 14}" text-anchor="middle">{size:,.0f}</text>')
     for number, line in enumerate(lines):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = f'class="c{number % COLOURS}"'
         track = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line.points))
-        parts.append(f'<polyline points="{track}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        label = f'x="{LEFT + wide + 12}" y="{TOP + 12 + 18 * number}" fill="{colour}"'
-        parts.append(f"<text {label}>{escape(line.name)}</text>")
+        parts.append(f'<polyline {colour} points="{track}" fill="none" stroke-width="2"/>')
+        left, y = LEFT + wide + 12, TOP + 8 + 18 * number
+        parts.append(f'<line {colour} x1="{left}" x2="{left + 18}" y1="{y}" y2="{y}" stroke-width="4"/>')
+        parts.append(f'<text x="{left + 24}" y="{y + 4}">{escape(line.name)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"

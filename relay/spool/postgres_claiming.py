@@ -1,7 +1,8 @@
 """Claim and void on PostgreSQL: leases for many nodes at once.
 
 Tenants, lanes and deliveries are found as on SQLite, by walking indexes, at the same cost however much waits.
-Rows that another node is claiming are skipped, not waited for, so claims never block each other nor an accept.
+Rows that another node is claiming are skipped, not waited for, so claims never block each other nor an accept. On a
+busy machine each statement waits for its turn at a processor twice, so a claim is as few of them as it can be.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from relay.ids import SpoolId
 from relay.mail.envelope import Envelope, Notify, Recipient, Return
 from relay.spool.claiming import MAX_LANES, UNREADABLE, WHY_UNREADABLE
 from relay.spool.life import Wanted
-from relay.spool.postgres_accepting import LIVING, SUSPENDED_UNTIL
+from relay.spool.postgres_accepting import SUSPENDED_UNTIL
 from relay.spool.postgres_effects import Effects
 from relay.spool.postgres_quarantine import Quarantined, quarantine
 from relay.spool.rows import column_address, column_path, column_warmth
@@ -35,8 +36,9 @@ NEXT_DUE: Final = f"WITH {_TENANTS} SELECT min(due) FROM tenants"  # noqa: S608 
 """The earliest due time of any lane."""
 
 _LANES: Final = f"""
-WITH {_TENANTS}, waiting AS MATERIALIZED (SELECT tenant FROM tenants WHERE due <= $1 ORDER BY due LIMIT $2)
-SELECT waiting.tenant, lanes.id, lanes.domain FROM waiting CROSS JOIN LATERAL (
+WITH {_TENANTS}, living AS MATERIALIZED (SELECT id FROM incarnation WHERE id = $4 AND ended IS NULL FOR KEY SHARE),
+waiting AS MATERIALIZED (SELECT tenant FROM tenants WHERE due <= $1 ORDER BY due LIMIT $2)
+SELECT waiting.tenant, lanes.id, lanes.domain FROM living CROSS JOIN waiting CROSS JOIN LATERAL (
   SELECT id, due, domain FROM lane
   WHERE tenant = waiting.tenant AND due <= $1 AND domain <> ALL($3::text[])
     AND coalesce({SUSPENDED_UNTIL}, 0) <= $1
@@ -44,6 +46,7 @@ SELECT waiting.tenant, lanes.id, lanes.domain FROM waiting CROSS JOIN LATERAL (
 ) AS lanes
 ORDER BY waiting.tenant, lanes.due
 """  # noqa: S608 - constants of ours
+"""None for a life that was ended: whoever ends one locks its row first, and so waits for what is leased here."""
 
 _LEASE: Final = """
 WITH picked AS MATERIALIZED (
@@ -59,18 +62,19 @@ WITH picked AS MATERIALIZED (
 SELECT leased.message, leased.n, leased.attempts, leased.due, leased.notify, recipient.address, recipient.orcpt,
   CASE WHEN request.id IS NULL THEN '' WHEN request.reason = '' THEN 'bounced by the operator'
     ELSE request.reason END, leased.lane, leased.broken,
-  leased.delay_told, leased.source, leased.warm_up, leased.promised
-FROM leased LEFT JOIN recipient ON recipient.message = leased.message AND recipient.n = leased.n
+  leased.delay_told, leased.source, leased.warm_up, leased.promised,
+  message.id, message.tenant, message.door, message.stream, message.reverse_path, message.smtputf8, message.ret,
+  message.envid, message.size, message.accepted_at, message.expires_at, message.received, message.sign_as,
+  message.prelude
+FROM leased LEFT JOIN message ON message.seq = leased.message
+  LEFT JOIN recipient ON recipient.message = leased.message AND recipient.n = leased.n
   LEFT JOIN request ON request.id = leased.asked AND request.verb = 'bounce' AND request.final_at IS NULL
     AND request.undone IS NULL
 ORDER BY leased.due, leased.message, leased.n
 """
 
-_MESSAGES: Final = """
-SELECT seq, id, tenant, door, stream, reverse_path, smtputf8, ret, envid, size, accepted_at, expires_at, received,
-  sign_as, prelude
-FROM message WHERE seq = ANY($1::bigint[])
-"""
+_OF_DELIVERY: Final = 14
+"""So many columns come before those of the message."""
 
 _LOCK_LANES: Final = "SELECT id FROM lane WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 
@@ -87,9 +91,7 @@ _Row = tuple[Any, ...]
 
 async def claim(transaction: Transaction, incarnation: Incarnation, wanted: Wanted, now: int) -> list[Parcel]:
     """Lease due deliveries, as many as are wanted of each lane."""
-    if not await transaction.fetch(LIVING, [incarnation]):
-        return []
-    found = await transaction.fetch(_LANES, now, wanted.limit, list(wanted.skip))
+    found = await transaction.fetch(_LANES, now, wanted.limit, list(wanted.skip), incarnation)
     if not found:
         return []
     quotas = _quotas(found, wanted)
@@ -126,20 +128,20 @@ async def _parcels(transaction: Transaction, rows: Sequence[_Row], now: int) -> 
         else:
             by_parcel.setdefault((row[0], row[7], row[8]), []).append(row)
     await effects.write(transaction)
-    messages = {row[0]: row for row in await transaction.fetch(_MESSAGES, list({seq for seq, _, _ in by_parcel}))}
     parcels: list[Parcel] = []
     unreadable: list[Quarantined] = []
     for (seq, bounce, _), duties in by_parcel.items():
         try:
-            parcels.append(_parcel(messages[seq], duties, bounce))
+            parcels.append(_parcel(duties, bounce))
         except UNREADABLE:
             unreadable += [(seq, row[1], WHY_UNREADABLE) for row in duties]
     await quarantine(transaction, unreadable, now)
     return parcels
 
 
-def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
-    seq, spool_id, tenant, door, stream, path, smtputf8, ret, envid, size, accepted, expires, *rest = message
+def _parcel(rows: Sequence[_Row], bounce: str) -> Parcel:
+    seq, message = rows[0][0], rows[0][_OF_DELIVERY:]
+    spool_id, tenant, door, stream, path, smtputf8, ret, envid, size, accepted, expires, *rest = message
     duties = tuple(
         Duty(
             seq,
@@ -155,7 +157,9 @@ def _parcel(message: _Row, rows: Sequence[_Row], bounce: str) -> Parcel:
             source or "",
             column_warmth(warm_up, promised),
         )
-        for _, n, attempts, due, notify, address, orcpt, _, _, broken, told, source, warm_up, promised in rows
+        for _, n, attempts, due, notify, address, orcpt, _, _, broken, told, source, warm_up, promised in (
+            row[:_OF_DELIVERY] for row in rows
+        )
     )
     envelope = Envelope(
         column_path(path),

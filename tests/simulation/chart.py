@@ -22,6 +22,7 @@ GAP: Final = 54
 
 _LIGHT: Final = ("#0b62d6", "#c4372c", "#1a7f37", "#9a6700", "#7c46c9", "#0e7490", "#bf3989", "#57606a")
 _DARK: Final = ("#6cb0ff", "#ff8a7f", "#5fd07d", "#e3b341", "#c3a0ff", "#56c8dc", "#f29ccb", "#a0a9b4")
+COLOURS: Final = len(_LIGHT)
 _TICKS: Final = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800)
 """Seconds between two marks of the time axis."""
 
@@ -54,7 +55,7 @@ def draw(title: str, panels: Sequence[Panel], spans: Sequence[Span] = ()) -> str
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"',
         f' font-family="sans-serif" font-size="13" aria-label="{escape(title)}">',
-        _style(),
+        style(),
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
         f'<text x="{LEFT}" y="22" font-size="17">{escape(title)}</text>',
     ]
@@ -71,7 +72,9 @@ def write(path: Path, title: str, panels: Sequence[Panel], spans: Sequence[Span]
     path.write_text(draw(title, panels, spans), encoding="utf-8")
 
 
-def _style() -> str:
+def style() -> str:
+    """The colours for light and for dark: classes `paper`, `grid`, `span`, `c0` to `c7` (strokes), and all text."""
+
     def rules(ink: str, paper: str, grid: str, shade: str, colours: Sequence[str]) -> str:
         lines = "".join(f".c{i}{{stroke:{colour}}}" for i, colour in enumerate(colours))
         return f"text{{fill:{ink}}}.paper{{fill:{paper}}}.grid{{stroke:{grid}}}.span{{fill:{shade}}}{lines}"
@@ -111,7 +114,7 @@ def _panel(panel: Panel, top: int, end: float) -> list[str]:
         points = " ".join(
             f"{LEFT + wide * at / end:.1f},{bottom - PANEL * value / highest:.1f}" for at, value in _thinned(line)
         )
-        colour = f'class="c{number % len(_LIGHT)}"'
+        colour = f'class="c{number % COLOURS}"'
         parts.append(f'<polyline {colour} points="{points}" fill="none" stroke-width="1.6" stroke-linejoin="round"/>')
         x, y = LEFT + wide + 12, top + 8 + 20 * number
         parts.append(f'<line {colour} x1="{x}" x2="{x + 18}" y1="{y}" y2="{y}" stroke-width="4"/>')
