@@ -72,7 +72,7 @@ class FrontNode:
             parts.clock,
             (self._not_ready,),
             os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
-            relay.opt_out,
+            faces.opt_out,
         )
         add_front_s_own(faces.public, alone)
         faces.desk.middlewares.insert(0, loopback_only)

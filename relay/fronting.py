@@ -5,7 +5,7 @@ Stands between the settings and the doors; the command line brings the function 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -40,6 +40,8 @@ class Faces:
 
     public: web.Application
     desk: web.Application
+    opt_out: Callable[[str], Awaitable[bool]]
+    """Follows a one-click link by its token, or keeps that until the relay is back; False: it is no good one."""
 
 
 Front = Callable[[FrontParts], Faces]

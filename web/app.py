@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -74,6 +74,9 @@ _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/open
 
 _SECRET: Final = re.compile(r"/(?:s|r|read|notice|weekly/confirm|weekly/leave)/")
 
+OPT_OUT: Final[web.AppKey[Callable[[str], Awaitable[bool]]]] = web.AppKey("opt-out")
+"""Follows a one-click link, or keeps it until the relay is back: for a front that stands alone."""
+
 _log = Log("front")
 
 
@@ -130,14 +133,14 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     weekly_links = WeeklyLinks(links, clock)
     weekly_writer = WeeklyWriter(options, templates, weekly_links)
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
-    watches = [errands.run, WallKeeper(wall, relay, clock).look]
+    watches = [WallKeeper(wall, relay, clock).look]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
         watches.append(BellRinger(outside.database, outside.bell, clock).ring)
     keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall)
     forgetting = tuple(keeper.forget for keeper in keepers)
-    rounds = Rounds(options.hand_over_every, options.status_kept, forgetting, tuple(watches))
+    rounds = Rounds(options.hand_over_every, options.status_kept, forgetting, (errands.run,), tuple(watches))
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)
     parts = Parts(
@@ -168,6 +171,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         options.base_url, relay, errands, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
+    app[OPT_OUT] = errands.opt_out
     _add_pages(app, parts, theirs, notices, weekly)
     app.cleanup_ctx.append(_courier_life(letters, courier))
     app.cleanup_ctx.append(_following(networks))

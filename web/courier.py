@@ -53,6 +53,8 @@ class Rounds:
     every: timedelta
     status_kept: timedelta
     forget: tuple[Callable[[], Awaitable[object]], ...] = ()
+    first: tuple[Callable[[], Awaitable[object]], ...] = ()
+    """What comes before the letters of each round."""
     watch: tuple[Callable[[], Awaitable[object]], ...] = ()
     """What else is looked after once a minute; that one of them fails ends no other."""
 
@@ -123,6 +125,7 @@ class Courier:
         returned = await self._store.end_holds(self._clock.now())
         if returned:
             _log.warning("holds-ended", letters=returned, remedy="leak letters lists what waits for a decision")
+        await _each(self._rounds.first)
         await self._watch()
         tried = 0
         while letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH):

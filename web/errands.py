@@ -21,6 +21,8 @@ from web.refusals import refuses_mail
 _ASK_TIMEOUT: Final = 6.0
 _RUN_TIMEOUT: Final = 30.0
 _BATCH: Final = 50
+MOST_KEPT: Final = 10_000
+"""Tokens of links kept at most: only the relay knows which of them are good."""
 
 _log = Log("front")
 
@@ -32,6 +34,8 @@ class Errand(StrEnum):
     """Never again."""
     ERASE = "erase"
     """Delete what you hold about me."""
+    OPT_OUT = "opt-out"
+    """The one-click link of a mail, named by its token in the place of an address."""
 
 
 class Errands:
@@ -42,6 +46,13 @@ class Errands:
         self._database = database
         self._mailboxes = mailboxes
         self._clock = clock
+
+    async def opt_out(self, token: str) -> bool:
+        """Follow a one-click link; True as well if that was kept to be done. Who posts nonsense fills no table."""
+        sql = "SELECT 1 FROM web_errand WHERE kind = ? LIMIT 1 OFFSET ?"
+        if await self._rows(sql, (Errand.OPT_OUT.value, MOST_KEPT - 1)):
+            return await self._run(Errand.OPT_OUT, token)
+        return await self.do(Errand.OPT_OUT, token)
 
     async def do(self, errand: Errand, address: str) -> bool:
         """Done, or kept to be done; False for what is no address."""
@@ -74,7 +85,7 @@ class Errands:
 
     async def run(self) -> None:
         """Do what was kept, oldest first. SpoolUnavailableError, TimeoutError: the rest stays for the next round."""
-        sql = "SELECT kind, address FROM web_errand ORDER BY at LIMIT ?"
+        sql = "SELECT kind, address FROM web_errand ORDER BY at, kind, address LIMIT ?"
         for kind, address in await self._rows(sql, (_BATCH,)):
             async with asyncio.timeout(_RUN_TIMEOUT):
                 await self._run(Errand(kind), address)
@@ -88,6 +99,8 @@ class Errands:
             case Errand.ERASE:
                 await self._relay.erase(address)
                 return True
+            case Errand.OPT_OUT:
+                return await self._relay.opt_out(address)
             case _:
                 assert_never(errand)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
-from web.app import Outside, make_app
+from web.app import OPT_OUT, Outside, make_app
 from web.catalogue import load_words
 from web.deciding import Deciding
 from web.desk.app import make_desk_app
@@ -128,8 +128,8 @@ def mount(  # the node's parts, each with a purpose of its own
     clock: Clock,
     entropy: Entropy,
     moderators: Mapping[str, str],
-) -> tuple[web.Application, web.Application]:
-    """The front's applications, the pages and the desk; rule packs may stand in `folder`.
+) -> tuple[web.Application, web.Application, Callable[[str], Awaitable[bool]]]:
+    """The pages, the desk, and what follows one-click links; rule packs may stand in `folder`.
 
     Raises ValueError for a trusted proxy that is no network, ConfigurationError for a damaged rule pack.
     """
@@ -168,7 +168,8 @@ def mount(  # the node's parts, each with a purpose of its own
     letters, moderator = DatabaseLetterStore(database), load_moderator(folder)
     bell = relay if isinstance(relay, ModerationBell) else None
     outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited(), bell)
-    return make_app(options, outside), make_desk(options, outside, moderators)
+    pages = make_app(options, outside)
+    return pages, make_desk(options, outside, moderators), pages[OPT_OUT]
 
 
 def make_desk(options: FrontOptions, outside: Outside, moderators: Mapping[str, str]) -> web.Application:

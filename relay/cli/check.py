@@ -69,6 +69,7 @@ def _summary(settings: Settings) -> dict[str, str | list[str]]:
         "web": str(settings.web.listen or ""),
         "signing": [f"{entry.domain} ({', '.join(_selectors(settings, entry))})" for entry in settings.signing.domain],
         "smarthost": settings.delivery.takes_all,
+        **({"relay": settings.web.relay.url} if settings.web.relay.url else {}),
     }
 
 
@@ -82,6 +83,11 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     """What the file allows and practice will not: unreadable keys, open doors, settings without effect."""
     from relay.settings_effect import without_effect
 
+    if settings.web.relay.url:
+        yield from _relay_elsewhere(settings)
+        yield from _doors(settings)
+        yield from without_effect(settings)
+        return
     yield from _signing(settings)
     if settings.submission.tls is None and settings.submission.listen and not settings.submission.trusted_networks:
         yield "submission.tls: no certificate and no trusted network: nobody can hand in mail by SMTP"
@@ -95,6 +101,33 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
+
+
+def _relay_elsewhere(settings: Settings) -> Iterator[str]:
+    """Whether the relay of a front alone answers its key."""
+    from relay.cli.context import run_async
+    from relay.client.contract import RelayAwayError
+    from relay.client.remote import RemoteRelayClient
+    from relay.clock import SystemClock
+    from relay.errors import ConfigurationError
+    from relay.front_node import key_of, way_of
+    from relay.ids import SystemEntropy
+
+    async def ask() -> str:
+        client = RemoteRelayClient(way_of(settings), key_of(settings), SystemClock(), SystemEntropy())
+        try:
+            await client.suppressed(f"postmaster@{settings.web.sender_domain}")
+        except RelayAwayError as error:
+            return f"web.relay.url: {settings.web.relay.url}: {error}{client.remedy}; letters would wait"
+        finally:
+            await client.close()
+        return ""
+
+    try:
+        if silence := run_async(ask()):
+            yield silence
+    except ConfigurationError:
+        return  # an obstacle, and told as one
 
 
 def _doorbell(settings: Settings) -> Iterator[str]:

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp.web import Application
 
     from relay.fronting import Faces, FrontParts
@@ -16,8 +18,8 @@ def load_front(parts: FrontParts) -> Faces:
     from relay.fronting import Faces
 
     mount = import_module("web.mounting").mount
-    public, desk = cast(
-        "tuple[Application, Application]",
+    public, desk, opt_out = cast(
+        "tuple[Application, Application, Callable[[str], Awaitable[bool]]]",
         mount(
             parts.settings.web,
             parts.secrets,
@@ -30,4 +32,4 @@ def load_front(parts: FrontParts) -> Faces:
             moderators=parts.moderators,
         ),
     )
-    return Faces(public, desk)
+    return Faces(public, desk, opt_out)

@@ -16,6 +16,7 @@ from pathlib import Path
 from relay.alarming import check_ways
 from relay.egress.certificates import TrustAnchors
 from relay.errors import ConfigurationError
+from relay.front_node import key_of, way_of
 from relay.listeners import clashes, wanted_listeners
 from relay.opening import POSTGRES_SCHEMES
 from relay.policy.diagnosis_file import load_diagnoser
@@ -53,6 +54,9 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
     yield from (text for lines in _refusal(lambda: load_shaping(settings.folder)) for text in lines.splitlines())
     rulebook = import_module("web.moderation.pack").load_rulebook  # by name: the relay does not know the front
     yield from (text for lines in _refusal(lambda: rulebook(settings.folder)) for text in lines.splitlines())
+    if settings.web.relay.url:
+        yield from _refusal(lambda: way_of(settings))
+        yield from _refusal(lambda: key_of(settings))
     front = "web" in settings.node.roles and settings.web.listen is not None
     if front and settings.web.sender_domain is None and not settings.signing.domain:
         yield "web.sender_domain: missing; the front needs a domain for its letters' From"

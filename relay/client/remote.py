@@ -100,6 +100,11 @@ class RemoteRelayClient:
         """Whether the last call got no answer."""
         return self._away.is_away
 
+    @property
+    def remedy(self) -> str:
+        """What mends the last refusal, after a colon; "" if there was none."""
+        return "" if self._refused_with is None else f": {_REMEDIES.get(self._refused_with, _LOOK)}"
+
     def use_key(self, key: str) -> None:
         """Prove ourselves by another key from now on."""
         self._key = key
@@ -233,7 +238,7 @@ class RemoteRelayClient:
             return answer
         if status != self._refused_with:
             self._refused_with = status
-            _log.warning("relay-refuses", status=status, remedy=_REMEDIES.get(status, "the relay's log says more"))
+            _log.warning("relay-refuses", status=status, remedy=_REMEDIES.get(status, _LOOK))
         raise RelayAwayError(f"the relay answers HTTP status {status}")
 
     async def _request(self, call: _Call, body: bytes | None) -> tuple[int, bytes]:
@@ -268,6 +273,7 @@ class RemoteRelayClient:
         return self._session
 
 
+_LOOK: Final = "the relay's log says more"
 _REMEDIES: Final[Mapping[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "web.relay.key_file holds no key of a front; on the relay: leak user add NAME --front",
     HTTPStatus.NOT_FOUND: "web.relay.url names no relay, or one without the role api, or one that is older",

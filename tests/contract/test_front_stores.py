@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from relay.client.contract import Letter
+from relay.client.contract import Letter, RelayAwayError
 from relay.database.contract import Database
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
 from web.admission import Ceiling, DayAdmission
 from web.backlog import read_backlog
 from web.deciding import Deciding, Voice
 from web.decisions import Action, Decision
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
+from web.errands import Errand, Errands
 from web.holds import HoldStore
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
@@ -278,3 +280,22 @@ async def test_the_weekly(database: Database) -> None:
     assert await store.make("2026-W48", "en") == 2
     await store.leave([b"b" * 16])
     assert [one.mailbox for one in await store.owed(9)] == [b"a" * 16]
+
+
+async def test_errands_at_a_relay_that_is_away(database: Database) -> None:
+    clock, relay = HandClock(), RelayInMemory()
+    await DatabaseLetterStore(database).prepare()
+    errands = Errands(relay, database, MailboxHasher([b"b" * 32]), clock)
+    relay.away = True
+    for _ in range(2):
+        assert await errands.do(Errand.REFUSE, "ann@b.example")
+        assert await errands.do(Errand.ERASE, "ann@b.example")
+        assert await errands.opt_out("utoken")
+    assert await errands.waits("Ann+tag@b.example")
+    assert not await errands.waits("bob@b.example")
+    with pytest.raises(RelayAwayError):
+        await errands.run()
+    relay.away = False
+    await errands.run()
+    assert (relay.refused, relay.erased, relay.followed) == ({"ann@b.example": False}, ["ann@b.example"], ["utoken"])
+    assert not await errands.waits("ann@b.example")

@@ -31,6 +31,7 @@ class RelayInMemory:
         self.refused_streams: dict[str, str] = {}
         self.erased: list[str] = []
         self.forgotten: list[str] = []
+        self.followed: list[str] = []
         self.room = Admission(None)
         self.refusal: LetterRefused | None = None
         self.unavailable = False
@@ -103,7 +104,9 @@ class RelayInMemory:
         return True
 
     async def opt_out(self, token: str) -> bool:
-        """No link is good here."""
+        """Remembered in `followed`; no link is good here."""
+        self._be_there()
+        self.followed.append(token)
         return False
 
     def preview(self, letter: Letter) -> Mapping[str, str]:

@@ -9,12 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from relay.client.contract import RelayAwayError
 from relay.clock import Clock
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
+from web import errands as errands_module
 from web.admission import DayAdmission
 from web.courier import Courier, Rounds
 from web.departing import WayOut
@@ -35,7 +38,7 @@ def courier_of(front: Front, clock: Clock) -> Courier:
     errands = Errands(front.relay, front.database, mailboxes, clock)
     reports = ReportStore(front.database, clock, SeededEntropy(4))
     way_out = WayOut(front.relay, errands, reports, mailboxes, DayAdmission(front.database, clock, 0), clock)
-    rounds = Rounds(timedelta(days=1), timedelta(days=90), watch=(errands.run,))
+    rounds = Rounds(timedelta(days=1), timedelta(days=90), first=(errands.run,))
     return Courier(way_out, front.store, clock, SeededEntropy(3), rounds)
 
 
@@ -129,7 +132,24 @@ async def test_a_recipient_s_no_is_kept_and_holds_at_once(tmp_path: Path) -> Non
             assert "It could not be delivered" in (await visitor.get(link))[1].text
 
 
-async def test_an_errand_of_a_relay_that_hangs_is_kept_too(tmp_path: Path) -> None:
+async def test_a_one_click_link_is_followed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errands_module, "MOST_KEPT", 2)
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front:
+        errands = Errands(front.relay, front.database, MailboxHasher((OPTIONS.block_key,)), clock)
+        assert not await errands.opt_out("unonsense")
+        front.relay.away = True
+        for token in ("uone", "uone", "utwo"):
+            assert await errands.opt_out(token)
+        with pytest.raises(RelayAwayError):
+            await errands.opt_out("uthree")
+        front.relay.away = False
+        await errands.run()
+        assert front.relay.followed == ["unonsense", "uone", "utwo"]
+        assert await rows(front, "SELECT * FROM web_errand") == []
+
+
+async def test_what_the_relay_alone_knows(tmp_path: Path) -> None:
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
         mailboxes = MailboxHasher((OPTIONS.block_key,))
