@@ -54,6 +54,7 @@ from web.recipient import RecipientPages, RecipientParts
 from web.render import Renderer, make_templates
 from web.reports import ReportStore
 from web.requests import ForeignFormError, UnreadableFormError, language_of
+from web.ruling_counts import RulingCounts
 from web.sealing import SealingKeys, month_of
 from web.slow_lane import SlowLane
 from web.status import StatusPages
@@ -133,12 +134,13 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     weekly_links = WeeklyLinks(links, clock)
     weekly_writer = WeeklyWriter(options, templates, weekly_links)
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
-    watches = [WallKeeper(wall, relay, clock).look]
+    rulings = RulingCounts(outside.database, clock)
+    watches = [WallKeeper(wall, relay, clock).look, rulings.flush]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
         watches.append(BellRinger(outside.database, outside.bell, clock).ring)
-    keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall)
+    keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall, rulings)
     forgetting = tuple(keeper.forget for keeper in keepers)
     rounds = Rounds(options.hand_over_every, options.status_kept, forgetting, (errands.run,), tuple(watches))
     courier = Courier(way_out, letters, clock, entropy, rounds)
@@ -166,6 +168,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         previews=PreviewLimits(clock, entropy) if options.limits else None,
         copies=Copies(clock, entropy) if options.limits else None,
         networks=networks,
+        rulings=rulings,
     )
     theirs = RecipientParts(
         options.base_url, relay, errands, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer

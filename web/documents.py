@@ -49,12 +49,15 @@ class Documents:
         document = Document(request.path.rpartition("/")[2])
         language = language_of(request)
         wording = self._parts.judge.wording(language)
+        words = self._parts.renderer.words(language)
+        tallies = await self._tallies() if document.counts else None
         values = {
             "document": document.value,
             "operator": self._parts.options.operator,
             "rules": {rule.anchor: words for rule, words in wording.rules.items()},
             "helps": wording.helps,
-            "tallies": await self._tallies() if document.counts else None,
+            "tallies": tallies,
+            "decided_within": words.about(tallies.decided_within) if tallies and tallies.decided_within else "",
             "moderation": self._moderation,
             "span_days": SPAN.days,
             "kept_days": self._parts.options.status_kept.days,

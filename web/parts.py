@@ -23,6 +23,7 @@ from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
+from web.ruling_counts import RulingCounts
 from web.sealing import SealingKeys
 from web.tallies import TallyReader
 from web.wall import WallStore
@@ -55,6 +56,7 @@ class Parts:
     doorbell: DoorbellStore
     wall: WallStore
     networks: NetworkLists
+    rulings: RulingCounts
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Any, Final, Protocol
 
 from relay.clock import from_millis, to_millis
@@ -25,6 +26,14 @@ _BEHIND: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND
 _NOTICES: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_notice WHERE at >= ? GROUP BY 1"
 _REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? GROUP BY 1"
 _AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
+_PROGRAM: Final = "SELECT rule, CAST(SUM(letters) AS BIGINT) FROM web_ruling_count WHERE day >= ? GROUP BY 1"
+_WAITS: Final = """
+SELECT d.at - l.created FROM web_decision d JOIN web_letter l ON l.id = d.subject
+WHERE d.at >= ? AND d.action IN ('release', 'refuse')
+UNION ALL SELECT d.at - r.at FROM web_decision d JOIN web_report r ON r.letter_id = d.subject
+WHERE d.at >= ? AND d.action IN ('upheld', 'dismissed')
+UNION ALL SELECT decided - at FROM web_notice WHERE decided >= ?
+"""
 _HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL AND hidden = 0"
 
 
@@ -50,6 +59,10 @@ class Tallies:
     """Notices of unlawful content, by what was decided; "" for those that wait."""
     reports: Mapping[str, int] = field(default_factory=dict)
     """Recipients' reports, likewise."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Letters that the program refused at the form, by rule."""
+    decided_within: timedelta | None = None
+    """Half of what people decided about waited no longer; None if nothing did."""
     disclosures: Mapping[str, int] = field(default_factory=dict)
     """Entries of the audit of sealed records, by what was asked for."""
 
@@ -75,6 +88,7 @@ class DatabaseTallies:
             endings = _counts(connection, _ENDINGS, since)
             [(held, until)] = connection.execute(_HELD)
             [(behind,)] = connection.execute(_BEHIND)
+            waits = [wait for (wait,) in connection.execute(_WAITS, since * 3)]
             return Tallies(
                 letters=sum(endings.values()),
                 endings={Ending(name): count for name, count in endings.items() if name},
@@ -85,6 +99,8 @@ class DatabaseTallies:
                 first_decision_due=None if until is None else from_millis(until),
                 notices=_counts(connection, _NOTICES, since),
                 reports=_counts(connection, _REPORTS, since),
+                refused=_counts(connection, _PROGRAM, since),
+                decided_within=timedelta(milliseconds=max(0, median(waits))) if waits else None,
                 disclosures=Counter(str(json.loads(entry)["action"]) for (entry,) in connection.execute(_AUDIT, since)),
             )
 

@@ -33,6 +33,7 @@ from web.mailbox import MailboxHasher
 from web.network import Network
 from web.notices import Notice, NoticeStore
 from web.reports import Outcome, Report, ReportStore
+from web.ruling_counts import RulingCounts
 from web.sealing import Sealed
 from web.tallies import DatabaseTallies
 from web.weekly_store import WeeklyStore
@@ -239,14 +240,32 @@ async def test_notices(database: Database) -> None:
     assert receipt is not None
     tallies = DatabaseTallies(database)
     assert (await tallies.read(clock.now())).notices == {"": 1}
+    clock.move(3600)
     assert await notices.decide(Decision(receipt.id, Action.NOTICE_UPHELD, "me", "Yes."), Outcome.UPHELD)
-    assert (await tallies.read(clock.now())).notices == {"upheld": 1}
+    counted = await tallies.read(clock.now())
+    assert (counted.notices, counted.decided_within) == ({"upheld": 1}, timedelta(hours=1))
     case = await notices.find(receipt.secret)
     assert case is not None
     assert (case.outcome, case.reason, case.notice.grounds) == (Outcome.UPHELD, "Yes.", "A threat")
     clock.move(600 * 86400)
     await notices.forget()
     assert await notices.find(receipt.secret) is None
+
+
+async def test_refusals_of_the_program_are_counted_together(database: Database) -> None:  # RCP 12
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    workers = [RulingCounts(database, clock) for _ in range(2)]
+    for n, counts in enumerate(workers):
+        for letter in ("a", "a", "b"):
+            counts.note(f"{letter}{n}", ["bullying", "threat"] if letter == "a" else ["threat"])
+        await counts.flush()
+        await counts.flush()
+    tallies = DatabaseTallies(database)
+    assert (await tallies.read(clock.now())).refused == {"bullying": 2, "threat": 4}
+    clock.move(401 * 86400)
+    await workers[0].forget()
+    assert (await tallies.read(clock.now() - timedelta(days=401))).refused == {}
 
 
 async def test_the_weekly(database: Database) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
-from tests.support.visitor import Visitor
+from tests.support.moderator import Moderator
+from tests.support.visitor import LETTER, Visitor
+from tests.unit.web.test_desk import held
+from tests.unit.web.test_ladder import FOREIGN, INSULT
 from web.catalogue import Language
 from web.documents import Document
 from web.moderation.figures import published_figures
@@ -96,6 +99,25 @@ async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:  # RCP
     assert "Sent by their writers 3" in page
     assert "Taken back by them before departure 1" in page
     assert "none waiting" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_what_the_program_refuses_is_counted_by_rule_and_how_long_people_take(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:  # RCP 12
+    for message in (INSULT, f"{INSULT} Really."):
+        _, page = await visitor.post("/en/preview", LETTER | {"message": message})
+        await visitor.post("/fr/preview", {"token": page.fields["token"], "action": "translate"})
+    await visitor.send(await visitor.preview(message=FOREIGN))
+    (letter,) = await held(ann)
+    clock.move(5 * 3600)
+    await ann.post(f"/desk/letter/{letter}", action="release", reason="Kind.")
+    await visitor.until_told("/en/transparency", "No bullying 2")
+    _, page = await visitor.get("/en/transparency")
+    assert "waited at most about 5 hours" in page.text or "waited at most 5 hours" in page.text
+    _, page = await visitor.get("/fr/transparency")
+    assert "Refusées au formulaire par un programme" in page.text
+    rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT rule, letters FROM web_ruling_count")))
+    assert rows == [("bullying", 2)]
 
 
 async def test_how_often_moderation_is_right_is_published_as_measured(visitor: Visitor) -> None:
