@@ -17,6 +17,7 @@ from web.moderation.lexicon import forms
 from web.moderation.ruling import Rule
 
 _FILE: Final = "moderation/concepts.toml"
+FAMILIES_FILE: Final = "moderation/families.txt"
 _MOST_KNOWN: Final = 20_000
 _LONGEST_STEM: Final = 16
 _LONGEST_WORD: Final = 40
@@ -34,6 +35,8 @@ class Concepts:
     stems: Mapping[str, tuple[int, ...]]
     evidence: Mapping[Rule, tuple[tuple[frozenset[int], ...], ...]]
     """By rule, sets of concepts: a letter bears the rule out when it has one concept of each set of a line."""
+    families: Mapping[str, int] = field(default_factory=dict)
+    """Words that keep the same company, by machine: the number of each word's family."""
     known: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def of(self, word: str) -> tuple[int, ...]:
@@ -76,7 +79,12 @@ def load_concepts() -> Concepts:
         )
         for rule, lines in tables["evidence"].items()
     }
-    return Concepts(names, _settled(words), _settled(stems), evidence)
+    return Concepts(names, _settled(words), _settled(stems), evidence, _families())
+
+
+def _families() -> dict[str, int]:
+    lines = read_data_file(data_file(FAMILIES_FILE)).splitlines()
+    return {word: number for number, line in enumerate(lines, start=1) for word in line.split()}
 
 
 def _settled(table: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:

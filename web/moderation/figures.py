@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
-from web.moderation.corpus import CARE, PASS, Line
+from web.moderation.corpus import CARE, ORDINARY, PASS, STRANGER, Line, read_corpus
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Step
 
 FIGURES_FILE: Final = "moderation/figures.json"
 _Z: Final = 1.96
 _MIX: Final = 1000
-_BAD_IN_MIX: Final = 30
-"""Letters of a realistic mix that ought to be stopped: an assumption, told with the figure."""
+_HARD_IN_MIX: Final = 0.2
+"""Letters of a realistic mix that use the words of threats and insults and mean well: an assumption, told with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,31 @@ def measure(moderator: Moderator, lines: Iterable[Line]) -> dict[str, Any]:
     return {language: _told(labels) for language, labels in [*sorted(steps.items()), ("both", both)]}
 
 
+def measure_all(moderator: Moderator, place: Path) -> dict[str, Any]:
+    """The figures of each set of the corpus at `place` that is for measuring; a JSON value."""
+    sets = {"held out": [line for line in read_corpus(place) if line.held_out]}
+    sets |= {name: list(read_corpus(place / name)) for name in (STRANGER, ORDINARY)}
+    figures: dict[str, Any] = {name: measure(moderator, lines) for name, lines in sets.items()}
+    hard = [line for line in sets[STRANGER] if line.label == PASS]
+    return figures | {"mix": measure_mix(moderator, sets[ORDINARY], hard)}
+
+
+def measure_mix(moderator: Moderator, ordinary: Sequence[Line], hard: Sequence[Line]) -> dict[str, Any]:
+    """What waits for a person, or is refused, of letters that all ought to pass, as they come in: most are ordinary."""
+    held: dict[Step, float] = {}
+    for lines, share_of in ((ordinary, 1 - _HARD_IN_MIX), (hard, _HARD_IN_MIX)):
+        steps = Counter(moderator.rule(line.letter).step for line in lines)
+        for step in (Step.HOLD, Step.REFUSE, Step.CARE):
+            held[step] = held.get(step, 0.0) + _MIX * share_of * steps[step] / (steps.total() or 1)
+    told = {step.value: round(count, 1) for step, count in held.items()}
+    return {"letters": _MIX, "hard": round(_MIX * _HARD_IN_MIX), **told}
+
+
 def _told(labels: dict[str, Counter[Step]]) -> dict[str, Any]:
     passing = labels.get(PASS, Counter())
     bad = {label: counted for label, counted in labels.items() if label in set(Rule)}
     everything = sum(bad.values(), Counter[Step]())
     core = sum((bad.get(rule, Counter()) for rule in (Rule.BULLYING, Rule.THREAT)), Counter[Step]())
-    held = passing[Step.HOLD] / (passing.total() or 1) * (_MIX - _BAD_IN_MIX)
-    held += everything[Step.HOLD] / (everything.total() or 1) * _BAD_IN_MIX
     return {
         "to pass": {
             "stopped": _share(passing, Step.HOLD, Step.REFUSE, Step.CARE),
@@ -74,7 +93,6 @@ def _told(labels: dict[str, Counter[Step]]) -> dict[str, Any]:
         "to stop": _stopped(everything),
         "by rule": {label: _stopped(bad[label]) for label in sorted(bad)},
         "care": {"helped": _share(labels.get(CARE, Counter()), Step.CARE, Step.HOLD, Step.REFUSE)},
-        "held in a mix of 1,000": round(held, 1),
     }
 
 
@@ -105,7 +123,6 @@ def told_as_text(figures: dict[str, Any]) -> str:
             lines += [f"  {what}, {name}: {_line(one)}" for name, one in shares.items()]
         for rule, shares in of["by rule"].items():
             lines += [f"  {rule}, {name}: {_line(one)}" for name, one in shares.items() if name != "held"]
-        lines.append(f"  held in a mix of 1,000 letters: {of['held in a mix of 1,000']}")
     return "\n".join(lines)
 
 

@@ -50,49 +50,45 @@ class Moderator:
         yield from (hit for hit in reading.hits if not hit.weighed)
         if len(reading.tokens) < 3 or reading.foreign:
             return  # of words of other languages the trained layer knows nothing
-        scored = [(part, self.trained.score(part, hits)) for part, hits in reading.stretches()]
+        score = self.trained.score(list(reading.stretches()))
+        step = _read_alone(score, self.trained.thresholds)
         for hit in reading.hits:
             if hit.weighed:
-                near = [one for part, one in scored if _meet(hit, part)]
-                yield from _weigh(hit, near or [one for _, one in scored], self.trained.thresholds)
-        for part, score in scored:
-            if any(hit.step.stops and _meet(hit, part) for hit in reading.hits):
-                continue  # a rule speaks of it, and knows better which one is broken
-            if sum(token.word != BARRIER for token in part) < _FEW and not score.borne_out:
-                continue
-            step = _missed(score, self.trained.thresholds)
-            if step is not Step.PASS:
-                rule = Rule.SELF_HARM if step is Step.CARE else score.rule
-                yield Hit(rule, step, part[1].start, part[-1].end)
+                yield from _weigh(hit, score, step, self.trained.thresholds)
+        few = sum(token.word != BARRIER for token in reading.tokens) < _FEW and not score.borne_out
+        if step is Step.PASS or few or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits):
+            return  # where a rule speaks of it, it knows better which one is broken
+        rule = Rule.SELF_HARM if step is Step.CARE else score.rule
+        yield Hit(rule, step, score.worst[1].start, score.worst[-1].end)
 
 
 def _meet(hit: Hit, part: Sequence[Token]) -> bool:
     return hit.start < part[-1].end and part[0].start < hit.end
 
 
-def _weigh(hit: Hit, scores: list[Score], limits: Thresholds) -> Iterator[Hit]:
-    """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
-
-    A firm finding is held at least.
-    """
-    if hit.step is Step.CARE:
-        believed = max(score.care for score in scores) >= limits.care_doubt
-        yield hit if believed else replace(hit, step=Step.NUDGE)
-        return
-    score = max(score.stop for score in scores)
-    if score >= limits.doubt:
-        yield replace(hit, step=Step.HOLD) if hit.step is Step.REFUSE and score < limits.agree else hit
-    elif hit.firm:
-        yield replace(hit, step=Step.HOLD)
-    elif score >= limits.doubt - _MEANT_WELL:
-        yield replace(hit, step=Step.NUDGE)
-
-
-def _missed(score: Score, limits: Thresholds) -> Step:
-    """What the trained layer makes of a stretch without the rules: it refuses nothing alone."""
+def _read_alone(score: Score, limits: Thresholds) -> Step:
+    """What the trained layer makes of a letter."""
     if score.care >= limits.care_sure and score.care > score.stop:
         return Step.CARE
+    if score.stop >= (limits.refuse_threat if score.rule is Rule.THREAT else limits.refuse):
+        return Step.REFUSE
     return Step.HOLD if score.stop >= limits.hold else Step.PASS
+
+
+def _weigh(hit: Hit, score: Score, step: Step, limits: Thresholds) -> Iterator[Hit]:
+    """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
+
+    A firm finding is held at least, and believed where its own sentence reads like it.
+    """
+    if hit.step is Step.CARE:
+        yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
+    elif hit.firm:
+        near = max((stop for part, stop in score.alone if _meet(hit, part)), default=score.stop)
+        yield hit if max(near, score.stop) >= limits.hold else replace(hit, step=Step.HOLD)
+    elif score.stop >= limits.hold:
+        yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
+    elif score.stop >= limits.hold - _MEANT_WELL:
+        yield replace(hit, step=Step.NUDGE)
 
 
 def _ruling(found: list[tuple[Hit, Part]]) -> Ruling:

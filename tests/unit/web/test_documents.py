@@ -123,7 +123,7 @@ async def test_what_the_program_refuses_is_counted_by_rule_and_how_long_people_t
 async def test_how_often_moderation_is_right_is_published_as_measured(visitor: Visitor) -> None:
     page = (await visitor.get("/en/transparency"))[1].text
     for language in Language:
-        figures = published_figures()["held out"][language.value]
+        figures = published_figures()["stranger"][language.value]
         for share in (figures["insults and threats"]["stopped"], figures["to pass"]["stopped"]):
             assert f"{share['hits']} of {share['of']}" in page
 

@@ -247,6 +247,7 @@ def test_what_is_said_in_fun_or_denied_is_no_threat(text: str) -> None:
         "Only this: 3",
         "Ta salade était un délice.",
         "The water in the garage is back.",
+        "I'd kill for your lasagne.",
         "Il faut liquider le stock et créer la suite, dit l'ordre du jour. Quelle crise !",
     ],
 )
@@ -254,11 +255,11 @@ def test_a_tender_or_plain_letter_passes(text: str) -> None:
     assert MODERATOR.rule(text).step is Step.PASS
 
 
-def test_the_trained_layer_alone_refuses_nothing() -> None:
-    """What is refused, a rule found."""
-    for line in read_corpus(CORPUS / "fresh"):
-        if MODERATOR.rule(line.letter).step is Step.REFUSE:
-            assert any(hit.step is Step.REFUSE for hit in MODERATOR.reader.read(line.letter).hits)
+def test_the_trained_layer_alone_refuses_what_reads_like_nothing_harmless() -> None:
+    """No letter of the ordinary kind that no rule speaks of is refused."""
+    for line in read_corpus(CORPUS / "ordinary"):
+        if not any(hit.step.stops for hit in MODERATOR.reader.read(line.letter).hits):
+            assert MODERATOR.rule(line.letter).step is not Step.REFUSE
 
 
 @pytest.mark.parametrize(

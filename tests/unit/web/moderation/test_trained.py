@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
 from web.moderation.concepts import load_concepts
-from web.moderation.corpus import ORDINARY, UNSEEN, corpus_digest, read_corpus
+from web.moderation.corpus import ORDINARY, STRANGER, corpus_digest, read_corpus
 from web.moderation.features import SIZE, features_of, stretches
 from web.moderation.figures import measure, published_figures, share, told_as_text
 from web.moderation.folding import MOST_TOKENS, tokens_of
@@ -26,10 +26,10 @@ FEATURES_A_WORD = 100
 
 def test_the_weights_were_trained_on_this_corpus_and_not_on_what_is_held_out() -> None:
     lines = list(read_corpus(CORPUS))
-    assert len(lines) > 600
+    assert len(lines) > 10_000
     assert MODERATOR.trained.header["corpus"] == corpus_digest(line for line in lines if not line.held_out)
     dealt = [line for line in lines if not line.all_learned]
-    assert 0.25 < sum(line.held_out for line in dealt) / len(dealt) < 0.42
+    assert 0.13 < sum(line.held_out for line in dealt) / len(dealt) < 0.2
 
 
 def test_the_published_figures_are_those_of_the_held_out_letters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +38,7 @@ def test_the_published_figures_are_those_of_the_held_out_letters(capsys: pytest.
     with capsys.disabled():
         print("\n" + told_as_text({"held out": {"both": measured["both"]}}))
     assert figures["held out"] == json.loads(json.dumps(measured))
-    for name in (UNSEEN, ORDINARY):
+    for name in (STRANGER, ORDINARY):
         assert figures[name] == json.loads(json.dumps(measure(MODERATOR, read_corpus(CORPUS / name))))
     assert figures["trained on"]["corpus"] == MODERATOR.trained.header["corpus"]
 
