@@ -105,7 +105,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     templates = make_templates()
     templates.globals["documents"] = _pages_below(options)
     words = load_words()
-    renderer = Renderer(templates, words, https=options.is_https)
+    renderer = Renderer(templates, words, https=options.is_https, onion=options.onion_url)
     relay, letters, clock, entropy = outside.relay, outside.letters, outside.clock, outside.entropy
     links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))

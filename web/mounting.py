@@ -57,6 +57,8 @@ class FrontValues(Protocol):
     @property
     def base_url(self) -> str: ...
     @property
+    def onion_url(self) -> str: ...
+    @property
     def trusted_proxies(self) -> tuple[str, ...]: ...
     @property
     def client_port_header(self) -> str: ...
@@ -141,6 +143,7 @@ def mount(  # the node's parts, each with a purpose of its own
         block_key=keys.block_hash,
         old_link_keys=keys.old_links,
         old_block_keys=keys.old_block_hashes,
+        onion_url=values.onion_url,
         trusted_proxies=values.trusted_proxies,
         client_port_header=values.client_port_header,
         sealed_keys=folder / values.sealed_keys,

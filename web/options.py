@@ -42,6 +42,8 @@ class FrontOptions:
     """Folder of the public halves to which sender records are sealed; none, or an empty one: no record is kept."""
     limits: bool = True
     """Whether senders and recipients have limits."""
+    onion_url: str = ""
+    """The front's onion service, without a slash at the end; "": there is none."""
     sender_local_part: str = "letter"
     hand_over_every: timedelta = timedelta(seconds=5)
     """How often letters that the relay could not take at once are looked for."""

@@ -62,12 +62,15 @@ class Asset:
 
 
 class Renderer:
-    """Makes responses of templates."""
+    """Makes responses of templates. `onion` is the address of the onion service that shows the same pages."""
 
-    def __init__(self, templates: Environment, words: Mapping[Language, Words], *, https: bool) -> None:
+    def __init__(
+        self, templates: Environment, words: Mapping[Language, Words], *, https: bool, onion: str = ""
+    ) -> None:
         self._templates = templates
         self._words = words
         self._headers = {**_SAFE, "Strict-Transport-Security": f"max-age={_YEAR}"} if https else _SAFE
+        self._onion = onion
         self._style = Asset.load("leak.css", "text/css")
         self._icon = Asset.load("leak.svg", "image/svg+xml")
         desk = Asset.load("desk.css", "text/css")
@@ -93,6 +96,8 @@ class Renderer:
         """A page with nobody's words in it. Browsers may keep it, so that "back" brings back what was typed."""
         response = self._render(template, language, values, HTTPStatus.OK)
         response.headers["Cache-Control"] = "private, no-cache"
+        if self._onion:
+            response.headers["Onion-Location"] = f"{self._onion}/{language.value}/"
         if not indexed:
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
         # Only pages without a reader's words or secret are compressed: nothing can be guessed by length.

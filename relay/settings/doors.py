@@ -194,6 +194,12 @@ class WebSettings(Section):
     base_url: str = Field(
         "http://127.0.0.1:8080", description="The front's public address, without a slash at the end."
     )
+    onion_url: str = Field(
+        "",
+        description="The front's onion service, if there is one: pages anybody may see name it in Onion-Location, and "
+        "Tor Browser offers it. Without a slash at the end.",
+        examples=["http://…56 letters and digits….onion"],
+    )
     sender_domain: HostName | None = Field(
         None, description="Domain of the letters' From; default: the first signing domain."
     )
@@ -290,4 +296,11 @@ class WebSettings(Section):
     def _base_url(cls, value: str) -> str:
         if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", value):
             raise ValueError("write http:// or https:// and a host, without a path")
+        return value
+
+    @field_validator("onion_url")
+    @classmethod
+    def _onion_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[a-z2-7]{56}\.onion(?::\d{1,5})?", value):
+            raise ValueError("write http:// and an onion service's 56 characters with .onion, without a path")
         return value

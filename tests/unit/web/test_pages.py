@@ -224,6 +224,19 @@ async def test_every_page_carries_the_headers(visitor: Visitor) -> None:  # S42,
         assert "noindex" in response.headers["X-Robots-Tag"]
 
 
+async def test_an_onion_service_is_named_where_nobody_s_words_are(tmp_path: Path) -> None:  # SND 8
+    onion = f"http://{'a' * 56}.onion"
+    async with (
+        running_front(tmp_path, options=replace(OPTIONS, onion_url=onion)) as front,
+        aiohttp.ClientSession() as session,
+    ):
+        visitor = Visitor(front, session)
+        response, _ = await visitor.get("/fr/")
+        assert response.headers["Onion-Location"] == f"{onion}/fr/"
+        response, _ = await visitor.get("/en/s/none")
+        assert "Onion-Location" not in response.headers
+
+
 async def test_the_first_page_fits_into_the_first_window(visitor: Visitor) -> None:
     response, page = await visitor.get("/", Accept_Encoding="gzip")
     answers = [response, *[(await visitor.get(path, Accept_Encoding="gzip"))[0] for path in set(page.resources)]]
