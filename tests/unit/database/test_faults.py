@@ -21,6 +21,8 @@ class Disk:
     def __init__(self) -> None:
         self.failing: dict[str, type[Exception]] = {}
         self.spare = 0
+        self.opened = 0
+        """Databases opened so far."""
 
     def strike(self, operation: str) -> None:
         error = self.failing.get(operation)
@@ -39,6 +41,7 @@ class FaultyVfs(apsw.VFS):
         super().__init__("faulty", "")
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+        self.disk.opened += bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         return FaultyFile(name, flags, self.disk)
 
     def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
@@ -119,7 +122,9 @@ async def test_a_failing_disk_is_told_and_left_behind(
     if error is apsw.FullError and operation == "write":
         assert any(isinstance(answer, SpoolFullError) for answer in refused)
     disk.failing.clear()
+    opened = disk.opened
     acknowledged.add(await insert(database, 99))
+    assert disk.opened > opened  # what the failed connection holds in its cache was never synced
     assert why(database) is None
     assert acknowledged <= await there(database)
     assert await database.read(lambda c: next(iter(c.execute("PRAGMA integrity_check")))[0]) == "ok"
