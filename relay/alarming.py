@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relay.clock import Clock, SystemClock
+from relay.engine.alarms import Alarms
 from relay.engine.caller import Caller
-from relay.engine.engine import Engine
 from relay.errors import ConfigurationError
 from relay.notify.call_book import CallBook
 from relay.notify.poster import Lookup, Poster, UrlError
@@ -23,7 +23,7 @@ from relay.sources import own_addresses, own_names
 class Alarming:
     """The caller of a node and what it calls with; `start` and `stop` are called once each."""
 
-    def __init__(self, settings: Settings, stores: Stores, engine: Engine, lookup: Lookup, clock: Clock) -> None:
+    def __init__(self, settings: Settings, stores: Stores, alarms: Alarms, lookup: Lookup, clock: Clock) -> None:
         """Raises ConfigurationError."""
         self._poster = make_poster(settings, lookup, clock)
         self._caller = Caller(
@@ -31,7 +31,7 @@ class Alarming:
             list(make_ways(settings, self._poster)),
             stores.spool,
             CallBook(stores.database),
-            engine.alarms,
+            alarms,
             clock=clock,
             most=settings.alarm.most_per_hour,
         )

@@ -11,23 +11,28 @@ import os
 import ssl
 from contextlib import AsyncExitStack
 
+from relay.alarming import Alarming
 from relay.api.app import Alone, add_front_s_own
 from relay.api.guard import loopback_only
 from relay.api.server import HttpServer
 from relay.client.remote import RemoteRelayClient, Way
 from relay.desk_tokens import ensure_desk_tokens
 from relay.doors import http_limits
+from relay.engine.alarms import Alarms
 from relay.errors import ConfigurationError
 from relay.fronting import FrontParts, front_domains
 from relay.log import Log
+from relay.making import make_resolver
 from relay.node import NodeParts
 from relay.node_secrets import ensure_secrets
-from relay.opening import open_patiently
+from relay.opening import Stores, open_patiently
 from relay.private_file import read_private_file
 from relay.reloading import needs_restart
 from relay.resolver.policy_host import https_context
 from relay.settings import Settings
 from relay.spool.life import Pulse
+from relay.telling import addresses_with
+from relay.watching import FrontWatching, Watched
 
 _log = Log("node")
 
@@ -54,6 +59,8 @@ class FrontNode:
         secrets = ensure_secrets(folder, parts.entropy)
         stores = await open_patiently(settings, parts.clock, parts.entropy, self.stop_asked)
         self._ends.push_async_callback(stores.close)
+        if parts.worker == 0:
+            await self._start_watching(stores, relay)
         faces = parts.front(
             FrontParts(
                 settings,
@@ -83,6 +90,20 @@ class FrontNode:
                 self._servers.append(server)
                 await server.start(sockets)
         _log.info("started", worker=parts.worker, roles="web", relay=settings.web.relay.url)
+
+    async def _start_watching(self, stores: Stores, relay: RemoteRelayClient) -> None:
+        """What one worker does for all of the node: database, disk and relay are looked at, and people are called."""
+        settings, clock = self._settings, self._parts.clock
+        alarms = Alarms(stores.spool, clock)
+        await alarms.load()
+        resolver = make_resolver(settings, clock)
+        self._ends.push_async_callback(resolver.close)
+        alarming = Alarming(settings, stores, alarms, addresses_with(resolver), clock)
+        watched = Watched(stores.database, stores.spool, stores.figures, alarms, clock, self._parts.restarts)
+        watching = FrontWatching(settings, watched, relay.silence)
+        for one in (alarming, watching):
+            one.start()
+            self._ends.push_async_callback(one.stop)
 
     def _not_ready(self) -> str:
         return "the node is stopping" if self._draining else ""

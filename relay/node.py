@@ -170,7 +170,7 @@ class Node:
     def _start_watching(self, stores: Stores, engine: Engine, telling: Telling) -> None:
         """What one worker does for all of the node: alarms find their way to a person, and the node is looked after."""
         settings, parts = self._settings, self._parts
-        alarming = Alarming(settings, stores, engine, telling.addresses, parts.clock)
+        alarming = Alarming(settings, stores, engine.alarms, telling.addresses, parts.clock)
         watched = Watched(stores.database, stores.spool, stores.figures, engine.alarms, parts.clock, parts.restarts)
         watching = Watching(settings, watched)
         for one in (alarming, watching):

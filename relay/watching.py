@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,6 +35,7 @@ from relay.policy.trouble import (
     judge_answers,
     judge_database,
     judge_queue,
+    judge_relay,
     judge_workers,
 )
 from relay.settings import Settings
@@ -180,6 +181,24 @@ class Watching:
         kind = AlarmKind.PROVIDER
         quiet = [one for one in self._alarms.standing(kind) if self._alarms.silence(kind, one) > PROVIDER_QUIET]
         return [Seen(kind, subject, wrong=False) for subject in quiet]
+
+
+class FrontWatching(Watching):
+    """The looks of a front that stands alone; `silence` tells how long its relay took nothing, and why."""
+
+    def __init__(self, settings: Settings, watched: Watched, silence: Callable[[], tuple[float, str]]) -> None:
+        self._silence = silence
+        super().__init__(settings, watched)
+
+    def looks(self) -> list[Look]:
+        """The database, its disk, and the relay."""
+        wanted = [look for look in super().looks() if look.name in {"database", "disk"}]
+        return [*wanted, Look("relay", self.see_relay, FAST_SECONDS, FAST_SECONDS)]
+
+    async def see_relay(self) -> list[Seen]:
+        """Whether the relay answers; asked by the front's own questions, of which there is one a minute."""
+        seconds, why = self._silence()
+        return [judge_relay(self._settings.node.name, timedelta(seconds=seconds), why)]
 
 
 def seen_of(finding: Finding) -> Seen:

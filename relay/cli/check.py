@@ -86,21 +86,26 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     if settings.web.relay.url:
         yield from _relay_elsewhere(settings)
         yield from _doors(settings)
+        yield from _alarm(settings)
         yield from without_effect(settings)
         return
     yield from _signing(settings)
     if settings.submission.tls is None and settings.submission.listen and not settings.submission.trusted_networks:
         yield "submission.tls: no certificate and no trusted network: nobody can hand in mail by SMTP"
     yield from _doors(settings)
+    yield from _alarm(settings)
+    yield from _doorbell(settings)
+    yield from without_effect(settings)
+    if settings.delivery.allow_private_addresses:
+        yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
+
+
+def _alarm(settings: Settings) -> Iterator[str]:
     alarm = settings.alarm
     if not (
         alarm.command or alarm.ntfy or alarm.webhook or alarm.smarthost or settings.delivery.allow_private_addresses
     ):
         yield "alarm: names no way to a person: nobody hears of what goes wrong (docs/alarms.md)"
-    yield from _doorbell(settings)
-    yield from without_effect(settings)
-    if settings.delivery.allow_private_addresses:
-        yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
 
 
 def _relay_elsewhere(settings: Settings) -> Iterator[str]:

@@ -93,12 +93,20 @@ class RemoteRelayClient:
         self._away = Away(clock)
         self._session: aiohttp.ClientSession | None = None
         self._under_way = 0
+        self._clock = clock
         self._refused_with: int | None = None
+        self._failing: tuple[float, str] | None = None
 
     @property
     def is_away(self) -> bool:
         """Whether the last call got no answer."""
         return self._away.is_away
+
+    def silence(self) -> tuple[float, str]:
+        """For how many seconds no question was answered, and why the last one was not; 0 if it was."""
+        if self._failing is None:
+            return 0.0, ""
+        return self._clock.monotonic() - self._failing[0], self._failing[1]
 
     @property
     def remedy(self) -> str:
@@ -188,8 +196,9 @@ class RemoteRelayClient:
         self._under_way += 1
         try:
             answer = told.model_validate_json(await self._talk(call, asked))
-        except RelayAwayError:
+        except RelayAwayError as error:
             metrics.relay_calls.labels(call.name, "failed").inc()
+            self._failing = (self._failing[0] if self._failing else self._clock.monotonic(), str(error))
             raise
         except ValidationError:
             metrics.relay_calls.labels(call.name, "failed").inc()
@@ -197,6 +206,7 @@ class RemoteRelayClient:
         finally:
             self._under_way -= 1
         metrics.relay_calls.labels(call.name, "answered").inc()
+        self._failing = None
         return answer
 
     async def _talk(self, call: _Call, asked: BaseModel | None) -> bytes:

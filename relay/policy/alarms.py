@@ -47,6 +47,7 @@ class AlarmKind(StrEnum):
     PTR = "ptr"
     QUARANTINE = "quarantine"
     QUEUE_AGE = "queue-age"
+    RELAY_AWAY = "relay-away"
     RESOLVER = "resolver"
     SECRETS = "secrets"
     SEEDS = "seeds"
@@ -196,6 +197,11 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
         "mail that is due does not leave: the node does not keep up, or is stuck",
         "`leak queue` shows where; look at the processor, the disk and the log; more workers or nodes help with load",
         "what is due leaves in time again",
+    ),
+    AlarmKind.RELAY_AWAY: About(
+        "the relay of a front on another machine has taken no question for some minutes, and letters wait at the front",
+        "`leak check` on the front's machine says why: the way, the certificate, the key, the relay itself",
+        "the relay answers again",
     ),
     AlarmKind.RESOLVER: _doctor("the DNS does not answer, or is one that mail should not rely on"),
     AlarmKind.SECRETS: _doctor("everybody on the machine may read a key or a secret"),

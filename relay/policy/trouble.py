@@ -34,6 +34,7 @@ _SAID: Final[Mapping[AlarmKind, frozenset[str]]] = {
 DEATHS: Final = 3
 DEATHS_WITHIN: Final = timedelta(minutes=10)
 CALM: Final = timedelta(minutes=30)
+RELAY_SILENCE: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,11 @@ def judge_workers(node: str, deaths: Sequence[datetime], now: datetime, *, stand
     lately = sum(1 for moment in deaths if now - moment <= CALM)
     wrong = young >= DEATHS or (stands and lately > 0)
     return Seen(AlarmKind.WORKERS, node, wrong, f"{young} ended and were started again within ten minutes")
+
+
+def judge_relay(node: str, silence: timedelta, why: str) -> Seen:
+    """A relay on another machine that took nothing for so long: a restart of it is over by then."""
+    return Seen(AlarmKind.RELAY_AWAY, node, silence >= RELAY_SILENCE, f"{why}, for {silence.total_seconds():.0f} s")
 
 
 def judge_database(node: str, failures: int, why: str) -> Seen:

@@ -20,9 +20,9 @@ BOTH: Final = ["sqlite", "postgres"]
 """The parameters of a fixture that calls `open_database`."""
 
 
-async def open_database(request: pytest.FixtureRequest, folder: Path) -> Database:
-    """The empty database of the fixture's parameter; the caller closes it."""
-    if request.param == "sqlite":
+async def open_database(request: pytest.FixtureRequest, folder: Path, kind: str = "") -> Database:
+    """The empty database of this kind, else of the fixture's parameter; the caller closes it."""
+    if (kind or request.param) == "sqlite":
         return await SqliteDatabase.open(folder / "spool.db")
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return await PostgresDatabase.open(await server.create())

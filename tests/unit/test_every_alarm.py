@@ -32,7 +32,7 @@ from relay.settings import Settings, TlsFiles, settings_from
 from relay.spool.orders import Suspension
 from relay.spool.sqlite import SqliteSpool
 from relay.tls_watch import TlsWatch, WatchedDoor
-from relay.watching import PROVIDER_QUIET, Watched, Watching, seen_of
+from relay.watching import PROVIDER_QUIET, FrontWatching, Watched, Watching, seen_of
 from tests.support.certificates import Made, make
 from tests.support.feed_bench import FeedBench
 from tests.support.hand_clock import HandClock
@@ -232,6 +232,21 @@ async def certificate_files(bench: Bench) -> None:
     assert len(used) == 1
 
 
+async def relay_away(bench: Bench) -> None:
+    silence = 0.0
+    bench.watching = FrontWatching(bench.settings, bench.watched, lambda: (silence, "no connection"))
+    await bench.look("relay")
+    silence = 60.0
+    await bench.look("relay")
+    assert not await bench.stands(AlarmKind.RELAY_AWAY), "a restart takes that long"
+    silence = 200.0
+    await bench.look("relay")
+    assert await bench.stands(AlarmKind.RELAY_AWAY)
+    silence = 0.0
+    await bench.look("relay")
+    assert not await bench.stands(AlarmKind.RELAY_AWAY)
+
+
 async def moderation(bench: Bench) -> None:
     nothing: Any = None
     parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
@@ -272,6 +287,7 @@ STORIES: Final[Mapping[AlarmKind, Story]] = {
     AlarmKind.DISK: disk,
     AlarmKind.IDENTITY: by_answers(AlarmKind.IDENTITY, EventKind.DEFERRED, "authentication"),
     AlarmKind.MODERATION: moderation,
+    AlarmKind.RELAY_AWAY: relay_away,
     AlarmKind.PROVIDER: provider,
     AlarmKind.QUEUE_AGE: queue_age,
     AlarmKind.WORKERS: workers,
