@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections import deque
+from collections import defaultdict, deque
 from datetime import timedelta
 from typing import Final
 
@@ -26,6 +26,14 @@ _BITS: Final = 64
 _NEAR: Final = 3
 _SPAN: Final = timedelta(days=1)
 _REMEMBERED: Final = 5000
+_BANDS: Final = 4
+"""Looks are compared only where one of so many parts is equal: `_NEAR` differences cannot touch all of them."""
+_BAND: Final = _BITS // _BANDS
+_LANE: Final = 16
+_SPREAD: Final = tuple(sum((octet >> bit & 1) << _LANE * bit for bit in range(8)) for octet in range(256))
+"""The bits of an octet, each in a lane of its own, so that eight are counted by one addition."""
+
+_Sent = tuple[float, int, bytes]
 
 
 class Copies:
@@ -34,7 +42,8 @@ class Copies:
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
         self._key = entropy.bytes(32)
-        self._sent: deque[tuple[float, int, bytes]] = deque(maxlen=_REMEMBERED)
+        self._sent: deque[_Sent] = deque()
+        self._alike: defaultdict[tuple[int, int], deque[_Sent]] = defaultdict(deque)
 
     def note(self, message: str, recipient: str) -> bool:
         """Remember a letter; whether its words have now gone to more people than they may."""
@@ -42,11 +51,28 @@ class Copies:
         if looks is None:
             return False
         now = self._clock.monotonic()
-        while self._sent and self._sent[0][0] < now - _SPAN.total_seconds():
-            self._sent.popleft()
+        while self._sent and (self._sent[0][0] < now - _SPAN.total_seconds() or len(self._sent) >= _REMEMBERED):
+            self._forget_oldest()
         whom = hmac.digest(self._key, mailbox_of(recipient).encode(), hashlib.sha256)[:16]
-        self._sent.append((now, looks, whom))
-        return len({to for _, known, to in self._sent if (known ^ looks).bit_count() <= _NEAR}) > MOST_RECIPIENTS
+        sent = (now, looks, whom)
+        self._sent.append(sent)
+        for band in _bands(looks):
+            self._alike[band].append(sent)
+        alike = (one for band in _bands(looks) for one in self._alike[band])
+        return len({to for _, known, to in alike if (known ^ looks).bit_count() <= _NEAR}) > MOST_RECIPIENTS
+
+    def _forget_oldest(self) -> None:
+        _, looks, _ = self._sent.popleft()
+        for band in _bands(looks):
+            # Every list is in the order of time, so what is the oldest of all is the oldest of each of its own.
+            self._alike[band].popleft()
+            if not self._alike[band]:
+                del self._alike[band]
+
+
+def _bands(looks: int) -> list[tuple[int, int]]:
+    """The parts of `looks`, each with its place."""
+    return [(place, looks >> _BAND * place & (1 << _BAND) - 1) for place in range(_BANDS)]
 
 
 def looks_of(message: str) -> int | None:
@@ -54,10 +80,10 @@ def looks_of(message: str) -> int | None:
     words = _WORD.findall(message.casefold())
     if len(words) < _FEWEST_WORDS:
         return None
-    counts = [0] * _BITS
+    sums = [0] * (_BITS // 8)
     for first in range(len(words) - 2):
         digest = hashlib.blake2b(" ".join(words[first : first + 3]).encode(), digest_size=_BITS // 8).digest()
-        bits = int.from_bytes(digest)
-        for bit in range(_BITS):
-            counts[bit] += 1 if bits >> bit & 1 else -1
-    return sum(1 << bit for bit, count in enumerate(counts) if count > 0)
+        for place, octet in enumerate(digest):
+            sums[place] += _SPREAD[octet]
+    lanes = ((total >> _LANE * bit) % (1 << _LANE) for total in sums for bit in range(8))
+    return sum(1 << bit for bit, ones in enumerate(lanes) if 2 * ones > len(words) - 2)

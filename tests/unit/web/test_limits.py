@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import aiohttp
 import pytest
@@ -167,6 +168,19 @@ def test_the_same_words_to_several_people_are_noticed() -> None:  # RCP 6
     assert other is not None
     assert mine is not None
     assert (other ^ mine).bit_count() > 10
+
+
+def test_copies_are_found_among_many_and_forgotten_with_the_oldest() -> None:  # RCP 6
+    clock, chance = HandClock(), Random(1)
+    copies = Copies(clock, SeededEntropy(1))
+    for n in range(2):
+        assert not copies.note(LETTER, f"early{n}@example.org")
+    for n in range(4_997):
+        assert not copies.note(" ".join(chance.choices(LETTER.split(), k=30)), f"r{n}@example.org")
+    assert copies.note(LETTER.replace("evening", "evening,"), "late@example.org")
+    for n in range(4_999):
+        copies.note(" ".join(chance.choices(LETTER.split(), k=30)), f"r{n}@example.org")
+    assert not copies.note(LETTER, "later@example.org"), "5,000 letters are remembered"
 
 
 async def test_a_reported_sender_reaches_this_recipient_no_more(tmp_path: Path) -> None:  # RCP 2
