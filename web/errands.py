@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from relay.client.contract import RelayAwayError, RelayClient
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.mailbox import MailboxHasher
 from web.refusals import refuses_mail
@@ -21,6 +22,10 @@ from web.refusals import refuses_mail
 _ASK_TIMEOUT: Final = 6.0
 _RUN_TIMEOUT: Final = 30.0
 _BATCH: Final = 50
+_FAILURES: Final = 3
+_NEXT: Final = """
+SELECT at, kind, address FROM web_errand WHERE (at, kind, address) > (?, ?, ?) ORDER BY at, kind, address LIMIT ?
+"""
 MOST_KEPT: Final = 10_000
 """Tokens of links kept at most: only the relay knows which of them are good."""
 
@@ -84,13 +89,30 @@ class Errands:
         return bool(await self._rows(sql, (Errand.REFUSE.value, *hashes)))
 
     async def run(self) -> None:
-        """Do what was kept, oldest first. SpoolUnavailableError, TimeoutError: the rest stays for the next round."""
-        sql = "SELECT kind, address FROM web_errand ORDER BY at, kind, address LIMIT ?"
-        for kind, address in await self._rows(sql, (_BATCH,)):
-            async with asyncio.timeout(_RUN_TIMEOUT):
-                await self._run(Errand(kind), address)
-            await self._database.write(partial(_forget, kind, address))
-            _log.info("errand-done", errand=kind)
+        """Do all that was kept, oldest first: letters leave after it, and each of these may be about one of them.
+
+        SpoolUnavailableError, TimeoutError: what could not be done stays for the next round. One that fails keeps up no
+        other; after a few in a row the relay is away.
+        """
+        last: tuple[int, str, str] = (-1, "", "")
+        failure: Exception | None = None
+        in_a_row = 0
+        while rows := await self._rows(_NEXT, (*last, _BATCH)):
+            for at, kind, address in rows:
+                last = (at, kind, address)
+                try:
+                    async with asyncio.timeout(_RUN_TIMEOUT):
+                        await self._run(Errand(kind), address)
+                except (SpoolUnavailableError, TimeoutError) as error:
+                    failure, in_a_row = error, in_a_row + 1
+                    if in_a_row == _FAILURES:
+                        raise
+                    continue
+                in_a_row = 0
+                await self._database.write(partial(_forget, kind, address))
+                _log.info("errand-done", errand=kind)
+        if failure is not None:
+            raise failure
 
     async def _run(self, errand: Errand, address: str) -> bool:
         match errand:

@@ -25,6 +25,7 @@ _CASE_KEPT: Final = timedelta(days=548)
 _SELECT: Final = (
     "SELECT id, at, language, item, grounds, name, mail, children, outcome, reason, decided FROM web_notice"
 )
+_COUNT: Final = "SELECT COUNT(*) FROM web_notice WHERE outcome IS NULL"
 _ADD: Final = """
 INSERT INTO web_notice (id, secret_hash, at, language, item, grounds, name, mail, children)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -81,7 +82,7 @@ class NoticeStore:
         values = (receipt.id, hash_secret(receipt.secret), to_millis(self._clock.now()), language, *said)
 
         def work(connection: Connection) -> bool:
-            ((waiting,),) = connection.execute("SELECT COUNT(*) FROM web_notice WHERE outcome IS NULL")
+            ((waiting,),) = connection.execute(_COUNT)
             if waiting >= MOST_OPEN:
                 return False
             connection.execute(_ADD, values)
@@ -95,9 +96,18 @@ class NoticeStore:
         return _case(rows[0]) if rows else None
 
     async def waiting(self, limit: int = 1000) -> list[Case]:
-        """Cases that nobody has decided, the oldest first."""
-        sql = f"{_SELECT} WHERE outcome IS NULL ORDER BY at LIMIT ?"
+        """Cases that nobody has decided, those about abused children first, then the oldest: no flood buries one."""
+        sql = f"{_SELECT} WHERE outcome IS NULL ORDER BY children DESC, at, id LIMIT ?"
         return [_case(row) for row in await self._rows(sql, (limit,))]
+
+    async def how_many(self) -> int:
+        """So many cases wait."""
+        return int((await self._rows(_COUNT, ()))[0][0])
+
+    async def one_waiting(self, case_id: str) -> Case | None:
+        """The case, if nobody has decided it."""
+        rows = await self._rows(f"{_SELECT} WHERE id = ? AND outcome IS NULL", (case_id,))
+        return _case(rows[0]) if rows else None
 
     async def decide(self, decision: Decision, outcome: Outcome) -> bool:
         """Decide the case `decision.subject`; its author reads the reason. False if it does not wait."""

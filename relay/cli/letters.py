@@ -124,7 +124,7 @@ def settle(
 
 @app.command("notices")
 def notices(context: typer.Context, as_json: Json = False) -> None:
-    """What was notified as unlawful by the form at /notice, the oldest first."""
+    """What was notified as unlawful by the form at /notice: about abused children first, then the oldest."""
     waiting = _deciding(load(context), lambda deciding: deciding.notices.waiting())
     rows = [
         {

@@ -159,7 +159,9 @@ class LocalRelayClient:
 
     async def forget(self, message_id: str) -> bool:
         """See `RelayClient.forget`. Raises SpoolUnavailableError."""
-        return await erase_message(self._parts.database, self._identity.tenant, message_id)
+        return not is_spool_id(message_id) or await erase_message(
+            self._parts.database, self._identity.tenant, message_id
+        )
 
     async def opt_out(self, token: str) -> bool:
         """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
 
@@ -23,14 +23,8 @@ BUSY_SECONDS: Final = 1
 """When to come again if too much is asked at once."""
 
 
-def _stored(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("it holds a NUL")
-    return value
-
-
 AddressText = Annotated[str, Field(max_length=1000, description="A mail address, however it was typed.")]
-StreamText = Annotated[str, StringConstraints(max_length=64), AfterValidator(_stored)]
+StreamText = Annotated[str, Field(max_length=64, pattern="^[A-Za-z0-9._-]*$", description="The kind of mail it is.")]
 KeyText = Annotated[
     str, Field(min_length=1, max_length=255, pattern="^[!-~]+$", description="The same key is the same letter.")
 ]

@@ -259,6 +259,8 @@ async def test_where_a_letter_stands(front: Front) -> None:
 async def test_unknown_letters(front: Front) -> None:  # S49
     for identifier in ("", "x", "0" * 26, "../" * 9):
         assert await front.client.state(identifier) is None
+    for identifier in ("", "x", "0" * 26, "a\0b"):  # PostgreSQL's text has no NUL
+        assert await front.client.forget(identifier)
     answer = await front.client.submit(LETTER)
     assert isinstance(answer, LetterAccepted)
     assert await front.other.state(answer.id) is None

@@ -32,6 +32,8 @@ class RelayInMemory:
         self.erased: list[str] = []
         self.forgotten: list[str] = []
         self.followed: list[str] = []
+        self.stumbles_at: set[str] = set()
+        """Tokens at which it fails."""
         self.room = Admission(None)
         self.refusal: LetterRefused | None = None
         self.unavailable = False
@@ -106,6 +108,8 @@ class RelayInMemory:
     async def opt_out(self, token: str) -> bool:
         """Remembered in `followed`; no link is good here."""
         self._be_there()
+        if token in self.stumbles_at:
+            raise RelayAwayError("set by a test")
         self.followed.append(token)
         return False
 

@@ -58,7 +58,7 @@ class NoticeDesk:
         fields, voice = await read_decision(request)
         case_id, outcome = fields.get("case", ""), _OUTCOMES.get(fields.get("action", ""))
         deciding = self._parts.deciding
-        case = next((one for one in await deciding.notices.waiting() if one.id == case_id), None)
+        case = await deciding.notices.one_waiting(case_id)
         if case is None:
             return self._parts.renderer.redirect("/desk/notices?done=gone")
         if outcome is None:
@@ -75,8 +75,8 @@ class NoticeDesk:
         return self._parts.renderer.redirect(f"/desk/notices?done={f'notice-{outcome}' if answered else 'gone'}")
 
     async def _page(self, request: web.Request, typed: Mapping[str, str], problem: str = "") -> web.Response:
-        waiting = await self._parts.deciding.notices.waiting()
-        first = sorted(waiting, key=lambda case: not case.notice.about_children)
+        notices = self._parts.deciding.notices
+        shown = await notices.waiting(_SHOWN)
         words = self._frame.words(request)
         rows = [
             Notified(
@@ -86,11 +86,11 @@ class NoticeDesk:
                 words(f"desk.tongue_{Language(case.language).value}"),
                 tuple(await self._posts(case)),
             )
-            for case in first[:_SHOWN]
+            for case in shown
         ]
         values = {
             "rows": rows,
-            "more": len(waiting) - len(rows),
+            "more": max(0, await notices.how_many() - len(rows)),
             "problem": problem,
             "typed": {name: typed.get(name, "") for name in ("case", "reason", "take-down")},
         }

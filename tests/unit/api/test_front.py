@@ -68,6 +68,7 @@ async def test_a_front_has_no_password(tmp_path: Path) -> None:
         ("/bell", {"letters": -1}),
         ("/bell", {"letters": 1, "oldest": "2026-11-22T10:00:00"}),
         ("/admission", {"sender": "a@leak.example", "stream": "a\0b"}),
+        ("/refused", {"address": "a@b.example", "stream": "a\x1b[2J\nb"}),
         ("/admission", {"sender": "nobody", "stream": "letter"}),
     ],
 )

@@ -153,6 +153,32 @@ async def test_a_moderator_decides_on_the_desk(visitor: Visitor, ann: Moderator,
     assert {one.decision.actor for one in decisions} == {"ann"}
 
 
+async def test_no_flood_of_notices_buries_one_about_children(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:  # S17
+    notices = NoticeStore(visitor.front.database, clock, SeededEntropy(6))
+    cases = 1001
+    await visitor.front.database.write(
+        lambda connection: [
+            connection.execute(
+                "INSERT INTO web_notice (id, secret_hash, at, language, item, grounds, name, mail, children)"
+                " VALUES (?, ?, ?, 'en', 'x', 'y', 'z', 'z@example.org', 0)",
+                (f"flood{number:04}", number.to_bytes(32), number),
+            )
+            for number in range(cases)
+        ]
+    )
+    await visitor.post("/en/notice", NOTICE | {"name": "", "mail": "", "children": "on"})
+    _, page = await ann.get("/desk/notices")
+    assert page.document.index("About the sexual abuse") < page.document.index("flood0000")
+    assert str(cases + 1 - 50) in page.text
+    assert (await notices.waiting(1))[0].notice.about_children
+    last = f"flood{cases - 1:04}"
+    response, _ = await ann.post("/desk/notices", case=last, action="dismissed", reason="Nothing there.")
+    assert response.headers["Location"] == "/desk/notices?done=notice-dismissed", "also what the page does not show yet"
+    assert await notices.how_many() == cases
+
+
 async def test_only_the_desk_answers_and_only_its_own_forms(visitor: Visitor, ann: Moderator) -> None:
     link = (await visitor.post("/en/notice", NOTICE))[0].headers["Location"]
     _, page = await ann.get("/desk/notices")

@@ -149,6 +149,29 @@ async def test_a_one_click_link_is_followed_later(tmp_path: Path, monkeypatch: p
         assert await rows(front, "SELECT * FROM web_errand") == []
 
 
+async def test_all_that_was_kept_comes_before_the_letters(tmp_path: Path) -> None:
+    """However many links a stranger posted in between, and although the relay fails at one of them."""
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front, aiohttp.ClientSession() as session:
+        visitor, courier = Visitor(front, session), courier_of(front, clock)
+        errands = Errands(front.relay, front.database, MailboxHasher((OPTIONS.block_key,)), clock)
+        front.relay.away = True
+        await visitor.send(await visitor.preview())
+        tokens = [f"u{number:03}" for number in range(120)]
+        for token in tokens:
+            assert await errands.opt_out(token)
+        front.relay.away = False
+        front.relay.stumbles_at = {tokens[0]}
+        clock.move(60)
+        assert await courier.make_round() == 1
+        assert front.relay.followed == tokens[1:]
+        assert await rows(front, "SELECT address FROM web_errand") == [(tokens[0],)]
+        front.relay.stumbles_at = set()
+        await courier.make_round()
+        assert front.relay.followed[-1] == tokens[0]
+        assert await rows(front, "SELECT * FROM web_errand") == []
+
+
 async def test_what_the_relay_alone_knows(tmp_path: Path) -> None:
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
