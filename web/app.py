@@ -35,6 +35,7 @@ from web.disclosure import SealedStore
 from web.documents import Document, Documents, document_routes
 from web.doorbell import DoorbellStore, ReadPages
 from web.errands import Errands
+from web.forgetting import LetterForgetter
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.limit_keys import LimitKeys
@@ -141,7 +142,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     if outside.bell is not None:
         watches.append(BellRinger(outside.database, outside.bell, clock).ring)
     keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall, rulings)
-    forgetting = tuple(keeper.forget for keeper in keepers)
+    old = LetterForgetter(relay, outside.database, clock, options.status_kept)
+    forgetting = (*(keeper.forget for keeper in keepers), old.forget)
     rounds = Rounds(options.hand_over_every, options.status_kept, forgetting, (errands.run,), tuple(watches))
     courier = Courier(way_out, letters, clock, entropy, rounds)
     judge = Judge(outside.moderator)

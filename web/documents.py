@@ -60,6 +60,7 @@ class Documents:
             "decided_within": words.about(tallies.decided_within) if tallies and tallies.decided_within else "",
             "moderation": self._moderation,
             "span_days": SPAN.days,
+            "words_days": self._parts.options.content_kept.days,
             "kept_days": self._parts.options.status_kept.days,
         }
         return self._parts.renderer.public_page("document.html", language, values)

@@ -83,7 +83,7 @@ DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
 """
 _FORGET: Final = """
 DELETE FROM web_letter WHERE id IN (
-  SELECT id FROM web_letter l WHERE created < ?
+  SELECT id FROM web_letter l WHERE created < ? AND message_id IS NULL
   AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) LIMIT ?)
 """
 

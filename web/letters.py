@@ -218,6 +218,8 @@ class LetterStore(Protocol):
     async def forget(self, now: datetime, before: datetime, limit: int) -> int:
         """Delete up to `limit` letters older than `before` that are nobody's duty any more; how many it were.
 
+        Those that the relay knows are left to `web.forgetting`.
+
         Words that were given back go after `WORDS_KEPT`.
         """
         ...

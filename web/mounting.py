@@ -130,6 +130,7 @@ def mount(  # the node's parts, each with a purpose of its own
     clock: Clock,
     entropy: Entropy,
     moderators: Mapping[str, str],
+    content_kept: timedelta,
 ) -> tuple[web.Application, web.Application, Callable[[str], Awaitable[bool]]]:
     """The pages, the desk, and what follows one-click links; rule packs may stand in `folder`.
 
@@ -144,6 +145,7 @@ def mount(  # the node's parts, each with a purpose of its own
         old_link_keys=keys.old_links,
         old_block_keys=keys.old_block_hashes,
         onion_url=values.onion_url,
+        content_kept=content_kept,
         trusted_proxies=values.trusted_proxies,
         client_port_header=values.client_port_header,
         sealed_keys=folder / values.sealed_keys,

@@ -49,6 +49,8 @@ class FrontOptions:
     """How often letters that the relay could not take at once are looked for."""
     status_kept: timedelta = timedelta(days=90)
     """How long a status link works."""
+    content_kept: timedelta = timedelta(days=7)
+    """How long the relay keeps a letter's words after its last try, as the privacy page says."""
     doorbell: bool = False
     """Whether somebody who never read a letter from here is asked first."""
     doorbell_domain: str = ""

@@ -30,6 +30,7 @@ def load_front(parts: FrontParts) -> Faces:
             clock=parts.clock,
             entropy=parts.entropy,
             moderators=parts.moderators,
+            content_kept=parts.settings.spool.keep_content,
         ),
     )
     return Faces(public, desk, opt_out)

@@ -23,6 +23,7 @@ from web.decisions import Action, Decision
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
 from web.errands import Errand, Errands
+from web.forgetting import LetterForgetter
 from web.holds import HoldStore
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
@@ -211,6 +212,12 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     assert await deciding.thaw("id0", voice)
     assert not await deciding.thaw("id0", voice)
     clock.move(400 * 86400)
+    left = "SELECT message_id FROM web_letter WHERE message_id IS NOT NULL"
+    known = [message for (message,) in await database.read(lambda connection: list(connection.execute(left)))]
+    assert known
+    relay = RelayInMemory()
+    await LetterForgetter(relay, database, clock, timedelta(days=90)).forget()
+    assert sorted(relay.forgotten) == sorted(known)
     await letters.forget(clock.now(), clock.now(), 9)
     await deciding.wall.forget()
     assert await database.read(lambda connection: list(connection.execute("SELECT COUNT(*) FROM web_post"))) == [(0,)]

@@ -18,6 +18,7 @@ from web.admission import DayAdmission
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
 from web.errands import Errands
+from web.forgetting import LetterForgetter
 from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
@@ -193,6 +194,14 @@ async def test_old_letters_are_forgotten_but_never_owed_ones(bench: Bench) -> No
     await bench.store.add(_letter(1), now, Departure(now + timedelta(days=400)))
     bench.clock.move(91 * 86400)
     await bench.courier.make_round()
+    assert await bench.store.find(hash_secret("secret-0")) is not None, "the relay has to forget it first"
+    forgetter = LetterForgetter(bench.relay, bench.database, bench.clock, timedelta(days=90))
+    bench.relay.away = True
+    await forgetter.forget()
+    assert await bench.store.find(hash_secret("secret-0")) is not None
+    bench.relay.away = False
+    await forgetter.forget()
+    assert bench.relay.forgotten == ["m-letter-0"]
     assert await bench.store.find(hash_secret("secret-0")) is None
     assert await bench.store.find(hash_secret("secret-1")) is not None
 

@@ -1,0 +1,63 @@
+"""Letters that left are forgotten at the relay before they are forgotten here: nobody's address outlives its letter.
+
+Stands beside the courier's hourly forgetting, which takes letters that no relay knows. A relay that is away is asked
+again an hour later, and the letter's row stays until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from relay.client.contract import RelayAwayError, RelayClient
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection, Database
+from relay.log import Log
+
+_BATCH: Final = 200
+_TIMEOUT: Final = 30.0
+_OLD: Final = """
+SELECT id, message_id FROM web_letter l WHERE created < ? AND message_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) ORDER BY created, id LIMIT ?
+"""
+_log = Log("front")
+
+
+class LetterForgetter:
+    """Forgets letters `kept` after they were written. Raises SpoolUnavailableError."""
+
+    def __init__(self, relay: RelayClient, database: Database, clock: Clock, kept: timedelta) -> None:
+        self._relay = relay
+        self._database = database
+        self._clock = clock
+        self._kept = kept
+
+    async def forget(self) -> None:
+        """Everything that is old enough, as far as the relay can be asked."""
+        before = to_millis(self._clock.now() - self._kept)
+        while letters := await self._old(before):
+            gone = []
+            try:
+                for letter_id, message_id in letters:
+                    async with asyncio.timeout(_TIMEOUT):
+                        # What is left of a mail that others share, or that is still under way, is asked for again.
+                        if await self._relay.forget(message_id):
+                            gone.append(letter_id)
+            except (RelayAwayError, TimeoutError) as error:
+                _log.warning("forgetting-waits", why=str(error) or "timed out")
+                await self._drop(gone)
+                return
+            await self._drop(gone)
+            if len(gone) < len(letters):
+                return
+
+    async def _old(self, before: int) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(_OLD, (before, _BATCH))))
+
+    async def _drop(self, letters: list[str]) -> None:
+        def work(connection: Connection) -> None:
+            connection.executemany("DELETE FROM web_letter WHERE id = ?", [(one,) for one in letters])
+
+        if letters:
+            await self._database.write(work)
