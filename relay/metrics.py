@@ -56,6 +56,12 @@ relay_away = Gauge(
     "1 while the relay of a front on another machine does not answer; letters wait meanwhile.",
     multiprocess_mode="livemax",
 )
+letters_waiting = Gauge(
+    "leak_letters_waiting",
+    "Letters that the front has yet to hand over to its relay, also those that wait for their time or for a person; "
+    "looked at every minute.",
+    multiprocess_mode="livemax",
+)
 webhook_posts = Counter("leak_webhook_posts_total", "Posts to webhooks, by what became of them.", ["result"])
 queue = Gauge(
     "leak_queue_deliveries",

@@ -62,7 +62,7 @@ from web.status import StatusPages
 from web.tallies import DatabaseTallies
 from web.token import TokenSigner
 from web.wall import WallStore
-from web.wall_keeper import BellRinger, WallKeeper
+from web.wall_keeper import BellRinger, OutboxCounter, WallKeeper
 from web.wall_pages import WallPages, wall_routes
 from web.way_in import WayIn
 from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter
@@ -136,7 +136,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     weekly_writer = WeeklyWriter(options, templates, weekly_links)
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
     rulings = RulingCounts(outside.database, clock)
-    watches = [WallKeeper(wall, relay, clock).look, rulings.flush]
+    watches = [OutboxCounter(outside.database).look, WallKeeper(wall, relay, clock).look, rulings.flush]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:

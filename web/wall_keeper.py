@@ -9,6 +9,7 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
+from relay import metrics
 from relay.client.contract import ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
@@ -20,6 +21,7 @@ LATE: Final = timedelta(hours=12)
 """Who waits so long for a moderator waits too long: a report is answered within a day, a held letter within two."""
 
 _BATCH: Final = 50
+_OUTBOX: Final = "SELECT COUNT(*) FROM web_handover"
 _STATE_TIMEOUT: Final = 5.0
 _AGAIN: Final = timedelta(hours=6)
 
@@ -44,6 +46,18 @@ class WallKeeper:
                     await self._wall.drop(letter_id)
                 case _:
                     await self._wall.look_again(letter_id, _AGAIN)
+
+
+class OutboxCounter:
+    """Tells metrics how many letters the front has still to hand over."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def look(self) -> None:
+        """Count. Raises SpoolUnavailableError."""
+        [(letters,)] = await self._database.read(lambda connection: list(connection.execute(_OUTBOX)))
+        metrics.letters_waiting.set(int(letters))
 
 
 class BellRinger:

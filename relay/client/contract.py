@@ -104,7 +104,10 @@ class RelayClient(Protocol):
         ...
 
     async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
-        """Hand a letter over; the same idempotency key answers the same id for a week."""
+        """Hand a letter over; the same idempotency key answers the same id for a week.
+
+        A sender that the customer may not use is refused for now: an operator may allow it.
+        """
         ...
 
     async def state(self, message_id: str) -> LetterState | None:

@@ -77,6 +77,9 @@ class LocalRelayClient:
             sender, recipient, content = written(letter, self._parts.entropy)
         except (AddressError, HeaderError) as error:
             return LetterRefused(temporary=False, reason=str(error))
+        if not self._identity.may_use(str(sender)):
+            # The operator's mistake, to be mended by them: it must not end somebody's letter.
+            return LetterRefused(temporary=True, reason=f"{self._identity.name} may not send from {sender.domain}")
         submission = Submission(
             door=Door.WEB,
             identity=self._identity,

@@ -234,6 +234,14 @@ async def test_refusals(front: Front) -> None:
     assert await front.client.submit(LETTER) == LetterRefused(temporary=True, reason="later")
 
 
+async def test_a_sender_that_is_not_the_front_s_ends_no_letter(front: Front) -> None:
+    answer = await front.client.submit(replace(LETTER, sender="hello@doorbell.leak.example"))
+    assert answer == LetterRefused(
+        temporary=True, reason=f"{front.identity.name} may not send from doorbell.leak.example"
+    )
+    assert front.intake.submissions == []
+
+
 async def test_where_a_letter_stands(front: Front) -> None:
     answer = await front.client.submit(LETTER)
     assert isinstance(answer, LetterAccepted)

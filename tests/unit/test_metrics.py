@@ -38,6 +38,7 @@ VALUES = {
     "dns_queries": {"result"},
     "webhook_posts": {"'taken' if answer.taken else 'refused'"},
     "queue": {"state.label"},
+    "relay_calls": {"call.name", "'answered'", "'failed'", "'not-made'"},
     "alarms": {"kind"},
 }
 """What labels are filled with: enumerations, codes of ours and names from the settings, as each was looked at."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -17,6 +19,8 @@ from relay.client.away import LONGEST, SHORTEST, Away
 from relay.client.contract import Letter, LetterRefused, RelayAwayError
 from relay.client.remote import RemoteRelayClient, Way
 from relay.ids import SystemEntropy
+from relay.resolver.policy_host import https_context
+from tests.support.certificates import make
 from tests.support.hand_clock import HandClock
 from tests.support.ports import free_port
 
@@ -39,14 +43,16 @@ class FarSide:
 
 
 @asynccontextmanager
-async def far_side(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[FarSide]:
+async def far_side(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FarSide]:
     clock = HandClock()
     application = web.Application()
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     far = FarSide(answer, RemoteRelayClient(Way(""), KEY, clock, SystemEntropy()), clock)
     application.router.add_route("*", "/{rest:.*}", far.handle)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     far.client = RemoteRelayClient(Way(f"http://127.0.0.1:{runner.addresses[0][1]}"), KEY, clock, SystemEntropy())
     try:
         yield far
@@ -190,3 +196,30 @@ def test_the_moments_between_two_tries() -> None:
     assert away.answered()
     assert away.may_try()
     assert not away.answered()
+
+
+async def test_the_relay_s_certificate_is_verified(tmp_path: Path) -> None:
+    authority = make(authority=True, label="relay authority")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    trusting = https_context(tmp_path / "ca.pem")
+    for names, context, works in (
+        (("localhost",), trusting, True),
+        (("localhost",), https_context(), False),
+        (("elsewhere.example",), trusting, False),
+    ):
+        made = make(*names, issuer=authority)
+        (tmp_path / "relay.pem").write_bytes(made.pem + made.key_pem)
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(tmp_path / "relay.pem")
+        async with far_side(saying(200, '{"yes": true}'), server) as far:
+            url = str(far.client._way.url).replace("http://127.0.0.1", "https://localhost")
+            client = RemoteRelayClient(Way(url, context), KEY, far.clock, SystemEntropy())
+            try:
+                if works:
+                    assert await client.suppressed("bob@example.net")
+                else:
+                    with pytest.raises(RelayAwayError, match="certificate does not verify"):
+                        await client.suppressed("bob@example.net")
+                    assert far.asked == [], "no key was shown"
+            finally:
+                await client.close()
