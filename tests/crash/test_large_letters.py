@@ -109,7 +109,8 @@ async def post_raw(port: int, key: str, number: int, sent: Sent) -> None:
             digest.update(block)
             yield block
 
-    async with aiohttp.ClientSession(headers=headers) as client:
+    patient = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(headers=headers, timeout=patient) as client:
         while name not in sent.digests:
             digest = hashlib.sha256()
             with suppress(aiohttp.ClientError):

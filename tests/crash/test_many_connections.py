@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.crash_world import mail, reply
 from tests.support.ports import free_port
-from tests.support.relay_process import RelayProcess, write_toml
+from tests.support.relay_process import RelayProcess, open_files, resident, write_toml
 from tests.support.watching_sink import WatchingSink
 
 IDLE = int(os.environ.get("LEAK_IDLE", "300"))
@@ -59,15 +59,6 @@ async def come_and_go(port: int) -> None:
     assert (await reader.readline()).startswith(b"221 ")
     writer.close()
     await writer.wait_closed()
-
-
-def resident(pid: int) -> int:
-    """Kilobytes."""
-    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0])
-
-
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 async def churn(port: int, seconds: float) -> int:

@@ -185,6 +185,9 @@ class World:
                     if release and waiting[0].state is State.HELD:
                         await stores.spool.ask(Verb.RELEASE, QueueFilter(), "tried again", timedelta())
                     await asyncio.sleep(0.1)
+        except TimeoutError:
+            left = Counter(one.state.label for one in await stores.spool.deliveries(QueueFilter(limit=1000)))
+            raise AssertionError(f"not finished after {seconds:.0f} s: {dict(left)}, 1,000 looked at") from None
         finally:
             await stores.close()
 

@@ -44,6 +44,16 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
+def resident(pid: int) -> int:
+    """Memory of a process, in kilobytes."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0])
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors a process has."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 @dataclass
 class RelayProcess:
     """`leak run` on a configuration; `processes` remembers every one that was started, to end what is left."""

@@ -139,6 +139,14 @@ async def test_mail_whose_key_is_lost_is_held_with_an_alarm(tmp_path: Path) -> N
         assert bench.far.taken == []
 
 
+async def test_a_client_that_did_not_hear_our_250_sends_a_second_message(bench: EngineBench) -> None:
+    # R14, case (d) of docs/spool.md: SMTP has no key, and two letters may well be the same on purpose
+    answers = [await bench.engine.intake.submit(submission("a@b.example")) for _ in range(2)]
+    taken = [answer for answer in answers if isinstance(answer, Accepted)]
+    assert len({answer.id for answer in taken}) == 2
+    assert not any(answer.duplicate for answer in taken)
+
+
 async def test_a_repeated_key_gets_the_first_answer_and_other_content_a_conflict(bench: EngineBench) -> None:
     # R13
     letter = submission("a@b.example", door=Door.HTTP, idempotency=Idempotency("k", b"one"))
