@@ -29,6 +29,7 @@ _SHOTS: Final = os.environ.get("LEAK_SHOTS", "")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("language", "scheme", "width"), _ALL if os.environ.get("LEAK_TOURS") == "all" else _USUAL)
 async def test_every_page_can_be_read_and_used(
     tmp_path: Path, language: Language, scheme: Literal["light", "dark"], width: int
