@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 _EPOCHS: Final = 8
 _RATE: Final = 0.5
 _BATCH: Final = 128
-_SHRINK: Final = 0.1
+_SHRINK: Final = 0.03
 """How much the size of the weights counts against the errors; chosen by letters of authors that were left out."""
 _LEAST_SEEN: Final = 2
 _SMOOTH: Final = 0.5
