@@ -7,7 +7,7 @@ bodies are refused, so there is no bomb to defuse (S30).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Final
@@ -49,16 +49,28 @@ class BodyReader:
 
     @contextmanager
     def streaming(self, request: web.Request, octets: int) -> Iterator[BodyPieces | Problem]:
-        """A body of any type and size in pieces, of which the caller holds at most `octets`, or why there is none."""
-        refusal = _refuse_compressed(request) or (_no_room() if octets > self._room else None)
-        if refusal is not None:
+        """A body of any type and size in pieces, of which the caller holds at most `octets`, or why there is none.
+
+        Room is taken as they come: who announces much and sends little keeps it from nobody.
+        """
+        if (refusal := _refuse_compressed(request)) is not None:
             yield refusal
             return
-        self._room -= octets
+        held = 0
+
+        def take(came: int) -> bool:
+            nonlocal held
+            more = min(came, octets - held)
+            if more > self._room:
+                return False
+            self._room -= more
+            held += more
+            return True
+
         try:
-            yield BodyPieces(request, self._deadline, self._silence)
+            yield BodyPieces(request, self._deadline, self._silence, take)
         finally:
-            self._room += octets
+            self._room += held
 
     def _refuse_early(self, request: web.Request) -> Problem | None:
         if (refusal := _refuse_compressed(request)) is not None:
@@ -91,12 +103,18 @@ class BodyReader:
 
 
 class BodyPieces:
-    """A body as it comes in. `deadline` bounds the time the client takes in all, `silence` each pause (seconds)."""
+    """A body as it comes in. `deadline` bounds the time the client takes in all, `silence` each pause (seconds).
 
-    def __init__(self, request: web.Request, deadline: float, silence: float) -> None:
+    `take` says of so many octets whether there is room for them.
+    """
+
+    def __init__(
+        self, request: web.Request, deadline: float, silence: float, take: Callable[[int], bool] = lambda _: True
+    ) -> None:
         self._content = request.content
         self._left = deadline
         self._silence = silence
+        self._take = take
 
     async def next(self) -> bytes | Problem:
         """What came since; nothing at the end."""
@@ -104,13 +122,14 @@ class BodyPieces:
         begun = time()
         try:
             async with asyncio.timeout(min(self._silence, self._left)):
-                return await self._content.read(_PIECE)
+                piece = await self._content.read(_PIECE)
         except TimeoutError:
             return Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", close=True)
         except (ClientError, HttpProcessingError, ConnectionError):
             return Problem(HTTPStatus.BAD_REQUEST, "The body broke off.", close=True)
         finally:
             self._left -= time() - begun
+        return piece if self._take(len(piece)) else _no_room()
 
 
 def _refuse_compressed(request: web.Request) -> Problem | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from relay.engine.incoming import LARGE
 from relay.engine.submission import Refusal
 from relay.smtp.reply import reply
-from tests.support.api_server import ApiServer, running_api
+from tests.support.api_server import OPTIONS, ApiServer, running_api
 
 HEADER = b"From: ann@example.org\r\nTo: bob@example.net\r\nSubject: Hello\r\n\r\n"
 LARGE_BODY = b"A line of a letter that does not end before its time.\r\n" * (3 * LARGE // 54)
@@ -44,9 +46,14 @@ async def pieces(content: bytes, step: int = 10_007) -> AsyncIterator[bytes]:
 
 async def nothing_left(api: ApiServer) -> None:
     """No orphan stays behind; it is removed by a task of its own."""
+    await nothing_left_but(api, 0)
+
+
+async def nothing_left_but(api: ApiServer, contents: int) -> None:
+    """Only these are kept."""
     query = "SELECT (SELECT count(*) FROM upload) + (SELECT count(*) FROM content)"
     async with asyncio.timeout(20):
-        while await api.spool._database.read(lambda one: next(iter(one.execute(query)))[0]):
+        while await api.spool._database.read(lambda one: next(iter(one.execute(query)))[0]) != contents:
             await asyncio.sleep(0.01)
 
 
@@ -127,6 +134,32 @@ async def test_an_envelope_that_is_none_is_said(api: ApiServer, written: str, st
         assert problem["detail"].startswith(told)
     else:
         assert [error["field"] for error in problem["errors"]] == [told]
+
+
+async def test_who_sends_little_keeps_room_from_nobody(tmp_path: Path) -> None:  # S31
+    options = replace(OPTIONS, max_body=400_000, bodies_in_flight=400_000)
+    async with running_api(tmp_path, options) as api, AsyncExitStack() as ends:
+        head = (
+            f"POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.key}\r\n"
+            f"Content-Type: message/rfc822\r\nLeak-Envelope: {envelope()}\r\nExpect: 100-continue\r\n"
+            "Content-Length: 500000\r\n\r\n"
+        ).encode()
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            ends.callback(writer.close)
+            writer.write(head + HEADER)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 100")
+        assert (await send(api, HEADER + b"Hi Bob.\r\n", envelope()))[0] == 202
+        assert (await send(api, HEADER + LARGE_BODY, envelope()))[0] == 202
+
+
+async def test_what_is_held_of_streaming_messages_is_bounded(tmp_path: Path) -> None:  # S31
+    options = replace(OPTIONS, max_body=100_000, bodies_in_flight=LARGE // 2)
+    async with running_api(tmp_path, options) as api:
+        status, problem = await send(api, HEADER + LARGE_BODY, envelope())
+        assert (status, problem["detail"]) == (503, "Too many requests at once.")
+        assert (await send(api, HEADER + b"Hi Bob.\r\n", envelope()))[0] == 202, "it was given back"
+        await nothing_left_but(api, 1)
 
 
 async def test_a_sender_that_is_not_the_callers_is_refused_before_the_body(api: ApiServer) -> None:
