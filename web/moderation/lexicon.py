@@ -92,9 +92,10 @@ class Lexicon:
 
     def _behind_mask(self, word: str) -> frozenset[int]:
         word = word[:_LONGEST_WORD]
-        ends = word[max(word.rfind("*"), word.rfind("#")) + 1 :]
+        plain = word.replace("#", "*")
+        begins, ends = plain.partition("*")[0], plain.rpartition("*")[2]
         for candidate in self.masked.get(word[0], ()):
-            if candidate.endswith(ends) and _mask(word).fullmatch(candidate):
+            if candidate.startswith(begins) and candidate.endswith(ends) and _mask(word).fullmatch(candidate):
                 return self.words[candidate]
         return frozenset()
 
