@@ -17,8 +17,11 @@ from relay.log import Log
 
 _BATCH: Final = 200
 _TIMEOUT: Final = 30.0
+_ROUND_SECONDS: Final = 60.0
+"""For so long letters that want to leave wait for these at most; the rest is forgotten an hour later."""
 _OLD: Final = """
-SELECT id, message_id FROM web_letter l WHERE created < ? AND message_id IS NOT NULL
+SELECT created, id, message_id FROM web_letter l WHERE created < ? AND (created, id) > (?, ?)
+  AND message_id IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) ORDER BY created, id LIMIT ?
 """
 _log = Log("front")
@@ -34,12 +37,15 @@ class LetterForgetter:
         self._kept = kept
 
     async def forget(self) -> None:
-        """Everything that is old enough, as far as the relay can be asked."""
+        """Everything that is old enough, as far as the relay can be asked and a minute goes; oldest first."""
         before = to_millis(self._clock.now() - self._kept)
-        while letters := await self._old(before):
+        end = self._clock.monotonic() + _ROUND_SECONDS
+        last = (-1, "")
+        while self._clock.monotonic() < end and (letters := await self._old(before, last)):
             gone = []
             try:
-                for letter_id, message_id in letters:
+                for created, letter_id, message_id in letters:
+                    last = (created, letter_id)
                     async with asyncio.timeout(_TIMEOUT):
                         # What is left of a mail that others share, or that is still under way, is asked for again.
                         if await self._relay.forget(message_id):
@@ -49,11 +55,11 @@ class LetterForgetter:
                 await self._drop(gone)
                 return
             await self._drop(gone)
-            if len(gone) < len(letters):
-                return
 
-    async def _old(self, before: int) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(_OLD, (before, _BATCH))))
+    async def _old(self, before: int, last: tuple[int, str]) -> list[tuple[Any, ...]]:
+        """Those after `last`: what the relay cannot forget yet keeps up no other."""
+        bindings = (before, *last, _BATCH)
+        return await self._database.read(lambda connection: list(connection.execute(_OLD, bindings)))
 
     async def _drop(self, letters: list[str]) -> None:
         def work(connection: Connection) -> None:

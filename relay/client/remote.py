@@ -197,17 +197,21 @@ class RemoteRelayClient:
         try:
             answer = told.model_validate_json(await self._talk(call, asked))
         except RelayAwayError as error:
-            metrics.relay_calls.labels(call.name, "failed").inc()
-            self._failing = (self._failing[0] if self._failing else self._clock.monotonic(), str(error))
+            self._failed(call, str(error))
             raise
         except ValidationError:
-            metrics.relay_calls.labels(call.name, "failed").inc()
-            raise RelayAwayError("the answer is none of a relay's") from None
+            why = "the answer is none of a relay's"
+            self._failed(call, why)
+            raise RelayAwayError(why) from None
         finally:
             self._under_way -= 1
         metrics.relay_calls.labels(call.name, "answered").inc()
         self._failing = None
         return answer
+
+    def _failed(self, call: _Call, why: str) -> None:
+        metrics.relay_calls.labels(call.name, "failed").inc()
+        self._failing = (self._failing[0] if self._failing else self._clock.monotonic(), why)
 
     async def _talk(self, call: _Call, asked: BaseModel | None) -> bytes:
         """The body of a good answer. Raises RelayAwayError."""

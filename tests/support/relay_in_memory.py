@@ -31,6 +31,8 @@ class RelayInMemory:
         self.refused_streams: dict[str, str] = {}
         self.erased: list[str] = []
         self.forgotten: list[str] = []
+        self.kept: set[str] = set()
+        """Mails that it cannot forget yet."""
         self.followed: list[str] = []
         self.stumbles_at: set[str] = set()
         """Tokens at which it fails."""
@@ -100,10 +102,10 @@ class RelayInMemory:
         return 1
 
     async def forget(self, message_id: str) -> bool:
-        """Remembered in `forgotten`."""
+        """Remembered in `forgotten`, whether it can be or is in `kept`."""
         self._be_there()
         self.forgotten.append(message_id)
-        return True
+        return message_id not in self.kept
 
     async def opt_out(self, token: str) -> bool:
         """Remembered in `followed`; no link is good here."""

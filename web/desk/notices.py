@@ -58,7 +58,7 @@ class NoticeDesk:
         fields, voice = await read_decision(request)
         case_id, outcome = fields.get("case", ""), _OUTCOMES.get(fields.get("action", ""))
         deciding = self._parts.deciding
-        case = await deciding.notices.one_waiting(case_id)
+        case = await deciding.notices.one_waiting(case_id) if case_id.isalnum() else None  # no NUL for PostgreSQL
         if case is None:
             return self._parts.renderer.redirect("/desk/notices?done=gone")
         if outcome is None:

@@ -99,6 +99,8 @@ async def test_what_is_no_answer_of_a_relay_ends_nothing(
         with pytest.raises(RelayAwayError) as raised:
             await far.client.suppressed("bob@example.net")
         assert len(far.asked) == 1, "no redirect is followed"
+        far.clock.move(121)
+        assert far.client.silence()[0] == 121, "a person is called also for a stranger's page in its place"
     told = caplog.text + str(raised.value)
     assert KEY not in told
     assert "bob@" not in told

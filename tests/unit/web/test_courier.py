@@ -14,6 +14,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
+from web import forgetting
 from web.admission import DayAdmission
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
@@ -204,6 +205,24 @@ async def test_old_letters_are_forgotten_but_never_owed_ones(bench: Bench) -> No
     assert bench.relay.forgotten == ["m-letter-0"]
     assert await bench.store.find(hash_secret("secret-0")) is None
     assert await bench.store.find(hash_secret("secret-1")) is not None
+
+
+async def test_what_cannot_be_forgotten_yet_keeps_up_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S53
+    monkeypatch.setattr(forgetting, "_BATCH", 2)
+    for n in range(7):
+        await bench.courier.send(_letter(n), Departure(START), PATIENCE)
+    bench.clock.move(91 * 86400)
+    bench.relay.kept = {"m-letter-0", "m-letter-1", "m-letter-4"}
+    forgetter = LetterForgetter(bench.relay, bench.database, bench.clock, timedelta(days=90))
+    await forgetter.forget()
+    assert bench.relay.forgotten == [f"m-letter-{n}" for n in range(7)]
+    left = [n for n in range(7) if await bench.store.find(hash_secret(f"secret-{n}")) is not None]
+    assert left == [0, 1, 4]
+    bench.relay.kept = set()
+    await forgetter.forget()
+    assert bench.relay.forgotten[7:] == ["m-letter-0", "m-letter-1", "m-letter-4"]
 
 
 async def test_a_ceiling_lets_letters_leave_the_day_after(bench: Bench) -> None:
