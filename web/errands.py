@@ -24,7 +24,8 @@ _RUN_TIMEOUT: Final = 30.0
 _BATCH: Final = 50
 _FAILURES: Final = 3
 _NEXT: Final = """
-SELECT at, kind, address FROM web_errand WHERE (at, kind, address) > (?, ?, ?) ORDER BY at, kind, address LIMIT ?
+SELECT at, kind, address FROM web_errand
+WHERE (at, kind, address) > (?, ?, ?) AND at <= ? ORDER BY at, kind, address LIMIT ?
 """
 MOST_KEPT: Final = 10_000
 """Tokens of links kept at most: only the relay knows which of them are good."""
@@ -95,9 +96,10 @@ class Errands:
         other; after a few in a row the relay is away.
         """
         last: tuple[int, str, str] = (-1, "", "")
+        begun = to_millis(self._clock.now())  # what comes in meanwhile is the next round's: this one ends
         failure: Exception | None = None
         in_a_row = 0
-        while rows := await self._rows(_NEXT, (*last, _BATCH)):
+        while rows := await self._rows(_NEXT, (*last, begun, _BATCH)):
             for at, kind, address in rows:
                 last = (at, kind, address)
                 try:

@@ -172,6 +172,25 @@ async def test_all_that_was_kept_comes_before_the_letters(tmp_path: Path) -> Non
         assert await rows(front, "SELECT * FROM web_errand") == []
 
 
+async def test_what_comes_in_during_a_round_is_the_next_one_s(tmp_path: Path) -> None:
+    """Or a stranger who posts links faster than they are followed would hold every letter back."""
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front:
+        mailboxes = MailboxHasher((OPTIONS.block_key,))
+        later = HandClock()
+        later.move(1)
+        front.relay.away = True
+        assert await Errands(front.relay, front.database, mailboxes, clock).opt_out("uone")
+        assert await Errands(front.relay, front.database, mailboxes, later).opt_out("utwo")
+        front.relay.away = False
+        errands = Errands(front.relay, front.database, mailboxes, clock)
+        await errands.run()
+        assert front.relay.followed == ["uone"]
+        clock.move(1)
+        await errands.run()
+        assert front.relay.followed == ["uone", "utwo"]
+
+
 async def test_what_the_relay_alone_knows(tmp_path: Path) -> None:
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
