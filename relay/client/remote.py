@@ -49,6 +49,8 @@ ERASE_SECONDS: Final = 20.0
 CONNECTIONS: Final = 32
 CALLS: Final = 128
 """Calls of a worker under way or in line; more fail at once."""
+LINKS: Final = 16
+"""One-click links among them: anybody may post one."""
 
 _log = Log("front")
 
@@ -93,6 +95,7 @@ class RemoteRelayClient:
         self._away = Away(clock)
         self._session: aiohttp.ClientSession | None = None
         self._under_way = 0
+        self._links = 0
         self._clock = clock
         self._refused_with: int | None = None
         self._failing: tuple[float, str] | None = None
@@ -190,10 +193,11 @@ class RemoteRelayClient:
         return shown_fields(letter, self._entropy)
 
     async def _ask(self, call: _Call, told: type[_Told], asked: BaseModel | None = None) -> _Told:
-        if self._under_way >= CALLS or not self._away.may_try():
+        if self._is_full(call) or not self._away.may_try():
             metrics.relay_calls.labels(call.name, "not-made").inc()
             raise RelayAwayError("the relay does not answer")
         self._under_way += 1
+        self._links += call is _OPT_OUT
         try:
             answer = told.model_validate_json(await self._talk(call, asked))
         except RelayAwayError as error:
@@ -205,9 +209,14 @@ class RemoteRelayClient:
             raise RelayAwayError(why) from None
         finally:
             self._under_way -= 1
+            self._links -= call is _OPT_OUT
         metrics.relay_calls.labels(call.name, "answered").inc()
         self._failing = None
         return answer
+
+    def _is_full(self, call: _Call) -> bool:
+        """No page counts who posts one-click links, so these have a small part of the calls: letters need the rest."""
+        return self._under_way >= CALLS or (call is _OPT_OUT and self._links >= LINKS)
 
     def _failed(self, call: _Call, why: str) -> None:
         metrics.relay_calls.labels(call.name, "failed").inc()

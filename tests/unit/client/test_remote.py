@@ -180,6 +180,28 @@ async def test_a_silent_relay_holds_a_bounded_number_of_calls(monkeypatch: pytes
         assert await asyncio.gather(*asking) == [True] * 3
 
 
+async def test_whoever_posts_links_leaves_calls_to_letters(monkeypatch: pytest.MonkeyPatch) -> None:  # S50
+    monkeypatch.setattr(remote, "LINKS", 2)
+    silence = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/opt-outs"):
+            await silence.wait()
+        return web.Response(text='{"yes": true}')
+
+    async with far_side(answer) as far:
+        posted = [asyncio.create_task(far.client.opt_out(f"u{n}")) for n in range(2)]
+        async with asyncio.timeout(20):
+            while len(far.asked) < 2:
+                await asyncio.sleep(0.01)
+        with pytest.raises(RelayAwayError):
+            await far.client.opt_out("u2")
+        assert await far.client.suppressed("bob@example.net")
+        silence.set()
+        assert await asyncio.gather(*posted) == [True] * 2
+        assert await far.client.opt_out("u2")
+
+
 def test_the_moments_between_two_tries() -> None:
     clock = HandClock()
     away = Away(clock)
