@@ -16,7 +16,7 @@ from aiohttp import web
 
 from relay.log import Log
 from web.catalogue import Language
-from web.deciding import UndecidedError
+from web.deciding import UndecidedError, Voice
 from web.desk.frame import DeskParts, Frame, Place, read_decision
 from web.notices import Case
 from web.plain_text import paragraphs
@@ -64,15 +64,20 @@ class NoticeDesk:
         if outcome is None:
             return await self._page(request, fields)
         try:
+            if outcome is Outcome.UPHELD and fields.get("take-down") == "on":
+                await self._take_down(case, voice)
             answered = await deciding.answer(case.id, outcome, voice)
         except UndecidedError:
             return await self._page(request, fields, case.id)
-        if answered and outcome is Outcome.UPHELD and fields.get("take-down") == "on":
-            for post in await self._posts(case):
-                await deciding.take_down(post.letter_id, voice)
-                _log.info("post-taken-down", letter=post.letter_id, by=voice.actor)
-        _log.info("notice-decided", case=case.id, decision=outcome.value, by=voice.actor)
+        if answered:
+            _log.info("notice-decided", case=case.id, decision=outcome.value, by=voice.actor)
         return self._parts.renderer.redirect(f"/desk/notices?done={f'notice-{outcome}' if answered else 'gone'}")
+
+    async def _take_down(self, case: Case, voice: Voice) -> None:
+        """Before the answer: if it breaks in between, the notice still waits, and who decides presses again."""
+        for post in await self._posts(case):
+            if await self._parts.deciding.take_down(post.letter_id, voice):
+                _log.info("post-taken-down", letter=post.letter_id, by=voice.actor)
 
     async def _page(self, request: web.Request, typed: Mapping[str, str], problem: str = "") -> web.Response:
         notices = self._parts.deciding.notices

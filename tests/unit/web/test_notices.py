@@ -153,6 +153,27 @@ async def test_a_moderator_decides_on_the_desk(visitor: Visitor, ann: Moderator,
     assert {one.decision.actor for one in decisions} == {"ann"}
 
 
+async def test_what_broke_in_the_middle_is_decided_again(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    """No notice is upheld whose posts stand on: its author would read that they came down."""
+    _, post = await offer(visitor, ann, clock, message="You were kind.")
+    await ann.post(post, action="publish", shown="You were kind.", reason="Harmless.")
+    _, page = await visitor.get("/en/wall")
+    (where,) = set(re.findall(r"/wall/[0-9a-z]{10,}", page.document))
+    await visitor.post("/en/notice", NOTICE | {"item": f"http://leak.lab.test{where}"})
+    _, page = await ann.get("/desk/notices")
+    said = {"case": page.fields["case"], "action": "upheld", "take-down": "on", "reason": "Taken down."}
+    database = visitor.front.database
+    broken = "CREATE TRIGGER broken BEFORE UPDATE ON web_post BEGIN SELECT RAISE(ABORT, 'broken'); END"
+    await database.write(lambda connection: list(connection.execute(broken)))
+    assert (await ann.post("/desk/notices", **said))[0].status >= 500
+    await database.write(lambda connection: list(connection.execute("DROP TRIGGER broken")))
+    assert "1 Notices" in (await ann.get("/desk"))[1].text
+    assert (await visitor.get(where))[0].status == 200
+    response, _ = await ann.post("/desk/notices", **said)
+    assert response.headers["Location"] == "/desk/notices?done=notice-upheld"
+    assert (await visitor.get(where))[0].status == 404
+
+
 async def test_no_flood_of_notices_buries_one_about_children(
     visitor: Visitor, ann: Moderator, clock: HandClock
 ) -> None:  # S17
