@@ -74,13 +74,12 @@ class Errands:
 
     async def refuses(self, address: str) -> bool | None:
         """Whether no letter may go to this address; None if the relay alone knows, and it is away."""
-        if await self.waits(address):
-            return True
+        waits = await self.waits(address)
         try:
             async with asyncio.timeout(_ASK_TIMEOUT):
-                return await refuses_mail(self._relay, address)
+                return await refuses_mail(self._relay, address) or waits
         except (RelayAwayError, TimeoutError):
-            return None
+            return waits or None
 
     async def waits(self, address: str) -> bool:
         """Whether a refusal of this mailbox has yet to reach the relay."""

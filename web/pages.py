@@ -264,12 +264,13 @@ class Pages:
         """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
 
         Whoever refuses our mail is asked for before a person is: nobody needs to read what cannot arrive, and the
-        letter's writer sees what every writer sees.
+        letter's writer sees what every writer sees, after as long: no answer costs fewer questions.
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
         # While the relay is away nobody knows; it is asked again before the letter leaves.
-        blocked = admission.frozen or bool(await self._parts.errands.refuses(draft.recipient))
+        refuses = await self._parts.errands.refuses(draft.recipient)
+        blocked = admission.frozen or bool(refuses)
         why = self._why_held(draft, ruling, admission)
         if why is None:
             return Departure(now + options.cool_down + options.jitter * chance)

@@ -30,6 +30,8 @@ class RelayInMemory:
         self.refused: dict[str, bool] = {}
         self.refused_streams: dict[str, str] = {}
         self.erased: list[str] = []
+        self.questions: list[str] = []
+        """Whose refusal was asked for."""
         self.forgotten: list[str] = []
         self.kept: set[str] = set()
         """Mails that it cannot forget yet."""
@@ -93,6 +95,7 @@ class RelayInMemory:
     async def suppressed(self, address: str, stream: str = "") -> bool:
         """Whether `suppress` was called for it, or a test refused this stream to it in `refused_streams`."""
         self._be_there()
+        self.questions.append(address)
         return address in self.refused or self.refused_streams.get(address) == stream
 
     async def erase(self, address: str) -> int:

@@ -191,6 +191,20 @@ async def test_what_comes_in_during_a_round_is_the_next_one_s(tmp_path: Path) ->
         assert front.relay.followed == ["uone", "utwo"]
 
 
+async def test_how_long_it_takes_tells_no_writer_who_refuses(tmp_path: Path) -> None:  # S49
+    """Each question is a way to another machine and back, which a writer could measure."""
+    clock = HandClock()
+    slowly = replace(BY_HAND, cool_down=timedelta(minutes=5))
+    async with running_front(tmp_path, clock, slowly) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        front.relay.refused["ann@example.org"] = False
+        front.relay.refused_streams["bob@example.org"] = "doorbells"
+        for name in ("ann", "bob", "carol"):
+            await visitor.send(await visitor.preview(to=f"{name}@example.org"))
+        asked = [front.relay.questions.count(f"{name}@example.org") for name in ("ann", "bob", "carol")]
+        assert asked == [2, 2, 2]
+
+
 async def test_what_the_relay_alone_knows(tmp_path: Path) -> None:
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
