@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from relay.listeners import Listener, Purpose
+from relay.policy.quarantine import Death
 from relay.settings import parse_listen
 
 ENVIRONMENT: Final = "LEAK_WORKER"
@@ -32,6 +33,8 @@ class Assignment:
     """(purpose, address, descriptor) of each listener."""
     restarts: int = 0
     """How often workers of this supervisor died within ten minutes."""
+    fell: Death = Death.KILLED
+    """How the worker before it ended."""
 
     def dump(self) -> str:
         """As JSON."""
@@ -41,6 +44,7 @@ class Assignment:
                 "workers": self.workers,
                 "sockets": [list(one) for one in self.sockets],
                 "restarts": self.restarts,
+                "fell": self.fell.value,
             }
         )
 
@@ -49,7 +53,7 @@ class Assignment:
         """From JSON."""
         data = json.loads(text)
         sockets = tuple((purpose, address, fd) for purpose, address, fd in data["sockets"])
-        return cls(data["worker"], data["workers"], sockets, data["restarts"])
+        return cls(data["worker"], data["workers"], sockets, data["restarts"], Death(data["fell"]))
 
     def listeners(self) -> list[Listener]:
         """The inherited sockets."""

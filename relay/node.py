@@ -36,6 +36,7 @@ from relay.node_secrets import ensure_secrets, token_keys
 from relay.opening import Stores, open_patiently
 from relay.policy.alarms import AlarmKind
 from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.quarantine import Death
 from relay.policy.shaping_file import load_shaping
 from relay.receiving import return_domains, signing_domains
 from relay.reloading import needs_restart, read_anew
@@ -66,6 +67,8 @@ class NodeParts:
     front: Front
     restarts: int = 0
     """How often workers of this node died lately."""
+    fell: Death = Death.KILLED
+    """How the life before this one ended."""
     lab: bool = False
     """Whether the lab's user and key are good here; the caller has checked that everything listens on loopback."""
 
@@ -155,7 +158,7 @@ class Node:
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(
             engine_options(settings, parts.worker, parts.workers, await self._tenants(stores)),
-            terms=Terms(settings.spool.lease, self._place),
+            terms=Terms(settings.spool.lease, self._place, parts.fell),
         )
         engine = Engine(options, engine_parts, self._end)
         ipv6 = Ipv6Watch(settings, resolver, engine.ways.keep_from_ipv6)

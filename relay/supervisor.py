@@ -31,9 +31,11 @@ from relay.key_memory import make_key_memory
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.notify_socket import OURS_ALONE, NotifySocket
+from relay.policy.quarantine import Death
 from relay.settings import Settings, load_settings
 from relay.stand_in import StandIn
 from relay.watchdog import Watchdog, open_pulse
+from relay.worker_death import judge_death, memory_kills
 
 if TYPE_CHECKING:
     from relay.fronting import Front
@@ -139,6 +141,8 @@ class Supervisor:
         self._deaths: deque[float] = deque(maxlen=100)
         self._metrics = Path(tempfile.mkdtemp(prefix="leak-metrics-"))
         self._manager = NotifySocket.of(os.environ)
+        self._fell = [Death.KILLED for _ in listeners]
+        """How the last life of each worker ended."""
         self._working: set[int] = set()
         """Workers whose doors are open."""
 
@@ -232,9 +236,12 @@ class Supervisor:
         if self._stopping.is_set():
             process.terminate()
         watchdog = Watchdog(ours, self._patience, partial(self._works, worker))
+        memory_kills_before = memory_kills()
         watching = asyncio.create_task(watchdog.watch(worker, process), name=f"watch-{worker}")
         try:
             status = await process.wait()
+            memory_kill = memory_kills() > memory_kills_before
+            self._fell[worker] = judge_death(status, hung=watchdog.gave_up, memory_kill=memory_kill)
             return status, watchdog.has_worked
         finally:
             watching.cancel()
@@ -258,9 +265,10 @@ class Supervisor:
         listeners = self._listeners[worker]
         descriptors = [one.socket.fileno() for one in listeners]
         sockets = tuple((one.purpose, str(one.listen), one.socket.fileno()) for one in listeners)
+        assignment = Assignment(worker, len(self._listeners), sockets, self._lately(), self._fell[worker])
         environment = {
             **{name: value for name, value in os.environ.items() if name not in OURS_ALONE},
-            ENVIRONMENT: Assignment(worker, len(self._listeners), sockets, self._lately()).dump(),
+            ENVIRONMENT: assignment.dump(),
             lifelines.ENVIRONMENT: str(lifeline),
             KEY_MEMORY: "" if self._key_memory is None else str(self._key_memory),
             pulses.ENVIRONMENT: str(pulse),

@@ -29,6 +29,8 @@ class Watchdog:
         self._patience = patience
         self._works = works
         self._working = False
+        self.gave_up = False
+        """Whether it had to end the process."""
 
     @property
     def has_worked(self) -> bool:
@@ -54,6 +56,7 @@ class Watchdog:
 
     async def _kill(self, worker: int, process: asyncio.subprocess.Process, silent: float) -> None:
         """Ask it to write down where it stands, for whoever looks for the cause, and end it."""
+        self.gave_up = True
         _log.error("worker-hangs", worker=worker, pid=process.pid, silent=silent)
         if process.returncode is None:
             process.send_signal(WITNESS)

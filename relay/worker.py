@@ -66,8 +66,16 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
     beating = asyncio.create_task(pulse.run(), name="pulse")
     manager = NotifySocket.of(os.environ)  # silent under a supervisor, which speaks for all
     alive = asyncio.create_task(manager.keep_alive(), name="manager")
-    worker, restarts = assignment.worker, assignment.restarts
-    parts = NodeParts(worker, assignment.workers, listeners, clock, entropy, front, restarts=restarts)
+    parts = NodeParts(
+        assignment.worker,
+        assignment.workers,
+        listeners,
+        clock,
+        entropy,
+        front,
+        restarts=assignment.restarts,
+        fell=assignment.fell,
+    )
     try:
         node = FrontNode(settings, parts) if settings.web.relay.url else Node(settings, parts)
         loop = asyncio.get_running_loop()

@@ -2,16 +2,35 @@
 
 The spool counts such tries in a row. A message that really breaks us is held after `TRIES` of them; mail that was
 merely in hand when its worker died must never be. So what was counted once is noted in the spool when its handling
-begins, and what was counted twice is handled alone: the third count needs proof that it was this very message.
+begins, and what was counted twice is handled alone: the third count needs proof that it was this very message. A
+worker that somebody killed proves nothing: what was in its hands rests for a while instead, longer each time.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import Enum
 from typing import Final
 
 TRIES: Final = 3
 """Broken tries in a row after which a delivery is held, for a person to look at."""
+
+
+KILLS: Final = 12
+"""The same where its workers were killed each time: some three quarters of an hour of rests, so that kills which are
+none of its doing do not come to it, and what has every node killed does not go on for ever."""
+
+_FIRST_REST: Final = timedelta(seconds=10)
+_LONGEST_REST: Final = timedelta(minutes=10)
+
+
+class Death(Enum):
+    """How a worker's life ended that did not retire."""
+
+    BROKE = "broke"
+    """Of itself: a signal of its own fault, an exit, no memory left, or its watchdog."""
+    KILLED = "killed"
+    """By somebody, or with its machine, or nobody knows: no fault of the mail that it had in hand."""
 
 
 class Care(Enum):
@@ -34,6 +53,18 @@ def care(broken: int) -> Care:
 def counts(broken: int, *, begun: bool) -> bool:
     """Whether the death of its worker counts for a delivery; the SQL of both databases says the same."""
     return begun or care(broken) is Care.USUAL
+
+
+def is_held(broken: int, death: Death) -> bool:
+    """Whether that many counts are enough, the last by this death."""
+    return broken >= (TRIES if death is Death.BROKE else KILLS)
+
+
+def rest(broken: int) -> timedelta:
+    """How long a delivery waits after a death by which it was counted so often, and not held."""
+    if broken < TRIES:
+        return timedelta()
+    return min(_FIRST_REST * (1 << (broken - TRIES)), _LONGEST_REST)
 
 
 def why_held(broken: int) -> str:

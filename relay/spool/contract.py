@@ -40,8 +40,8 @@ class Spool(Protocol):
     async def register(self, node: str, worker: int, terms: Terms = Terms()) -> Incarnation:  # noqa: B008 - a value
         """Begin a life: void the leases of the earlier incarnation of the same node and worker, return ours.
 
-        An earlier life that did not retire has died: that counts as a broken try for what it held
-        (`relay.policy.quarantine`), and holds what has been counted `TRIES` times.
+        An earlier life that did not retire has died, as `terms.fell` says: that counts as a broken try for what it
+        held, and holds what has been counted often enough (`relay.policy.quarantine`).
         """
         ...
 

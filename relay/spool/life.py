@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from relay.policy.quarantine import Death
 from relay.spool.work import LEASE, Incarnation
 
 
@@ -25,10 +26,14 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a life says of itself when it begins: for how long it may be silent, and where it runs."""
+    """What a life says of itself when it begins: for how long it may be silent, and where it runs.
+
+    `fell` is how its predecessor ended, if that did not retire.
+    """
 
     lease: timedelta = LEASE
     place: str = ""
+    fell: Death = Death.KILLED
 
 
 class Ending(Enum):

@@ -122,7 +122,7 @@ class PostgresSpool(PortableSpool):
         )
 
     async def retire(self, incarnation: Incarnation) -> None:
-        await self._database.transact(lambda transaction: end(transaction, incarnation, self._now(), died=False))
+        await self._database.transact(lambda transaction: end(transaction, incarnation, self._now(), None))
         self._wakeups.announce()
 
     async def accept(self, message: NewMessage) -> Receipt:

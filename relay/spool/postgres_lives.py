@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from relay.database.postgres import Transaction
+from relay.policy.quarantine import Death
 from relay.spool.life import Pulse, Terms
 from relay.spool.portable import SUCCESSOR, ended_pulse
 from relay.spool.postgres_quarantine import void_leases
@@ -45,7 +46,7 @@ async def register(transaction: Transaction, node: str, worker: int, terms: Term
     """Begin a life and end the earlier one of the same node and worker."""
     await transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, $2))", node, worker)
     older = "SELECT id FROM incarnation WHERE node = $1 AND worker = $2 AND ended IS NULL ORDER BY id"
-    await _end_others(transaction, [old for (old,) in await transaction.fetch(older, node, worker)], now)
+    await _end_others(transaction, [old for (old,) in await transaction.fetch(older, node, worker)], now, terms.fell)
     lease = terms.lease // timedelta(milliseconds=1)
     return Incarnation((await transaction.fetch(_BEGIN, node, worker, now, lease, terms.place))[0][0])
 
@@ -56,21 +57,21 @@ async def say_alive(transaction: Transaction, incarnation: Incarnation, silence:
         return ended_pulse(await transaction.fetch(f"{SUCCESSOR}$1", incarnation))
     rows = await transaction.fetch(_LIVING)
     judgement = silence.look([Beat(life, beat, lease) for life, beat, lease, _ in rows], rows[0][3])
-    await _end_others(transaction, judgement.vanished, now)
+    await _end_others(transaction, judgement.vanished, now, Death.KILLED)
     return Pulse(look_in=judgement.look_in)
 
 
-async def end(transaction: Transaction, incarnation: int, now: int, *, died: bool) -> None:
-    """End a life, if nobody did, and give back what it holds; `died`: it did not retire."""
+async def end(transaction: Transaction, incarnation: int, now: int, death: Death | None) -> None:
+    """End a life, if nobody did, and give back what it holds; `death`: how it ended, None if it retired."""
     await transaction.execute("SELECT FROM incarnation WHERE id = $1 FOR UPDATE", incarnation)
     if await transaction.execute("UPDATE incarnation SET ended = $2 WHERE id = $1 AND ended IS NULL", incarnation, now):
-        await void_leases(transaction, incarnation, now, died=died)
+        await void_leases(transaction, incarnation, now, death)
 
 
-async def _end_others(transaction: Transaction, lives: Sequence[int], now: int) -> None:
+async def _end_others(transaction: Transaction, lives: Sequence[int], now: int, death: Death) -> None:
     """End lives that did not end themselves, and tell them, in case they live after all."""
     for life in lives:
-        await end(transaction, life, now, died=True)
+        await end(transaction, life, now, death)
     if lives:
         # The lock that a notice takes at the commit is no matter here: this is rare.
         await transaction.execute("SELECT pg_notify($1, $2)", CHANNEL, ENDED)

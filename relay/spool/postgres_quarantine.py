@@ -10,17 +10,25 @@ from typing import Final
 
 from relay.database.postgres import Transaction
 from relay.event import EventKind
-from relay.policy.quarantine import TRIES, why_held
+from relay.policy.quarantine import Death, is_held
 from relay.policy.state import State
 from relay.spool.postgres_effects import Effects, columns
-from relay.spool.quarantine import ALARM, MESSAGE_ALARMS
+from relay.spool.quarantine import ALARM, MESSAGE_ALARMS, after_rest, died_of
 from relay.spool.rows import dump
 
 # The condition is `relay.policy.quarantine.counts`.
 _VOID: Final = """
-UPDATE delivery SET state = 1, lease = NULL, begun = 0,
-  broken = CASE WHEN $2 AND (begun = 1 OR broken = 0) THEN broken + 1 ELSE broken END
-WHERE state = 2 AND lease = $1 RETURNING message, n, lane, due, broken
+WITH had AS (
+  SELECT message, n, $2 AND (begun = 1 OR broken = 0) AS counts FROM delivery WHERE state = 2 AND lease = $1 FOR UPDATE
+)
+UPDATE delivery d SET state = 1, lease = NULL, begun = 0, broken = d.broken + had.counts::int
+FROM had WHERE d.message = had.message AND d.n = had.n
+RETURNING d.message, d.n, d.lane, d.due, d.broken, had.counts
+"""
+
+_REST: Final = """
+UPDATE delivery d SET due = r.due
+FROM unnest($1::bigint[], $2::int[], $3::bigint[]) AS r(message, n, due) WHERE d.message = r.message AND d.n = r.n
 """
 
 _HOLD: Final = f"""
@@ -44,14 +52,20 @@ Quarantined = tuple[int, int, str]
 """A delivery (message, n), and why it is held."""
 
 
-async def void_leases(transaction: Transaction, incarnation: int, now: int, *, died: bool) -> None:
-    """Give every lease of an incarnation back to its lane; `died`: its holder is gone without a word."""
+async def void_leases(transaction: Transaction, incarnation: int, now: int, death: Death | None) -> None:
+    """Give every lease of an incarnation back to its lane; `death`: how its holder ended, None if it retired."""
     effects = Effects(now)
     held: list[Quarantined] = []
-    for seq, n, lane, due, broken in await transaction.fetch(_VOID, incarnation, died):
-        effects.advance(lane, due)
-        if broken >= TRIES:
-            held.append((seq, n, why_held(broken) + "; each time its worker died"))
+    resting: list[tuple[int, int, int]] = []
+    for seq, n, lane, due, broken, counts in await transaction.fetch(_VOID, incarnation, death is not None):
+        later = after_rest(due, broken, now) if counts else due
+        effects.advance(lane, later)
+        if counts and death is not None and is_held(broken, death):
+            held.append((seq, n, died_of(broken)))
+        elif later != due:
+            resting.append((seq, n, later))
+    if resting:
+        await transaction.execute(_REST, *columns(resting, 3))
     await effects.write(transaction)
     await quarantine(transaction, held, now)
 

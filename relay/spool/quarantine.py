@@ -6,12 +6,13 @@ A lease given back in good order leaves no trace. One that ended with its holder
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from relay.database.contract import Connection
 from relay.event import EventKind
 from relay.policy.alarms import AlarmKind
-from relay.policy.quarantine import TRIES, counts, why_held
+from relay.policy.quarantine import Death, counts, is_held, rest, why_held
 from relay.policy.state import State
 from relay.spool.accepting import advance_lane, write_event
 from relay.spool.rows import dump
@@ -23,10 +24,10 @@ MESSAGE_ALARMS: Final = f"('{ALARM}', '{AlarmKind.TORN_CONTENT.value}')"
 """Alarms about one message: they end when somebody decides what becomes of it."""
 
 
-def void_leases(connection: Connection, incarnation: int, now: int, *, died: bool) -> None:
-    """Give every lease of an incarnation back to its lane; `died`: its holder is gone without a word."""
+def void_leases(connection: Connection, incarnation: int, now: int, death: Death | None) -> None:
+    """Give every lease of an incarnation back to its lane; `death`: how its holder ended, None if it retired."""
     lanes: dict[int, int] = {}
-    counted: list[tuple[int, int, int]] = []
+    counted: list[tuple[int, int, int, int]] = []
     for seq, n, lane, due, broken, begun in list(
         connection.execute(
             "SELECT message, n, lane, due, broken, begun FROM delivery INDEXED BY delivery_leased"
@@ -34,19 +35,31 @@ def void_leases(connection: Connection, incarnation: int, now: int, *, died: boo
             (incarnation,),
         )
     ):
-        lanes[lane] = min(due, lanes.get(lane, due))
-        if died and counts(broken, begun=bool(begun)):
-            counted.append((broken + 1, seq, n))
+        later = due
+        if death is not None and counts(broken, begun=bool(begun)):
+            later = after_rest(due, broken + 1, now)
+            counted.append((broken + 1, later, seq, n))
+        lanes[lane] = min(later, lanes.get(lane, later))
     connection.execute(
         "UPDATE delivery SET state = ?, lease = NULL, begun = 0 WHERE state = 2 AND lease = ?",
         (int(State.WAITING), incarnation),
     )
-    connection.executemany("UPDATE delivery SET broken = ? WHERE message = ? AND n = ?", counted)
+    connection.executemany("UPDATE delivery SET broken = ?, due = ? WHERE message = ? AND n = ?", counted)
     for lane, due in lanes.items():
         advance_lane(connection, lane, due)
-    for broken, seq, n in counted:
-        if broken >= TRIES:
-            quarantine(connection, seq, n, why_held(broken) + "; each time its worker died", now)
+    for broken, _, seq, n in counted:
+        if death is not None and is_held(broken, death):
+            quarantine(connection, seq, n, died_of(broken), now)
+
+
+def after_rest(due: int, broken: int, now: int) -> int:
+    """When a delivery is due that a death has just counted for the `broken`th time."""
+    return max(due, now + rest(broken) // timedelta(milliseconds=1)) if rest(broken) else due
+
+
+def died_of(broken: int) -> str:
+    """The cause, where it was the death of a worker each time."""
+    return why_held(broken) + "; each time its worker died"
 
 
 def quarantine(connection: Connection, seq: int, n: int, reason: str, now: int) -> None:

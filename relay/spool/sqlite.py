@@ -12,6 +12,7 @@ from relay.crash_points import reach
 from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolFullError, SpoolUnavailableError
+from relay.policy.quarantine import Death
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
 from relay.spool.bodies import OVER, add, begin, remove_orphan
 from relay.spool.claiming import claim, tenants_waiting
@@ -59,7 +60,7 @@ class SqliteSpool(PortableSpool):
                     "SELECT id FROM incarnation WHERE node = ? AND worker = ? AND ended IS NULL", (node, worker)
                 )
             ):
-                _end(connection, old, now, died=True)
+                _end(connection, old, now, terms.fell)
             connection.execute(
                 "INSERT INTO incarnation (node, worker, started, heartbeat, lease, place) VALUES (?, ?, ?, ?, ?, ?)",
                 (node, worker, now, now, terms.lease // timedelta(milliseconds=1), terms.place),
@@ -79,13 +80,13 @@ class SqliteSpool(PortableSpool):
             rows = connection.execute("SELECT id, heartbeat, lease FROM incarnation WHERE ended IS NULL")
             judgement = self._silence.look([Beat(*row) for row in rows], now)
             for old in judgement.vanished:
-                _end(connection, old, now, died=True)
+                _end(connection, old, now, Death.KILLED)
             return Pulse(look_in=judgement.look_in)
 
         return await self._database.write(work)
 
     async def retire(self, incarnation: Incarnation) -> None:
-        await self._database.write(lambda connection: _end(connection, incarnation, self._now(), died=False))
+        await self._database.write(lambda connection: _end(connection, incarnation, self._now(), None))
 
     async def accept(self, message: NewMessage) -> Receipt:
         self._check_room()
@@ -279,6 +280,6 @@ class SqliteSpool(PortableSpool):
         self._room_checked = now
 
 
-def _end(connection: Connection, incarnation: int, now: int, *, died: bool) -> None:
+def _end(connection: Connection, incarnation: int, now: int, death: Death | None) -> None:
     connection.execute("UPDATE incarnation SET ended = ? WHERE id = ? AND ended IS NULL", (now, incarnation))
-    void_leases(connection, incarnation, now, died=died)
+    void_leases(connection, incarnation, now, death)

@@ -9,9 +9,10 @@ import pytest
 from relay.database.contract import Connection
 from relay.event import EventKind
 from relay.policy.outcome import Result
-from relay.policy.quarantine import TRIES, Care
+from relay.policy.quarantine import KILLS, TRIES, Care, Death
 from relay.policy.state import State
 from relay.spool.inquiry import QueueFilter
+from relay.spool.life import Terms
 from relay.spool.orders import Verb
 from relay.spool.work import Parcel, Settlement
 from tests.contract.test_spool import Bench, attempt, bench
@@ -19,9 +20,9 @@ from tests.contract.test_spool import Bench, attempt, bench
 __all__ = ["bench"]
 
 
-async def die(bench: Bench) -> None:
+async def die(bench: Bench, death: Death = Death.BROKE) -> None:
     """The worker is gone without a word, and its supervisor starts it again."""
-    bench.me = await bench.spool.register("node", 0)
+    bench.me = await bench.spool.register("node", 0, Terms(fell=death))
 
 
 async def handle(bench: Bench, parcel: Parcel) -> None:
@@ -53,6 +54,48 @@ async def test_what_its_worker_dies_of_three_times_is_held_and_nothing_else(benc
     assert view.events[-1].kind is EventKind.HELD
     assert f"{TRIES} times" in view.events[-1].detail["reason"]
     assert poison.id not in {parcel.id for parcel in await bench.claim()}
+
+
+async def test_what_is_handled_whenever_somebody_kills_its_worker_rests_and_is_tried_again(bench: Bench) -> None:
+    # R01, R33: kills in a row are no proof against the letter that they met
+    receipt = await bench.accept("a@b.example")
+    rests = []
+    for _ in range(KILLS - 1):
+        (parcel,) = await bench.claim()
+        await handle(bench, parcel)
+        before = bench.clock.now()
+        await die(bench, Death.KILLED)
+        due = await bench.spool.next_due()
+        assert due is not None
+        rests.append(max(due - before, timedelta()))
+        bench.clock.forward(seconds=rests[-1].total_seconds())
+    assert rests[:4] == [timedelta(), timedelta(), timedelta(seconds=10), timedelta(seconds=20)]
+    assert rests == sorted(rests)
+    assert max(rests) == timedelta(minutes=10)
+    assert await bench.states(receipt.id) == [State.WAITING]
+    assert await alarms(bench) == []
+    (parcel,) = await bench.claim()
+    await handle(bench, parcel)
+    await die(bench, Death.KILLED)  # whatever kills every node is not tried for ever
+    assert await bench.states(receipt.id) == [State.HELD]
+
+
+async def test_one_fault_after_many_kills_is_proof_enough_and_only_against_what_was_handled(bench: Bench) -> None:
+    await bench.accept("a@b.example", lease_to=bench.me)
+    for _ in range(TRIES):
+        await die(bench, Death.KILLED)
+        bench.clock.forward(minutes=1)
+        (parcel,) = await bench.claim()
+        await handle(bench, parcel)
+    await die(bench, Death.KILLED)
+    bench.clock.forward(minutes=1)
+    (parcel,) = await bench.claim()
+    await die(bench)
+    assert await bench.states(parcel.id) == [State.WAITING]  # it was in line
+    (parcel,) = await bench.claim()
+    await handle(bench, parcel)
+    await die(bench)
+    assert await bench.states(parcel.id) == [State.HELD]
 
 
 async def test_mail_in_hand_at_many_deaths_is_never_held(bench: Bench) -> None:

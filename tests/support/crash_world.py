@@ -23,11 +23,9 @@ from relay.clock import SystemClock
 from relay.ids import SystemEntropy
 from relay.lab.lab import Lab, LabPlan
 from relay.opening import open_stores
-from relay.policy.state import State
 from relay.settings import load_settings
 from relay.signing.keys import KeyType, make_key
 from relay.spool.inquiry import QueueFilter
-from relay.spool.orders import Verb
 from tests.support.ports import free_port
 from tests.support.relay_process import RelayProcess, write_toml
 
@@ -175,15 +173,13 @@ class World:
     def arrived(self) -> Counter[str]:
         return Counter(one.posting.recipients[0].partition("@")[0] for one in self.lab.inbox.newest_first())
 
-    async def until_empty(self, seconds: float, *, release: bool = False) -> None:
-        """Wait until no delivery is left that is not final; `release` those that are held."""
+    async def until_empty(self, seconds: float) -> None:
+        """Wait until no delivery is left that is not final."""
         # Opened once: each opening asks for the whole schema, and takes its turn with the relay's commits.
         stores = await open_stores(load_settings(self.relay.config), SystemClock(), SystemEntropy())
         try:
             async with asyncio.timeout(seconds):
-                while waiting := await stores.spool.deliveries(QueueFilter(limit=1)):
-                    if release and waiting[0].state is State.HELD:
-                        await stores.spool.ask(Verb.RELEASE, QueueFilter(), "tried again", timedelta())
+                while await stores.spool.deliveries(QueueFilter(limit=1)):
                     await asyncio.sleep(0.1)
         except TimeoutError:
             left = Counter(one.state.label for one in await stores.spool.deliveries(QueueFilter(limit=1000)))
