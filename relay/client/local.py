@@ -124,9 +124,11 @@ class LocalRelayClient:
 
     async def admission(self, sender: str, stream: str, recipient: str = "") -> Admission:
         """See `RelayClient.admission`. Raises AddressError (a ValueError), SpoolUnavailableError."""
-        whose = Sender(self._identity.tenant, stream, parse_address(sender).domain)
+        address = parse_address(sender)
+        whose = Sender(self._identity.tenant, stream, address.domain)
         domain = parse_address(recipient).domain if recipient else ""
-        if self._parts.admissions is None:
+        # How much another's domain sends is not this customer's to know; its letter is refused later.
+        if self._parts.admissions is None or not self._identity.may_use(str(address)):
             return Admission(None)
         if domain:
             room = await self._parts.admissions.room_for(whose, domain)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from relay.account.identity import Identity
+from relay.client.contract import Admission
+from relay.client.local import LocalRelayClient, RelayParts
 from relay.engine.admission import Room, Sender
 from relay.ids import SpoolId
 from relay.policy.explanation import Cause
@@ -183,6 +187,11 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
     async with engine_bench(tmp_path, clock, pools=ONLY_YOUNG, shaping=FEW) as bench:
         rooms, fresh = bench.engine.admissions, Room(2, provider="mx.b.example")
         assert (await rooms.room_for(whose, "b.example"), await rooms.room_today(whose)) == (fresh, Room(2))
+        nothing: Any = None
+        parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, admissions=rooms)
+        client = LocalRelayClient(parts, Identity(1, "leak", None, "front", ("leak.example",)))
+        assert (await client.admission("a@leak.example", "")).remaining == 2
+        assert await client.admission("a@other.example", "") == Admission(None), "another's domain"
         await bench.until(await bench.send("a@b.example"), State.DELIVERED)
         room = await rooms.room_for(whose, "b.example")
         waits = await promised(bench, letter := await bench.send("b@b.example"))
