@@ -55,7 +55,7 @@ async def crash_and_count(points: Sequence[str], folder: Path, spool: str) -> No
         await outside.until_acknowledged(ledger, MESSAGES)
         ledger.end()
         await loading
-        await outside.until_empty(120)
+        await outside.until_empty(240)  # what was in hand at each end rests longer and longer
         assert await outside.relay.terminate() == 0, outside.relay.tail()
         arrived = outside.arrived()
     assert not {point: missing for point, serials in told.items() if (missing := serials - set(arrived))}
