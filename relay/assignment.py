@@ -50,10 +50,11 @@ class Assignment:
 
     @classmethod
     def load(cls, text: str) -> Assignment:
-        """From JSON."""
+        """From JSON. What an older supervisor, whose program was replaced beneath it, does not tell has its default."""
         data = json.loads(text)
         sockets = tuple((purpose, address, fd) for purpose, address, fd in data["sockets"])
-        return cls(data["worker"], data["workers"], sockets, data["restarts"], Death(data["fell"]))
+        fell = Death(data.get("fell", Death.KILLED.value))
+        return cls(data["worker"], data["workers"], sockets, data["restarts"], fell)
 
     def listeners(self) -> list[Listener]:
         """The inherited sockets."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.assignment import Assignment
 from relay.policy.quarantine import Death
 from relay.worker_death import judge_death, memory_kills
 
@@ -36,3 +37,10 @@ def test_the_kernel_s_count_of_kills_for_want_of_memory(tmp_path: Path) -> None:
     counts.write_text("pgfault 7\n", encoding="ascii")
     assert memory_kills(counts) == 0
     assert memory_kills(tmp_path / "elsewhere") == 0
+
+
+def test_a_worker_learns_how_the_one_before_it_ended_unless_its_supervisor_is_older() -> None:
+    told = Assignment(1, 2, (("smtp", "127.0.0.1:2525", 7),), 3, Death.BROKE)
+    assert Assignment.load(told.dump()) == told
+    older = '{"worker": 1, "workers": 2, "sockets": [], "restarts": 3}'
+    assert Assignment.load(older).fell is Death.KILLED
