@@ -197,7 +197,7 @@ def _add_pages(
 ) -> None:
     """The routes of every page that is switched on."""
     options = parts.options
-    reading = ReadPages(options.base_url, parts.doorbell, theirs.links, parts.renderer)
+    reading = ReadPages(options.base_url, parts.doorbell, theirs.links, parts.renderer, parts.judge)
     app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs), Documents(parts), reading))
     app.add_routes(wall_routes(WallPages(parts)))
     for prefix in ("", *(f"/{language.value}" for language in Language)):

@@ -15,8 +15,10 @@ from aiohttp import web
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from web.judgement import Judge
 from web.letters import WAITS
 from web.links import Addressee, LinkKind, RecipientLinks
+from web.mail import crisis_lines
 from web.mailbox import MailboxHasher, masked
 from web.plain_text import paragraphs
 from web.render import Renderer
@@ -96,9 +98,12 @@ class DoorbellStore:
 class ReadPages:
     """The two handlers of a doorbell's link."""
 
-    def __init__(self, base_url: str, store: DoorbellStore, links: RecipientLinks, renderer: Renderer) -> None:
+    def __init__(
+        self, base_url: str, store: DoorbellStore, links: RecipientLinks, renderer: Renderer, judge: Judge
+    ) -> None:
         self._base_url = base_url
         self._store = store
+        self._judge = judge
         self._links = links
         self._renderer = renderer
 
@@ -121,7 +126,10 @@ class ReadPages:
     def _page(
         self, request: web.Request, addressee: Addressee, letter: WaitingLetter | None, *, is_over: bool
     ) -> web.Response:
+        language = language_of(request)
+        crisis = self._judge.crisis(self._judge.rule_on_words(letter.message), language) if letter else ()
         values = {
+            "crisis": crisis_lines(crisis, self._renderer.words(language)),
             "address": masked(addressee.address),
             "letter": letter,
             "body": paragraphs(letter.message) if letter else (),
@@ -129,7 +137,7 @@ class ReadPages:
             "theirs": self._links.recipient_url(addressee).removeprefix(self._base_url),
             "days": WAITS.days,
         }
-        return self._renderer.page("read.html", language_of(request), values)
+        return self._renderer.page("read.html", language, values)
 
     def _addressee(self, request: web.Request) -> Addressee | None:
         return self._links.open(LinkKind.READ, request.match_info["token"])

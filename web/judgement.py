@@ -12,7 +12,7 @@ from web.catalogue import Language
 from web.draft import Draft
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Ruling
-from web.moderation.wording import RuleText, Wording
+from web.moderation.wording import HelpLine, RuleText, Wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,10 @@ class Judge:
     def wording(self, language: Language) -> Wording:
         """What is said in `language`."""
         return self._moderator.wording(language.value)
+
+    def crisis(self, ruling: Ruling, language: Language) -> tuple[HelpLine, ...]:
+        """Who helps the reader of a letter that worries about them; nobody for any other letter."""
+        return self.wording(language).helps if ruling.worries else ()
 
     def told(self, names: Iterable[str], language: Language) -> list[ToldRule]:
         """The rules of these ids; what an older pack called otherwise is left out."""

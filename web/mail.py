@@ -18,6 +18,7 @@ from web.catalogue import Words
 from web.draft import Draft
 from web.letters import DOORBELLS, STREAM
 from web.links import Addressee, RecipientLinks
+from web.moderation.wording import HelpLine
 from web.options import FrontOptions
 from web.plain_text import paragraphs
 
@@ -63,6 +64,12 @@ class Mail:
 _RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
 
 
+def crisis_lines(helps: tuple[HelpLine, ...], words: Words) -> tuple[FooterLine, ...]:
+    """`helps` as lines below a letter, the first words said to its reader; none for nobody."""
+    lines = (FooterLine(f"{one.told} {one.text}", one.link) for one in helps)
+    return (FooterLine(words("mail.crisis")), *lines) if helps else ()
+
+
 class MailWriter:
     """Makes mails of drafts; holds the template of the HTML part."""
 
@@ -71,8 +78,11 @@ class MailWriter:
         self._links = links
         self._template = templates.get_template("mail.html")
 
-    def compose(self, draft: Draft, words: Words, letter_id: str = "") -> Mail:
-        """The mail of `draft` in the language of `words`; without a letter's id, its link leads nowhere."""
+    def compose(self, draft: Draft, words: Words, letter_id: str = "", crisis: tuple[HelpLine, ...] = ()) -> Mail:
+        """The mail of `draft` in the language of `words`; without a letter's id, its link leads nowhere.
+
+        `crisis`: who helps its reader, where the writer worries that they might harm themselves.
+        """
         page = self._links.recipient_url(Addressee(letter_id, draft.recipient) if letter_id else None)
         signature = f"signature.{draft.signature.value}"
         return Mail(
@@ -83,6 +93,7 @@ class MailWriter:
             subject=words(f"{signature}.subject"),
             body=paragraphs(draft.message),
             footer=(
+                *crisis_lines(crisis, words),
                 FooterLine(words("mail.why", site=self._options.base_url)),
                 FooterLine(words("mail.never"), f"{page}#never"),
                 FooterLine(words("mail.report"), f"{page}#report"),
@@ -92,7 +103,7 @@ class MailWriter:
 
     def ring(self, draft: Draft, words: Words, letter_id: str) -> Mail:
         """The doorbell's mail: that somebody wrote, where it can be read, and nothing of the letter."""
-        mail = self.compose(draft, words, letter_id)
+        mail = self.compose(draft, words, letter_id)  # no crisis line: that would tell what the letter is about
         link = self._links.read_url(Addressee(letter_id, draft.recipient))
         asks = (words("ring.wrote", site=self._options.base_url), words("ring.ask"), link, words("ring.kept"))
         name, subject = words("ring.name"), words("ring.subject")

@@ -28,7 +28,7 @@ from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
 from web.options import FrontOptions
 from web.parts import Parts
-from web.preview import PREVIEW_LIFETIME, LetterNames, Preview
+from web.preview import PREVIEW_LIFETIME, Preview
 from web.requests import language_of, read_fields
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
@@ -172,7 +172,8 @@ class Pages:
         """The preview page, or why there is none. Raises ValueError if no mail can be made of the draft."""
         language = shown.language
         ruling = self._parts.judge.rule_on(shown.draft)
-        mail = self._parts.writer.compose(shown.draft, self._render.words(language))
+        crisis = self._parts.judge.crisis(ruling, language)
+        mail = self._parts.writer.compose(shown.draft, self._render.words(language), crisis=crisis)
         wording = self._parts.judge.wording(language)
         values = {
             "mail": mail,
@@ -224,7 +225,7 @@ class Pages:
                     return self._not_yet(shown, admission, pressed.fields)
                 departure = await self._departure(shown.draft, ruling, admission)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
-                letter = self._letter(request, shown, names, rings=rings)
+                letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
                 letter = replace(letter, pair=admission.pair, sealed=sealed)
                 await self._parts.courier.send(letter, departure, _PATIENCE)
@@ -300,10 +301,10 @@ class Pages:
             return None
         return key.seal(SenderRecord(now, str(client.address), client.port, mail), letter_id)
 
-    def _letter(self, request: web.Request, shown: Preview, names: LetterNames, *, rings: bool) -> NewLetter:
+    def _letter(self, request: web.Request, shown: Preview, ruling: Ruling, *, rings: bool) -> NewLetter:
         writer, options = self._parts.writer, self._parts.options
-        words = self._render.words(shown.language)
-        letter = writer.compose(shown.draft, words, names.id)
+        names, words = self._parts.tokens.names(shown), self._render.words(shown.language)
+        letter = writer.compose(shown.draft, words, names.id, self._parts.judge.crisis(ruling, shown.language))
         mail = writer.ring(shown.draft, words, names.id) if rings else letter
         return NewLetter(
             id=names.id,

@@ -36,10 +36,13 @@ class Moderator:
 
         Where letter and pseudonym get different steps, the graver one is told.
         """
-        found = [(hit, Part.LETTER) for hit in self._decide(self.reader.read(letter))]
+        reading = self.reader.read(letter)
+        found = [(hit, Part.LETTER) for hit in self._decide(reading)]
         if pseudonym:
             found += [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits]
-        return _ruling(found)
+        ruling = _ruling(found)
+        # Words of worry in a letter that pushes its reader are scorn.
+        return replace(ruling, worries=ruling.step is not Step.REFUSE and self.reader.worries(reading))
 
     def wording(self, language: str) -> Wording:
         """What rules and steps say to people in `language`, "en" or "fr"."""

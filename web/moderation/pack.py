@@ -23,7 +23,8 @@ from web.moderation.ruling import Rule, Step
 from web.moderation.wording import Wording, read_wording
 
 LANGUAGES: Final = ("en", "fr")
-_TABLES: Final = frozenset({"rule", "step", "help", "class", "alias", "reading", "allow", "when"})
+_TABLES: Final = frozenset({"rule", "step", "help", "class", "alias", "reading", "allow", "when", "worry"})
+_WORRY: Final = frozenset({"patterns", "unless", "class"})
 _READING: Final = frozenset({"negation", "grave", "plain", "common"})
 _FLAGS: Final = ("always", "weighed", "firm")
 _WHEN: Final = frozenset({"rule", "step", "patterns", *_FLAGS})
@@ -60,6 +61,8 @@ class Rulebook:
     """Classes of words that report what somebody said."""
     wording: dict[str, Wording] = field(default_factory=dict)
     """By language."""
+    worry: Rulebook | None = None
+    """How people worry about a reader, with a lexicon of its own: no rule reads a word otherwise because of it."""
     by_class: dict[int, list[tuple[int, When | None, Pattern]]] = field(default_factory=dict)
     """By the class of the rarest word that they need: patterns in their order, with None for an allowance."""
     _keys: dict[frozenset[int], AbstractSet[int]] = field(default_factory=dict)
@@ -95,24 +98,32 @@ class Rulebook:
 
 def load_rulebook(folder: Path | None = None) -> Rulebook:
     """The rulebook of both packs, those in `folder`/moderation first. Raises ConfigurationError, a line a complaint."""
-    book = Rulebook()
+    worry = Rulebook()
+    book = Rulebook(worry=worry)
     complaints: list[str] = []
     grave: set[int] = set()
     plain: set[str] = set()
     numbers = {BARRIER: _BARRIER_CLASS}
-    book.lexicon.add(BARRIER, _BARRIER_CLASS)
+    worry_numbers = dict(numbers)
+    for one in (book, worry):
+        one.lexicon.add(BARRIER, _BARRIER_CLASS)
     for language in LANGUAGES:
         name = f"moderation/{language}.toml"
         place = data_file(name, folder / name if folder is not None else None)
-        reader = _PackReader(language, read_data_file(place), str(place), book, numbers)
-        reader.read()
-        complaints += reader.complaints
+        text = read_data_file(place)
+        reader = _PackReader(language, text, str(place), book, numbers)
+        tables = reader.read()
+        beside = _PackReader(language, text, str(place), worry, worry_numbers)
+        beside.read_worry(tables)
+        complaints += [*reader.complaints, *beside.complaints]
         grave |= reader.grave
         plain |= reader.plain
     if complaints:
         raise ConfigurationError("\n".join(complaints))
     book.lexicon.seal(plain, frozenset(grave))
-    book.seal()
+    worry.lexicon.seal((), frozenset())
+    for one in (book, worry):
+        one.seal()
     return book
 
 
@@ -125,12 +136,13 @@ class _PackReader:
         self.grave: set[int] = set()
         self.plain: set[str] = set()
 
-    def read(self) -> None:
+    def read(self) -> dict[str, Any]:
+        """Put the pack's rules into the book; its tables."""
         try:
             tables = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
             self.complaints.append(f"{self._place}: {error}")
-            return
+            return {}
         for name in tables.keys() - _TABLES:
             self._complain(name, 1, "", f"is unknown; a pack has {', '.join(sorted(_TABLES))}")
         self._book.wording[self._language] = read_wording(tables, self._complain)
@@ -141,6 +153,20 @@ class _PackReader:
             self._book.allowances += self._patterns("allow", number, entry)
         for number, entry in self._entries(tables, "when"):
             self._when(number, entry)
+        return tables
+
+    def read_worry(self, tables: Mapping[str, Any]) -> None:
+        """Put the table `worry`, if there is one, into the book; its class `not` is what a gap does not pass."""
+        if "worry" not in tables:
+            return
+        table = self._table(tables, "worry")
+        for key in table.keys() - _WORRY:
+            self._complain("worry", 1, key, f"is unknown; there are {', '.join(sorted(_WORRY))}")
+        self._classes(self._table(table, "class"), "worry.class")
+        self._book.negations |= {n for n in [self._numbers.get(f"{self._language}:<not>")] if n is not None}
+        self._book.allowances += self._patterns("worry", 1, {"unless": [], **table}, "unless")
+        patterns = tuple(self._patterns("worry", 1, table))
+        self._book.whens.append(When(Rule.SELF_HARM, Step.PASS, patterns, always=False))
 
     def _complain(self, table: str, number: int, key: str, text: str) -> None:
         line = self._lines.line(table, number, key)
@@ -163,10 +189,10 @@ class _PackReader:
             if isinstance(entry, dict):
                 yield number, entry
 
-    def _classes(self, table: Mapping[str, Any]) -> None:
+    def _classes(self, table: Mapping[str, Any], name_of_table: str = "class") -> None:
         for name, words in table.items():
             if not isinstance(words, str) or not words.split():
-                self._complain("class", 1, name, "write its words in one text, with spaces between them")
+                self._complain(name_of_table, 1, name, "write its words in one text, with spaces between them")
                 continue
             number = self._numbers.setdefault(f"{self._language}:<{name}>", len(self._numbers))
             for word in words.split():
@@ -214,16 +240,16 @@ class _PackReader:
         patterns = tuple(self._patterns("when", number, entry))
         self._book.whens.append(When(Rule(rule), Step(step), patterns, *(bool(entry.get(flag)) for flag in _FLAGS)))
 
-    def _patterns(self, table: str, number: int, entry: Mapping[str, Any]) -> Iterator[Pattern]:
-        texts = entry.get("patterns")
+    def _patterns(self, table: str, number: int, entry: Mapping[str, Any], key: str = "patterns") -> Iterator[Pattern]:
+        texts = entry.get(key)
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            self._complain(table, number, "patterns", "write a list of patterns")
+            self._complain(table, number, key, "write a list of patterns")
             return
         for text in texts:
             try:
                 yield parse_pattern(text, self._number_of)
             except PatternError as error:
-                self._complain(table, number, "patterns", f"{text!r} {error}")
+                self._complain(table, number, key, f"{text!r} {error}")
 
     def _number_of(self, element: str) -> int:
         """The class of an element; words and mixtures of classes become a class of their own."""

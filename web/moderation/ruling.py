@@ -74,6 +74,8 @@ class Ruling:
     """The words that led to `step`, in their order; empty where the letter as a whole did."""
     help_first: bool = False
     """Whether the writer speaks of harming themselves, whatever else there is: they are shown help first."""
+    worries: bool = False
+    """Whether the writer worries that the reader might: the letter brings the crisis line. It is no step."""
 
     def parts(self, text: str) -> list[tuple[str, Rule | None]]:
         """`text`, the letter, cut into stretches with the rule that each touches; together they are `text` again."""

@@ -44,6 +44,11 @@ class HelpLine:
     text: str
     link: str
 
+    @property
+    def told(self) -> str:
+        """Name and number in one line, the number once."""
+        return f"{self.name}." if self.number in self.name else f"{self.name}, {self.number}."
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
@@ -52,6 +57,7 @@ class Wording:
     rules: Mapping[Rule, RuleText]
     steps: Mapping[Step, StepText]
     helps: tuple[HelpLine, ...]
+    """Never empty; the first is the line for somebody who might end their life."""
 
 
 def read_wording(tables: Mapping[str, Any], complain: Complain) -> Wording:

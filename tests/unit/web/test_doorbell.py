@@ -132,3 +132,15 @@ async def _undeliverable(front: object) -> int:
     database = front.database  # type: ignore[attr-defined]
     rows = await database.read(lambda c: list(c.execute("SELECT count(*) FROM web_letter WHERE refused = 1")))
     return int(rows[0][0])
+
+
+async def test_a_worried_letter_brings_the_crisis_line_where_it_is_read_and_not_in_the_doorbell(
+    visitor: Visitor,
+) -> None:  # RCP 9
+    await visitor.send(await visitor.preview(message="I'm scared you'll hurt yourself."))
+    (mail,) = visitor.front.relay.letters.values()
+    assert "3114" not in mail.text + mail.html
+    found = re.search(r"http://leak\.lab\.test(/read/[\w-]+)", mail.text)
+    assert found
+    _, page = await visitor.post("/fr" + found[1], {"action": "read"})
+    assert page.text.index("hurt yourself") < page.text.index("3114, numéro national")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -90,6 +91,32 @@ async def test_help_comes_first_then_the_choice(visitor: Visitor) -> None:  # RC
     _, page = await visitor.post("/fr/preview", LETTER | {"message": "Je veux me tuer ce soir."})
     assert page.text.index("3114") < page.text.index("Je veux me tuer")
     assert "3018" in page.text
+
+
+@pytest.mark.parametrize(
+    ("language", "message", "line"),
+    [
+        ("en", "I'm scared you'll hurt yourself. Please call me.", "988 Suicide & Crisis Lifeline"),
+        ("fr", "J'ai peur que tu te fasses du mal.", "3114, numéro national de prévention du suicide (France)."),
+    ],
+)
+async def test_a_letter_that_worries_about_its_reader_brings_the_crisis_line(
+    visitor: Visitor, language: str, message: str, line: str
+) -> None:  # RCP 9
+    _, page = await visitor.post(f"/{language}/preview", LETTER | {"message": message})
+    token = {"token": page.fields["token"], "action": "send"}
+    assert page.text.index(message) < page.text.index(line)
+    assert (await visitor.post(f"/{language}/preview", token))[0].status == 303
+    await visitor.until_arrived()
+    (mail,) = visitor.front.relay.letters.values()
+    for part in (mail.text, html.unescape(mail.html)):
+        assert part.index(message) < part.index(line)
+        assert "https://3114.fr" in part
+    _, footer = mail.text.split("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12)
+    lines = [" ".join(one.split()) for one in footer.split("\n") if "/r/" not in one]
+    assert [one for one in lines if one not in " ".join(page.text.split())] == [], "the preview shows what is sent"
+    _, page = await visitor.post(f"/{language}/preview", LETTER)
+    assert line not in page.text
 
 
 async def test_an_appeal_is_read_by_a_person_who_lets_it_go(visitor: Visitor, clock: HandClock) -> None:
