@@ -30,6 +30,7 @@ from web.client_address import ClientAddressReader
 from web.confirming import Confirming, SenderConfirmation
 from web.copies import Copies
 from web.courier import Courier, Rounds
+from web.danger import DangerStore
 from web.departing import WayOut
 from web.disclosure import SealedStore
 from web.documents import Document, Documents, document_routes
@@ -135,13 +136,14 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     weekly_links = WeeklyLinks(links, clock)
     weekly_writer = WeeklyWriter(options, templates, weekly_links)
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
+    dangers = DangerStore(outside.database, clock, entropy)
     rulings = RulingCounts(outside.database, clock)
     watches = [OutboxCounter(outside.database).look, WallKeeper(wall, relay, clock).look, rulings.flush]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
         watches.append(BellRinger(outside.database, outside.bell, clock).ring)
-    keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall, rulings)
+    keepers = (sealed, reports, limits, doorbell, admission, notices, confirming, wall, rulings, dangers)
     old = LetterForgetter(relay, outside.database, clock, options.status_kept)
     forgetting = (*(keeper.forget for keeper in keepers), old.forget)
     rounds = Rounds(options.hand_over_every, options.status_kept, forgetting, (errands.run,), tuple(watches))

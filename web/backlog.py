@@ -18,6 +18,7 @@ WHERE held_until IS NOT NULL AND hidden = 0 GROUP BY held_for
 _REPORTS: Final = "SELECT COUNT(*), MIN(at) FROM web_report WHERE outcome IS NULL"
 _NOTICES: Final = "SELECT COUNT(*), MIN(at) FROM web_notice WHERE outcome IS NULL"
 _OFFERED: Final = "SELECT COUNT(*) FROM web_post WHERE state = 'queued'"
+_DANGERS: Final = "SELECT COUNT(*) FROM web_danger WHERE told IS NULL AND closed IS NULL"
 _FROZEN: Final = "SELECT COUNT(*) FROM web_freeze"
 
 
@@ -32,6 +33,8 @@ class Backlog:
     """Letters for the wall; nobody is harmed while they wait, so they count nowhere else."""
     frozen: int
     oldest: datetime | None
+    dangers: int
+    """Threats to life that the authorities have not been told of; they ring at once, by a bell of their own."""
 
     @property
     def total(self) -> int:
@@ -47,10 +50,11 @@ async def read_backlog(database: Database) -> Backlog:
         [(reports, first_report)] = connection.execute(_REPORTS)
         [(notices, first_notice)] = connection.execute(_NOTICES)
         [(offered,)] = connection.execute(_OFFERED)
+        [(dangers,)] = connection.execute(_DANGERS)
         [(frozen,)] = connection.execute(_FROZEN)
         began = [from_millis(until) - HOLD_TIME for _, _, until in held]
         began += [from_millis(at) for at in (first_report, first_notice) if at is not None]
         counts = {HeldFor(why): count for why, count, _ in held}
-        return Backlog(counts, reports, notices, offered, frozen, min(began, default=None))
+        return Backlog(counts, reports, notices, offered, frozen, min(began, default=None), dangers)
 
     return await database.read(work)

@@ -14,6 +14,7 @@ from typing import Final
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
+from web.danger import DangerStore
 from web.decisions import Action, Decision, DecisionLog
 from web.freezes import FreezeStore
 from web.holds import HoldStore
@@ -48,6 +49,7 @@ class Deciding:
         self.freezes = FreezeStore(database, clock, entropy)
         self.wall = WallStore(database, clock, entropy)
         self.notices = NoticeStore(database, clock, entropy)
+        self.dangers = DangerStore(database, clock, entropy)
         self._database = database
         self._log = DecisionLog(clock, entropy)
         self._clock = clock
@@ -86,6 +88,18 @@ class Deciding:
     async def answer(self, case_id: str, outcome: Outcome, voice: Voice) -> bool:
         """Decide about a notice of unlawful content; its author reads the reason."""
         return await self.notices.decide(_decision(case_id, Action(f"notice-{outcome}"), voice), outcome)
+
+    async def freeze_letter(self, letter_id: str, voice: Voice) -> bool:
+        """A held or reported letter threatens a life: it never departs, and is kept until its case is closed."""
+        return await self.dangers.freeze(_decision(letter_id, Action.DANGER, voice))
+
+    async def note_told(self, letter_id: str, voice: Voice) -> bool:
+        """The authorities were told of such a letter."""
+        return await self.dangers.note_told(_decision(letter_id, Action.DANGER_TOLD, voice))
+
+    async def close_case(self, letter_id: str, voice: Voice) -> bool:
+        """Keep such a letter no longer."""
+        return await self.dangers.close(_decision(letter_id, Action.DANGER_CLOSED, voice))
 
     async def thaw(self, letter_id: str, voice: Voice) -> bool:
         """Let the writer of a letter reach its recipient again."""

@@ -33,6 +33,9 @@ class Action(StrEnum):
     PUBLISH = "publish"
     DECLINE = "decline"
     TAKE_DOWN = "take-down"
+    DANGER = "danger"
+    DANGER_TOLD = "danger-told"
+    DANGER_CLOSED = "danger-closed"
 
 
 @dataclass(frozen=True, slots=True)

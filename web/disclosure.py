@@ -26,6 +26,10 @@ _NAME: Final = "legal/fr.toml"
 _BASIS: Final = frozenset({"title", "law", "text", "doubt"})
 _FIRST: Final = b"\0" * 32
 _LAST: Final = "SELECT n, hash FROM web_audit ORDER BY n DESC LIMIT 1"
+_FORGOTTEN: Final = """
+SELECT letter_id FROM web_sealed s WHERE key_name < ? AND key_name NOT LIKE ?
+AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = s.letter_id AND d.closed IS NULL) LIMIT ?
+"""
 _ADD: Final = "INSERT INTO web_audit (n, at, entry, previous, hash) VALUES (?, ?, ?, ?, ?)"
 CASE_PREFIX: Final = "case-"
 """Begins the name of a case's key: a record sealed to it is not deleted with its month."""
@@ -112,7 +116,7 @@ class SealedStore:
 
     async def note(self, disclosure: Disclosure) -> int:
         """Commit an audit entry; its number."""
-        return await self._database.write(lambda connection: self._write(connection, disclosure))
+        return await self._database.write(lambda connection: self.write(connection, disclosure))
 
     async def reseal(self, disclosure: Disclosure, sealed: Sealed) -> int:
         """Keep a record under a case's key, and the audit entry with it; its number."""
@@ -120,15 +124,16 @@ class SealedStore:
         def work(connection: Connection) -> int:
             values = (sealed.key, sealed.data, disclosure.letter_id)
             connection.execute("UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?", values)
-            return self._write(connection, disclosure)
+            return self.write(connection, disclosure)
 
         return await self._database.write(work)
 
     async def forget(self, limit: int = 500) -> int:
-        """Delete up to `limit` records whose month is over; how many it were. Those of a case stay."""
-        sql = "SELECT letter_id FROM web_sealed WHERE key_name < ? AND key_name NOT LIKE ? LIMIT ?"
+        """Delete up to `limit` records whose month is over; how many it were. Those of a case, and of a letter whose
+        case is open at the desk, stay.
+        """
         bindings = (oldest_kept(self._clock.now()), f"{CASE_PREFIX}%", limit)
-        old = await self._rows(sql, bindings)
+        old = await self._rows(_FORGOTTEN, bindings)
         if old:
             delete = "DELETE FROM web_sealed WHERE letter_id = ?"
             await self._database.write(lambda connection: connection.executemany(delete, old))
@@ -148,7 +153,8 @@ class SealedStore:
             before, expected = bytes(hashed), expected + 1
         return None
 
-    def _write(self, connection: Connection, disclosure: Disclosure) -> int:
+    def write(self, connection: Connection, disclosure: Disclosure) -> int:
+        """Add an audit entry, in the transaction of what it is about; its number."""
         last = list(connection.execute(_LAST))
         number, before = (last[0][0] + 1, bytes(last[0][1])) if last else (1, _FIRST)
         at = to_millis(self._clock.now())

@@ -22,7 +22,8 @@ _ROUND_SECONDS: Final = 60.0
 _OLD: Final = """
 SELECT created, id, message_id FROM web_letter l WHERE created < ? AND (created, id) > (?, ?)
   AND message_id IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) ORDER BY created, id LIMIT ?
+  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id)
+  AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = l.id AND d.closed IS NULL) ORDER BY created, id LIMIT ?
 """
 _log = Log("front")
 

@@ -84,7 +84,8 @@ DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
 _FORGET: Final = """
 DELETE FROM web_letter WHERE id IN (
   SELECT id FROM web_letter l WHERE created < ? AND message_id IS NULL
-  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id) LIMIT ?)
+  AND NOT EXISTS (SELECT 1 FROM web_handover h WHERE h.letter_id = l.id)
+  AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = l.id AND d.closed IS NULL) LIMIT ?)
 """
 
 

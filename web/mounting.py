@@ -15,6 +15,7 @@ from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
 from web.app import OPT_OUT, Outside, make_app
+from web.authorities import load_authorities
 from web.catalogue import load_words
 from web.deciding import Deciding
 from web.desk.app import make_desk_app
@@ -174,11 +175,16 @@ def mount(  # the node's parts, each with a purpose of its own
     bell = relay if isinstance(relay, ModerationBell) else None
     outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited(), bell)
     pages = make_app(options, outside)
-    return pages, make_desk(options, outside, moderators), pages[OPT_OUT]
+    return pages, make_desk(options, outside, moderators, folder), pages[OPT_OUT]
 
 
-def make_desk(options: FrontOptions, outside: Outside, moderators: Mapping[str, str]) -> web.Application:
-    """The moderators' desk of a front; `moderators` holds the token of each name."""
+def make_desk(
+    options: FrontOptions, outside: Outside, moderators: Mapping[str, str], folder: Path | None = None
+) -> web.Application:
+    """The moderators' desk of a front; `moderators` holds the token of each name, `folder` whom to call.
+
+    Raises ConfigurationError.
+    """
     database, clock = outside.database, outside.clock
     parts = DeskParts(
         database=database,
@@ -187,6 +193,8 @@ def make_desk(options: FrontOptions, outside: Outside, moderators: Mapping[str, 
         judge=Judge(outside.moderator),
         renderer=Renderer(make_templates(), load_words(), https=False),
         clock=clock,
+        authorities=load_authorities(folder),
+        operator=options.operator,
     )
     return make_desk_app(parts, Door(moderators, clock))
 

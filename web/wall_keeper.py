@@ -69,7 +69,7 @@ class BellRinger:
         self._clock = clock
 
     async def ring(self) -> None:
-        """Start, or end, the alarm. Raises SpoolUnavailableError."""
+        """Start, or end, the alarms; a threat to life rings without delay. Raises SpoolUnavailableError."""
         backlog = await read_backlog(self._database)
         late = backlog.oldest is not None and backlog.oldest < self._clock.now() - LATE
-        await self._bell.letters_wait(backlog.total if late else 0, backlog.oldest if late else None)
+        await self._bell.letters_wait(backlog.total if late else 0, backlog.oldest if late else None, backlog.dangers)

@@ -164,7 +164,7 @@ async def _opt_out(relay: RelayClient, asked: wire.LinkHanded) -> wire.Answer:
 
 async def _bell(relay: RelayClient, asked: wire.LettersWait) -> wire.Answer:
     if isinstance(relay, ModerationBell):
-        await relay.letters_wait(asked.letters, asked.oldest)
+        await relay.letters_wait(asked.letters, asked.oldest, asked.in_danger)
     return wire.Answer(yes=True)
 
 

@@ -157,6 +157,9 @@ class RelayClient(Protocol):
 class ModerationBell(Protocol):
     """Calls a moderator."""
 
-    async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
-        """So many letters wait for a moderator for too long, the oldest since then: somebody is told. 0: it is over."""
+    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
+        """So many letters wait for a moderator for too long, the oldest since then: somebody is told. 0: it is over.
+
+        `in_danger`: so many threaten a life, and no authority has been told of them.
+        """
         ...

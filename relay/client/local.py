@@ -172,7 +172,7 @@ class LocalRelayClient:
         """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""
         return self._parts.opt_outs is not None and await self._parts.opt_outs.by_link(token)
 
-    async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
+    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
         """See `ModerationBell.letters_wait`."""
         if self._parts.alarms is None:
             return
@@ -181,6 +181,11 @@ class LocalRelayClient:
             await self._parts.alarms.start(AlarmKind.MODERATION, "letters", evidence)
         else:
             await self._parts.alarms.end(AlarmKind.MODERATION, "letters")
+        if in_danger:
+            evidence = f"{in_danger} letters that threaten a life; no authority has been told"
+            await self._parts.alarms.start(AlarmKind.THREAT_TO_LIFE, "letters", evidence)
+        else:
+            await self._parts.alarms.end(AlarmKind.THREAT_TO_LIFE, "letters")
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

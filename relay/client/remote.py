@@ -184,9 +184,9 @@ class RemoteRelayClient:
         """See `RelayClient.opt_out`."""
         return (await self._ask(_OPT_OUT, wire.Answer, wire.LinkHanded(token=token))).yes
 
-    async def letters_wait(self, letters: int, oldest: datetime | None) -> None:
+    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
         """See `ModerationBell.letters_wait`."""
-        await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest))
+        await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest, in_danger))
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

@@ -222,8 +222,10 @@ class LettersWait(_Asked):
 
     letters: int = Field(ge=0, le=10_000_000)
     oldest: AwareDatetime | None = None
+    in_danger: int = Field(0, ge=0, le=10_000_000)
+    """Letters that threaten a life, and of which no authority has been told."""
 
     @classmethod
-    def of(cls, letters: int, oldest: datetime | None) -> LettersWait:
+    def of(cls, letters: int, oldest: datetime | None, in_danger: int = 0) -> LettersWait:
         """The document of a call."""
-        return cls(letters=letters, oldest=oldest)
+        return cls(letters=letters, oldest=oldest, in_danger=in_danger)

@@ -52,6 +52,7 @@ class AlarmKind(StrEnum):
     SECRETS = "secrets"
     SEEDS = "seeds"
     SPF = "spf"
+    THREAT_TO_LIFE = "threat-to-life"
     TORN_CONTENT = "torn-content"
     VERSIONS = "versions"
     WEBHOOK_DISABLED = "webhook-disabled"
@@ -211,6 +212,11 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
         "the next `leak doctor --seeds` finds the letter in the inbox, or that mailbox is no seed any more",
     ),
     AlarmKind.SPF: _doctor("SPF does not let an address of ours send for a domain of ours"),
+    AlarmKind.THREAT_TO_LIFE: About(
+        "a moderator says that a letter threatens somebody's life",
+        "open the list Cases of the moderators' desk now: call the police, send the notification, note that you did",
+        "the authorities were told, or the case is closed",
+    ),
     AlarmKind.TORN_CONTENT: About(
         "a message's content in the spool is missing or torn; it is held",
         "tell its sender, `leak queue bounce --id ID`, and look for a failing disk",

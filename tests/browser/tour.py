@@ -226,6 +226,16 @@ class Tour:
             await page.locator("textarea[name=reason]").evaluate("e => e.required = false")
             await page.click("form.sheet button.second" if place == "wall" else "button[value=refuse]")
             yield f"desk, one of {place} without a reason"
+        await page.goto(f"{front.desk}/desk/letters")
+        await page.click(".pile a")
+        await page.fill("textarea[name=reason]", "A place and an hour.")
+        await page.click("button[value=danger]")
+        yield "desk, a threat to life"
+        await page.locator("textarea[name=reason]").evaluate("e => e.required = false")
+        await page.click("button[value=told]")
+        yield "desk, a threat to life without a reason"
+        await page.goto(f"{front.desk}/desk/cases")
+        yield "desk, cases with one"
 
     async def _asking(self) -> AsyncIterator[str]:
         """The page of a doorbell, and what asks a writer for an address of their own, or to wait."""

@@ -26,7 +26,7 @@ from web.errands import Errand, Errands
 from web.forgetting import LetterForgetter
 from web.holds import HoldStore
 from web.letter_table import DatabaseLetterStore
-from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, NewLetter, hash_secret
 from web.limit_keys import LimitKeys
 from web.limits import LetterLimits
 from web.links import Addressee
@@ -221,6 +221,40 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     await letters.forget(clock.now(), clock.now(), 9)
     await deciding.wall.forget()
     assert await database.read(lambda connection: list(connection.execute("SELECT COUNT(*) FROM web_post"))) == [(0,)]
+
+
+async def test_a_threat_to_life(database: Database) -> None:  # RCP 8
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    deciding, sealed = Deciding(database, clock, SeededEntropy(1)), SealedStore(database, clock)
+    hold = Departure(clock.now(), Hold(clock.now() + timedelta(hours=48), HeldFor.RULES, ("violence",)))
+    letter = replace(_letter(1, pair=b"p"), sealed=Sealed("2020-01", b"s"), wall_after=timedelta(days=1))
+    assert await letters.add(letter, clock.now(), hold)
+    assert await letters.add(_letter(2, rings=True), clock.now(), hold)
+    voice = Voice("ann", "Why.")
+    assert await deciding.freeze_letter("id1", voice)
+    assert not await deciding.freeze_letter("id1", voice)
+    (case,) = await deciding.dangers.open_cases()
+    assert (case.rules, case.message, case.reason, case.told) == (("violence",), "Words 1", "Why.", None)
+    assert await database.read(lambda c: list(c.execute("SELECT state, words FROM web_post"))) == [("removed", "")]
+    assert await deciding.freeze_letter("id2", voice)
+    assert await database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_waiting"))) == [(0,)]
+    assert await deciding.close_case("id2", voice)
+    found = await letters.find_by_id("id1")
+    assert found is not None
+    assert (found.ending, found.rules, found.reason) == (Ending.REFUSED, ("violence",), "")
+    assert ((await read_backlog(database)).dangers, (await read_backlog(database)).frozen) == (1, 1)
+    assert (await sealed.forget(), await letters.forget(clock.now(), clock.now() + timedelta(days=1), 9)) == (0, 1)
+    assert await deciding.note_told("id1", voice)
+    assert not await deciding.note_told("id1", voice)
+    assert (await read_backlog(database)).dangers == 0
+    assert await deciding.close_case("id1", voice)
+    assert not await deciding.close_case("id1", voice)
+    assert (await deciding.dangers.find("id1"), await sealed.forget()) == (None, 1)
+    assert [entry.said["action"] for entry in await sealed.entries()] == ["preserve", "preserve", "close", "close"]
+    clock.move(400 * 86400)
+    await deciding.dangers.forget()
+    assert await database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_danger"))) == [(0,)]
 
 
 async def test_decisions_are_only_added_to(database: Database) -> None:

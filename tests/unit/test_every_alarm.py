@@ -257,6 +257,16 @@ async def moderation(bench: Bench) -> None:
     assert not await bench.stands(AlarmKind.MODERATION)
 
 
+async def threat_to_life(bench: Bench) -> None:
+    nothing: Any = None
+    parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
+    client = LocalRelayClient(parts, nothing)
+    await client.letters_wait(0, None, 1)
+    assert await bench.stands(AlarmKind.THREAT_TO_LIFE)
+    await client.letters_wait(0, None)
+    assert not await bench.stands(AlarmKind.THREAT_TO_LIFE)
+
+
 DOCTORS: Final = (
     AlarmKind.ADDRESS,
     AlarmKind.BLOCKLIST,
@@ -287,6 +297,7 @@ STORIES: Final[Mapping[AlarmKind, Story]] = {
     AlarmKind.DISK: disk,
     AlarmKind.IDENTITY: by_answers(AlarmKind.IDENTITY, EventKind.DEFERRED, "authentication"),
     AlarmKind.MODERATION: moderation,
+    AlarmKind.THREAT_TO_LIFE: threat_to_life,
     AlarmKind.RELAY_AWAY: relay_away,
     AlarmKind.PROVIDER: provider,
     AlarmKind.QUEUE_AGE: queue_age,

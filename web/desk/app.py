@@ -16,6 +16,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.deciding import Deciding
+from web.desk.danger import DangerDesk
 from web.desk.door import COOKIE, LIFETIME, Door
 from web.desk.frame import SESSION, DeskParts, Frame, read_decision, session_of
 from web.desk.letters import LetterDesk
@@ -85,7 +86,7 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
     app = web.Application(middlewares=[_pages_for_errors(parts.renderer), _door_keeper(door, parts.renderer)])
     frame = Frame(parts)
     letters, reports = LetterDesk(parts, frame), ReportDesk(parts, frame)
-    posts, notices = WallDesk(parts, frame), NoticeDesk(parts, frame)
+    posts, notices, dangers = WallDesk(parts, frame), NoticeDesk(parts, frame), DangerDesk(parts, frame)
     entry = Entry(door, parts.deciding, parts.renderer)
     app.add_routes(
         [
@@ -113,6 +114,8 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
             web.get("/desk/frozen", reports.frozen),
             web.post("/desk/frozen", reports.thaw),
             web.get("/desk/cases", reports.cases),
+            web.get("/desk/case/{id}", dangers.show),
+            web.post("/desk/case/{id}", dangers.decide),
             web.get("/desk/log", reports.log),
         ]
     )

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from relay.clock import Clock
 from relay.database.contract import Database
+from web.authorities import Authority
 from web.backlog import Backlog, read_backlog
 from web.catalogue import Words
 from web.deciding import Deciding, Voice
@@ -19,6 +20,7 @@ from web.desk.door import Session
 from web.disclosure import SealedStore
 from web.judgement import Judge
 from web.letters import HeldFor
+from web.operator import Operator
 from web.render import Renderer
 from web.requests import ForeignFormError, read_fields
 
@@ -27,7 +29,7 @@ _OWN: Final = "http://localhost"
 _DONE: Final = frozenset(
     {
         *("released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"),
-        *("notice-upheld", "notice-dismissed"),
+        *("notice-upheld", "notice-dismissed", "danger", "danger-told", "danger-closed"),
     }
 )
 
@@ -64,6 +66,8 @@ class DeskParts:
     judge: Judge
     renderer: Renderer
     clock: Clock
+    authorities: tuple[Authority, ...]
+    operator: Operator
 
 
 class Frame:
@@ -109,6 +113,8 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
             return backlog.offered
         case Place.FROZEN:
             return backlog.frozen
+        case Place.CASES:
+            return backlog.dangers
         case _:
             return None
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from relay.log import Log
-from web.deciding import UndecidedError
+from web.deciding import UndecidedError, Voice
 from web.desk.frame import PILES, DeskParts, Frame, Place, read_decision, session_of
 from web.holds import HeldLetter
 from web.judgement import marked_paragraphs
@@ -41,15 +41,15 @@ class LetterDesk:
         """GET /desk/letter/ID: its words, and the form that decides."""
         letter = await self._parts.deciding.holds.find(request.match_info["id"])
         if letter is None:
-            return self._gone(request)
+            return self._gone()
         return await self._letter(request, letter, {})
 
     async def decide(self, request: web.Request) -> web.StreamResponse:
-        """POST action=release or refuse; then the next letter of the same list."""
+        """POST action=release, refuse or danger; then the next letter of the same list."""
         fields, voice = await read_decision(request)
         letter = await self._parts.deciding.holds.find(request.match_info["id"])
         if letter is None:
-            return self._gone(request)
+            return self._gone()
         deciding = self._parts.deciding
         rules = [rule.value for rule in Rule if fields.get(_RULE_FIELD + rule.value) == "on"]
         try:
@@ -59,6 +59,8 @@ class LetterDesk:
                 case "refuse":
                     freeze = fields.get("freeze") == "on"
                     done = "refused" if await deciding.refuse(letter.id, rules, voice, freeze=freeze) else "gone"
+                case "danger":
+                    return await self._freeze(letter, voice)
                 case _:
                     return await self._letter(request, letter, {})
         except UndecidedError as error:
@@ -68,6 +70,13 @@ class LetterDesk:
         rest = await self._pile(place)
         onward = f"letter/{rest[0].id}" if rest else place.value
         return self._parts.renderer.redirect(f"/desk/{onward}?done={done}")
+
+    async def _freeze(self, letter: HeldLetter, voice: Voice) -> web.Response:
+        """A threat to life: whom to call comes next, before any other letter."""
+        if not await self._parts.deciding.freeze_letter(letter.id, voice):
+            return self._gone()
+        _log.warning("letter-frozen", letter=letter.id, by=voice.actor)
+        return self._parts.renderer.redirect(f"/desk/case/{letter.id}?done=danger")
 
     async def _letter(
         self, request: web.Request, letter: HeldLetter, typed: Mapping[str, str], problem: str = ""
@@ -98,7 +107,7 @@ class LetterDesk:
     async def _pile(self, place: Place) -> list[HeldLetter]:
         return [one for one in await self._parts.deciding.holds.held() if one.why in PILES[place]]
 
-    def _gone(self, request: web.Request) -> web.Response:
+    def _gone(self) -> web.Response:
         """Somebody else decided, its writer took it back, or its time is over."""
         return self._parts.renderer.redirect("/desk?done=gone")
 

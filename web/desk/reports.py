@@ -8,12 +8,13 @@ from typing import Final
 from aiohttp import web
 
 from relay.log import Log
-from web.deciding import UndecidedError
+from web.deciding import UndecidedError, Voice
 from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
 from web.plain_text import paragraphs
 from web.reports import Outcome
 
 _SHOWN: Final = 200
+_DANGER: Final = "danger"
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 
 _log = Log("desk")
@@ -35,17 +36,26 @@ class ReportDesk:
         return await self._reports(request)
 
     async def settle(self, request: web.Request) -> web.StreamResponse:
-        """POST /desk/reports letter=ID action=upheld or dismissed."""
+        """POST /desk/reports letter=ID action=upheld, dismissed or danger."""
         fields, voice = await read_decision(request)
         letter_id, outcome = fields.get("letter", ""), _OUTCOMES.get(fields.get("action", ""))
-        if outcome is None:
+        if outcome is None and fields.get("action") != _DANGER:
             return await self._reports(request)
         try:
+            if outcome is None:
+                return await self._freeze(letter_id, voice)
             settled = await self._parts.deciding.settle(letter_id, outcome, voice)
         except UndecidedError:
             return await self._reports(request, letter_id)
         _log.info("report-decided", letter=letter_id, decision=outcome.value, by=voice.actor)
         return self._parts.renderer.redirect(f"/desk/reports?done={outcome.value if settled else 'gone'}")
+
+    async def _freeze(self, letter_id: str, voice: Voice) -> web.Response:
+        """A threat to life: whom to call comes next."""
+        if not await self._parts.deciding.freeze_letter(letter_id, voice):
+            return self._parts.renderer.redirect("/desk/reports?done=gone")
+        _log.warning("letter-frozen", letter=letter_id, by=voice.actor)
+        return self._parts.renderer.redirect(f"/desk/case/{letter_id}?done=danger")
 
     async def frozen(self, request: web.Request) -> web.StreamResponse:
         """GET /desk/frozen: whose network is kept from whom."""
@@ -63,9 +73,11 @@ class ReportDesk:
         return self._parts.renderer.redirect(f"/desk/frozen?done={'thawed' if thawed else 'gone'}")
 
     async def cases(self, request: web.Request) -> web.StreamResponse:
-        """GET /desk/cases: which sealed records were opened, for whom and on which basis; opened only by command."""
+        """GET /desk/cases: threats to life; and which sealed records were kept or opened, on which basis."""
         entries, broken = await self._parts.sealed.entries(), await self._parts.sealed.broken_at()
-        return await self._frame.page(request, "cases.html", Place.CASES, {"entries": entries[::-1], "broken": broken})
+        dangers = await self._parts.deciding.dangers.open_cases()
+        values = {"entries": entries[::-1], "broken": broken, "dangers": dangers}
+        return await self._frame.page(request, "cases.html", Place.CASES, values)
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """GET /desk/log: what was decided, by whom and why."""

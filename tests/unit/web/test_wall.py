@@ -218,9 +218,11 @@ class Bell:
 
     def __init__(self) -> None:
         self.heard: list[int] = []
+        self.endangered: list[int] = []
 
-    async def letters_wait(self, letters: int, oldest: object) -> None:
+    async def letters_wait(self, letters: int, oldest: object, in_danger: int = 0) -> None:
         self.heard.append(letters)
+        self.endangered.append(in_danger)
 
 
 async def test_what_waits_too_long_rings(visitor: Visitor, clock: HandClock) -> None:
