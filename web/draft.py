@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,8 @@ class Form:
     rules: bool = False
     wall: bool = False
     """Whether the letter is offered for the wall."""
+    morning: bool = False
+    """Whether it is to leave tomorrow morning, not now."""
     is_cut: bool = False
     """Whether more was typed as a letter than the form keeps."""
 
@@ -67,6 +69,7 @@ class Form:
             message=clean_message(typed[:_LONGEST_TYPED]),
             rules=fields.get("rules") == "on",
             wall=fields.get("wall") == "on",
+            morning=fields.get("leaves") == "morning",
             is_cut=len(typed) > _LONGEST_TYPED,
         )
 
@@ -80,10 +83,13 @@ class Draft:
     pseudonym: str
     message: str
     wall: bool = False
+    morning: bool = False
+    """Whether it leaves tomorrow morning."""
 
     def form(self) -> Form:
         """The form that makes this draft, to be edited again."""
-        return Form(self.recipient, self.signature.value, self.pseudonym, self.message, rules=True, wall=self.wall)
+        typed = Form(self.recipient, self.signature.value, self.pseudonym, self.message, rules=True)
+        return replace(typed, wall=self.wall, morning=self.morning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +150,4 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
         problems.append(Problem(Field.RULES, "rules-missing"))
     if problems or check is None:
         return tuple(problems)
-    return Draft(check.address, Signature(form.signature), form.pseudonym, form.message, form.wall)
+    return Draft(check.address, Signature(form.signature), form.pseudonym, form.message, form.wall, form.morning)

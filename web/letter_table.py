@@ -103,7 +103,8 @@ class DatabaseLetterStore:
         rules = " ".join(departure.hold.rules) if departure.hold else ""
         offered = int(letter.wall_after is not None)
         known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair, offered)
-        until = to_millis(now + WAITS)
+        leaves = now if departure.hold or departure.claimed else max(now, departure.due)
+        until = to_millis(leaves + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         handover = (letter.id, *_schedule(departure), *_content(letter, departure), letter.network.value)
 

@@ -25,6 +25,7 @@ from web.disclosure import SealedStore
 from web.judgement import Judge
 from web.letter_table import DatabaseLetterStore
 from web.moderation.moderator import load_moderator
+from web.morning import zone_of
 from web.network import Network
 from web.operator import Operator
 from web.options import FrontOptions
@@ -91,6 +92,8 @@ class FrontValues(Protocol):
     def cool_down(self) -> timedelta: ...
     @property
     def jitter(self) -> timedelta: ...
+    @property
+    def time_zone(self) -> str: ...
     @property
     def failure_delay(self) -> timedelta: ...
     @property
@@ -164,6 +167,7 @@ def mount(  # the node's parts, each with a purpose of its own
         },
         cool_down=values.cool_down,
         jitter=values.jitter,
+        time_zone=zone_of(values.time_zone),
         failure_delay=values.failure_delay,
         wall=values.wall,
         wall_delay=values.wall_delay,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +71,8 @@ class FrontOptions:
     """How long a writer may take a letter back."""
     jitter: timedelta = timedelta(0)
     """A letter leaves at a random moment within this time after the cool-down."""
+    time_zone: tzinfo = UTC
+    """Where "tomorrow morning" is."""
     failure_delay: timedelta = timedelta(0)
     """That a letter could not be delivered is told up to so much later."""
     wall: bool = True

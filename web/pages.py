@@ -26,6 +26,7 @@ from web.judgement import marked_paragraphs
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
 from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
+from web.morning import tomorrow_morning
 from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, Preview
@@ -191,6 +192,7 @@ class Pages:
             "name": names_writer(shown.draft.message, shown.draft.pseudonym),
             "rings": self._parts.options.doorbell,
             "wall": shown.draft.wall and self._parts.options.wall,
+            "morning": shown.draft.morning,
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "suggestion": shown.suggestion,
             "unknown": shown.unknown,
@@ -274,7 +276,10 @@ class Pages:
         blocked = admission.frozen or bool(refuses)
         why = self._why_held(draft, ruling, admission)
         if why is None:
-            return Departure(now + options.cool_down + options.jitter * chance)
+            soonest = now + options.cool_down + options.jitter * chance
+            if draft.morning:
+                return Departure(max(soonest, tomorrow_morning(now, options.time_zone, chance)))
+            return Departure(soonest)
         until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         return Departure(until, Hold(until, why, rules, hidden=blocked))
@@ -335,5 +340,6 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options:
         "token": token,
         "signatures": list(Signature),
         "wall": options.wall,
+        "zone": str(options.time_zone),
         "suggestion": next((problem.suggestion for problem in problems if problem.suggestion), ""),
     }

@@ -75,6 +75,7 @@ class PreviewTokens:
             "pseudonym": draft.pseudonym,
             "message": draft.message,
             "wall": "on" if draft.wall else "",
+            "leaves": "morning" if draft.morning else "",
             "language": preview.language.value,
             "nonce": preview.nonce,
             "suggestion": preview.suggestion,
@@ -100,6 +101,6 @@ class PreviewTokens:
 
 
 def _preview(payload: Mapping[str, str]) -> Preview:
-    wall = payload.get("wall") == "on"
-    draft = Draft(payload["to"], Signature(payload["signature"]), payload["pseudonym"], payload["message"], wall)
+    draft = Draft(payload["to"], Signature(payload["signature"]), payload["pseudonym"], payload["message"])
+    draft = replace(draft, wall=payload.get("wall") == "on", morning=payload.get("leaves") == "morning")
     return Preview(draft, Language(payload["language"]), payload["nonce"], payload["suggestion"], payload["unknown"])

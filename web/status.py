@@ -17,6 +17,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.letters import LetterRecord, hash_secret
+from web.morning import is_morning_after
 from web.parts import Parts
 from web.plain_text import paragraphs
 from web.requests import language_of, read_fields
@@ -72,7 +73,10 @@ class StatusPages:
         when = standing.next_try
         waits = standing.stage in {Stage.COOLING, Stage.WAITING} and when is not None
         options = self._parts.options
-        has_ceiling = waits and when is not None and when - record.created > _LONG + options.cool_down + options.jitter
+        usual = _LONG + options.cool_down + options.jitter
+        has_ceiling = waits and when is not None and when - record.created > usual
+        if when is not None and is_morning_after(when, record.created, options.time_zone):
+            has_ceiling = False  # its writer may have wished for it
         return {
             "record": record,
             "wall": (await self._parts.wall.state_of(record.id)).value,

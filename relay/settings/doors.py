@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
@@ -269,6 +270,11 @@ class WebSettings(Section):
         description="A letter leaves at a random moment within this time after the cool-down, so that its time says "
         "little about when it was written.",
     )
+    time_zone: str = Field(
+        "UTC",
+        description="Where the service is at home, as `Europe/Paris`: a letter that is to leave tomorrow morning "
+        "leaves between seven and nine there.",
+    )
     failure_delay: Duration = Field(
         timedelta(minutes=30),
         description="A writer learns up to this much later that a letter could not be delivered, whether its address "
@@ -279,6 +285,16 @@ class WebSettings(Section):
         description="Folder of the public halves to which sender records are sealed (`leak sealed new-keys`); while it "
         "is empty or missing, no record is kept.",
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            if value != "UTC":  # which needs no list of zones
+                ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is no time zone that this machine knows; write one as Europe/Paris") from None
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -118,6 +118,7 @@ async def test_edit_keeps_everything(visitor: Visitor) -> None:
         "signature": "friend",
         "pseudonym": "M. X",
         "rules": "on",
+        "leaves": "soon",
     }
 
 

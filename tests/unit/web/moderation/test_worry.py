@@ -112,6 +112,7 @@ J'ai peur que tu m'oublies.
 Ne fais pas de bêtise, sinon je le dis à tout le monde.
 J'ai fait une bêtise et j'ai peur que tu m'en veuilles.
 Je t'en prie, ne fais pas attention à eux.
+Toute la classe vous prie de n'en rien faire.
 """
 
 
