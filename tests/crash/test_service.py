@@ -161,7 +161,12 @@ async def test_the_units_are_sound_and_confined(tmp_path: Path) -> None:
         if unit.suffix in {".service", ".timer"}:
             (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/leak/bin/leak", str(program)))
     units = sorted(str(one) for one in tmp_path.iterdir() if one.suffix in {".service", ".timer"})
-    assert len(units) == 3
+    assert {Path(unit).name for unit in units} == {
+        "leak.service",
+        "leak-front.service",
+        "leak-backup.service",
+        "leak-backup.timer",
+    }
     environment = {**os.environ, "SYSTEMD_LOG_LEVEL": "warning"}
     verified = await _run("systemd-analyze", "verify", "--man=no", *units, environment=environment)
     assert verified == (0, ""), verified[1]
