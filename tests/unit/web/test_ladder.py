@@ -220,7 +220,7 @@ async def test_refusals_and_failures_are_told_alike_and_late(patient: Visitor, c
         for to in ("blocked@example.org", "unknown@example.org")
     ]
     clock.move(15 * 60)
-    await patient.until_arrived()
+    await patient.until_counted(_count, 0)  # both are noted, before time goes on
     patient.front.relay.settle("bounced", changed_at=clock.now())
     for link in links:
         await patient.until_told(link, "On its way")
