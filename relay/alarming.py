@@ -26,9 +26,12 @@ class Alarming:
     def __init__(self, settings: Settings, stores: Stores, alarms: Alarms, lookup: Lookup, clock: Clock) -> None:
         """Raises ConfigurationError."""
         self._poster = make_poster(settings, lookup, clock)
+        ways = list(make_ways(settings, self._poster))
+        self.calls_somebody = bool(ways)
+        """Whether any way to a person is configured."""
         self._caller = Caller(
             settings.node.name,
-            list(make_ways(settings, self._poster)),
+            ways,
             stores.spool,
             CallBook(stores.database),
             alarms,

@@ -208,7 +208,7 @@ class Doors:
         relay = LocalRelayClient(self._customers, Identity(tenant, FRONT_TENANT, None, "front", domains))
         moderators = ensure_desk_tokens(settings.path(settings.node.secrets), mine.entropy)
         return FrontParts(
-            settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domains[0], moderators
+            settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domains[0], moderators, relay
         )
 
 

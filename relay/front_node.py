@@ -15,6 +15,7 @@ from relay.alarming import Alarming
 from relay.api.app import Alone, add_front_s_own
 from relay.api.guard import loopback_only
 from relay.api.server import HttpServer
+from relay.client.bell import AlarmBell, LoneBell
 from relay.client.remote import RemoteRelayClient, Way
 from relay.desk_tokens import ensure_desk_tokens
 from relay.doors import http_limits
@@ -59,8 +60,7 @@ class FrontNode:
         secrets = ensure_secrets(folder, parts.entropy)
         stores = await open_patiently(settings, parts.clock, parts.entropy, self.stop_asked)
         self._ends.push_async_callback(stores.close)
-        if parts.worker == 0:
-            await self._start_watching(stores, relay)
+        bell = await self._start_watching(stores, relay) if parts.worker == 0 else None
         faces = parts.front(
             FrontParts(
                 settings,
@@ -71,6 +71,7 @@ class FrontNode:
                 parts.entropy,
                 front_domains(settings)[0],
                 ensure_desk_tokens(folder, parts.entropy),
+                bell,
             )
         )
         alone = Alone(
@@ -91,7 +92,7 @@ class FrontNode:
                 await server.start(sockets)
         _log.info("started", worker=parts.worker, roles="web", relay=settings.web.relay.url)
 
-    async def _start_watching(self, stores: Stores, relay: RemoteRelayClient) -> None:
+    async def _start_watching(self, stores: Stores, relay: RemoteRelayClient) -> LoneBell:
         """What one worker does for all of the node: database, disk and relay are looked at, and people are called."""
         settings, clock = self._settings, self._parts.clock
         alarms = Alarms(stores.spool, clock)
@@ -104,6 +105,7 @@ class FrontNode:
         for one in (alarming, watching):
             one.start()
             self._ends.push_async_callback(one.stop)
+        return LoneBell(AlarmBell(alarms), relay, calls_somebody=alarming.calls_somebody)
 
     def _not_ready(self) -> str:
         return "the node is stopping" if self._draining else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from relay.client.contract import RelayClient
+from relay.client.contract import ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.errors import ConfigurationError
@@ -32,6 +32,8 @@ class FrontParts:
     sender_domain: str
     moderators: Mapping[str, str]
     """The token of each moderator."""
+    bell: ModerationBell | None
+    """Calls a moderator; None in a process that leaves it to another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ def mount(  # the node's parts, each with a purpose of its own
     folder: Path,
     *,
     relay: RelayClient,
+    bell: ModerationBell | None,
     database: Database,
     clock: Clock,
     entropy: Entropy,
@@ -176,7 +177,6 @@ def mount(  # the node's parts, each with a purpose of its own
         operator=_operator(values.operator),
     )
     letters, moderator = DatabaseLetterStore(database), load_moderator(folder)
-    bell = relay if isinstance(relay, ModerationBell) else None
     outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited(), bell)
     pages = make_app(options, outside)
     return pages, make_desk(options, outside, moderators, folder), pages[OPT_OUT]

@@ -21,6 +21,8 @@ from relay.api.problem import FieldError, Problem, from_validation, invalid
 from relay.api.request_body import BodyReader
 from relay.client import wire
 from relay.client.contract import ModerationBell, RelayClient
+from relay.client.unknown_fields import UnknownFields
+from relay.log import Log
 
 MOST: Final = 64
 """Questions of fronts under way at once, in one worker."""
@@ -50,6 +52,7 @@ class FrontOperations:
         self._desk = desk
         self._bodies = BodyReader(replace(dependencies.options, max_body=wire.MAX_BODY))
         self._under_way = 0
+        self._unknown = UnknownFields(Log("api"), "the front is newer than this relay")
 
     def operations(self) -> tuple[Operation, ...]:
         """What this part adds to the API."""
@@ -115,6 +118,7 @@ class FrontOperations:
                     asked = call.asked.model_validate_json(body, strict=True)
                 except ValidationError as error:
                     return from_validation(error)
+            self._unknown.note(call.path, asked)
             try:
                 return json_answer(await call.answer(self._desk(identity), asked))
             except ValueError as error:  # an address that is none, where the contract says so
@@ -154,7 +158,7 @@ async def _suppressed(relay: RelayClient, asked: wire.RefusalAsked) -> wire.Answ
     return wire.Answer(yes=await relay.suppressed(asked.address, asked.stream))
 
 
-async def _erase(relay: RelayClient, asked: wire.AddressAsked) -> wire.Count:
+async def _erase(relay: RelayClient, asked: wire.ErasureHanded) -> wire.Count:
     return wire.Count(mails=await relay.erase(asked.address))
 
 
@@ -224,7 +228,7 @@ _CALLS: Final = (
         "postFrontErasure",
         "/erasures",
         "Delete an address, and the content of mail that went to nobody else; a standing refusal holds on.",
-        wire.AddressAsked,
+        wire.ErasureHanded,
         _erase,
         wire.Count,
     ),

@@ -26,6 +26,7 @@ def load_front(parts: FrontParts) -> Faces:
             parts.sender_domain,
             parts.settings.folder,
             relay=parts.relay,
+            bell=parts.bell,
             database=parts.database,
             clock=parts.clock,
             entropy=parts.entropy,

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from relay.account.identity import Identity
+from relay.client.bell import AlarmBell
 from relay.client.checking import AddressChecker
 from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
 from relay.client.meaning import meaning_of
@@ -28,7 +29,6 @@ from relay.ids import Entropy, SpoolId, is_spool_id
 from relay.mail.address import AddressError, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.header import HeaderError
-from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.spool.contract import Spool
@@ -174,18 +174,9 @@ class LocalRelayClient:
 
     async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
         """See `ModerationBell.letters_wait`."""
-        if self._parts.alarms is None:
-            return
-        if letters and oldest is not None:
-            evidence = f"{letters} letters wait for a decision, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
-            await self._parts.alarms.start(AlarmKind.MODERATION, "letters", evidence)
-        else:
-            await self._parts.alarms.end(AlarmKind.MODERATION, "letters")
-        if in_danger:
-            evidence = f"{in_danger} letters that threaten a life; no authority has been told"
-            await self._parts.alarms.start(AlarmKind.THREAT_TO_LIFE, "letters", evidence)
-        else:
-            await self._parts.alarms.end(AlarmKind.THREAT_TO_LIFE, "letters")
+        if self._parts.alarms is not None:
+            elsewhere = "" if self._identity.id is None else self._identity.name
+            await AlarmBell(self._parts.alarms, elsewhere).letters_wait(letters, oldest, in_danger)
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

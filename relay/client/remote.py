@@ -9,6 +9,7 @@ up to 64 KiB. The key and addresses stand in no URL and in no log.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from relay.client.contract import (
     LetterState,
     RelayAwayError,
 )
+from relay.client.unknown_fields import UnknownFields
 from relay.client.writing import shown_fields
 from relay.clock import Clock
 from relay.ids import Entropy, is_spool_id
@@ -51,6 +53,8 @@ CALLS: Final = 128
 """Calls of a worker under way or in line; more fail at once."""
 LINKS: Final = 16
 """One-click links among them: anybody may post one."""
+PLAIN_SECONDS: Final = 3600.0
+"""Between two attempts to tell an older relay what it does not know."""
 
 _log = Log("front")
 
@@ -85,6 +89,14 @@ _OPT_OUT: Final = _Call("opt-out", "/opt-outs")
 _BELL: Final = _Call("bell", "/bell")
 
 
+class _RefusedError(RelayAwayError):
+    """The relay, or what stands in its place, answered by a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the relay answers HTTP status {status}")
+        self.status = status
+
+
 class RemoteRelayClient:
     """Implements `relay.client.contract.RelayClient` and `ModerationBell`; `close` belongs to the front's end."""
 
@@ -99,6 +111,9 @@ class RemoteRelayClient:
         self._clock = clock
         self._refused_with: int | None = None
         self._failing: tuple[float, str] | None = None
+        self._unknown = UnknownFields(_log, "the relay is newer than this front")
+        self._plain_until = -math.inf
+        """Until when the relay is taken for one that knows no threats to life: they are letters that wait, then."""
 
     @property
     def is_away(self) -> bool:
@@ -172,7 +187,7 @@ class RemoteRelayClient:
         """See `RelayClient.erase`."""
         if not unchecked(address).ok:
             return 0
-        return (await self._ask(_ERASE, wire.Count, wire.AddressAsked(address=address))).mails
+        return (await self._ask(_ERASE, wire.Count, wire.ErasureHanded(address=address))).mails
 
     async def forget(self, message_id: str) -> bool:
         """See `RelayClient.forget`."""
@@ -186,7 +201,18 @@ class RemoteRelayClient:
 
     async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
         """See `ModerationBell.letters_wait`."""
-        await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest, in_danger))
+        if in_danger and self._clock.monotonic() >= self._plain_until:
+            try:
+                await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest, in_danger))
+            except _RefusedError as error:
+                if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                    raise
+                self._plain_until = self._clock.monotonic() + PLAIN_SECONDS
+                _log.warning("bell-is-older", remedy="bring the relay up to date: it knows no threats to life")
+            else:
+                return
+        plain = wire.LettersWait.of(max(letters, in_danger), oldest or (self._clock.now() if in_danger else None))
+        await self._ask(_BELL, wire.Answer, plain)
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""
@@ -211,6 +237,7 @@ class RemoteRelayClient:
             self._under_way -= 1
             self._links -= call is _OPT_OUT
         metrics.relay_calls.labels(call.name, "answered").inc()
+        self._unknown.note(call.path if call.method == "POST" else call.name, answer)
         self._failing = None
         return answer
 
@@ -224,7 +251,7 @@ class RemoteRelayClient:
 
     async def _talk(self, call: _Call, asked: BaseModel | None) -> bytes:
         """The body of a good answer. Raises RelayAwayError."""
-        body = None if asked is None else asked.model_dump_json().encode()
+        body = None if asked is None else wire.written(asked)
         try:
             async with asyncio.timeout(call.seconds):
                 try:
@@ -262,7 +289,7 @@ class RemoteRelayClient:
         if status != self._refused_with:
             self._refused_with = status
             _log.warning("relay-refuses", status=status, remedy=_REMEDIES.get(status, _LOOK))
-        raise RelayAwayError(f"the relay answers HTTP status {status}")
+        raise _RefusedError(status)
 
     async def _request(self, call: _Call, body: bytes | None) -> tuple[int, bytes]:
         headers = {"Authorization": f"Bearer {self._key}"}

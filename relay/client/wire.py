@@ -1,7 +1,9 @@
 """What a front on another machine and its relay say to each other, as documents: one place for both ends.
 
-What comes in at the relay is strict, an unknown field is refused; a front lets fields pass that it does not know, so a
-newer relay serves an older front. Refusals of a letter are answers and no HTTP status: no proxy's 4xx may end a letter.
+Either may be the newer one. What says who gets which letter (letters, refusals, erasures, links) is taken whole or not
+at all: an unknown field in it is refused. In everything else, and in all answers, an unknown field is left out and
+named once in the log; what has its usual value is not written at all. Refusals of a letter are answers and no HTTP
+status: no proxy's 4xx may end a letter.
 """
 
 from __future__ import annotations
@@ -31,15 +33,40 @@ KeyText = Annotated[
 
 
 class _Asked(BaseModel):
+    """What may decide who gets what."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class _Open(BaseModel):
+    """What decides nothing of that: it may say more than is known here."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class AddressAsked(_Asked):
+class _Told(_Open):
+    """An answer."""
+
+
+def written(asked: BaseModel) -> bytes:
+    """The document of a question: what has its usual value is left out, so that an older far side knows the rest."""
+    return asked.model_dump_json(exclude_defaults=True).encode()
+
+
+def unknown_in(document: BaseModel) -> tuple[str, ...]:
+    """The names of what a far side said and nobody here knows."""
+    inner = (value for _, value in document if isinstance(value, BaseModel))
+    return (*(document.model_extra or ()), *(name for one in inner for name in unknown_in(one)))
+
+
+class AddressAsked(_Open):
     """An address somebody typed."""
+
+    address: AddressText
+
+
+class ErasureHanded(_Asked):
+    """An address that is to be deleted."""
 
     address: AddressText
 
@@ -165,7 +192,7 @@ class LetterTold(_Told):
         return LetterState(one.state, one.attempts, one.changed_at, one.next_due, one.meaning, one.departs_at)
 
 
-class AdmissionAsked(_Asked):
+class AdmissionAsked(_Open):
     """Whose mail, and to whom; no recipient: to all known providers."""
 
     sender: AddressText
@@ -217,7 +244,7 @@ class Count(_Told):
     mails: int
 
 
-class LettersWait(_Asked):
+class LettersWait(_Open):
     """Letters that wait for a moderator for too long; 0: it is over."""
 
     letters: int = Field(ge=0, le=10_000_000)

@@ -16,6 +16,8 @@ from typing import Any, Final, cast
 import pytest
 
 from relay.account.book import AccountBook
+from relay.account.identity import Identity
+from relay.client.bell import AlarmBell, LoneBell
 from relay.client.local import LocalRelayClient, RelayParts
 from relay.database.sqlite import SqliteDatabase
 from relay.doctor.finding import Finding, Severity
@@ -247,20 +249,37 @@ async def relay_away(bench: Bench) -> None:
     assert not await bench.stands(AlarmKind.RELAY_AWAY)
 
 
-async def moderation(bench: Bench) -> None:
+def front_of(bench: Bench, number: int | None, name: str) -> LocalRelayClient:
+    """The relay as a front rings it; one elsewhere has a key, with a number."""
     nothing: Any = None
     parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
-    client = LocalRelayClient(parts, nothing)
-    await client.letters_wait(3, bench.clock.now() - timedelta(hours=5))
-    assert await bench.stands(AlarmKind.MODERATION)
-    await client.letters_wait(0, None)
+    return LocalRelayClient(parts, Identity(1, "leak", number, name, ("leak.example",)))
+
+
+async def moderation(bench: Bench) -> None:
+    since = bench.clock.now() - timedelta(hours=5)
+    own, other = front_of(bench, None, "front"), front_of(bench, 7, "paris")
+    await own.letters_wait(3, since)
+    await other.letters_wait(0, None)
+    assert await bench.stands(AlarmKind.MODERATION), "another front has nothing to say of ours"
+    await other.letters_wait(2, since)
+    assert bench.alarms.standing(AlarmKind.MODERATION) == ["letters", "letters at paris"]
+    await own.letters_wait(0, None)
+    assert bench.alarms.standing(AlarmKind.MODERATION) == ["letters at paris"]
+    await other.letters_wait(0, None)
     assert not await bench.stands(AlarmKind.MODERATION)
+    # A front alone: its own alarm calls, or its relay's if it can call nobody; never both.
+    for calls_somebody in (True, False):
+        bell = LoneBell(AlarmBell(bench.alarms), other, calls_somebody=calls_somebody)
+        await bell.letters_wait(3, since)
+        theirs = [] if calls_somebody else ["letters at paris"]
+        assert bench.alarms.standing(AlarmKind.MODERATION) == ["letters", *theirs]
+        await bell.letters_wait(0, None)
+        assert not await bench.stands(AlarmKind.MODERATION)
 
 
 async def threat_to_life(bench: Bench) -> None:
-    nothing: Any = None
-    parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
-    client = LocalRelayClient(parts, nothing)
+    client = front_of(bench, None, "front")
     await client.letters_wait(0, None, 1)
     assert await bench.stands(AlarmKind.THREAT_TO_LIFE)
     await client.letters_wait(0, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,41 @@ async def test_a_front_s_key_opens_nothing_else(tmp_path: Path) -> None:  # S49
         assert (await server.ask("POST", f"{wire.PATH}/refused", asked))[0] == 401, "a tenant's key is no front's"
         mandrill = await server.ask("POST", "/api/1.0/users/ping.json", {"key": key}, "")
         assert mandrill[0] != 200
+
+
+NEWER: list[tuple[str, dict[str, Any], bool]] = [
+    ("/check", {"address": "bob@example.net"}, True),
+    ("/admission", {"sender": "hello@leak.example", "stream": "letter"}, True),
+    ("/bell", {"letters": 1, "oldest": "2026-11-21T00:00:00Z"}, True),
+    (
+        "/letters",
+        {"key": "one", "sender": "hello@leak.example", "sender_name": "A friend", "recipient": "bob@c.example"}
+        | {"subject": "Hello", "text": "Hello.", "html": "", "stream": "letter"},
+        False,
+    ),
+    ("/refusals", {"address": "bob@example.net"}, False),
+    ("/refused", {"address": "bob@example.net"}, False),
+    ("/erasures", {"address": "bob@example.net"}, False),
+    ("/opt-outs", {"token": "unothing"}, False),
+]
+
+
+async def test_a_newer_front_is_understood_unless_it_says_who_gets_what(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_api(tmp_path) as server:
+        key = await front_key(server)
+        for path, document, is_open in NEWER:
+            more = document | {"only_at_night": "a secret"}
+            statuses = [(await server.ask("POST", wire.PATH + path, said, key))[0] for said in (document, more, more)]
+            assert statuses == ([200, 200, 200] if is_open else [200, 422, 422]), path
+        assert len(server.intake.submissions) == 1
+    told = [vars(one)["facts"] for one in caplog.records if one.getMessage() == "field-unknown"]
+    assert [(one["call"], one["field"]) for one in told] == [
+        (path, "only_at_night") for path, _, is_open in NEWER if is_open
+    ]
+    assert "secret" not in str(told)
 
 
 async def test_a_front_has_no_password(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,63 @@ async def test_a_letter_is_refused_by_the_relay_s_own_word_alone() -> None:
             assert answer.temporary
     async with far_side(saying(200, json.dumps({"refused": "never", "of a newer relay": 1}))) as far:
         assert await far.client.submit(LETTER) == LetterRefused(temporary=False, reason="never")
+
+
+async def test_an_older_relay_is_rung_with_what_it_knows() -> None:
+    """It refuses what it does not know: a threat to life is then a letter that waits, and somebody is called."""
+    since = datetime(2026, 11, 21, tzinfo=UTC)
+    rung: list[dict[str, object]] = []
+
+    async def older(request: web.Request) -> web.StreamResponse:
+        rung.append(await request.json())
+        known = rung[-1].keys() <= {"letters", "oldest"}
+        return web.Response(status=200 if known else 422, text='{"yes": true}')
+
+    async with far_side(older) as far:
+        await far.client.letters_wait(0, None)
+        await far.client.letters_wait(2, since)
+        assert rung == [{"letters": 0}, {"letters": 2, "oldest": "2026-11-21T00:00:00Z"}]
+        for _ in range(2):
+            await far.client.letters_wait(0, None, 3)
+        assert [(one["letters"], "in_danger" in one) for one in rung[2:]] == [(0, True), (3, False), (3, False)]
+        assert rung[-1]["oldest"], "without a moment nobody would be called"
+        assert not far.client.silence()[0]
+        far.clock.move(remote.PLAIN_SECONDS)
+        await far.client.letters_wait(0, None, 3)
+        assert [one.get("in_danger") for one in rung[-2:]] == [3, None], "it may be up to date by now"
+
+
+async def test_letters_without_anything_unusual_say_nothing_an_older_relay_could_not_know() -> None:
+    said: list[dict[str, object]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        said.append(await request.json())
+        return web.Response(text='{"id": "0"}')
+
+    async with far_side(answer) as far:
+        await far.client.submit(LETTER)
+        await far.client.submit(replace(LETTER, unnamed=True))
+    assert "unnamed" not in said[0]
+    assert said[1]["unnamed"] is True
+
+
+async def test_what_a_newer_relay_says_is_left_out_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    life = {
+        "state": "waiting",
+        "attempts": 1,
+        "changed_at": "2026-11-21T00:00:00Z",
+        "next_due": None,
+        "mood": "bob@b.c",
+    }
+    async with far_side(saying(200, json.dumps({"letter": life, "weather": "fine"}))) as far:
+        for _ in range(2):
+            state = await far.client.state("0" * 26)
+            assert state is not None
+            assert state.state == "waiting"
+    told = [vars(one)["facts"] for one in caplog.records if one.getMessage() == "field-unknown"]
+    assert [one["field"] for one in told] == ["weather", "mood"]
+    assert "bob" not in str(told)
 
 
 async def test_the_key_and_addresses_stand_in_no_url() -> None:
