@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from relay.client.contract import ModerationBell, RelayClient
+from relay.client.contract import Followed, ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.errors import ConfigurationError
@@ -42,8 +42,8 @@ class Faces:
 
     public: web.Application
     desk: web.Application
-    opt_out: Callable[[str], Awaitable[bool]]
-    """Follows a one-click link by its token, or keeps that until the relay is back; False: it is no good one."""
+    opt_out: Callable[[str, web.Request], Awaitable[Followed]]
+    """Follows a one-click link by its token, or keeps that until the relay is back; the request tells who asks."""
 
 
 Front = Callable[[FrontParts], Faces]

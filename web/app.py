@@ -17,7 +17,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from relay.client.contract import ModerationBell, RelayClient
+from relay.client.contract import Followed, ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.errors import SpoolUnavailableError
@@ -35,6 +35,7 @@ from web.departing import WayOut
 from web.disclosure import SealedStore
 from web.documents import Document, Documents, document_routes
 from web.doorbell import DoorbellStore, ReadPages
+from web.errand_table import ErrandSeal, ErrandTable
 from web.errands import Errands
 from web.forgetting import LetterForgetter
 from web.judgement import Judge
@@ -77,7 +78,7 @@ _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/open
 
 _SECRET: Final = re.compile(r"/(?:s|r|read|notice|weekly/confirm|weekly/leave)/")
 
-OPT_OUT: Final[web.AppKey[Callable[[str], Awaitable[bool]]]] = web.AppKey("opt-out")
+OPT_OUT: Final[web.AppKey[Callable[[str, web.Request], Awaitable[Followed]]]] = web.AppKey("opt-out")
 """Follows a one-click link, or keeps it until the relay is back: for a front that stands alone."""
 
 _log = Log("front")
@@ -114,10 +115,12 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     reports = ReportStore(outside.database, clock, entropy)
     most, doorbells = options.admission_per_day, options.doorbells_per_day
     admission = DayAdmission(outside.database, clock, most, options.shares, doorbells)
-    errands = Errands(relay, outside.database, mailboxes, clock)
+    seal = ErrandSeal((options.link_key, *options.old_link_keys))
+    keys = LimitKeys(outside.memory, clock, entropy)
+    errands = Errands(relay, ErrandTable(outside.database, seal, mailboxes, clock), keys, clock)
     way_out = WayOut(relay, errands, reports, mailboxes, admission, clock)
     networks = NetworkLists(options.network_lists)
-    limits = LetterLimits(outside.database, LimitKeys(outside.memory, clock, entropy), clock)
+    limits = LetterLimits(outside.database, keys, clock)
     lane = SlowLane(outside.database, TokenSigner(options.form_key, clock), clock)
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)
@@ -178,7 +181,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         options.base_url, relay, errands, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer
     )
     app = web.Application(middlewares=[_error_pages(renderer)])
-    app[OPT_OUT] = errands.opt_out
+    app[OPT_OUT] = lambda token, request: errands.opt_out(token, parts.client(request).network)
     _add_pages(app, parts, theirs, notices, weekly)
     app.cleanup_ctx.append(_courier_life(letters, courier))
     app.cleanup_ctx.append(_following(networks))

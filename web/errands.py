@@ -7,58 +7,48 @@ table of the front, no letter leaves for its mailbox meanwhile, and the courier'
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
-from functools import partial
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
-from relay.client.contract import RelayAwayError, RelayClient
+from relay.client.contract import Followed, RelayAwayError, RelayClient
 from relay.clock import Clock, to_millis
-from relay.database.contract import Connection, Database
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from web.mailbox import MailboxHasher
+from web.errand_table import BEFORE_ALL, Errand, ErrandTable
+from web.limit_keys import LimitKeys, Period
 from web.refusals import refuses_mail
 
 _ASK_TIMEOUT: Final = 6.0
 _RUN_TIMEOUT: Final = 30.0
 _BATCH: Final = 50
 _FAILURES: Final = 3
-_NEXT: Final = """
-SELECT at, kind, address FROM web_errand
-WHERE (at, kind, address) > (?, ?, ?) AND at <= ? ORDER BY at, kind, address LIMIT ?
-"""
-MOST_KEPT: Final = 10_000
-"""Tokens of links kept at most: only the relay knows which of them are good."""
 
 _log = Log("front")
-
-
-class Errand(StrEnum):
-    """What is asked; the values stand in the database."""
-
-    REFUSE = "refuse"
-    """Never again."""
-    ERASE = "erase"
-    """Delete what you hold about me."""
-    OPT_OUT = "opt-out"
-    """The one-click link of a mail, named by its token in the place of an address."""
 
 
 class Errands:
     """Runs them at once if the relay is there. SpoolUnavailableError: they can be neither done nor kept."""
 
-    def __init__(self, relay: RelayClient, database: Database, mailboxes: MailboxHasher, clock: Clock) -> None:
+    def __init__(self, relay: RelayClient, table: ErrandTable, keys: LimitKeys, clock: Clock) -> None:
         self._relay = relay
-        self._database = database
-        self._mailboxes = mailboxes
+        self._table = table
+        self._keys = keys
         self._clock = clock
 
-    async def opt_out(self, token: str) -> bool:
-        """Follow a one-click link; True as well if that was kept to be done. Who posts nonsense fills no table."""
-        sql = "SELECT 1 FROM web_errand WHERE kind = ? LIMIT 1 OFFSET ?"
-        if await self._rows(sql, (Errand.OPT_OUT.value, MOST_KEPT - 1)):
-            return await self._run(Errand.OPT_OUT, token)
-        return await self.do(Errand.OPT_OUT, token)
+    async def opt_out(self, token: str, network: bytes) -> Followed:
+        """Follow a one-click link that `network` posted; DONE as well if that was kept to be done.
+
+        Who posts nonsense fills no table, and keeps nobody else's link out.
+        """
+        try:
+            async with asyncio.timeout(_ASK_TIMEOUT):
+                return Followed.DONE if await self._run(Errand.OPT_OUT, token) else Followed.UNKNOWN
+        except (RelayAwayError, TimeoutError):
+            kept = await self._table.keep_link(token, self._keys.hashes(Period.DAY, b"link\0" + network))
+        if kept is Followed.DONE:
+            _log.info("errand-kept", errand=Errand.OPT_OUT.value)
+        else:
+            _log.warning("link-not-kept", why=kept.value, remedy="a limit of requests to /u/ at the proxy")
+        return kept
 
     async def do(self, errand: Errand, address: str) -> bool:
         """Done, or kept to be done; False for what is no address."""
@@ -66,9 +56,7 @@ class Errands:
             async with asyncio.timeout(_ASK_TIMEOUT):
                 return await self._run(errand, address)
         except (RelayAwayError, TimeoutError):
-            bindings = (errand.value, address, self._mailboxes.of(address), to_millis(self._clock.now()))
-        sql = "INSERT INTO web_errand (kind, address, mailbox, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        await self._database.write(lambda connection: list(connection.execute(sql, bindings)))
+            await self._table.keep(errand, address)
         _log.info("errand-kept", errand=errand.value)
         return True
 
@@ -83,10 +71,7 @@ class Errands:
 
     async def waits(self, address: str) -> bool:
         """Whether a refusal of this mailbox has yet to reach the relay."""
-        hashes = self._mailboxes.all_of(address)
-        marks = ", ".join("?" * len(hashes))
-        sql = f"SELECT 1 FROM web_errand WHERE kind = ? AND mailbox IN ({marks})"  # noqa: S608 - marks
-        return bool(await self._rows(sql, (Errand.REFUSE.value, *hashes)))
+        return await self._table.waits(address)
 
     async def run(self) -> None:
         """Do all that was kept, oldest first: letters leave after it, and each of these may be about one of them.
@@ -94,24 +79,28 @@ class Errands:
         SpoolUnavailableError, TimeoutError: what could not be done stays for the next round. One that fails keeps up no
         other; after a few in a row the relay is away.
         """
-        last: tuple[int, str, str] = (-1, "", "")
+        await self._table.adopt()
+        last = BEFORE_ALL
         begun = to_millis(self._clock.now())  # what comes in meanwhile is the next round's: this one ends
         failure: Exception | None = None
         in_a_row = 0
-        while rows := await self._rows(_NEXT, (*last, begun, _BATCH)):
-            for at, kind, address in rows:
-                last = (at, kind, address)
+        while rows := await self._table.next(last, begun, _BATCH):
+            for last in rows:
+                about = self._table.about(last)
+                if about is None:
+                    _log.error("errand-unreadable", errand=last.errand.value, remedy="bring back the old link key")
+                    continue
                 try:
                     async with asyncio.timeout(_RUN_TIMEOUT):
-                        await self._run(Errand(kind), address)
+                        await self._run(last.errand, about)
                 except (SpoolUnavailableError, TimeoutError) as error:
                     failure, in_a_row = error, in_a_row + 1
                     if in_a_row == _FAILURES:
                         raise
                     continue
                 in_a_row = 0
-                await self._database.write(partial(_forget, kind, address))
-                _log.info("errand-done", errand=kind)
+                await self._table.forget(last)
+                _log.info("errand-done", errand=last.errand.value)
         if failure is not None:
             raise failure
 
@@ -126,13 +115,3 @@ class Errands:
                 return await self._relay.opt_out(address)
             case _:
                 assert_never(errand)
-
-    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        def work(connection: Connection) -> list[tuple[Any, ...]]:
-            return list(connection.execute(sql, bindings))
-
-        return await self._database.read(work)
-
-
-def _forget(kind: str, address: str, connection: Connection) -> None:
-    list(connection.execute("DELETE FROM web_errand WHERE kind = ? AND address = ?", (kind, address)))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from relay.client.contract import ModerationBell, RelayClient
+from relay.client.contract import Followed, ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
@@ -136,7 +136,7 @@ def mount(  # the node's parts, each with a purpose of its own
     entropy: Entropy,
     moderators: Mapping[str, str],
     content_kept: timedelta,
-) -> tuple[web.Application, web.Application, Callable[[str], Awaitable[bool]]]:
+) -> tuple[web.Application, web.Application, Callable[[str, web.Request], Awaitable[Followed]]]:
     """The pages, the desk, and what follows one-click links; rule packs may stand in `folder`.
 
     Raises ValueError for a trusted proxy that is no network, ConfigurationError for a damaged rule pack.

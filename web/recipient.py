@@ -20,7 +20,8 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.doorbell import DoorbellStore
-from web.errands import Errand, Errands
+from web.errand_table import Errand
+from web.errands import Errands
 from web.judgement import Judge
 from web.letters import LetterStore
 from web.links import Addressee, LinkKind, RecipientLinks

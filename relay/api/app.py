@@ -32,8 +32,9 @@ from relay.api.queue import Queue
 from relay.api.reports import Reports
 from relay.api.search import Search
 from relay.api.suppressions import Suppressions
-from relay.api.unsubscribe import Unsubscribe
+from relay.api.unsubscribe import OwnLinks, Unsubscribe
 from relay.api.webhooks import Webhooks
+from relay.client.contract import Followed
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
@@ -55,23 +56,23 @@ class Alone:
     clock: Clock
     health: Health
     multiprocess_metrics: str | None
-    opt_out: Callable[[str], Awaitable[bool]]
+    opt_out: Callable[[str, web.Request], Awaitable[Followed]]
     """Asks the relay on its other machine."""
 
 
 class _DistantLinks:
     """Links that another machine wrote: only it can say whether one is good."""
 
-    def __init__(self, opt_out: Callable[[str], Awaitable[bool]]) -> None:
+    def __init__(self, opt_out: Callable[[str, web.Request], Awaitable[Followed]]) -> None:
         self._opt_out = opt_out
 
     def names_somebody(self, text: str) -> bool:
         """See `Links.names_somebody`: what looks like a token may be one."""
         return looks_like_token(text)
 
-    async def by_link(self, text: str) -> bool:
-        """See `Links.by_link`."""
-        return looks_like_token(text) and await self._opt_out(text)
+    async def follow(self, text: str, request: web.Request) -> Followed:
+        """See `Links.follow`."""
+        return await self._opt_out(text, request) if looks_like_token(text) else Followed.UNKNOWN
 
 
 def make_api(dependencies: ApiDependencies) -> web.Application:
@@ -96,7 +97,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *(Webhooks(dependencies, dependencies.webhooks).operations() if dependencies.webhooks else ()),
         *(Reports(dependencies, dependencies.figures).operations() if dependencies.figures else ()),
         *(FrontOperations(dependencies, dependencies.fronts).operations() if dependencies.fronts else ()),
-        *(Unsubscribe(dependencies.opt_outs).operations() if dependencies.opt_outs else ()),
+        *(Unsubscribe(OwnLinks(dependencies.opt_outs)).operations() if dependencies.opt_outs else ()),
         *(MtaSts(dependencies.policies).operations() if dependencies.policies else ()),
         *Probes(dependencies.spool, dependencies.health, dependencies.options.multiprocess_metrics, guard).operations(),
     )

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from relay.api.operation import Operation
 from relay.api.problem import Problem
+from relay.client.contract import Followed
 
 _STYLE: Final = (
     "body{font:1.125rem/1.6 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;"
@@ -40,6 +41,16 @@ _WORDS: Final = {
         "ask": ("Stop these mails?", "You will get no more mail of this kind from this sender.", "Unsubscribe"),
         "done": ("You are unsubscribed", "You will get no more mail of this kind from this sender.", ""),
         "unknown": ("This link is not valid", "It may be incomplete or too old. Use the link of a newer mail.", ""),
+        "too-many": (
+            "Not done yet",
+            "Too many links were followed from your network today. This one stays good: press again in an hour.",
+            "Try again",
+        ),
+        "busy": (
+            "Not done yet",
+            "Too many links were followed at once. This one stays good: press again in an hour.",
+            "Try again",
+        ),
     },
     "fr": {
         "ask": (
@@ -53,15 +64,33 @@ _WORDS: Final = {
             "Il est peut-être incomplet ou trop ancien. Prenez celui d’un message plus récent.",
             "",
         ),
+        "too-many": (
+            "Ce n’est pas encore fait",
+            "Trop de liens ont été suivis depuis votre réseau. Celui-ci reste valable : réessayez dans une heure.",
+            "Réessayer",
+        ),
+        "busy": (
+            "Ce n’est pas encore fait",
+            "Trop de liens ont été suivis à la fois. Celui-ci reste valable : réessayez dans une heure.",
+            "Réessayer",
+        ),
     },
 }
+_STATUS: Final = {
+    Followed.UNKNOWN: HTTPStatus.NOT_FOUND,
+    Followed.TOO_MANY: HTTPStatus.TOO_MANY_REQUESTS,
+    Followed.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_LATER: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_RETRY_AFTER: Final = 3600
+"""Seconds; a relay that was away for so long has somebody at work on it."""
 
 
-class Links(Protocol):
-    """Who knows links; implemented by `relay.engine.unsubscribe.OptOuts`."""
+class OptOuts(Protocol):
+    """Implemented by `relay.engine.unsubscribe.OptOuts`."""
 
     def names_somebody(self, text: str) -> bool:
-        """Whether it may be worth asking; asks no database."""
+        """See `Links.names_somebody`."""
         ...
 
     async def by_link(self, text: str) -> bool:
@@ -69,15 +98,42 @@ class Links(Protocol):
         ...
 
 
+class Links(Protocol):
+    """Who knows links: this relay, or one on another machine."""
+
+    def names_somebody(self, text: str) -> bool:
+        """Whether it may be worth asking; asks no database."""
+        ...
+
+    async def follow(self, text: str, request: web.Request) -> Followed:
+        """Take the holder of a token off its stream. Raises SpoolUnavailableError."""
+        ...
+
+
+class OwnLinks:
+    """`Links` of this relay itself."""
+
+    def __init__(self, opt_outs: OptOuts) -> None:
+        self._opt_outs = opt_outs
+
+    def names_somebody(self, text: str) -> bool:
+        """See `Links.names_somebody`."""
+        return self._opt_outs.names_somebody(text)
+
+    async def follow(self, text: str, _: web.Request) -> Followed:
+        """See `Links.follow`."""
+        return Followed.DONE if await self._opt_outs.by_link(text) else Followed.UNKNOWN
+
+
 class Unsubscribe:
     """The two operations behind a link."""
 
-    def __init__(self, opt_outs: Links) -> None:
-        self._opt_outs = opt_outs
+    def __init__(self, links: Links) -> None:
+        self._links = links
 
     def operations(self) -> tuple[Operation, ...]:
         """What this part adds to the API."""
-        path, problems = "/u/{token}", (404, 503)
+        path, problems = "/u/{token}", (404, 429, 503)
         return (
             Operation("askUnsubscribe", "GET", path, "Ask before unsubscribing.", "text/html", problems, open=self.ask),
             Operation("unsubscribe", "POST", path, "Unsubscribe at once.", "text/html", problems, open=self.act),
@@ -85,16 +141,19 @@ class Unsubscribe:
 
     async def ask(self, request: web.Request) -> web.Response | Problem:
         """The question; nothing is changed by looking at it."""
-        good = self._opt_outs.names_somebody(request.match_info["token"])
-        return _page(request, "ask" if good else "unknown")
+        good = self._links.names_somebody(request.match_info["token"])
+        return _page(request, "ask") if good else _page(request, "unknown", HTTPStatus.NOT_FOUND)
 
     async def act(self, request: web.Request) -> web.Response | Problem:
         """Unsubscribe, whatever the body says: RFC 8058's, the page's own form, or nothing."""
-        done = await self._opt_outs.by_link(request.match_info["token"])
-        return _page(request, "done" if done else "unknown")
+        followed = await self._links.follow(request.match_info["token"], request)
+        page = _page(request, followed.value, _STATUS.get(followed, HTTPStatus.OK))
+        if page.status in _LATER:
+            page.headers["Retry-After"] = str(_RETRY_AFTER)
+        return page
 
 
-def _page(request: web.Request, kind: str) -> web.Response:
+def _page(request: web.Request, kind: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     language = _language(request.headers.get("Accept-Language", ""))
     title, text, button = _WORDS[language][kind]
     # The form posts to the address of the page itself, so the token need not be written anywhere.
@@ -104,7 +163,6 @@ def _page(request: web.Request, kind: str) -> web.Response:
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'
         f"<body><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>"
     )
-    status = HTTPStatus.NOT_FOUND if kind == "unknown" else HTTPStatus.OK
     return web.Response(status=status, text=page, content_type="text/html", headers=_HEADERS)
 
 

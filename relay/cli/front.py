@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiohttp.web import Application
+    from aiohttp.web import Application, Request
 
+    from relay.client.contract import Followed
     from relay.fronting import Faces, FrontParts
 
 
@@ -19,7 +20,7 @@ def load_front(parts: FrontParts) -> Faces:
 
     mount = import_module("web.mounting").mount
     public, desk, opt_out = cast(
-        "tuple[Application, Application, Callable[[str], Awaitable[bool]]]",
+        "tuple[Application, Application, Callable[[str, Request], Awaitable[Followed]]]",
         mount(
             parts.settings.web,
             parts.secrets,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from relay.errors import SpoolUnavailableError
@@ -151,6 +152,19 @@ class RelayClient(Protocol):
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The header fields a recipient will see ("From", "To", "Subject"), exactly as they will be written."""
         ...
+
+
+class Followed(StrEnum):
+    """What became of a one-click link that somebody followed."""
+
+    DONE = "done"
+    """Or kept, to be done."""
+    UNKNOWN = "unknown"
+    """It is no good one."""
+    TOO_MANY = "too-many"
+    """Nothing was done: their network has followed too many."""
+    BUSY = "busy"
+    """Nothing was done: everybody together has followed too many."""
 
 
 @runtime_checkable

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.client.contract import Letter, RelayAwayError
+from relay.client.contract import Followed, Letter, RelayAwayError
 from relay.database.contract import Database
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
+from tests.support.front import OPTIONS, errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from web.admission import Ceiling, DayAdmission
@@ -22,7 +23,7 @@ from web.deciding import Deciding, Voice
 from web.decisions import Action, Decision
 from web.disclosure import Disclosure, SealedStore
 from web.doorbell import DoorbellStore
-from web.errands import Errand, Errands
+from web.errand_table import Errand
 from web.forgetting import LetterForgetter
 from web.holds import HoldStore
 from web.letter_table import DatabaseLetterStore
@@ -345,17 +346,23 @@ async def test_the_weekly(database: Database) -> None:
 async def test_errands_at_a_relay_that_is_away(database: Database) -> None:
     clock, relay = HandClock(), RelayInMemory()
     await DatabaseLetterStore(database).prepare()
-    errands = Errands(relay, database, MailboxHasher([b"b" * 32]), clock)
+    errands = errands_of(relay, database, clock)
     relay.away = True
     for _ in range(2):
         assert await errands.do(Errand.REFUSE, "ann@b.example")
         assert await errands.do(Errand.ERASE, "ann@b.example")
-        assert await errands.opt_out("utoken")
+        assert await errands.opt_out("utoken", b"net") is Followed.DONE
     assert await errands.waits("Ann+tag@b.example")
     assert not await errands.waits("bob@b.example")
     with pytest.raises(RelayAwayError):
         await errands.run()
+    # A version before the seal ran beside this one.
+    older = "INSERT INTO web_errand (kind, address, mailbox, at) VALUES (?, ?, ?, ?)"
+    mailbox = MailboxHasher((OPTIONS.block_key,)).of("carl@b.example")
+    await database.write(lambda connection: list(connection.execute(older, ("refuse", "carl@b.example", mailbox, 5))))
+    assert await errands.waits("carl@b.example")
     relay.away = False
     await errands.run()
+    assert relay.refused.pop("carl@b.example") is False
     assert (relay.refused, relay.erased, relay.followed) == ({"ann@b.example": False}, ["ann@b.example"], ["utoken"])
     assert not await errands.waits("ann@b.example")

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from relay.client.contract import RelayClient
 from relay.clock import Clock
+from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
@@ -19,7 +21,11 @@ from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.switched_database import SwitchedDatabase
 from web.app import Outside, make_app
+from web.errand_table import ErrandSeal, ErrandTable
+from web.errands import Errands
 from web.letter_table import DatabaseLetterStore
+from web.limit_keys import LimitKeys
+from web.mailbox import MailboxHasher
 from web.moderation.moderator import load_moderator
 from web.mounting import make_desk
 from web.options import FrontOptions
@@ -78,6 +84,12 @@ async def _served(app: web.Application) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def errands_of(relay: RelayClient, database: Database, clock: Clock) -> Errands:
+    """What a front whose database this is keeps for its relay, under the keys of `OPTIONS`."""
+    table = ErrandTable(database, ErrandSeal((OPTIONS.link_key,)), MailboxHasher((OPTIONS.block_key,)), clock)
+    return Errands(relay, table, LimitKeys(KeyMemory(), clock, SeededEntropy(5)), clock)
 
 
 def with_limits() -> FrontOptions:

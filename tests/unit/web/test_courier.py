@@ -12,13 +12,13 @@ import pytest
 from relay.client.contract import Admission, Letter, LetterRefused
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
+from tests.support.front import errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from web import forgetting
 from web.admission import DayAdmission
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
-from web.errands import Errands
 from web.forgetting import LetterForgetter
 from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
@@ -58,7 +58,7 @@ class Bench:
     def new_courier(self) -> Courier:
         reports = ReportStore(self.database, self.clock, SeededEntropy(4))
         mailboxes = MailboxHasher([b"b" * 32])
-        errands = Errands(self.relay, self.database, mailboxes, self.clock)
+        errands = errands_of(self.relay, self.database, self.clock)
         way_out = WayOut(self.relay, errands, reports, mailboxes, self.admission, self.clock)
         return Courier(way_out, self.store, self.clock, SeededEntropy(3), ROUNDS)
 

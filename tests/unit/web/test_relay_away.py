@@ -11,17 +11,18 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from relay.client.contract import RelayAwayError
+from relay.client.contract import Followed, RelayAwayError
 from relay.clock import Clock
+from relay.database.backup import backup
 from relay.ids import SeededEntropy
-from tests.support.front import OPTIONS, Front, running_front
+from tests.support.front import OPTIONS, Front, errands_of, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
-from web import errands as errands_module
+from web import errand_table
 from web.admission import DayAdmission
 from web.courier import Courier, Rounds
 from web.departing import WayOut
-from web.errands import Errands
+from web.errand_table import Errand, ErrandSeal, ErrandTable
 from web.mailbox import MailboxHasher
 from web.reports import ReportStore
 
@@ -35,7 +36,7 @@ async def rows(front: Front, sql: str) -> list[tuple[object, ...]]:
 
 def courier_of(front: Front, clock: Clock) -> Courier:
     mailboxes = MailboxHasher((OPTIONS.block_key,))
-    errands = Errands(front.relay, front.database, mailboxes, clock)
+    errands = errands_of(front.relay, front.database, clock)
     reports = ReportStore(front.database, clock, SeededEntropy(4))
     way_out = WayOut(front.relay, errands, reports, mailboxes, DayAdmission(front.database, clock, 0), clock)
     rounds = Rounds(timedelta(days=1), timedelta(days=90), first=(errands.run,))
@@ -116,37 +117,86 @@ async def test_a_recipient_s_no_is_kept_and_holds_at_once(tmp_path: Path) -> Non
         assert (await visitor.post(path, {"action": "erase"}))[0].status == 200
         preview = await visitor.preview(to="Ann+x@example.org", message="Still.")
         again = (await visitor.send(preview)).headers["Location"]
-        assert await rows(front, "SELECT kind, address FROM web_errand ORDER BY kind") == [
-            ("erase", "ann@example.org"),
-            ("refuse", "ann@example.org"),
-        ]
+        assert await rows(front, "SELECT kind FROM web_kept_errand ORDER BY kind") == [("erase",), ("refuse",)]
         clock.move(120)
         await courier.make_round()
         front.relay.away = False
         clock.move(120)
         await courier.make_round()
         assert (front.relay.refused, front.relay.erased) == ({"ann@example.org": False}, ["ann@example.org"])
-        assert await rows(front, "SELECT * FROM web_errand") == []
+        assert await rows(front, "SELECT * FROM web_kept_errand") == []
         assert front.relay.arrivals == 2
         for link in (waiting, again):
             assert "It could not be delivered" in (await visitor.get(link))[1].text
 
 
 async def test_a_one_click_link_is_followed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errands_module, "MOST_KEPT", 2)
+    monkeypatch.setattr(errand_table, "LINKS_OF_A_NETWORK", 2)
+    monkeypatch.setattr(errand_table, "MOST_LINKS", 3)
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
-        errands = Errands(front.relay, front.database, MailboxHasher((OPTIONS.block_key,)), clock)
-        assert not await errands.opt_out("unonsense")
+        errands = errands_of(front.relay, front.database, clock)
+        assert await errands.opt_out("unonsense", b"me") is Followed.UNKNOWN
         front.relay.away = True
         for token in ("uone", "uone", "utwo"):
-            assert await errands.opt_out(token)
-        with pytest.raises(RelayAwayError):
-            await errands.opt_out("uthree")
+            assert await errands.opt_out(token, b"me") is Followed.DONE
+        assert await errands.opt_out("uthree", b"me") is Followed.TOO_MANY, "one network fills no table"
+        clock.move(86400)
+        assert await errands.opt_out("uthree", b"me") is Followed.TOO_MANY, "while yesterday's key is kept"
+        assert await errands.opt_out("uthree", b"you") is Followed.DONE
+        assert await errands.opt_out("ufour", b"others") is Followed.BUSY
+        assert await errands.opt_out("uone", b"others") is Followed.DONE, "it is kept already"
         front.relay.away = False
         await errands.run()
-        assert front.relay.followed == ["unonsense", "uone", "utwo"]
-        assert await rows(front, "SELECT * FROM web_errand") == []
+        assert sorted(front.relay.followed[1:3]) == ["uone", "utwo"]
+        assert front.relay.followed[::3] == ["unonsense", "uthree"]
+        assert await rows(front, "SELECT * FROM web_kept_errand") == []
+
+
+async def test_nothing_that_is_kept_names_anybody(tmp_path: Path) -> None:  # S53
+    """In every byte of the database, its log and a backup; what an older version kept in clear is sealed, too."""
+    clock = HandClock()
+    options = replace(BY_HAND, trusted_proxies=("127.0.0.1/32",))
+    async with running_front(tmp_path, clock, options) as front:
+        errands = errands_of(front.relay, front.database, clock)
+        front.relay.away = True
+        assert await errands.do(Errand.REFUSE, "zoe@far.example")
+        assert await errands.do(Errand.ERASE, "yan@far.example")
+        assert await errands.opt_out("utokenofsomebody", bytes((203, 0, 113, 77))) is Followed.DONE
+        backup(tmp_path / "front.db", tmp_path / "copy.db", lambda *_: None)
+        looked_at = [path for path in tmp_path.iterdir() if path.is_file()]
+        assert {"front.db", "front.db-wal", "copy.db"} <= {path.name for path in looked_at}
+        for path in looked_at:
+            for trace in (b"zoe", b"yan", b"far.example", b"utokenof", bytes((203, 0, 113, 77))):
+                assert trace not in path.read_bytes(), (path.name, trace)
+        older = "INSERT INTO web_errand (kind, address, mailbox, at) VALUES ('erase', 'xavier@far.example', x'00', 1)"
+        await front.database.write(lambda connection: list(connection.execute(older)))
+        with pytest.raises(RelayAwayError):
+            await errands.run()
+        assert len(await rows(front, "SELECT * FROM web_kept_errand")) == 4
+    backup(tmp_path / "front.db", tmp_path / "later.db", lambda *_: None)
+    for name in ("front.db", "later.db"):
+        assert b"xavier" not in (tmp_path / name).read_bytes(), name
+    async with running_front(tmp_path, clock, options) as front:
+        await errands_of(front.relay, front.database, clock).run()
+        assert set(front.relay.erased) == {"xavier@far.example", "yan@far.example"}
+        assert list(front.relay.refused) == ["zoe@far.example"]
+        assert await rows(front, "SELECT * FROM web_kept_errand") == []
+
+
+async def test_an_errand_whose_key_is_gone_keeps_up_no_other(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with running_front(tmp_path, clock, BY_HAND) as front:
+        mailboxes = MailboxHasher((OPTIONS.block_key,))
+        gone = ErrandTable(front.database, ErrandSeal((b"x" * 32,)), mailboxes, clock)
+        await gone.keep(Errand.REFUSE, "ann@example.org")
+        errands = errands_of(front.relay, front.database, clock)
+        front.relay.away = True
+        assert await errands.do(Errand.REFUSE, "bob@example.org")
+        front.relay.away = False
+        await errands.run()
+        assert list(front.relay.refused) == ["bob@example.org"]
+        assert await errands.waits("ann@example.org"), "her letters wait for a person, and reach nobody"
 
 
 async def test_all_that_was_kept_comes_before_the_letters(tmp_path: Path) -> None:
@@ -154,36 +204,35 @@ async def test_all_that_was_kept_comes_before_the_letters(tmp_path: Path) -> Non
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front, aiohttp.ClientSession() as session:
         visitor, courier = Visitor(front, session), courier_of(front, clock)
-        errands = Errands(front.relay, front.database, MailboxHasher((OPTIONS.block_key,)), clock)
+        errands = errands_of(front.relay, front.database, clock)
         front.relay.away = True
         await visitor.send(await visitor.preview())
         tokens = [f"u{number:03}" for number in range(120)]
         for token in tokens:
-            assert await errands.opt_out(token)
+            assert await errands.opt_out(token, b"me") is Followed.DONE
         front.relay.away = False
         front.relay.stumbles_at = {tokens[0]}
         clock.move(60)
         assert await courier.make_round() == 1
-        assert front.relay.followed == tokens[1:]
-        assert await rows(front, "SELECT address FROM web_errand") == [(tokens[0],)]
+        assert sorted(front.relay.followed) == tokens[1:]
+        assert len(await rows(front, "SELECT * FROM web_kept_errand")) == 1
         front.relay.stumbles_at = set()
         await courier.make_round()
         assert front.relay.followed[-1] == tokens[0]
-        assert await rows(front, "SELECT * FROM web_errand") == []
+        assert await rows(front, "SELECT * FROM web_kept_errand") == []
 
 
 async def test_what_comes_in_during_a_round_is_the_next_one_s(tmp_path: Path) -> None:
     """Or a stranger who posts links faster than they are followed would hold every letter back."""
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
-        mailboxes = MailboxHasher((OPTIONS.block_key,))
         later = HandClock()
         later.move(1)
         front.relay.away = True
-        assert await Errands(front.relay, front.database, mailboxes, clock).opt_out("uone")
-        assert await Errands(front.relay, front.database, mailboxes, later).opt_out("utwo")
+        assert await errands_of(front.relay, front.database, clock).opt_out("uone", b"me")
+        assert await errands_of(front.relay, front.database, later).opt_out("utwo", b"me")
         front.relay.away = False
-        errands = Errands(front.relay, front.database, mailboxes, clock)
+        errands = errands_of(front.relay, front.database, clock)
         await errands.run()
         assert front.relay.followed == ["uone"]
         clock.move(1)
@@ -208,8 +257,7 @@ async def test_how_long_it_takes_tells_no_writer_who_refuses(tmp_path: Path) -> 
 async def test_what_the_relay_alone_knows(tmp_path: Path) -> None:
     clock = HandClock()
     async with running_front(tmp_path, clock, BY_HAND) as front:
-        mailboxes = MailboxHasher((OPTIONS.block_key,))
-        errands = Errands(front.relay, front.database, mailboxes, clock)
+        errands = errands_of(front.relay, front.database, clock)
         front.relay.away = True
         assert await errands.refuses("bob@example.org") is None
         front.relay.away = False
