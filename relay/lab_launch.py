@@ -346,6 +346,7 @@ trusted_proxies = ["127.0.0.1/32"]
 admission_per_day = {most}
 tor_lists = ["tor.txt"]
 data_centre_lists = ["hosts.txt"]
+large_domains = ["inbox.lab.test", "plain.lab.test", "two-mx.lab.test", "old.lab.test", "no-mx.lab.test"]
 sealed_keys = "sealed/public"
 [log]
 level = "error"

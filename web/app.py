@@ -120,7 +120,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     errands = Errands(relay, ErrandTable(outside.database, seal, mailboxes, clock), keys, clock)
     way_out = WayOut(relay, errands, reports, mailboxes, admission, clock)
     networks = NetworkLists(options.network_lists)
-    limits = LetterLimits(outside.database, keys, clock)
+    limits = LetterLimits(outside.database, keys, clock, options.organisations)
     lane = SlowLane(outside.database, TokenSigner(options.form_key, clock), clock)
     sealed = SealedStore(outside.database, clock)
     doorbell = DoorbellStore(outside.database, mailboxes, clock)

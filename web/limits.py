@@ -1,4 +1,4 @@
-"""Limits per sender, recipient and pair, and what looks like many against one (S17, S53; RCP 5 and 6).
+"""Limits per sender, recipient, pair and organisation, and what looks like many against one (S17, S53; RCP 5 and 6).
 
 Uses are counted in the database, under hashes whose keys are in memory only: all workers of a machine count together,
 and what is on disk says nothing once the keys have gone. A letter is counted in the transaction that allows it.
@@ -20,6 +20,7 @@ from relay.database.contract import Connection, Database
 from relay.ids import Entropy
 from web.limit_keys import Hashes, LimitKeys, Period
 from web.mailbox import mailbox_of
+from web.organisations import AS_USUAL, Organisations
 
 _KEY: Final = 32
 _MINUTE: Final = 60_000
@@ -83,15 +84,18 @@ class _Use:
 class LetterLimits:
     """Admits letters. Raises SpoolUnavailableError."""
 
-    def __init__(self, database: Database, keys: LimitKeys, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, keys: LimitKeys, clock: Clock, organisations: Organisations = AS_USUAL
+    ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
+        self._organisations = organisations
 
     async def take(self, sender: bytes, recipient: str, *, has_ticket: bool = False) -> Admission:
         """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted.
 
-        Who has waited for a ticket is free of the sender's limits, never of the recipient's.
+        Who has waited for a ticket is free of the sender's limits, never of the recipient's or their organisation's.
         """
         mailbox = mailbox_of(recipient).encode()
         day = self._keys.hashes(Period.DAY, b"sender\0" + sender)
@@ -102,6 +106,7 @@ class LetterLimits:
             _Use(RECIPIENT_MONTH, self._keys.hashes(Period.MONTH, b"recipient\0" + mailbox)),
             _Use(PAIR_DAY, pair),
             _Use(PAIR_MONTH, pair),
+            *self._of_all(mailbox_of(recipient)),
         )
         theirs = _Use(RECIPIENT_DAY, to_day, day.now)
         now = to_millis(self._clock.now())
@@ -122,6 +127,14 @@ class LetterLimits:
             return Admission(frozen=frozen is not None, pile_on=pile_on, pair=frozen or pair.now)
 
         return await self._database.write(work)
+
+    def _of_all(self, mailbox: str) -> tuple[_Use, ...]:
+        """What counts for everybody of the recipient's organisation together."""
+        domain = self._organisations.of(mailbox)
+        if domain is None:
+            return ()
+        hashes = self._keys.hashes(Period.DAY, b"organisation\0" + domain.encode())
+        return (_Use(Limit(self._organisations.per_day, timedelta(days=1)), hashes),)
 
     async def take_ticket(self, sender: bytes) -> timedelta | None:
         """Count one place in the slow lane; None if `sender` may have it, else how long to wait."""

@@ -29,6 +29,7 @@ from web.morning import zone_of
 from web.network import Network
 from web.operator import Operator
 from web.options import FrontOptions
+from web.organisations import Organisations
 from web.render import Renderer, make_templates
 from web.schools import SchoolMail
 from web.shares import Shares
@@ -78,6 +79,10 @@ class FrontValues(Protocol):
     def admission_per_day(self) -> int: ...
     @property
     def school_domains(self) -> str: ...
+    @property
+    def domain_per_day(self) -> int: ...
+    @property
+    def large_domains(self) -> tuple[str, ...]: ...
     @property
     def sender_confirmation(self) -> str: ...
     @property
@@ -160,6 +165,7 @@ def mount(  # the node's parts, each with a purpose of its own
         doorbells_per_day=values.doorbells_per_day,
         admission_per_day=values.admission_per_day,
         school_domains=SchoolMail(values.school_domains),
+        organisations=Organisations(values.domain_per_day, frozenset(values.large_domains)),
         sender_confirmation=values.sender_confirmation,
         shares=Shares(values.share_tor, values.share_data_centre),
         network_lists={

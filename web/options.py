@@ -11,6 +11,7 @@ from typing import Final
 from relay.errors import ConfigurationError
 from web.network import Network
 from web.operator import NOBODY, Operator
+from web.organisations import AS_USUAL, Organisations
 from web.schools import SchoolMail
 from web.shares import USUAL, Shares
 
@@ -61,6 +62,8 @@ class FrontOptions:
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
     school_domains: SchoolMail = SchoolMail.HOLD
     """What becomes of letters to schools."""
+    organisations: Organisations = AS_USUAL
+    """How many letters a day the people of one organisation get together."""
     sender_confirmation: str = "off"
     """Whose own address has to be confirmed: "off", "above_limit" or "always"."""
     shares: Shares = USUAL

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 
 from relay.policy import route
 from relay.resolver.contract import DnsFailure, Resolver
-from relay.resolver.providers import WELL_KNOWN
+from relay.well_known import WELL_KNOWN
 
 _SHORT: Final = 8
 """Domains up to this length are corrected by one step at most: two turn "aol.fr" into "sfr.fr"."""

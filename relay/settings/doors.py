@@ -232,6 +232,15 @@ class WebSettings(Section):
         description="Letters to schools (a list of patterns, `web/words/schools.txt`): a person reads them first, the "
         "form refuses them, or they leave like others.",
     )
+    domain_per_day: Whole = Field(
+        20,
+        ge=0,
+        description="Letters a day to all people of one domain together, so that nobody besets a small organisation; "
+        "0 = no ceiling. Well-known mailbox providers and `large_domains` have none.",
+    )
+    large_domains: tuple[HostName, ...] = Field(
+        (), description="Domains of many people who need no such ceiling.", examples=[["univ.example"]]
+    )
     sender_confirmation: Literal["off", "above_limit", "always"] = Field(
         "off",
         description="Whether writers confirm a mail address of their own, by a code: nobody, who comes by the slow "

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from relay.clock import SystemClock
 from relay.resolver.check import DomainCheck, check_domain, distance, suggest
-from relay.resolver.providers import WELL_KNOWN
 from relay.resolver.resolver import DnsResolver
+from relay.well_known import WELL_KNOWN
 from tests.support.dns_server import DnsServer, Fault, Zone
 
 ZONE: Zone = {

@@ -23,6 +23,7 @@ from web.letter_table import DatabaseLetterStore
 from web.limit_keys import LimitKeys, Period
 from web.limits import PAIR_DAY, PILE_ON, PREVIEWS, RECIPIENT_DAY, SENDER_DAY, LetterLimits, PreviewLimits
 from web.mailbox import mailbox_of
+from web.organisations import Organisations
 
 LETTER = (
     "I have wanted to tell you for a long time how much it meant to me that you stayed late that evening and listened."
@@ -101,6 +102,24 @@ async def test_a_thousand_forms_to_one_victim(bench: Bench) -> None:  # S17, RCP
     went = [one for one in taken if one.wait is None]
     assert [one.pile_on for one in went] == [n >= PILE_ON - 1 for n in range(len(went))]
     assert len(went) == 10, "what a person is asked about has a bound too"
+
+
+async def test_an_organisation_gets_so_many_letters_a_day_whoever_its_people_are(bench: Bench) -> None:  # RCP 5
+    keys = LimitKeys(KeyMemory(), bench.clock, SeededEntropy(3))
+    organisations = Organisations(5, frozenset({"univ.example"}))
+    bench.limits = LetterLimits(bench.database, keys, bench.clock, organisations)
+    went = [await bench.goes(f"s{n}", f"r{n}@Small.Example") for n in range(8)]
+    assert went == [True] * 5 + [False] * 3
+    refused = await bench.limits.take(b"s9", "r9@small.example", has_ticket=True)
+    assert refused.wait is not None, "no ticket frees from it"
+    assert not refused.may_queue
+    for domain in ("gmail.com", "laposte.net", "univ.example"):
+        assert all([await bench.goes(f"{domain} {n}", f"r{n}@{domain}") for n in range(8)]), domain
+    assert await bench.goes("s9", "r9@other.example")
+    bench.clock.move(86400)
+    assert await bench.goes("s9", "r9@small.example")
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT hash FROM web_use")))
+    assert not any(b"small" in row[0] for row in rows)
 
 
 async def test_what_is_on_disk_names_nobody_and_goes(bench: Bench) -> None:  # S53, SND 4

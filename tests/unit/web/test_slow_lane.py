@@ -126,7 +126,7 @@ async def test_a_ticket_does_not_free_from_what_the_recipient_is_owed(street: St
 async def test_a_crowd_through_tor_queues_and_the_others_do_not(street: Street) -> None:  # S17
     for n in range(NO_CROWD):
         street.clock.move(60)
-        response, page = await street.send(f"t{n}@example.org", "192.0.2.1")
+        response, page = await street.send(f"t@example{n}.org", "192.0.2.1")
         if response.status == 429:
             street.clock.move(3600)
             token, ticket = page.fields["token"], page.fields["ticket"]

@@ -1,4 +1,4 @@
-"""The mailbox providers people mean when they mistype one; French ones among them."""
+"""The mailbox providers of many people, French ones among them: what a typing error may have meant."""
 
 from __future__ import annotations
 
