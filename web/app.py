@@ -54,6 +54,7 @@ from web.pages import Pages
 from web.parts import Parts
 from web.preview import PreviewTokens
 from web.recipient import RecipientPages, RecipientParts
+from web.refusal_count import RefusalCount
 from web.render import Renderer, make_templates
 from web.reports import ReportStore
 from web.requests import ForeignFormError, UnreadableFormError, language_of
@@ -141,7 +142,8 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     weekly = WeeklyParts(WeeklyStore(outside.database, clock), weekly_writer, weekly_links, mailboxes)
     dangers = DangerStore(outside.database, clock, entropy)
     rulings = RulingCounts(outside.database, clock)
-    watches = [OutboxCounter(outside.database).look, WallKeeper(wall, relay, clock).look, rulings.flush]
+    refusals = RefusalCount(relay, clock)
+    watches = [OutboxCounter(outside.database).look, WallKeeper(wall, relay, clock).look, rulings.flush, refusals.look]
     if options.weekly != "off":
         watches.append(WeeklyKeeper(weekly, relay, words, options.weekly, clock).look)
     if outside.bell is not None:
@@ -176,6 +178,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
         copies=Copies(clock, entropy) if options.limits else None,
         networks=networks,
         rulings=rulings,
+        refusals=refusals,
     )
     theirs = RecipientParts(
         options.base_url, relay, errands, clock, letters, reports, doorbell, wall, links, mailboxes, judge, renderer

@@ -57,6 +57,7 @@ class Documents:
             "rules": {rule.anchor: words for rule, words in wording.rules.items()},
             "helps": wording.helps,
             "tallies": tallies,
+            "refusals": self._parts.refusals.addresses,
             "decided_within": words.about(tallies.decided_within) if tallies and tallies.decided_within else "",
             "moderation": self._moderation,
             "span_days": SPAN.days,

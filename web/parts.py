@@ -22,6 +22,7 @@ from web.mail import MailWriter
 from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
+from web.refusal_count import RefusalCount
 from web.render import Renderer
 from web.ruling_counts import RulingCounts
 from web.sealing import SealingKeys
@@ -57,6 +58,7 @@ class Parts:
     wall: WallStore
     networks: NetworkLists
     rulings: RulingCounts
+    refusals: RefusalCount
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""

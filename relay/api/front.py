@@ -158,6 +158,10 @@ async def _suppressed(relay: RelayClient, asked: wire.RefusalAsked) -> wire.Answ
     return wire.Answer(yes=await relay.suppressed(asked.address, asked.stream))
 
 
+async def _refusals(relay: RelayClient, asked: wire.RefusalsAsked) -> wire.RefusalsTold:
+    return wire.RefusalsTold(addresses=await relay.refusals(asked.stream) or 0)
+
+
 async def _erase(relay: RelayClient, asked: wire.ErasureHanded) -> wire.Count:
     return wire.Count(mails=await relay.erase(asked.address))
 
@@ -223,6 +227,14 @@ _CALLS: Final = (
         wire.RefusalAsked,
         _suppressed,
         wire.Answer,
+    ),
+    _call(
+        "countFrontRefusals",
+        "/refusal-count",
+        "How many recipients said that they want no mail of a stream.",
+        wire.RefusalsAsked,
+        _refusals,
+        wire.RefusalsTold,
     ),
     _call(
         "postFrontErasure",

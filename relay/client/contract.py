@@ -134,6 +134,13 @@ class RelayClient(Protocol):
         """Whether mail of `stream` to this address would not be sent."""
         ...
 
+    async def refusals(self, stream: str) -> int | None:
+        """How many recipients said that they want none of this customer's mail of `stream`.
+
+        None from a relay that does not tell.
+        """
+        ...
+
     async def erase(self, address: str) -> int:
         """Delete this address, and the content of mail that went to nobody else, from what this customer sent.
 

@@ -154,6 +154,10 @@ class LocalRelayClient:
             return False
         return bool(await self._parts.book.find(self._identity.tenant, stream, [parsed]))
 
+    async def refusals(self, stream: str) -> int:
+        """See `RelayClient.refusals`. Raises SpoolUnavailableError."""
+        return await self._parts.book.unwilling(self._identity.tenant, stream)
+
     async def erase(self, address: str) -> int:
         """See `RelayClient.erase`. Raises SpoolUnavailableError."""
         try:

@@ -77,6 +77,8 @@ class _Call:
     path: str
     method: Literal["GET", "POST", "DELETE"] = "POST"
     seconds: float = ASK_SECONDS
+    is_new: bool = False
+    """Whether a relay may be too old to know it: that is no sign that it is away, nor that something is wrong."""
 
 
 _CHECK: Final = _Call("check", "/check", seconds=CHECK_TIMEOUT + 0.3)
@@ -84,6 +86,7 @@ _SUBMIT: Final = _Call("submit", "/letters", seconds=HAND_OVER_SECONDS)
 _ADMISSION: Final = _Call("admission", "/admission")
 _SUPPRESS: Final = _Call("suppress", "/refusals")
 _SUPPRESSED: Final = _Call("suppressed", "/refused")
+_REFUSALS: Final = _Call("refusals", "/refusal-count", is_new=True)
 _ERASE: Final = _Call("erase", "/erasures", seconds=ERASE_SECONDS)
 _OPT_OUT: Final = _Call("opt-out", "/opt-outs")
 _BELL: Final = _Call("bell", "/bell")
@@ -95,6 +98,10 @@ class _RefusedError(RelayAwayError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the relay answers HTTP status {status}")
         self.status = status
+
+
+class _UnknownError(Exception):
+    """The relay is too old for a question."""
 
 
 class RemoteRelayClient:
@@ -182,6 +189,13 @@ class RemoteRelayClient:
         if not unchecked(address).ok:
             return False
         return (await self._ask(_SUPPRESSED, wire.Answer, wire.RefusalAsked(address=address, stream=stream))).yes
+
+    async def refusals(self, stream: str) -> int | None:
+        """See `RelayClient.refusals`."""
+        try:
+            return (await self._ask(_REFUSALS, wire.RefusalsTold, wire.RefusalsAsked(stream=stream))).addresses
+        except _UnknownError:
+            return None
 
     async def erase(self, address: str) -> int:
         """See `RelayClient.erase`."""
@@ -274,6 +288,8 @@ class RemoteRelayClient:
         metrics.relay_away.set(0)
         if self._away.answered():
             _log.info("relay-back")
+        if call.is_new and status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+            raise _UnknownError
         return self._judged(status, answer)
 
     def _silent(self, why: str) -> RelayAwayError:

@@ -244,6 +244,18 @@ class Count(_Told):
     mails: int
 
 
+class RefusalsAsked(_Open):
+    """How many want none."""
+
+    stream: StreamText
+
+
+class RefusalsTold(_Told):
+    """How many recipients want none."""
+
+    addresses: int
+
+
 class LettersWait(_Open):
     """Letters that wait for a moderator for too long; 0: it is over."""
 

@@ -130,6 +130,10 @@ class SuppressionBook:
                 stops[n] = mark
         return stops
 
+    async def unwilling(self, tenant: int, stream: str) -> int:
+        """How many recipients opted out of a tenant's mail of a stream, or complained. Raises SpoolUnavailableError."""
+        return await self._database.read(lambda connection: self.rows.unwilling(connection, tenant, stream))
+
     async def add(self, entries: Sequence[NewSuppression]) -> int:
         """Write refusals; the number of those that were not in force yet. Raises SpoolUnavailableError."""
         fresh = 0

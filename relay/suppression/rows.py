@@ -163,6 +163,16 @@ class SuppressionRows:
         rows = connection.execute(f"{_SHOWN} WHERE {terms} ORDER BY s.id LIMIT ?", (*values, which.limit))
         return [_standing(row) for row in rows]
 
+    def unwilling(self, connection: Connection, tenant: int, stream: str) -> int:
+        """How many mailboxes refuse a tenant's mail of a stream by their owner's own word, which holds for good."""
+        theirs = [reason.value for reason in Reason if reason.of_the_recipient]
+        sql = (
+            "SELECT COUNT(DISTINCT hash) FROM suppression"  # noqa: S608 - marks
+            f" WHERE tenant = ? AND stream IN ('', ?) AND reason IN ({', '.join('?' * len(theirs))})"
+        )
+        [(count,)] = connection.execute(sql, (tenant, stream, *theirs))
+        return int(count)
+
     def remove(self, connection: Connection, which: Which, *, spare_the_recipients: bool) -> int:
         """Delete what matches, but what recipients themselves said if it is to be spared; the number deleted."""
         terms, values = self._condition(which)

@@ -280,6 +280,7 @@ async def test_a_recipient_s_no_is_heard_and_the_address_forgotten(front: Front)
     assert await front.client.suppressed("ann@b.example")
     assert not await front.client.suppressed("bob@b.example")
     assert not await front.client.suppress("no address")
+    assert (await front.client.refusals("letters"), await front.other.refusals("letters")) == (1, 0)
     (row,) = await front.book.show(Which())
     assert (row.address, row.reason, row.tenant_id, row.until) == (None, Reason.OPT_OUT, front.identity.tenant, None)
 

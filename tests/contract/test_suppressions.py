@@ -58,6 +58,16 @@ def entry(address: Address, reason: Reason = Reason.OPT_OUT, tenant: int = 1, **
     return NewSuppression(tenant, address, reason, **more)  # type: ignore[arg-type]
 
 
+async def test_who_wants_none_is_counted(bench: Bench) -> None:  # RCP 12
+    carl = parse_address("carl@b.example")
+    await bench.book.add([entry(ANN, stream="letters"), entry(ANN), entry(parse_address("Ann+x@b.example"))])
+    await bench.book.add([entry(BOB, Reason.COMPLAINT), entry(carl, stream="weekly"), entry(carl, Reason.MANUAL)])
+    await bench.book.add([entry(carl, Reason.HARD_BOUNCE), entry(carl, tenant=2)])
+    assert await bench.book.unwilling(1, "letters") == 2
+    assert await bench.book.unwilling(1, "weekly") == 3
+    assert await bench.book.unwilling(2, "letters") == 1
+
+
 async def test_a_refusal_stops_its_tenant_and_stream_and_nobody_else(bench: Bench) -> None:  # N06, S49
     assert await bench.stopped(ANN) == ""
     assert await bench.book.add([entry(ANN, stream="news"), entry(BOB, Reason.MANUAL, tenant=0)]) == 2

@@ -98,6 +98,11 @@ class RelayInMemory:
         self.questions.append(address)
         return address in self.refused or self.refused_streams.get(address) == stream
 
+    async def refusals(self, stream: str) -> int:
+        """How many `suppress` was called for."""
+        self._be_there()
+        return len(self.refused) + list(self.refused_streams.values()).count(stream)
+
     async def erase(self, address: str) -> int:
         """Remembered in `erased`."""
         self._be_there()

@@ -279,7 +279,17 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
         ("/api/v1/reports", "get"),
         *(
             (f"/api/v1/front/{name}", "post")
-            for name in ("check", "letters", "admission", "refusals", "refused", "erasures", "opt-outs", "bell")
+            for name in (
+                "check",
+                "letters",
+                "admission",
+                "refusals",
+                "refused",
+                "refusal-count",
+                "erasures",
+                "opt-outs",
+                "bell",
+            )
         ),
         *(("/api/v1/front/letters/{id}", method) for method in ("get", "delete")),
         *(("/api/v1/suppressions", method) for method in ("get", "post", "delete")),

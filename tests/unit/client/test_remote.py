@@ -141,6 +141,17 @@ async def test_an_older_relay_is_rung_with_what_it_knows() -> None:
         assert [one.get("in_danger") for one in rung[-2:]] == [3, None], "it may be up to date by now"
 
 
+async def test_an_older_relay_does_not_tell_how_many_refuse(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for status in (404, 405):
+        async with far_side(saying(status, "{}")) as far:
+            assert await far.client.refusals("letters") is None
+            assert not far.client.silence()[0], "that is no sign that it is away"
+    assert caplog.records == []
+    async with far_side(saying(200, '{"addresses": 7}')) as far:
+        assert await far.client.refusals("letters") == 7
+
+
 async def test_letters_without_anything_unusual_say_nothing_an_older_relay_could_not_know() -> None:
     said: list[dict[str, object]] = []
 

@@ -13,6 +13,7 @@ import pytest
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator
+from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_desk import held
 from tests.unit.web.test_ladder import FOREIGN, INSULT
@@ -86,6 +87,18 @@ async def test_each_rule_has_its_anchor_and_its_own_words(visitor: Visitor, lang
         assert f'id="{rule.anchor}"' in page.document
         assert words.title in page.text
         assert words.text in page.text
+
+
+async def test_who_wants_no_letters_is_counted(tmp_path: Path) -> None:  # RCP 12
+    relay = RelayInMemory()
+    relay.refused = {"ann@example.org": False, "bob@example.org": True}
+    async with running_front(tmp_path, relay=relay) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        await visitor.until_told("/en/transparency", "because their owners said so (today) 2")
+        assert (
+            "parce que leurs propriétaires l’ont demandé (à ce jour) 2"
+            in (await visitor.get("/fr/transparency"))[1].text
+        )
 
 
 async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:  # RCP 12
