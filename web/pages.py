@@ -31,6 +31,7 @@ from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, Preview
 from web.requests import language_of, read_fields
+from web.samples import read_samples
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
 from web.self_naming import names_writer
@@ -84,9 +85,11 @@ class Pages:
         self._render = parts.renderer
 
     async def compose(self, request: web.Request) -> web.StreamResponse:
-        """GET /: an empty form."""
-        values = _form_values(Form(), (), self._parts.tokens.new_form(), self._parts.options)
-        return self._render.public_page("compose.html", language_of(request), values)
+        """GET /: an empty form, and what the wall shows beside it."""
+        language, options = language_of(request), self._parts.options
+        values = _form_values(Form(), (), self._parts.tokens.new_form(), options)
+        samples = await read_samples(self._parts.wall, language) if options.wall else ()
+        return self._render.public_page("compose.html", language, {**values, "samples": samples})
 
     async def compose_again(self, request: web.Request) -> web.StreamResponse:
         """POST /: the form in this language, with what was typed in the other."""
@@ -340,6 +343,8 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options:
         "token": token,
         "signatures": list(Signature),
         "wall": options.wall,
+        "indexed": options.wall_indexed,
+        "samples": (),
         "zone": str(options.time_zone),
         "suggestion": next((problem.suggestion for problem in problems if problem.suggestion), ""),
     }

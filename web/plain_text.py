@@ -39,6 +39,16 @@ def paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(block.split("\n")) for block in blocks if block)
 
 
+def beginning(text: str, longest: int) -> str:
+    """The first words of `text` on one line, at most `longest` characters of it and whole words if that can be."""
+    line = " ".join(text.split())
+    if len(line) <= longest:
+        return line
+    words = line[: longest + 1].rpartition(" ")[0]
+    # A script without spaces has no words to part at.
+    return words if len(words) > longest // 2 else line[:longest]
+
+
 def clean_line(text: str, longest: int) -> str:
     """One line with single spaces, the first `longest` characters of it.
 

@@ -32,6 +32,9 @@ NOT EXISTS (SELECT 1 FROM web_report r WHERE r.letter_id = p.letter_id AND COALE
 """
 SHOWN: Final = f"p.state = 'published' AND {_UNDISPUTED}"
 COLUMNS: Final = "p.public_id, p.language, p.signature, p.published, p.shown, p.letter_id"
+_LATEST: Final = f"""
+SELECT {COLUMNS} FROM web_post p WHERE p.language = ? AND {SHOWN} ORDER BY p.published DESC, p.public_id LIMIT ?
+"""  # noqa: S608 - constants
 _DUE: Final = """
 SELECT p.letter_id, l.message_id FROM web_post p JOIN web_letter l ON l.id = p.letter_id
 WHERE p.state = 'waiting' AND p.due <= ? AND l.message_id IS NOT NULL ORDER BY p.due LIMIT ?
@@ -101,17 +104,17 @@ class WallStore:
     async def page(self, language: str, number: int) -> WallPage:
         """Page `number`, from 1, of the posts in a language, the latest first; an empty one past the last."""
         count = f"SELECT COUNT(*) FROM web_post p WHERE p.language = ? AND {SHOWN}"  # noqa: S608 - constants
-        wanted = (
-            f"SELECT {COLUMNS} FROM web_post p WHERE p.language = ? AND {SHOWN} "  # noqa: S608 - constants
-            "ORDER BY p.published DESC, p.public_id LIMIT ? OFFSET ?"
-        )
 
         def work(connection: Connection) -> WallPage:
             [(posts,)] = connection.execute(count, (language,))
-            rows = list(connection.execute(wanted, (language, PAGE, (number - 1) * PAGE)))
+            rows = list(connection.execute(f"{_LATEST} OFFSET ?", (language, PAGE, (number - 1) * PAGE)))
             return WallPage(tuple(read_post(row) for row in rows), number, max(1, -(-posts // PAGE)))
 
         return await self._database.read(work)
+
+    async def latest(self, language: str, count: int) -> tuple[Post, ...]:
+        """The latest posts in a language, `count` at most."""
+        return tuple(read_post(row) for row in await self._rows(_LATEST, (language, count)))
 
     async def find(self, public_id: str) -> Post | None:
         """The post of a public address, if it shows."""

@@ -148,7 +148,12 @@ class Tour:
     async def _receiving(self, visitor: Visitor, ann: Moderator, clock: HandClock) -> AsyncIterator[str]:
         front = visitor.front
         theirs, address = await self._publish(visitor, ann, clock)
-        for name, path in (("wall", "/wall"), ("post", f"/wall/{address}"), ("recipient, of a post", theirs)):
+        for name, path in (
+            ("compose, with letters of the wall", "/"),
+            ("wall", "/wall"),
+            ("post", f"/wall/{address}"),
+            ("recipient, of a post", theirs),
+        ):
             await self._open(front, path)
             yield name
         other = await receive(visitor, to="eve@example.org")

@@ -17,6 +17,7 @@ from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator, a_moderator
 from tests.support.visitor import Visitor
 from tests.unit.web.test_recipient import receive
+from web.plain_text import beginning
 from web.redaction import without_names
 from web.wall import WallStore
 from web.wall_keeper import LATE, BellRinger, WallKeeper
@@ -146,6 +147,50 @@ async def test_a_report_hides_it_until_it_is_dismissed(visitor: Visitor, ann: Mo
     assert "Shown." not in (await visitor.get("/en/wall"))[1].text
     await ann.post("/desk/reports", letter=post.rpartition("/")[2], action="dismissed", reason="r")
     assert "Shown." in (await visitor.get("/en/wall"))[1].text
+
+
+async def test_the_form_shows_how_the_latest_letters_begin(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    assert "samples" not in (await visitor.get("/en/"))[1].document, "the wall is empty"
+    long = [f"Number {number}: <b>what</b> nobody dared to say,\n\n" + f"word{number} & " * 150 for number in range(4)]
+    theirs = []
+    for number, message in enumerate(long):
+        their_page, post = await offer(visitor, ann, clock, message="Thank you.", to=f"r{number}@example.org")
+        assert (await visitor.get("/en/"))[1].document.count("<figure>") == min(3, number), "nothing before a person"
+        await ann.post(post, action="publish", shown=message, reason="r")
+        theirs.append(their_page)
+    _, page = await visitor.get("/en/")
+    assert [f"Number {number}:" in page.text for number in range(4)] == [False, True, True, True]
+    assert "&lt;b&gt;what&lt;/b&gt; nobody dared to say, word1 &amp; word1" in page.document
+    assert "data-nosnippet" in page.document, "unless search engines may list the wall"
+    (first, *_) = re.findall(r"/en/wall/[0-9a-z]+", page.document)
+    assert "Number 3: " in (await visitor.get(first))[1].text
+    assert "<figure>" not in (await visitor.get("/fr/"))[1].document, "each language has its own"
+    response, page = await visitor.get("/en/", Accept_Encoding="gzip")
+    answers = [response, *[(await visitor.get(path, Accept_Encoding="gzip"))[0] for path in set(page.resources)]]
+    heads = sum(len(name) + len(value) + 4 for answer in answers for name, value in answer.headers.items())
+    assert heads + sum(int(answer.headers["Content-Length"]) for answer in answers) <= 14_000
+    await visitor.post(theirs[3], {"action": "wall"})
+    await visitor.post(theirs[2], {"action": "report", "rule": "hate", "words": ""})
+    page = (await visitor.get("/en/"))[1]
+    assert [f"Number {number}:" in page.text for number in range(4)] == [True, True, False, False]
+    visitor.front.database.away = True
+    response, page = await visitor.get("/en/")
+    visitor.front.database.away = False
+    assert (response.status, "<figure>" in page.document) == (200, False), "the form needs none"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Short.\n\nOne.", "Short. One."),
+        ("one two three four", "one two three"),
+        ("four five sixes", "four five sixes"),
+        ("a verylongwordthatgoeson", "a verylongwordt"),
+        ("語" * 20, "語" * 15),
+    ],
+)
+def test_a_beginning_has_whole_words_if_it_can(text: str, shown: str) -> None:
+    assert beginning(text, 15) == shown
 
 
 async def test_declined_and_taken_down(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
