@@ -1,9 +1,15 @@
-"""A front and its relay in two processes, each killed amid letters: none is lost, none mailed twice (R01, R13)."""
+"""A front and its relay in two processes, each killed amid letters: none is lost, none mailed twice (R01, R13).
+
+And the same two, the front on a PostgreSQL of its own, from a form that no relay takes yet to "never again".
+"""
 
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import os
+import re
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +20,7 @@ from relay.opening import open_stores
 from relay.settings import load_settings
 from tests.support.crash_world import World, world
 from tests.support.lone_front import LoneFront, make_front, make_key
+from tests.support.postgres_server import PostgresServer
 from tests.support.relay_process import RelayProcess
 
 LETTERS = int(os.environ.get("LEAK_FRONT_LETTERS", "24"))
@@ -47,6 +54,41 @@ async def messages(outside: World) -> int:
     finally:
         await stores.close()
     return int(rows[0][0])
+
+
+def link_in(outside: World) -> str:
+    """The path of the recipient's page, from the only mail that arrived."""
+    (arrival,) = outside.lab.inbox.newest_first()
+    mail = email.message_from_bytes(arrival.posting.content, policy=email.policy.default)
+    body = mail.get_body(("plain",))
+    assert body is not None
+    found = re.search(r"http://127\.0\.0\.1:\d+(/r/[\w-]+)", body.get_content())
+    assert found is not None
+    return found[1]
+
+
+async def test_a_front_on_postgresql_from_the_form_to_never_again(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    spool = await postgres_server.create()
+    async with world(tmp_path, workers=1, started=False) as outside, aiohttp.ClientSession() as session:
+        key = await make_key(outside.relay.config)
+        front = make_front(tmp_path / "front", f"http://127.0.0.1:{outside.nodes[0].http_port}", key, spool)
+        try:
+            await front.process.start()
+            first = await front.write("ann@plain.lab.test")
+            assert "Nothing has been sent yet" in await front.read(first)
+            await outside.relay.start()
+            await front.until_told(first, "Their provider has accepted it")
+            async with session.post(front.url + link_in(outside), data={"action": "never"}) as answer:
+                assert answer.status == 200
+            await front.until_told(await front.write("ann@plain.lab.test", "Once more."), "It could not be delivered")
+            await front.until_told(await front.write("bob@plain.lab.test"), "Their provider has accepted it")
+            assert outside.arrived() == {"ann": 1, "bob": 1}
+            assert await front.process.terminate() == 0
+            assert "ann@" not in front.process.log.read_text(errors="replace")
+        finally:
+            await front.process.clean_up()
 
 
 async def test_a_front_and_its_relay_killed_amid_letters(tmp_path: Path) -> None:
