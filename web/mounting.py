@@ -14,7 +14,7 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
-from web.app import OPT_OUT, Outside, make_app
+from web.app import OPT_OUT, make_app
 from web.authorities import load_authorities
 from web.catalogue import load_words
 from web.deciding import Deciding
@@ -30,6 +30,7 @@ from web.network import Network
 from web.operator import Operator
 from web.options import FrontOptions
 from web.organisations import Organisations
+from web.outside import Outside
 from web.render import Renderer, make_templates
 from web.schools import SchoolMail
 from web.shares import Shares

@@ -8,42 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from http import HTTPStatus
-from math import ceil
 from typing import Final
 
 from aiohttp import web
 
 from relay.client.contract import AddressCheck
-from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
-from web.confirming import Asking
 from web.draft import Draft, Field, Form, Problem, judge
-from web.judgement import marked_paragraphs
-from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
-from web.limits import Admission
-from web.moderation.ruling import Ruling, Step
-from web.morning import tomorrow_morning
 from web.options import FrontOptions
 from web.parts import Parts
-from web.preview import PREVIEW_LIFETIME, Preview
+from web.preview import Preview
+from web.preview_page import PreviewPage
 from web.requests import language_of, read_fields
 from web.samples import read_samples
-from web.schools import SchoolMail, is_school
-from web.sealing import Sealed, SenderRecord
-from web.self_naming import names_writer
+from web.schools import SchoolMail
+from web.sending import Pressed, Sending
 from web.signature import Signature
-from web.way_in import Asked, Wait
 
 _CHECK_TIMEOUT: Final = 3.0
-_PATIENCE: Final = timedelta(seconds=3)
-_RETRY_AFTER: Final = 60
 _TOO_OFTEN: Final = "to-often"
-_SOONEST: Final = timedelta(hours=1)
-"""A person may have decided after so long: before it, no held letter ends."""
 _OF_A_PREVIEW: Final = frozenset({"send", "appeal", "edit", "translate"})
 _NOBODYS: Final = ("s", "r", "read", "notice", "weekly/confirm", "weekly/leave")
 """Pages behind a secret."""
@@ -52,37 +38,14 @@ _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": 
 _log = Log("front")
 
 
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """Which button of a preview, and what stood in its form."""
-
-    appeals: bool
-    fields: Mapping[str, str]
-
-    @property
-    def ticket(self) -> str:
-        """The token of a ticket."""
-        return self.fields.get("ticket", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What a preview may show beside the letter: a word in advance, a place in a row, an address to confirm."""
-
-    notice: str = ""
-    ticket: str = ""
-    asking: Asking | None = None
-
-
-_NOTHING: Final = Beside()
-
-
 class Pages:
     """The handlers of the front."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._render = parts.renderer
+        self._previews = PreviewPage(parts)
+        self._sending = Sending(parts, self._previews)
 
     async def compose(self, request: web.Request) -> web.StreamResponse:
         """GET /: an empty form, and what the wall shows beside it."""
@@ -111,14 +74,14 @@ class Pages:
         shown, age = opened
         match fields.get("action"):
             case "send" | "appeal" as action:
-                return await self._send(request, shown, age, Pressed(action == "appeal", fields))
+                return await self._sending.send(request, shown, age, Pressed(action == "appeal", fields))
             case "edit":
                 return self._form(language, shown.draft.form(), shown.nonce)
             case _ if fields.get("use"):
                 form = replace(shown.draft.form(), to=Form.read({"to": fields["use"]}).to)
                 return await self._judge(request, form, shown.nonce)
             case _:
-                return self._preview(shown.in_language(language))
+                return self._previews.show(shown.in_language(language))
 
     async def back_to_compose(self, request: web.Request) -> web.StreamResponse:
         """GET /preview: there is nothing to show without a form."""
@@ -156,7 +119,7 @@ class Pages:
                 unknown = draft.recipient.rpartition("@")[2] if check.unknown else ""
                 shown = Preview(draft, language, nonce, check.suggestion, unknown)
                 try:
-                    return self._preview(shown)
+                    return self._previews.show(shown)
                 except ValueError:  # nobody could check the address, and the relay would not take it
                     return self._form(language, form, nonce, (Problem(Field.TO, "to-syntax"),))
             case Draft():
@@ -171,162 +134,6 @@ class Pages:
         except TimeoutError:
             _log.warning("address-check-timed-out", seconds=_CHECK_TIMEOUT)
             return AddressCheck(address, ok=False, unknown=True)
-
-    def _preview(self, shown: Preview, beside: Beside = _NOTHING, status: int = HTTPStatus.OK) -> web.Response:
-        """The preview page, or why there is none. Raises ValueError if no mail can be made of the draft."""
-        language = shown.language
-        ruling = self._parts.judge.rule_on(shown.draft)
-        crisis = self._parts.judge.crisis(ruling, language)
-        mail = self._parts.writer.compose(shown.draft, self._render.words(language), crisis=crisis)
-        wording = self._parts.judge.wording(language)
-        values = {
-            "mail": mail,
-            "body": marked_paragraphs(shown.draft.message, ruling),
-            "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
-            "token": self._parts.tokens.sign(shown),
-            "notice": beside.notice,
-            "ticket": beside.ticket,
-            "asking": beside.asking or self._first_question(has_ticket=bool(beside.ticket)),
-            "step": ruling.step.value,
-            "told": wording.steps.get(ruling.step),
-            "rules": self._parts.judge.told(ruling.rules, language),
-            "helps": wording.helps if ruling.help_first else (),
-            "care": wording.steps[Step.CARE],
-            "name": names_writer(shown.draft.message, shown.draft.pseudonym),
-            "rings": self._parts.options.doorbell,
-            "wall": shown.draft.wall and self._parts.options.wall,
-            "morning": shown.draft.morning,
-            "cools_down": self._parts.options.cool_down > timedelta(0),
-            "suggestion": shown.suggestion,
-            "unknown": shown.unknown,
-        }
-        if ruling.step is Step.REFUSE:
-            self._parts.rulings.note(self._parts.tokens.names(shown).id, (rule.value for rule in ruling.rules))
-            status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
-            return self._render.page("refused.html", language, values, status=status)
-        return self._render.page("preview.html", language, values, status=status)
-
-    async def _send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
-        words = self._render.words(shown.language)
-        names = self._parts.tokens.names(shown)
-        ruling = self._parts.judge.rule_on(shown.draft)
-        try:
-            if not await self._parts.store.knows(names.id):
-                if ruling.step is Step.REFUSE and not pressed.appeals:
-                    return self._preview(shown)
-                # Only a ticket of ours lets a page live longer, or asks its writer for an address.
-                ticket = pressed.ticket if self._parts.way_in.knows(pressed.ticket, names.id) else ""
-                if age > PREVIEW_LIFETIME and not ticket:
-                    return self._preview(shown, Beside(words("preview.expired")), HTTPStatus.CONFLICT)
-                client, network = self._parts.client(request), self._parts.network(request)
-                confirmed = await self._parts.confirming.settle(
-                    names.id, {**pressed.fields, "ticket": ticket}, client.network, words
-                )
-                if isinstance(confirmed, Asking):
-                    return self._ask_code(shown, ticket, confirmed)
-                asked = Asked(client, network, names.id, shown.draft.recipient, ticket)
-                admission = await self._parts.way_in.ask(asked)
-                if isinstance(admission, Wait):
-                    return self._not_yet(shown, admission, pressed.fields)
-                departure = await self._departure(shown.draft, ruling, admission)
-                rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
-                letter = self._letter(request, shown, ruling, rings=rings)
-                sealed = self._seal(request, names.id, confirmed.mail)
-                letter = replace(letter, pair=admission.pair, sealed=sealed)
-                await self._parts.courier.send(letter, departure, _PATIENCE)
-        except SpoolUnavailableError as error:
-            _log.warning("letter-not-kept", why=str(error))
-            beside = Beside(words("preview.unavailable"), pressed.ticket)
-            response = self._preview(shown, beside, HTTPStatus.SERVICE_UNAVAILABLE)
-            response.headers["Retry-After"] = str(_RETRY_AFTER)
-            return response
-        return self._render.redirect(f"/s/{names.secret}")
-
-    def _first_question(self, *, has_ticket: bool) -> Asking | None:
-        return Asking() if self._parts.confirming.asks(has_ticket=has_ticket) else None
-
-    def _ask_code(self, shown: Preview, ticket: str, asking: Asking) -> web.Response:
-        """The preview again, with what is still to be typed."""
-        words = self._render.words(shown.language)
-        key = f"confirm.problem_{asking.problem}" if asking.problem else "confirm.sent"
-        beside = Beside(words(key, mail=asking.mail) if not asking.problem else words(key), ticket, asking)
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if asking.problem else HTTPStatus.OK
-        return self._preview(shown, beside, status)
-
-    def _not_yet(self, shown: Preview, wait: Wait, fields: Mapping[str, str]) -> web.Response:
-        """The preview again: the letter may be sent later, from its place in the slow lane if there is one."""
-        words = self._render.words(shown.language)
-        key = "preview.lane" if wait.ticket else "preview.limited"
-        notice = words(key, span=words.about(wait.span))
-        asking = self._first_question(has_ticket=bool(wait.ticket))
-        if asking is not None and fields.get("code"):
-            # What was typed is typed: a code is good for two hours, and the letter's turn may come before.
-            asking = Asking(fields.get("sender_mail", ""), fields.get("challenge", ""), typed=fields["code"][:40])
-        response = self._preview(shown, Beside(notice, wait.ticket, asking), HTTPStatus.TOO_MANY_REQUESTS)
-        response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
-        return response
-
-    async def _departure(self, draft: Draft, ruling: Ruling, admission: Admission) -> Departure:
-        """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
-
-        Whoever refuses our mail is asked for before a person is: nobody needs to read what cannot arrive, and the
-        letter's writer sees what every writer sees, after as long: no answer costs fewer questions.
-        """
-        now, options = self._parts.clock.now(), self._parts.options
-        chance = self._parts.entropy.uniform()
-        # While the relay is away nobody knows; it is asked again before the letter leaves.
-        refuses = await self._parts.errands.refuses(draft.recipient)
-        blocked = admission.frozen or bool(refuses)
-        why = self._why_held(draft, ruling, admission)
-        if why is None:
-            soonest = now + options.cool_down + options.jitter * chance
-            if draft.morning:
-                return Departure(max(soonest, tomorrow_morning(now, options.time_zone, chance)))
-            return Departure(soonest)
-        until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)
-        rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
-        return Departure(until, Hold(until, why, rules, hidden=blocked))
-
-    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission) -> HeldFor | None:
-        """Why a person looks at a letter first; None if nobody needs to."""
-        copies = self._parts.copies is not None and self._parts.copies.note(draft.message, draft.recipient)
-        if ruling.step is Step.REFUSE:
-            return HeldFor.APPEAL
-        if ruling.step.stops:
-            return HeldFor.RULES
-        if admission.pile_on:
-            return HeldFor.PILE_ON
-        if self._parts.options.school_domains is SchoolMail.HOLD and is_school(draft.recipient):
-            return HeldFor.SCHOOL
-        return HeldFor.COPIES if copies else None
-
-    def _seal(self, request: web.Request, letter_id: str, mail: str) -> Sealed | None:
-        """Who sends this, sealed at once; in clear it is nowhere but in this call."""
-        now = self._parts.clock.now()
-        key = self._parts.sealing.at(now)
-        client = self._parts.client(request)
-        if key is None or client.address is None:
-            return None
-        return key.seal(SenderRecord(now, str(client.address), client.port, mail), letter_id)
-
-    def _letter(self, request: web.Request, shown: Preview, ruling: Ruling, *, rings: bool) -> NewLetter:
-        writer, options = self._parts.writer, self._parts.options
-        names, words = self._parts.tokens.names(shown), self._render.words(shown.language)
-        letter = writer.compose(shown.draft, words, names.id, self._parts.judge.crisis(ruling, shown.language))
-        mail = writer.ring(shown.draft, words, names.id) if rings else letter
-        return NewLetter(
-            id=names.id,
-            secret_hash=hash_secret(names.secret),
-            language=shown.language.value,
-            signature=shown.draft.signature.value,
-            mail=writer.letter(mail, names.id),
-            message=shown.draft.message,
-            rings=rings,
-            wall_after=options.wall_delay if shown.draft.wall and options.wall else None,
-            sender_name=letter.sender_name,
-            subject=letter.subject,
-            network=self._parts.network(request),
-        )
 
     def _network(self, request: web.Request) -> bytes:
         return self._parts.client(request).network

@@ -20,7 +20,7 @@ from relay.key_memory import KeyMemory
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.switched_database import SwitchedDatabase
-from web.app import Outside, make_app
+from web.app import make_app
 from web.errand_table import ErrandSeal, ErrandTable
 from web.errands import Errands
 from web.letter_table import DatabaseLetterStore
@@ -29,6 +29,7 @@ from web.mailbox import MailboxHasher
 from web.moderation.moderator import load_moderator
 from web.mounting import make_desk
 from web.options import FrontOptions
+from web.outside import Outside
 
 OPTIONS = FrontOptions(
     base_url="http://leak.lab.test",

@@ -1,0 +1,167 @@
+"""How a front is put together: from options and what is outside to the parts that pages and courier work with.
+
+Called once, by `web.app`. Nothing runs yet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from relay.clock import Clock
+from relay.log import Log
+from web.catalogue import load_words
+from web.client_address import ClientAddressReader
+from web.confirming import Confirming, SenderConfirmation
+from web.copies import Copies
+from web.courier import Courier, Rounds
+from web.departing import WayOut
+from web.documents import Document
+from web.errands import Errands
+from web.judgement import Judge
+from web.limits import PreviewLimits
+from web.links import RecipientLinks
+from web.mail import MailWriter
+from web.network import NetworkLists
+from web.options import FrontOptions
+from web.outside import Outside
+from web.parts import Parts
+from web.preview import PreviewTokens
+from web.recipient import RecipientParts
+from web.refusal_count import RefusalCount
+from web.render import Renderer, make_templates
+from web.sealing import SealingKeys, month_of
+from web.stores import make_stores
+from web.token import TokenSigner
+from web.wall_keeper import BellRinger, OutboxCounter, WallKeeper
+from web.way_in import WayIn
+from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter
+from web.weekly_links import WeeklyLinks
+
+_log = Log("front")
+
+
+class Building:
+    """One front's parts. Raises ValueError for a trusted proxy that is no network, ConfigurationError."""
+
+    def __init__(self, options: FrontOptions, outside: Outside) -> None:
+        self._options = options
+        self._outside = outside
+        self._words = load_words()
+        self._links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
+        templates = make_templates()
+        templates.globals["documents"] = _pages_below(options)
+        self._renderer = Renderer(templates, self._words, https=options.is_https, onion=options.onion_url)
+        self._writer = MailWriter(options, templates, self._links)
+        self._judge = Judge(outside.moderator)
+        self.stores = make_stores(options, outside)
+        self._limits = self.stores.limits if options.limits else None
+        self.errands = Errands(outside.relay, self.stores.errands, self.stores.keys, outside.clock)
+        self._confirming = self._make_confirming()
+        self._refusals = RefusalCount(outside.relay, outside.clock)
+        links = WeeklyLinks(self._links, outside.clock)
+        self.weekly = WeeklyParts(
+            self.stores.weekly, WeeklyWriter(options, templates, links), links, self.stores.mailboxes
+        )
+
+    def parts(self) -> Parts:
+        """What a writer's pages work with, the courier among it."""
+        options, outside, stores = self._options, self._outside, self.stores
+        relay, clock, entropy = outside.relay, outside.clock, outside.entropy
+        return Parts(
+            options=options,
+            relay=relay,
+            errands=self.errands,
+            store=stores.letters,
+            tallies=stores.tallies,
+            courier=self._courier(),
+            clock=clock,
+            entropy=entropy,
+            judge=self._judge,
+            tokens=PreviewTokens(options, clock, entropy),
+            writer=self._writer,
+            renderer=self._renderer,
+            addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
+            sealing=_sealing_keys(options, clock),
+            doorbell=stores.doorbell,
+            confirming=self._confirming,
+            way_in=WayIn(self._limits, stores.lane, stores.admission, relay, options.sender, clock),
+            wall=stores.wall,
+            limits=self._limits,
+            previews=PreviewLimits(clock, entropy) if options.limits else None,
+            copies=Copies(clock, entropy) if options.limits else None,
+            networks=NetworkLists(options.network_lists),
+            rulings=stores.rulings,
+            refusals=self._refusals,
+        )
+
+    def recipient_parts(self) -> RecipientParts:
+        """What a recipient's pages work with."""
+        outside, stores = self._outside, self.stores
+        return RecipientParts(
+            self._options.base_url,
+            outside.relay,
+            self.errands,
+            outside.clock,
+            stores.letters,
+            stores.reports,
+            stores.doorbell,
+            stores.wall,
+            self._links,
+            stores.mailboxes,
+            self._judge,
+            self._renderer,
+        )
+
+    def _make_confirming(self) -> Confirming:
+        options, outside = self._options, self._outside
+        return Confirming(
+            SenderConfirmation(options.sender_confirmation),
+            outside.relay,
+            outside.database,
+            TokenSigner(options.form_key, outside.clock),
+            self._writer,
+            self._limits,
+            outside.clock,
+        )
+
+    def _courier(self) -> Courier:
+        outside, stores = self._outside, self.stores
+        way_out = WayOut(outside.relay, self.errands, stores.reports, stores.mailboxes, stores.admission, outside.clock)
+        return Courier(way_out, stores.letters, outside.clock, outside.entropy, self._rounds())
+
+    def _rounds(self) -> Rounds:
+        """What happens beside letters: errands before them, looks once a minute, forgetting once an hour."""
+        options, outside, stores = self._options, self._outside, self.stores
+        relay, database, clock = outside.relay, outside.database, outside.clock
+        watches = [
+            OutboxCounter(database).look,
+            WallKeeper(stores.wall, relay, clock).look,
+            stores.rulings.flush,
+            self._refusals.look,
+        ]
+        if options.weekly != "off":
+            watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)
+        if outside.bell is not None:
+            watches.append(BellRinger(database, outside.bell, clock).ring)
+        forgetting = (*stores.forgetting(), self._confirming.forget)
+        return Rounds(options.hand_over_every, options.status_kept, forgetting, (self.errands.run,), tuple(watches))
+
+
+def _pages_below(options: FrontOptions) -> list[str]:
+    """What the links below every page lead to."""
+    return [
+        *(["wall"] if options.wall else []),
+        *(["weekly"] if options.weekly != "off" else []),
+        *(document.value for document in Document),
+    ]
+
+
+def _sealing_keys(options: FrontOptions, clock: Clock) -> SealingKeys:
+    """The public halves. Raises ConfigurationError; what is missing is said, since the law may ask for records."""
+    keys = SealingKeys(options.sealed_keys or Path("/nonexistent"))
+    month = month_of(clock.now())
+    if not keys:
+        _log.warning("no-sealing-keys", folder=options.sealed_keys, remedy="leak sealed new-keys; no record is kept")
+    elif keys.last < month:
+        _log.warning("sealing-keys-old", last=keys.last, remedy="leak sealed new-keys")
+    return keys

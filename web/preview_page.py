@@ -1,0 +1,78 @@
+"""The preview of a letter: the mail exactly as its reader will see it, and what the rules say of it.
+
+Between the form and the sending. It decides nothing: a letter that is refused shows as refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from web.confirming import Asking
+from web.judgement import marked_paragraphs
+from web.moderation.ruling import Step
+from web.parts import Parts
+from web.preview import Preview
+from web.self_naming import names_writer
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a preview may show beside the letter: a word in advance, a place in a row, an address to confirm."""
+
+    notice: str = ""
+    ticket: str = ""
+    asking: Asking | None = None
+
+
+_NOTHING: Final = Beside()
+
+
+class PreviewPage:
+    """Renders previews."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._render = parts.renderer
+
+    def show(self, shown: Preview, beside: Beside = _NOTHING, status: int = HTTPStatus.OK) -> web.Response:
+        """The preview page, or why there is none. Raises ValueError if no mail can be made of the draft."""
+        language = shown.language
+        ruling = self._parts.judge.rule_on(shown.draft)
+        crisis = self._parts.judge.crisis(ruling, language)
+        mail = self._parts.writer.compose(shown.draft, self._render.words(language), crisis=crisis)
+        wording = self._parts.judge.wording(language)
+        values = {
+            "mail": mail,
+            "body": marked_paragraphs(shown.draft.message, ruling),
+            "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
+            "token": self._parts.tokens.sign(shown),
+            "notice": beside.notice,
+            "ticket": beside.ticket,
+            "asking": beside.asking or self.first_question(has_ticket=bool(beside.ticket)),
+            "step": ruling.step.value,
+            "told": wording.steps.get(ruling.step),
+            "rules": self._parts.judge.told(ruling.rules, language),
+            "helps": wording.helps if ruling.help_first else (),
+            "care": wording.steps[Step.CARE],
+            "name": names_writer(shown.draft.message, shown.draft.pseudonym),
+            "rings": self._parts.options.doorbell,
+            "wall": shown.draft.wall and self._parts.options.wall,
+            "morning": shown.draft.morning,
+            "cools_down": self._parts.options.cool_down > timedelta(0),
+            "suggestion": shown.suggestion,
+            "unknown": shown.unknown,
+        }
+        if ruling.step is Step.REFUSE:
+            self._parts.rulings.note(self._parts.tokens.names(shown).id, (rule.value for rule in ruling.rules))
+            status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
+            return self._render.page("refused.html", language, values, status=status)
+        return self._render.page("preview.html", language, values, status=status)
+
+    def first_question(self, *, has_ticket: bool) -> Asking | None:
+        """What a writer is asked before anything was typed; None if nothing is."""
+        return Asking() if self._parts.confirming.asks(has_ticket=has_ticket) else None

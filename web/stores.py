@@ -1,0 +1,94 @@
+"""Everything that a front keeps in its database, as one value: pages, courier and desk share these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from web.admission import DayAdmission
+from web.danger import DangerStore
+from web.disclosure import SealedStore
+from web.doorbell import DoorbellStore
+from web.errand_table import ErrandSeal, ErrandTable
+from web.forgetting import LetterForgetter
+from web.letters import LetterStore
+from web.limit_keys import LimitKeys
+from web.limits import LetterLimits
+from web.mailbox import MailboxHasher
+from web.notices import NoticeStore
+from web.options import FrontOptions
+from web.outside import Outside
+from web.reports import ReportStore
+from web.ruling_counts import RulingCounts
+from web.slow_lane import SlowLane
+from web.tallies import DatabaseTallies
+from web.token import TokenSigner
+from web.wall import WallStore
+from web.weekly_store import WeeklyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The tables of one front, and what their rows are hashed with."""
+
+    letters: LetterStore
+    admission: DayAdmission
+    dangers: DangerStore
+    doorbell: DoorbellStore
+    errands: ErrandTable
+    limits: LetterLimits
+    lane: SlowLane
+    notices: NoticeStore
+    old: LetterForgetter
+    reports: ReportStore
+    rulings: RulingCounts
+    sealed: SealedStore
+    tallies: DatabaseTallies
+    wall: WallStore
+    weekly: WeeklyStore
+    keys: LimitKeys
+    mailboxes: MailboxHasher
+
+    def forgetting(self) -> tuple[Callable[[], Awaitable[object]], ...]:
+        """What is done hourly so that nothing is kept longer than it should be."""
+        keepers = (
+            self.sealed,
+            self.reports,
+            self.limits,
+            self.doorbell,
+            self.admission,
+            self.notices,
+            self.wall,
+            self.rulings,
+            self.dangers,
+            self.old,
+        )
+        return tuple(keeper.forget for keeper in keepers)
+
+
+def make_stores(options: FrontOptions, outside: Outside) -> Stores:
+    """The stores of the database outside; nothing is read or written yet."""
+    database, clock, entropy = outside.database, outside.clock, outside.entropy
+    mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
+    seal = ErrandSeal((options.link_key, *options.old_link_keys))
+    keys = LimitKeys(outside.memory, clock, entropy)
+    most, doorbells = options.admission_per_day, options.doorbells_per_day
+    return Stores(
+        letters=outside.letters,
+        admission=DayAdmission(database, clock, most, options.shares, doorbells),
+        dangers=DangerStore(database, clock, entropy),
+        doorbell=DoorbellStore(database, mailboxes, clock),
+        errands=ErrandTable(database, seal, mailboxes, clock),
+        limits=LetterLimits(database, keys, clock, options.organisations),
+        lane=SlowLane(database, TokenSigner(options.form_key, clock), clock),
+        notices=NoticeStore(database, clock, entropy),
+        old=LetterForgetter(outside.relay, database, clock, options.status_kept),
+        reports=ReportStore(database, clock, entropy),
+        rulings=RulingCounts(database, clock),
+        sealed=SealedStore(database, clock),
+        tallies=DatabaseTallies(database),
+        wall=WallStore(database, clock, entropy),
+        weekly=WeeklyStore(database, clock),
+        keys=keys,
+        mailboxes=mailboxes,
+    )
