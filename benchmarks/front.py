@@ -24,7 +24,7 @@ from relay.lab.launch.plan import Kind, letters
 from relay.lab.launch.report import share
 from relay.lab.launch.time import ReplayClock
 from relay.lab.launch.visitors import Fate, Visitors
-from relay.lab_launch import LaunchPlan, prepare, start_node, stop_node
+from relay.launch_node import LaunchPlan, prepare, start_node, stop_node
 
 WARM_UP = 20
 """Letters that are not counted: a process's first pages compile their templates."""

@@ -24,11 +24,11 @@ from relay.lab.lab import Lab, LabPlan
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
 from relay.node import Node, NodeParts
+from relay.node_lock import NodeLock
 from relay.notify_socket import NotifySocket
 from relay.settings import Listen, Settings, load_settings
 from relay.settings_effect import warn_without_effect
 from relay.signing.keys import KeyType, key_path, load_key, make_key, public_record, record_name
-from relay.supervisor import NodeLock
 from relay.worker import Reloader, loop_factory
 
 _PRIVILEGED: Final = 1023

@@ -8,8 +8,6 @@ another, and kills one that is silent for too long.
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import os
 import shutil
 import signal
@@ -20,16 +18,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from relay import lifeline as lifelines
 from relay import pulse as pulses
 from relay.assignment import ANEW_STATUS, ENVIRONMENT, REPLACED_STATUS, Assignment, inherited, lone_assignment
-from relay.errors import ConfigurationError, LeakError
+from relay.errors import ConfigurationError
 from relay.key_memory import ENVIRONMENT as KEY_MEMORY
 from relay.key_memory import make_key_memory
 from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.log import Log, configure_logging
+from relay.node_lock import NodeLock
 from relay.notify_socket import OURS_ALONE, NotifySocket
 from relay.policy.quarantine import Death
 from relay.settings import Settings, load_settings
@@ -55,8 +54,6 @@ LONGEST_AFTER_WORK: Final = 1.0
 """The same for one that had opened its doors: what killed it was something it met, and clients wait meanwhile."""
 YOUNG_SECONDS: Final = 10.0
 LATELY_SECONDS: Final = 600.0
-_PASSING: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
-"""Errors of a disk or a machine, not of what stands in the configuration (R05)."""
 CONFIGURATION_STATUS: Final = 2
 """With which a worker ends that cannot use the configuration, and then we (docs/reference/cli.md)."""
 
@@ -85,46 +82,6 @@ def _work(file: Path, settings: Settings, assignment: Assignment, listeners: lis
     from relay.worker import run_worker
 
     return run_worker(file, settings, assignment, listeners, front)
-
-
-class NodeLock:
-    """Keeps one node to one SQLite spool, and tells commands its process id. Released with the process."""
-
-    def __init__(self, settings: Settings) -> None:
-        path = settings.sqlite_path
-        self._path = path.with_name("node.pid") if path is not None else None
-        self._descriptor = -1
-        self.unclean = path is None
-        """Whether the node before us may not have ended in good order: its workers hold the ports for a moment.
-
-        Only a file tells; on PostgreSQL nobody knows.
-        """
-
-    def __enter__(self) -> Self:
-        if self._path is None:
-            return self
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            words = f"spool.url: {self._path}: {error.strerror}"
-            # A disk may be well again by the next start, and a service manager does not try one after a wrong setting.
-            raise (LeakError(words) if error.errno in _PASSING else ConfigurationError(words)) from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            raise LeakError(f"{self._path.parent}: another node (process {holder}) uses this spool") from None
-        self.unclean = os.fstat(self._descriptor).st_size > 0
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
 
 
 class Supervisor:

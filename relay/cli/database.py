@@ -101,7 +101,7 @@ def restore(
     """
     from relay.cli.archive import check_everything, restore_everything
     from relay.database.backup import restore as put
-    from relay.supervisor import NodeLock
+    from relay.node_lock import NodeLock
 
     if only_check:
         check_everything(file, key, passphrase, as_json=as_json)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.context import config_file
 from relay.cli.dkim import make_missing
 from relay.cli.dns import print_records
+from relay.cli.given import Given, checked, ip_address
 from relay.cli.output import CommandError, UsageError, say, warn
 from relay.cli.template import Answers, configuration_text
 
@@ -47,123 +47,58 @@ def init(
 
     Overwrites nothing.
     """
-    told = _read_answers(answers_file) if answers_file is not None else {}
-    domain, hostname = domain or _one(told, "domain"), hostname or _one(told, "hostname")
-    http, spool = http or _one(told, "http"), spool or _one(told, "spool")
-    certificate = certificate or _one(told, "certificate") or ""
-    certificate_key = certificate_key or _one(told, "certificate_key") or ""
-    listen, inbound = listen or _many(told, "listen"), inbound or _many(told, "inbound")
-    resolver = [_own_resolver(text) for text in resolver or _many(told, "resolver")]
-    address = [_ip_address(text) for text in address or _many(told, "address")]
+    given = Given.of(
+        {
+            "domain": domain,
+            "hostname": hostname,
+            "http": http,
+            "spool": spool,
+            "certificate": certificate,
+            "certificate_key": certificate_key,
+            "listen": listen,
+            "inbound": inbound,
+            "address": address,
+            "resolver": resolver,
+        },
+        answers_file,
+    )
     file = folder / "relay.toml" if folder is not None else config_file(context)
-    if bool(certificate) != bool(certificate_key):
-        raise UsageError("--certificate and --certificate-key belong together")
     if _is_free(file):
-        domain = _checked(domain) if domain else _ask_name("Domain of the From addresses", yes=yes)
-        hostname = (
-            _checked(hostname) if hostname else _ask_name("Public name of this host", yes=yes, default=f"mail.{domain}")
-        )
-        address = address or _ask_addresses(yes=yes)
-        defaults = _defaults(file, inside=folder is not None)
-        answers = Answers(
-            domain=domain,
-            hostname=hostname,
-            selectors=_selectors(),
-            return_domain=f"bounces.{domain}",
-            listen=tuple(listen or defaults.listen),
-            inbound=tuple(inbound or defaults.inbound),
-            http=http or defaults.http,
-            spool=spool or defaults.spool,
-            keys=defaults.keys,
-            certificate=_absolute(certificate),
-            certificate_key=_absolute(certificate_key),
-            addresses=tuple(address),
-            resolver=tuple(resolver),
-        )
-        _write(file, configuration_text(answers))
-    elif any((domain, hostname, listen, inbound, http, spool, certificate, address, resolver)):
+        _write(file, configuration_text(_answers(given, _defaults(file, inside=folder is not None), yes=yes)))
+    elif given.says_something:
         say(f"{file} exists and is kept as it is; edit it to change what the options say")
     else:
         say(f"{file} exists and is kept")
     _complete(file)
 
 
-_ANSWERS = (
-    "domain",
-    "hostname",
-    "http",
-    "spool",
-    "certificate",
-    "certificate_key",
-    "listen",
-    "inbound",
-    "address",
-    "resolver",
-)
-
-
-def _read_answers(file: Path) -> dict[str, Any]:
-    """The answers in a file, for automation. Raises UsageError for what is none."""
-    import tomllib
-
-    try:
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file}: {error}") from None
-    if strange := sorted(set(told) - set(_ANSWERS)):
-        raise UsageError(f"{file}: {', '.join(strange)}: not an answer; there are {', '.join(_ANSWERS)}")
-    return told
-
-
-def _one(told: Mapping[str, Any], key: str) -> str | None:
-    value = told.get(key)
-    if value is not None and not isinstance(value, str):
-        raise UsageError(f"{key}: {value!r} is no text")
-    return value
-
-
-def _many(told: Mapping[str, Any], key: str) -> list[str]:
-    value = told.get(key, [])
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-        raise UsageError(f"{key}: {value!r} is neither a text nor a list of them")
-    return values
-
-
-def _ip_address(text: str) -> str:
-    import ipaddress
-
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise UsageError(f"--address: {text!r} is no IP address") from None
-
-
-def _own_resolver(text: str) -> str:
-    """Its AD bit will be believed, so nobody may stand between it and us."""
-    from relay.settings import parse_listen
-
-    try:
-        server = parse_listen(text)
-    except ValueError as error:
-        raise UsageError(f"--resolver: {error}") from None
-    if not server.loopback or server.tls:
-        raise UsageError(f"--resolver: {text} is not on this machine: its answers could be forged on the way")
-    return text
+def _answers(given: Given, defaults: Answers, *, yes: bool) -> Answers:
+    """What was given, asked for where it must be, and the defaults. Raises UsageError."""
+    domain = checked(given.domain) if given.domain else _ask_name("Domain of the From addresses", yes=yes)
+    if given.hostname:
+        hostname = checked(given.hostname)
+    else:
+        hostname = _ask_name("Public name of this host", yes=yes, default=f"mail.{domain}")
+    return Answers(
+        domain=domain,
+        hostname=hostname,
+        selectors=_selectors(),
+        return_domain=f"bounces.{domain}",
+        listen=given.listen or defaults.listen,
+        inbound=given.inbound or defaults.inbound,
+        http=given.http or defaults.http,
+        spool=given.spool or defaults.spool,
+        keys=defaults.keys,
+        certificate=_absolute(given.certificate),
+        certificate_key=_absolute(given.certificate_key),
+        addresses=given.address or tuple(_ask_addresses(yes=yes)),
+        resolver=given.resolver,
+    )
 
 
 def _is_free(file: Path) -> bool:
     """Whether the file may be written: it is not there, or is the shipped default that nobody has touched."""
     return not file.exists() or file.read_bytes() == configuration_text(Answers()).encode()
-
-
-def _checked(name: str) -> str:
-    from relay.mail.address import AddressError, parse_domain
-
-    try:
-        return parse_domain(name)
-    except AddressError as error:
-        raise UsageError(f"{name!r}: {error}; write a name such as leak.example") from None
 
 
 def _ask(question: str, *, yes: bool, default: str | None = None) -> str:
@@ -183,7 +118,7 @@ def _ask_name(question: str, *, yes: bool, default: str | None = None) -> str:
     """A domain; whoever sits at a terminal is asked again."""
     while True:
         try:
-            return _checked(_ask(question, yes=yes, default=default))
+            return checked(_ask(question, yes=yes, default=default))
         except UsageError as error:
             if yes or not sys.stdin.isatty():
                 raise
@@ -202,7 +137,7 @@ def _ask_addresses(*, yes: bool) -> list[str]:
     while True:
         answer = typer.prompt(question, default=own, show_default=bool(own), err=True)
         try:
-            return [_ip_address(text) for text in str(answer).replace(",", " ").split()]
+            return [ip_address(text) for text in str(answer).replace(",", " ").split()]
         except UsageError as error:
             warn(str(error).removeprefix("--address: "))
 

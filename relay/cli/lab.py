@@ -67,7 +67,8 @@ def scenario(
 
     from relay.cli.sealed import make_keys
     from relay.lab.launch.report import bars, document, table
-    from relay.lab_launch import LaunchPlan, launch
+    from relay.lab_launch import launch
+    from relay.launch_node import LaunchPlan
 
     with tempfile.TemporaryDirectory(prefix="leak-launch-") as folder:
         (Path(folder) / "sealed").mkdir()
@@ -88,7 +89,7 @@ def serve() -> int:
     import sys
 
     from relay.cli.front import load_front
-    from relay.lab_launch import serve as serve_replay
+    from relay.launch_node import serve as serve_replay
 
     return serve_replay(Path(sys.argv[1]), Path(sys.argv[2]), load_front)
 
