@@ -33,6 +33,7 @@ class Errands:
         self._table = table
         self._keys = keys
         self._clock = clock
+        self._unreadable = False
 
     async def opt_out(self, token: str, network: bytes) -> Followed:
         """Follow a one-click link that `network` posted; DONE as well if that was kept to be done.
@@ -88,7 +89,7 @@ class Errands:
             for last in rows:
                 about = self._table.about(last)
                 if about is None:
-                    _log.error("errand-unreadable", errand=last.errand.value, remedy="bring back the old link key")
+                    self._tell_unreadable(last.errand)
                     continue
                 try:
                     async with asyncio.timeout(_RUN_TIMEOUT):
@@ -103,6 +104,12 @@ class Errands:
                 _log.info("errand-done", errand=last.errand.value)
         if failure is not None:
             raise failure
+
+    def _tell_unreadable(self, errand: Errand) -> None:
+        """Once a life: it is met again in every round."""
+        if not self._unreadable:
+            self._unreadable = True
+            _log.error("errand-unreadable", errand=errand.value, remedy="bring back the link key it was sealed under")
 
     async def _run(self, errand: Errand, address: str) -> bool:
         match errand:
