@@ -128,8 +128,14 @@ def _unknown(name: str) -> str:
 
 
 async def _remove(settings: Settings, name: str) -> bool:
+    from relay.client.bell import KINDS, subject_of
+
     async with stores(settings) as opened:
-        return await opened.accounts.remove_user(name)
+        removed = await opened.accounts.remove_user(name)
+        # A front that may not ring any more would never end what it has begun.
+        for kind in KINDS if removed else ():
+            await opened.spool.clear_alarm(kind, subject_of(name))
+        return removed
 
 
 @app.command("rotate")

@@ -14,6 +14,13 @@ from relay.policy.alarms import AlarmKind
 
 OWN: Final = "letters"
 """The subject of the alarms about letters of a node's own front."""
+KINDS: Final = (AlarmKind.MODERATION, AlarmKind.THREAT_TO_LIFE)
+"""What a bell starts and ends."""
+
+
+def subject_of(front: str) -> str:
+    """The subject of the alarms about letters of a front on another machine, by the name of its key."""
+    return f"{OWN} at {front}"
 
 
 class AlarmBell:
@@ -22,7 +29,7 @@ class AlarmBell:
     def __init__(self, alarms: Alarms, front: str = "") -> None:
         """`front` names one on another machine; "" is this node's own."""
         self._alarms = alarms
-        self._subject = f"{OWN} at {front}" if front else OWN
+        self._subject = subject_of(front) if front else OWN
 
     async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
         """See `ModerationBell.letters_wait`."""

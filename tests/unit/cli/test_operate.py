@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from relay.ids import SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.opening import open_stores
+from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import DecidedBy, Host, Outcome, Phase, Result, Scope, TlsFacts
 from relay.policy.state import State
 from relay.settings import load_settings
@@ -279,6 +280,17 @@ def test_no_such_message(file: Path, message: SpoolId, capsys: pytest.CaptureFix
     assert leak(capsys, "message", "abc", "--config", file).status == 2
 
 
+async def standing(file: Path, raised: Sequence[str] = ()) -> list[str]:
+    """The subjects of standing alarms, after those of `raised` have been raised."""
+    stores = await open_stores(load_settings(file, {}), SystemClock(), SystemEntropy())
+    try:
+        for subject in raised:
+            await stores.spool.raise_alarm(AlarmKind.MODERATION, subject, "waits")
+        return sorted(alarm.subject for alarm in await stores.spool.alarms())
+    finally:
+        await stores.close()
+
+
 def test_users(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = ("--config", file)
     assert "no users; add one" in leak(capsys, "user", "list", *config).out
@@ -313,8 +325,11 @@ def test_users(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         assert (nobody.status, "there is no user 'nosuch'" in nobody.err) == (1, True)
     fresh = json.loads(leak(capsys, "user", "rotate", "app", "--yes", "--json", *config).out)
     assert fresh["api_key"] != key["api_key"]
+    subjects = ("letters", "letters at ann", "letters at bob")
+    assert asyncio.run(standing(file, raised=subjects)) == list(subjects)
     assert leak(capsys, "user", "remove", "bob", *config).status == 2
     assert leak(capsys, "user", "remove", "bob", "--yes", *config).status == 0
+    assert asyncio.run(standing(file)) == ["letters", "letters at ann"], "who may not ring ends its alarm with its key"
     gone = leak(capsys, "user", "remove", "bob", "--yes", *config)
     assert (gone.status, "there is no user 'bob'" in gone.err) == (1, True)
     assert "correct horse" not in leak(capsys, "user", "list", *config).out
