@@ -27,6 +27,8 @@ LETTERS = int(os.environ.get("LEAK_FRONT_LETTERS", "24"))
 KILLS = int(os.environ.get("LEAK_FRONT_KILLS", "1"))
 """Of each process."""
 WRITERS = 4
+SECONDS = 150
+"""Until a page tells what became of a letter, on a machine that has much else to do."""
 
 
 async def write_letters(front: LoneFront, sent: dict[str, str]) -> None:
@@ -79,11 +81,13 @@ async def test_a_front_on_postgresql_from_the_form_to_never_again(
             first = await front.write("ann@plain.lab.test")
             assert "Nothing has been sent yet" in await front.read(first)
             await outside.relay.start()
-            await front.until_told(first, "Their provider has accepted it")
+            await front.until_told(first, "Their provider has accepted it", SECONDS)
             async with session.post(front.url + link_in(outside), data={"action": "never"}) as answer:
                 assert answer.status == 200
-            await front.until_told(await front.write("ann@plain.lab.test", "Once more."), "It could not be delivered")
-            await front.until_told(await front.write("bob@plain.lab.test"), "Their provider has accepted it")
+            again = await front.write("ann@plain.lab.test", "Once more.")
+            await front.until_told(again, "It could not be delivered", SECONDS)
+            other = await front.write("bob@plain.lab.test")
+            await front.until_told(other, "Their provider has accepted it", SECONDS)
             assert outside.arrived() == {"ann": 1, "bob": 1}
             assert await front.process.terminate() == 0
             assert "ann@" not in front.process.log.read_text(errors="replace")
@@ -116,7 +120,7 @@ async def test_a_front_and_its_relay_killed_amid_letters(tmp_path: Path) -> None
                 await writing
             sent["first@plain.lab.test"] = first
             for page in sent.values():
-                await front.until_told(page, "Their provider has accepted it", seconds=150)
+                await front.until_told(page, "Their provider has accepted it", seconds=SECONDS)
             assert set(outside.arrived()) == {name.partition("@")[0] for name in sent}
             assert await messages(outside) == len(sent), "a letter became two messages"
             async with aiohttp.ClientSession() as session, session.get(f"{front.url}/metrics") as answer:
