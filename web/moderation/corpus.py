@@ -3,7 +3,7 @@
 A line is `label<TAB>letter`; a line end inside a letter is written as `\\n`. The label is `pass`, `care`, or the rule
 that is broken. A sixth of the lines, told by a hash of the letter, is held out: neither the training nor whoever writes
 rules looks at it. Files whose name ends in `_voices.txt` are for training alone; what a folder below holds is for
-measuring alone. Each of the files in `AUTHOR_GROUPS` has an author of its own.
+measuring or gauging alone.
 """
 
 from __future__ import annotations
@@ -26,12 +26,9 @@ STRANGER: Final = "stranger"
 """The folder below of letters for measuring alone, by an author of whom nothing was learned."""
 ORDINARY: Final = "ordinary"
 """The folder below of what most people write, for measuring alone: all of it is to pass."""
+GAUGE: Final = "gauge"
+"""The folder below of letters for choosing thresholds alone, by authors of whom nothing was learned."""
 _LEARNED: Final = "_voices"
-AUTHOR_GROUPS: Final = {
-    **dict.fromkeys(("alder", "cedre", "elm"), "one"),
-    **dict.fromkeys(("birch", "chene", "erable"), "two"),
-}
-"""By what a file's name ends in, whose letters are left out together when scores are asked of the others' models."""
 _LABELS: Final = frozenset({PASS, CARE, *Rule})
 
 
@@ -44,8 +41,6 @@ class Line:
     letter: str
     all_learned: bool = False
     """Whether it comes from a file for training alone."""
-    author_group: str = ""
-    """Whose letters are left out together with it; "" for a letter by pattern."""
 
     @property
     def held_out(self) -> bool:
@@ -63,8 +58,7 @@ def read_corpus(folder: Path) -> Iterator[Line]:
                 raise ConfigurationError(f"{place}:{number}: write a label, a tab and a letter")
             if letter not in seen:
                 seen.add(letter)
-                group = AUTHOR_GROUPS.get(place.stem[3:], "others")
-                yield Line(place.name[:2], label, letter.replace("\\n", "\n"), place.stem.endswith(_LEARNED), group)
+                yield Line(place.name[:2], label, letter.replace("\\n", "\n"), place.stem.endswith(_LEARNED))
 
 
 def corpus_digest(lines: Iterable[Line]) -> str:

@@ -56,6 +56,15 @@ def fold_word(word: str) -> str:
     return "".join(_fold_character(character) for character in word).translate(_LOOKALIKES)
 
 
+def plain_letters(word: str) -> str:
+    """`word` with the letters that its look-alikes stand for, if most of it is Latin, and nothing without width."""
+    if word.isascii():
+        return word
+    if len(_LATIN.findall(word)) > len(_CYRILLIC_OR_GREEK.findall(word)):
+        word = word.translate(_LOOKALIKES)
+    return "".join(c for c in word if unicodedata.category(c) not in {"Cf", "Me"})
+
+
 def fold(text: str) -> tuple[str, list[int]]:
     """`text` folded, and for each character of it the place in `text` that it came from."""
     if text.isascii():

@@ -1,4 +1,4 @@
-"""The decision about a letter: what the rules found, weighed by the trained layer.
+"""The decision about a letter: what the rules found, weighed by two readings that were learned from examples.
 
 The last step of moderation. Pure and total: any text gets a ruling, in time linear in its length.
 """
@@ -12,9 +12,11 @@ from typing import Final
 
 from web.moderation.folding import BARRIER, Token
 from web.moderation.pack import load_rulebook
-from web.moderation.reading import Hit, Reader, Reading
+from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
-from web.moderation.trained import Score, Thresholds, Trained, load_trained
+from web.moderation.second.reader import SecondReader, load_second_reader
+from web.moderation.trained import Trained, load_trained
+from web.moderation.weighing import Gauge, Thresholds, Weighed, load_gauge
 from web.moderation.wording import Wording
 
 _MOST_SPANS: Final = 20
@@ -26,10 +28,12 @@ _FEW: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Moderator:
-    """Rules in both languages and the trained layer beside them; one serves all letters."""
+    """Rules in both languages and two trained readings beside them; one serves all letters."""
 
     reader: Reader
     trained: Trained
+    second: SecondReader
+    gauge: Gauge
 
     def rule(self, letter: str, pseudonym: str = "") -> Ruling:
         """The ruling on a letter of any content and length, signed `pseudonym` if that is not empty.
@@ -37,7 +41,7 @@ class Moderator:
         Where letter and pseudonym get different steps, the graver one is told.
         """
         reading = self.reader.read(letter)
-        found = [(hit, Part.LETTER) for hit in self._decide(reading)]
+        found = [(hit, Part.LETTER) for hit in self._decide(reading, letter)]
         if pseudonym:
             found += [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits]
         ruling = _ruling(found)
@@ -48,16 +52,27 @@ class Moderator:
         """What rules and steps say to people in `language`, "en" or "fr"."""
         return self.reader.book.wording[language]
 
-    def _decide(self, reading: Reading) -> Iterator[Hit]:
+    def _weigh(self, reading: Reading, letter: str) -> Weighed | None:
+        """What both readings make of a letter; None where the first one found nothing to read again."""
+        score = self.trained.score(list(reading.stretches()), self.gauge.whole_and_worst)
+        doubted = max(score.stop, score.care) >= self.gauge.thresholds.doubt
+        if not doubted and not any(hit.weighed for hit in reading.hits):
+            return None
+        opinion = self.second.read(letter[:MOST_READ], score.worst[0].start, score.worst[-1].end)
+        return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
+
+    def _decide(self, reading: Reading, letter: str) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
         if len(reading.tokens) < 3 or reading.foreign:
-            return  # of words of other languages the trained layer knows nothing
-        score = self.trained.score(list(reading.stretches()))
-        step = _read_alone(score, self.trained.thresholds)
+            return  # of words of other languages the trained readings know nothing
+        score = self._weigh(reading, letter)
+        if score is None:
+            return
+        step = _read_alone(score, self.gauge.thresholds)
         for hit in reading.hits:
             if hit.weighed:
-                yield from _weigh(hit, score, step, self.trained.thresholds)
+                yield from _believed(hit, score, step, self.gauge.thresholds)
         few = sum(token.word != BARRIER for token in reading.tokens) < _FEW and not score.borne_out
         if step is Step.PASS or few or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits):
             return  # where a rule speaks of it, it knows better which one is broken
@@ -69,8 +84,8 @@ def _meet(hit: Hit, part: Sequence[Token]) -> bool:
     return hit.start < part[-1].end and part[0].start < hit.end
 
 
-def _read_alone(score: Score, limits: Thresholds) -> Step:
-    """What the trained layer makes of a letter."""
+def _read_alone(score: Weighed, limits: Thresholds) -> Step:
+    """What the readings make of a letter, whatever the rules found."""
     if score.care >= limits.care_sure and score.care > score.stop:
         return Step.CARE
     if score.stop >= (limits.refuse_threat if score.rule is Rule.THREAT else limits.refuse):
@@ -78,7 +93,7 @@ def _read_alone(score: Score, limits: Thresholds) -> Step:
     return Step.HOLD if score.stop >= limits.hold else Step.PASS
 
 
-def _weigh(hit: Hit, score: Score, step: Step, limits: Thresholds) -> Iterator[Hit]:
+def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds) -> Iterator[Hit]:
     """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
 
     A firm finding is held at least, and believed where its own sentence reads like it.
@@ -86,8 +101,8 @@ def _weigh(hit: Hit, score: Score, step: Step, limits: Thresholds) -> Iterator[H
     if hit.step is Step.CARE:
         yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
     elif hit.firm:
-        near = max((stop for part, stop in score.alone if _meet(hit, part)), default=score.stop)
-        yield hit if max(near, score.stop) >= limits.hold else replace(hit, step=Step.HOLD)
+        near = any(stop >= limits.alone for part, stop in score.alone if _meet(hit, part))
+        yield hit if near or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold:
         yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold - _MEANT_WELL:
@@ -119,4 +134,4 @@ def _spans(led: list[tuple[Hit, Part]]) -> list[Span]:
 
 def load_moderator(folder: Path | None = None) -> Moderator:
     """The moderator of the packs in `folder`/moderation, else of those that come along. Raises ConfigurationError."""
-    return Moderator(Reader(load_rulebook(folder)), load_trained())
+    return Moderator(Reader(load_rulebook(folder)), load_trained(), load_second_reader(), load_gauge())

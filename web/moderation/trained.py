@@ -1,7 +1,7 @@
-"""The trained layer: how much a letter reads like those that had to be stopped, from what its words speak of.
+"""The first reading: how much a letter reads like those that had to be stopped, from what its words speak of.
 
 A linear model: a weight for each number that `features` makes of a letter, learned from the project's own corpus by
-`python -m web.moderation.train`. It weighs what the rules found, and holds or refuses what they missed.
+`python -m web.moderation.train`. It is cheap and clears most letters; what it doubts is read a second time.
 """
 
 from __future__ import annotations
@@ -23,53 +23,48 @@ from web.moderation.folding import BARRIER, Token
 from web.moderation.ruling import Rule
 
 WEIGHTS_FILE: Final = "moderation/weights.bin"
-FORM: Final = 4
+FORM: Final = 5
 """The form of the file and of the features; another one asks for a new training."""
-TABLES: Final = ("stop", "care", "threat")
-"""What is asked of a letter: is it to be stopped, is its writer to be helped, and if it is bad, is it a threat."""
-
-RULES: Final[tuple[Rule, ...]] = tuple(rule for rule in Rule if rule is not Rule.LANGUAGE)
+TABLES: Final = ("stop", "care")
+"""What is asked of a letter: is it to be stopped, and is its writer to be helped."""
 
 Part = tuple[Sequence[Token], Collection[int]]
 """A stretch, and the features of what the rules found in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Scores, in logits, from which a letter is held, refused, refused where it reads like a threat, or cared for.
+class WholeAndWorst:
+    """How the score of a letter is made of that of the whole and of its worst stretch: the bias, then five weights.
 
-    Below `care_doubt` what a rule took for a cry for help is a nudge.
+    The longer a letter, the more its worst stretch says and the less the whole.
     """
 
-    hold: float
-    refuse: float
-    refuse_threat: float
-    care_doubt: float
-    care_sure: float
+    weights: tuple[float, ...]
+
+    def __call__(self, whole: float, worst: float, words: int) -> float:
+        """The score of a letter of so many words."""
+        columns = (1.0, *self.columns(whole, worst, words))
+        return math.fsum(weight * column for weight, column in zip(self.weights, columns, strict=True))
+
+    @staticmethod
+    def columns(whole: float, worst: float, words: int) -> tuple[float, ...]:
+        """What is weighed."""
+        above, length = max(worst - whole, 0.0), math.log1p(words)
+        return whole, above, length, length * whole, length * above
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a letter reads like: to be stopped, to be helped, and the don't it is likest to."""
+    """What a letter reads like: to be stopped, and to be helped, in logits."""
 
     stop: float
     care: float
-    rule: Rule
-    borne_out: bool
-    """Whether the letter speaks of what `rule` is about."""
+    columns: tuple[float, ...]
+    """What `stop` was made of."""
     worst: Sequence[Token]
     """The stretch that reads most like those to be stopped."""
     alone: Sequence[tuple[Sequence[Token], float]]
     """Each stretch, and how much it reads like a letter to be stopped if it were all of the letter."""
-
-
-def joint_columns(whole: float, best: float, words: int) -> tuple[float, ...]:
-    """What the score of a letter is made of: the score of the whole, and how far the worst stretch stands out.
-
-    The longer a letter, the more its worst stretch says and the less the whole.
-    """
-    above, length = max(best - whole, 0.0), math.log1p(words)
-    return whole, above, length, length * whole, length * above
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +73,9 @@ class Trained:
 
     concepts: Concepts
     tables: dict[str, array[int]]
-    likeness: Sequence[Sequence[float]]
-    """By rule, then concept."""
-    thresholds: Thresholds
     header: dict[str, Any]
 
-    def score(self, parts: Sequence[Part]) -> Score:
+    def score(self, parts: Sequence[Part], joint: WholeAndWorst) -> Score:
         """The score of a letter, given by its stretches; at least one."""
         rows = [features_of(tokens, self.concepts).union(hits) for tokens, hits in parts]
         whole = rows[0].union(*rows[1:]) if len(rows) > 1 else rows[0]
@@ -91,36 +83,28 @@ class Trained:
         worst = max(range(len(rows)), key=scores.__getitem__)
         every = self._sum("stop", whole) if len(rows) > 1 else scores[0]
         words = len({token.start for tokens, _ in parts for token in tokens if token.word != BARRIER})
-        stop = self._joint(every, scores[worst], words)
-        care = max(self._sum("care", row) for row in ((whole, *rows) if len(rows) > 1 else rows))
-        present = {concept for token in parts[worst][0] for concept in self.concepts.of(token.word)}
-        rule = self._likest(present, threat=self._sum("threat", whole) > 0)
         alone = [
-            (tokens, self._joint(score, score, sum(token.word != BARRIER for token in tokens)))
+            (tokens, joint(score, score, sum(token.word != BARRIER for token in tokens)))
             for (tokens, _), score in zip(parts, scores, strict=True)
         ]
-        return Score(stop, care, rule, self.concepts.bears_out(rule, present), parts[worst][0], alone)
+        return Score(
+            stop=joint(every, scores[worst], words),
+            care=max(self._sum("care", row) for row in ((whole, *rows) if len(rows) > 1 else rows)),
+            columns=joint.columns(every, scores[worst], words),
+            worst=parts[worst][0],
+            alone=alone,
+        )
 
-    def _joint(self, whole: float, best: float, words: int) -> float:
-        weights: list[float] = self.header["joint"]
-        columns = (1.0, *joint_columns(whole, best, words))
-        return math.fsum(weight * column for weight, column in zip(weights, columns, strict=True))
+    def bears_out(self, rule: Rule, tokens: Sequence[Token]) -> bool:
+        """Whether words speak of what `rule` is about."""
+        present = {concept for token in tokens for concept in self.concepts.of(token.word)}
+        return self.concepts.bears_out(rule, present)
 
     def _sum(self, table: str, features: Collection[int]) -> float:
         weights = self.tables[table]
         share: float = self.header["scales"][table] / math.sqrt(len(features) or 1)
         bias: float = self.header["biases"][table]
         return bias + share * sum(map(weights.__getitem__, features))
-
-    def _likest(self, present: Collection[int], *, threat: bool) -> Rule:
-        if threat:
-            return Rule.THREAT
-        scores = {
-            rule: math.fsum(weights[concept] for concept in present)
-            for rule, weights in zip(RULES, self.likeness, strict=True)
-            if rule is not Rule.THREAT
-        }
-        return max(scores, key=scores.__getitem__)
 
 
 def load_trained(place: Path | None = None) -> Trained:
@@ -130,10 +114,9 @@ def load_trained(place: Path | None = None) -> Trained:
     try:
         header = json.loads(head)
         numbers = array("b", zlib.decompress(body))
-        thresholds = Thresholds(**header["thresholds"])
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise ConfigurationError(f"{path}: these are no weights of the trained layer: {error}") from None
     if header.get("form") != FORM or len(numbers) != len(TABLES) * SIZE:
         raise ConfigurationError(f"{path}: these weights are of another version; train them anew")
     tables = {name: numbers[at * SIZE : (at + 1) * SIZE] for at, name in enumerate(TABLES)}
-    return Trained(load_concepts(), tables, header["likeness"], thresholds, header)
+    return Trained(load_concepts(), tables, header)

@@ -1,0 +1,113 @@
+"""The second reading: how words become pieces, what of a letter is read, and that its files are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.errors import ConfigurationError
+from web.moderation.ruling import Rule
+from web.moderation.second.pieces import SPECIAL, UNKNOWN, Pieces, load_pieces
+from web.moderation.second.reader import MOST_PIECES, SecondReader, load_second_reader
+
+READER = load_second_reader()
+PIECES = READER.pieces
+TEXTS = {number: piece for piece, number in PIECES.numbers.items()}
+THREAT = "I know where you live and I will burn your house down with you inside."
+
+
+def spelled(text: str) -> str:
+    return "".join(TEXTS[number] for number in PIECES.of(text)).replace("\u2581", " ").strip()
+
+
+@pytest.mark.parametrize("text", ["you know where i live.", "où est-ce qu'il dort, déjà ?", "naïve œuvre", "😂 mdr"])
+def test_pieces_spell_what_was_written(text: str) -> None:
+    assert spelled(text) == text
+
+
+@pytest.mark.parametrize(
+    ("disguised", "plain"),
+    [
+        ("LOOOOSER!!!", "loser!"),
+        ("pa\u200bthetic", "pathetic"),
+        ("раthetic", "pathetic"),
+        ("ｐａｔｈｅｔｉｃ", "pathetic"),
+        ("Mеnace", "menace"),
+    ],
+)
+def test_a_disguise_is_folded_away(disguised: str, plain: str) -> None:
+    assert PIECES.of(disguised) == PIECES.of(plain)
+
+
+def test_words_are_cut_where_their_pieces_are_likeliest() -> None:
+    scores = {"\u2581a": -1.0, "b": -1.0, "c": -1.0, "\u2581ab": -1.5, "bc": -4.0, "\u2581": -5.0}
+    pieces = Pieces({piece: SPECIAL + at for at, piece in enumerate(scores)}, scores)
+    names = {SPECIAL + at: piece for at, piece in enumerate(scores)}
+    assert [names.get(number, "?") for number in pieces.of("abc")] == ["\u2581ab", "c"]
+    assert pieces.of("a?") == [SPECIAL, UNKNOWN]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=400))
+def test_any_text_has_pieces_and_an_opinion(text: str) -> None:
+    assert len(PIECES.of(text)) <= 4 * len(text) + 2
+    opinion = READER.read(text)
+    assert opinion == READER.read(text)
+    assert opinion.rule is not Rule.LANGUAGE
+
+
+def test_of_a_long_letter_what_surrounds_the_worst_place_is_read() -> None:
+    calm = "We met at the bakery, and you told me about the garden and the two cats. " * 12
+    letter = calm + THREAT + " " + calm
+    start = letter.index(THREAT)
+    window = READER.window(letter, start, start + len(THREAT))
+    assert len(window) <= MOST_PIECES - 2
+    told = "".join(TEXTS[number] for number in window).replace("\u2581", " ")
+    assert THREAT.lower() in told
+    before, after = told.split(THREAT.lower())
+    assert "cats" in before
+    assert "bakery" in after
+    assert READER.read(letter, start, start + len(THREAT)).stop > READER.read(letter).stop
+    assert READER.window(calm, 0, 0) == PIECES.of(calm)[: len(READER.window(calm, 0, 0))]
+
+
+def test_a_threat_reads_like_one_and_thanks_do_not() -> None:
+    opinion = READER.read(THREAT)
+    assert (opinion.rule, opinion.stop > 1) == (Rule.THREAT, True)
+    assert READER.read("Thank you for the soup, it was the best evening of the whole winter.").stop < -2
+    assert READER.read("Je n'en peux plus, je pense à en finir toutes les nuits.").care > 1
+
+
+def test_threads_read_at_once_what_one_reads() -> None:
+    letters = [f"Letter number {number}. {THREAT[: number * 3]}" for number in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(READER.read, letters)) == [READER.read(letter) for letter in letters]
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "content", "complaint"),
+    [
+        (load_pieces, "pieces.txt", "a\t-1\nb\n", r"pieces\.txt:2: write a piece, a tab and a number"),
+        (load_pieces, "pieces.txt", "a\tmany\n", r"pieces\.txt:1: write a piece, a tab and a number"),
+        (load_second_reader, "network.onnx", "nothing", r"network\.onnx: this is no network"),
+        (partial(load_second_reader, None), "network.json", "{}", r"network\.json: .*labels"),
+    ],
+)
+def test_a_broken_file_is_named(
+    tmp_path: Path, load: Callable[[Path], object], name: str, content: str, complaint: str
+) -> None:
+    place = tmp_path / name
+    place.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=complaint):
+        load(place)
+
+
+def test_one_reader_is_a_plain_value() -> None:
+    assert isinstance(READER, SecondReader)
+    assert set(READER.labels) == {"pass", "care", *(rule.value for rule in Rule if rule is not Rule.LANGUAGE)}

@@ -1,0 +1,136 @@
+"""`python -m web.moderation.gauge`: how the scores of two readings are put together, and from where on they count.
+
+Reads letters by authors of whom neither reading has learned, since that is what a stranger's letter meets; writes
+`gauge.json` and then, from the letters for measuring, `figures.json`. A minute; with numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from relay.data_files import data_file
+from web.moderation.corpus import CARE, GAUGE, PASS, Line, corpus_digest, read_corpus
+from web.moderation.figures import FIGURES_FILE, measure_all
+from web.moderation.learning import Mask, Numbers, learn_joint
+from web.moderation.moderator import load_moderator
+from web.moderation.pack import load_rulebook
+from web.moderation.reading import MOST_READ, Reader
+from web.moderation.ruling import Rule
+from web.moderation.second.reader import Opinion, SecondReader, load_second_reader
+from web.moderation.trained import WEIGHTS_FILE, Score, Trained, WholeAndWorst, load_trained
+from web.moderation.weighing import GAUGE_FILE, Thresholds
+
+# Of the letters that must pass, most of them hard: the share touched in each way.
+_HELD: Final = 0.025
+_REFUSED: Final = 0.004
+"""For what reads like a threat, and again for the rest."""
+_CARED_FOR: Final = 0.006
+_CLEARED: Final = 0.4
+"""The share that one reading is enough for."""
+_RAW: Final = WholeAndWorst((0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Gauged:
+    """Letters with what each reading says of them."""
+
+    lines: Sequence[Line]
+    scores: Sequence[Score]
+    opinions: Sequence[Opinion]
+
+    def labelled(self, *labels: str) -> Mask:
+        """By letter, whether it has one of `labels`."""
+        return np.array([line.label in labels for line in self.lines])
+
+
+def read_all(reader: Reader, trained: Trained, second: SecondReader, lines: Sequence[Line]) -> Gauged:
+    """Both readings of each letter that has more than a word and is in a known language."""
+    kept, scores, opinions = [], [], []
+    for line in lines:
+        reading = reader.read(line.letter)
+        if len(reading.tokens) > 2 and not reading.foreign:
+            score = trained.score(list(reading.stretches()), _RAW)
+            kept.append(line)
+            scores.append(score)
+            opinions.append(second.read(line.letter[:MOST_READ], score.worst[0].start, score.worst[-1].end))
+    return Gauged(kept, scores, opinions)
+
+
+def gauge(read: Gauged) -> dict[str, object]:
+    """The gauge of these letters; a JSON value."""
+    bad, passing = ~read.labelled(PASS, CARE), read.labelled(PASS)
+    columns = np.array([score.columns for score in read.scores])
+    joint = learn_joint(columns, bad)
+    first = joint[0] + columns @ joint[1:]
+    first_care = np.array([score.care for score in read.scores])
+    stop, stop_scores = _summed(first, np.array([opinion.stop for opinion in read.opinions]), bad)
+    care, care_scores = _summed(first_care, np.array([opinion.care for opinion in read.opinions]), read.labelled(CARE))
+    threat = np.array([opinion.rule is Rule.THREAT for opinion in read.opinions])
+    every = int(passing.sum())
+    hold = _above(stop_scores[passing], every * _HELD)
+    thresholds = Thresholds(
+        hold=hold,
+        refuse=max(hold, _above(stop_scores[passing & ~threat], every * _REFUSED)),
+        refuse_threat=max(hold, _above(stop_scores[passing & threat], every * _REFUSED)),
+        care_doubt=_above(care_scores[passing], every * _CARED_FOR * 3),
+        care_sure=_above(care_scores[passing], every * _CARED_FOR),
+        doubt=round(float(np.quantile(np.maximum(first, first_care)[passing], _CLEARED)), 3),
+        alone=_above(first[passing], every * _HELD),
+    )
+    return {
+        "whole and worst": [round(float(one), 4) for one in joint],
+        "stop": stop,
+        "care": care,
+        "thresholds": asdict(thresholds),
+    }
+
+
+def _summed(first: Numbers, second: Numbers, answers: Mask) -> tuple[list[float], Numbers]:
+    """How two scores together answer best, and the sums."""
+    weights = learn_joint(np.column_stack([first, second]), answers)
+    return [round(float(one), 4) for one in weights], weights[0] + weights[1] * first + weights[2] * second
+
+
+def _above(scores: Numbers, most: float) -> float:
+    """The score that at most `most` of `scores` reach."""
+    ranked = np.sort(scores)[::-1]
+    return round(float(ranked[min(int(most), len(ranked) - 1)]) + 1e-3, 3)
+
+
+def main() -> None:
+    """Gauge, measure, and write both."""
+    parser = argparse.ArgumentParser(prog="python -m web.moderation.gauge", description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=Path("tests/data/moderation"))
+    place = parser.parse_args().corpus
+    lines = list(read_corpus(place / GAUGE))
+    trained, second = load_trained(), load_second_reader()
+    found = gauge(read_all(Reader(load_rulebook()), trained, second, lines))
+    about = {
+        "made by": "python -m web.moderation.gauge",
+        "letters": len(lines),
+        "corpus": corpus_digest(lines),
+        "learned from": trained.header["corpus"],
+        "second reading learned from": second.about["corpus"],
+    }
+    _write(GAUGE_FILE, {**found, "about": about})
+    figures = {
+        "made by": about["made by"],
+        "trained on": {"letters": trained.header["letters"], "corpus": trained.header["corpus"]},
+        **measure_all(load_moderator(), place),
+    }
+    _write(FIGURES_FILE, figures)
+
+
+def _write(name: str, told: dict[str, object]) -> None:
+    data_file(WEIGHTS_FILE).with_name(Path(name).name).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The second reading: a small neural network, asked where the first reading is in doubt."""

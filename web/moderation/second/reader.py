@@ -1,0 +1,105 @@
+"""The second reading: a small neural network that reads the words of a letter in the order in which they stand.
+
+Asked where the first reading is in doubt, since it costs ten times as much. It reads at most `MOST_PIECES` of a
+letter: all of a usual one, of a long one what surrounds the place that the first reading thought worst. Twelve layers
+of a transformer, in whole numbers of eight bits, run by ONNX Runtime in the calling thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from relay.data_files import data_file, read_data_file
+from relay.errors import ConfigurationError
+from web.moderation.corpus import CARE, PASS
+from web.moderation.ruling import Rule
+from web.moderation.second.pieces import BEGIN, END, Pieces, load_pieces
+
+NETWORK_FILE: Final = "moderation/second/network.onnx"
+ABOUT_FILE: Final = "moderation/second/network.json"
+MOST_PIECES: Final = 96
+"""Pieces that are read, the marks of beginning and end among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a letter reads like: to be stopped, to be helped (both in logits), and the don't it likeliest breaks."""
+
+    stop: float
+    care: float
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class SecondReader:
+    """The network with its table of pieces; one serves all letters, from any thread."""
+
+    pieces: Pieces
+    session: onnxruntime.InferenceSession
+    labels: tuple[str, ...]
+    about: Mapping[str, Any]
+    """What it was made from."""
+
+    def read(self, text: str, start: int = 0, end: int = 0) -> Opinion:
+        """The opinion on `text`, or on what surrounds its characters `start` to `end` if it is long."""
+        row = [BEGIN, *self.window(text, start, end), END]
+        (answers,) = self.session.run(None, {"pieces": np.array([row], np.int64)})
+        return self._opinion(answers[0].astype(np.float64))
+
+    def window(self, text: str, start: int, end: int) -> list[int]:
+        """The pieces of the words around `start` to `end`, as many before as after where there are."""
+        words = list(self.pieces.words_of(text))
+        inside = [at for at, (_, begins, ends) in enumerate(words) if begins < end and start < ends]
+        first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+        room = MOST_PIECES - 2 - sum(len(pieces) for pieces, _, _ in words[first:last])
+        while room > 0 and (first > 0 or last < len(words)):
+            if first > 0:
+                first -= 1
+                room -= len(words[first][0])
+            if last < len(words) and room > 0:
+                room -= len(words[last][0])
+                last += 1
+        return [piece for pieces, _, _ in words[first:last] for piece in pieces][: MOST_PIECES - 2]
+
+    def _opinion(self, answers: np.ndarray[Any, np.dtype[np.float64]]) -> Opinion:
+        answers = answers - answers.max()
+        told = dict(zip(self.labels, np.exp(answers) / np.exp(answers).sum(), strict=True))
+        rules = {Rule(label): share for label, share in told.items() if label not in {PASS, CARE}}
+        return Opinion(
+            stop=_logit(float(sum(rules.values()))),
+            care=_logit(float(told[CARE])),
+            rule=max(rules, key=rules.__getitem__),
+        )
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return float(np.log(share / (1 - share)))
+
+
+def load_second_reader(network: Path | None = None, about: Path | None = None) -> SecondReader:
+    """The network at `network`, described by `about`; else those that come along. Raises ConfigurationError."""
+    told = about or data_file(ABOUT_FILE)
+    try:
+        header = json.loads(read_data_file(told))
+        labels = tuple(header["labels"])
+        if not {PASS, CARE} < set(labels):
+            raise ValueError("labels: pass and care are missing")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{told}: this describes no network: {error}") from None
+    options = onnxruntime.SessionOptions()
+    # One letter is too little work for several threads, and the front's event loop must not compete with a pool.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    place = network or data_file(NETWORK_FILE)
+    try:
+        session = onnxruntime.InferenceSession(place.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime has no class of its own for a file that it cannot read
+        raise ConfigurationError(f"{place}: this is no network that ONNX Runtime can run: {error}") from None
+    return SecondReader(load_pieces(), session, labels, header)

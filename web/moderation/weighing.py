@@ -1,0 +1,106 @@
+"""What two readings of a letter say together, and from where on something follows: `config/moderation/gauge.json`.
+
+Pure. `python -m web.moderation.gauge` makes the file, from letters by people of whom neither reading has learned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay.data_files import data_file, read_data_file
+from relay.errors import ConfigurationError
+from web.moderation.folding import Token
+from web.moderation.ruling import Rule
+from web.moderation.second.reader import Opinion
+from web.moderation.trained import Score, WholeAndWorst
+
+GAUGE_FILE: Final = "moderation/gauge.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Scores, in logits, from which a letter is held, refused, refused where it reads like a threat, or cared for.
+
+    Below `care_doubt` what a rule took for a cry for help is a nudge. These are of both readings together. Of the
+    first one alone: below `doubt` a letter that no rule speaks of passes at once, and from `alone` a sentence reads
+    like one that has to be stopped.
+    """
+
+    hold: float
+    refuse: float
+    refuse_threat: float
+    care_doubt: float
+    care_sure: float
+    doubt: float
+    alone: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """How two scores make one: what is added, the weight of the first and that of the second."""
+
+    bias: float
+    first: float
+    second: float
+
+    def __call__(self, first: float, second: float) -> float:
+        """Both together."""
+        return self.bias + self.first * first + self.second * second
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A letter that was read twice."""
+
+    stop: float
+    care: float
+    rule: Rule
+    """The don't that it is likeliest to break."""
+    borne_out: bool
+    """Whether the letter speaks of what `rule` is about."""
+    worst: Sequence[Token]
+    """The stretch that reads most like those to be stopped."""
+    alone: Sequence[tuple[Sequence[Token], float]]
+    """Each stretch, and its score in the first reading if it were all of the letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """How scores are put together, and what follows from them."""
+
+    whole_and_worst: WholeAndWorst
+    stop: Sum
+    care: Sum
+    thresholds: Thresholds
+    about: Mapping[str, Any]
+    """What it was made from."""
+
+    def weigh(self, score: Score, opinion: Opinion, *, borne_out: bool) -> Weighed:
+        """What the two readings of a letter say together; which rule it breaks the second one knows better."""
+        return Weighed(
+            stop=self.stop(score.stop, opinion.stop),
+            care=self.care(score.care, opinion.care),
+            rule=opinion.rule,
+            borne_out=borne_out,
+            worst=score.worst,
+            alone=score.alone,
+        )
+
+
+def load_gauge() -> Gauge:
+    """The gauge that comes along. Raises ConfigurationError."""
+    place = data_file(GAUGE_FILE)
+    try:
+        told = json.loads(read_data_file(place))
+        return Gauge(
+            whole_and_worst=WholeAndWorst(tuple(told["whole and worst"])),
+            stop=Sum(*told["stop"]),
+            care=Sum(*told["care"]),
+            thresholds=Thresholds(**told["thresholds"]),
+            about=told["about"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{place}: this is no gauge of the readings: {error}") from None
