@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,7 @@ _BATCH: Final = 2048
 _RATE: Final = 1.2e-4
 _WARM_UP: Final = 0.06
 _SMOOTHING: Final = 0.05
+_BURIED: Final = 0.125
 _DECAY: Final = 0.01
 _MOST_NORM: Final = 1.0
 
@@ -73,6 +74,24 @@ class Blur:
         return self.source.choice([word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], swapped])
 
 
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Puts letters that are to pass around a letter, as one bad sentence stands in a long one."""
+
+    source: random.Random
+    harmless: Mapping[str, Sequence[str]]
+    """By language."""
+
+    def __call__(self, line: Line) -> str:
+        """The letter of `line`, in one case of eight among one or two others."""
+        if self.source.random() >= _BURIED:
+            return line.letter
+        around = self.source.sample(self.harmless[line.language], self.source.choice((1, 1, 2)))
+        parts = [line.letter, *around]
+        self.source.shuffle(parts)
+        return self.source.choice((" ", "\n")).join(parts)
+
+
 def row_of(pieces: Pieces, letter: str) -> list[int]:
     """The letter as the network reads it."""
     return [BEGIN, *pieces.of(letter)[: MOST_POSITIONS - 2], END]
@@ -101,8 +120,12 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
 
 def steps(lines: Sequence[Line], pieces: Pieces, source: random.Random) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch: letters and their labels, batch by batch, blurred anew."""
-    blur = Blur(source)
-    rows = [row_of(pieces, blur(line.letter)) for line in lines]
+    harmless = {
+        language: [line.letter for line in lines if line.label == PASS and line.language == language]
+        for language in {line.language for line in lines}
+    }
+    blur, bury = Blur(source), Bury(source, harmless)
+    rows = [row_of(pieces, blur(bury(line))) for line in lines]
     for batch in batches(rows, source):
         yield padded([rows[at] for at in batch]), torch.tensor([LABELS.index(lines[at].label) for at in batch])
 
