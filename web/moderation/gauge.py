@@ -25,14 +25,14 @@ from web.moderation.reading import MOST_READ, Reader
 from web.moderation.ruling import Rule
 from web.moderation.second.reader import Opinion, SecondReader, load_second_reader
 from web.moderation.trained import WEIGHTS_FILE, Score, Trained, WholeAndWorst, load_trained
-from web.moderation.weighing import GAUGE_FILE, Thresholds
+from web.moderation.weighing import GAUGE_FILE, Sum, Thresholds
 
 # Of the letters that must pass, most of them hard: the share touched in each way.
-_HELD: Final = 0.025
+_HELD: Final = 0.016
 _REFUSED: Final = 0.004
 """For what reads like a threat, and again for the rest."""
 _CARED_FOR: Final = 0.006
-_CLEARED: Final = 0.4
+_CLEARED: Final = 0.8
 """The share that one reading is enough for."""
 _RAW: Final = WholeAndWorst((0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
 
@@ -70,8 +70,9 @@ def gauge(read: Gauged) -> dict[str, object]:
     joint = learn_joint(columns, bad)
     first = joint[0] + columns @ joint[1:]
     first_care = np.array([score.care for score in read.scores])
-    stop, stop_scores = _summed(first, np.array([opinion.stop for opinion in read.opinions]), bad)
-    care, care_scores = _summed(first_care, np.array([opinion.care for opinion in read.opinions]), read.labelled(CARE))
+    words = [score.words for score in read.scores]
+    stop, stop_scores = _summed(first, [opinion.stop for opinion in read.opinions], words, bad)
+    care, care_scores = _summed(first_care, [one.care for one in read.opinions], words, read.labelled(CARE))
     threat = np.array([opinion.rule is Rule.THREAT for opinion in read.opinions])
     every = int(passing.sum())
     hold = _above(stop_scores[passing], every * _HELD)
@@ -92,10 +93,13 @@ def gauge(read: Gauged) -> dict[str, object]:
     }
 
 
-def _summed(first: Numbers, second: Numbers, answers: Mask) -> tuple[list[float], Numbers]:
+def _summed(
+    first: Numbers, second: Sequence[float], words: Sequence[int], answers: Mask
+) -> tuple[list[float], Numbers]:
     """How two scores together answer best, and the sums."""
-    weights = learn_joint(np.column_stack([first, second]), answers)
-    return [round(float(one), 4) for one in weights], weights[0] + weights[1] * first + weights[2] * second
+    columns = np.array([Sum.columns(*row) for row in zip(first.tolist(), second, words, strict=True)])
+    weights = learn_joint(columns, answers)
+    return [round(float(one), 4) for one in weights], weights[0] + columns @ weights[1:]
 
 
 def _above(scores: Numbers, most: float) -> float:

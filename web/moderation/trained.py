@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
@@ -59,6 +61,7 @@ class Score:
 
     stop: float
     care: float
+    words: int
     columns: tuple[float, ...]
     """What `stop` was made of."""
     worst: Sequence[Token]
@@ -72,13 +75,14 @@ class Trained:
     """Weights, with what they were trained from; one serves all letters."""
 
     concepts: Concepts
-    tables: dict[str, array[int]]
+    tables: dict[str, NDArray[np.int8]]
     header: dict[str, Any]
 
     def score(self, parts: Sequence[Part], joint: WholeAndWorst) -> Score:
         """The score of a letter, given by its stretches; at least one."""
-        rows = [features_of(tokens, self.concepts).union(hits) for tokens, hits in parts]
-        whole = rows[0].union(*rows[1:]) if len(rows) > 1 else rows[0]
+        found = [features_of(tokens, self.concepts).union(hits) for tokens, hits in parts]
+        rows = [_places(row) for row in found]
+        whole = _places(found[0].union(*found[1:])) if len(rows) > 1 else rows[0]
         scores = [self._sum("stop", row) for row in rows]
         worst = max(range(len(rows)), key=scores.__getitem__)
         every = self._sum("stop", whole) if len(rows) > 1 else scores[0]
@@ -90,6 +94,7 @@ class Trained:
         return Score(
             stop=joint(every, scores[worst], words),
             care=max(self._sum("care", row) for row in ((whole, *rows) if len(rows) > 1 else rows)),
+            words=words,
             columns=joint.columns(every, scores[worst], words),
             worst=parts[worst][0],
             alone=alone,
@@ -100,11 +105,14 @@ class Trained:
         present = {concept for token in tokens for concept in self.concepts.of(token.word)}
         return self.concepts.bears_out(rule, present)
 
-    def _sum(self, table: str, features: Collection[int]) -> float:
-        weights = self.tables[table]
+    def _sum(self, table: str, features: NDArray[np.int32]) -> float:
         share: float = self.header["scales"][table] / math.sqrt(len(features) or 1)
         bias: float = self.header["biases"][table]
-        return bias + share * sum(map(weights.__getitem__, features))
+        return bias + share * int(self.tables[table][features].sum(dtype=np.int64))
+
+
+def _places(features: Collection[int]) -> NDArray[np.int32]:
+    return np.fromiter(features, np.int32, len(features))
 
 
 def load_trained(place: Path | None = None) -> Trained:
@@ -113,7 +121,7 @@ def load_trained(place: Path | None = None) -> Trained:
     head, _, body = path.read_bytes().partition(b"\n")
     try:
         header = json.loads(head)
-        numbers = array("b", zlib.decompress(body))
+        numbers = np.frombuffer(zlib.decompress(body), np.int8)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise ConfigurationError(f"{path}: these are no weights of the trained layer: {error}") from None
     if header.get("form") != FORM or len(numbers) != len(TABLES) * SIZE:

@@ -6,6 +6,7 @@ Pure. `python -m web.moderation.gauge` makes the file, from letters by people of
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,15 +41,20 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """How two scores make one: what is added, the weight of the first and that of the second."""
+    """How two scores make one: the bias, then five weights; the length of a letter says how far to trust each."""
 
-    bias: float
-    first: float
-    second: float
+    weights: tuple[float, ...]
 
-    def __call__(self, first: float, second: float) -> float:
-        """Both together."""
-        return self.bias + self.first * first + self.second * second
+    def __call__(self, first: float, second: float, words: int) -> float:
+        """Both together, for a letter of so many words."""
+        columns = (1.0, *self.columns(first, second, words))
+        return math.fsum(weight * column for weight, column in zip(self.weights, columns, strict=True))
+
+    @staticmethod
+    def columns(first: float, second: float, words: int) -> tuple[float, ...]:
+        """What is weighed."""
+        length = math.log1p(words)
+        return first, second, length, length * first, length * second
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,8 @@ class Gauge:
     def weigh(self, score: Score, opinion: Opinion, *, borne_out: bool) -> Weighed:
         """What the two readings of a letter say together; which rule it breaks the second one knows better."""
         return Weighed(
-            stop=self.stop(score.stop, opinion.stop),
-            care=self.care(score.care, opinion.care),
+            stop=self.stop(score.stop, opinion.stop, score.words),
+            care=self.care(score.care, opinion.care, score.words),
             rule=opinion.rule,
             borne_out=borne_out,
             worst=score.worst,
@@ -97,8 +103,8 @@ def load_gauge() -> Gauge:
         told = json.loads(read_data_file(place))
         return Gauge(
             whole_and_worst=WholeAndWorst(tuple(told["whole and worst"])),
-            stop=Sum(*told["stop"]),
-            care=Sum(*told["care"]),
+            stop=Sum(tuple(told["stop"])),
+            care=Sum(tuple(told["care"])),
             thresholds=Thresholds(**told["thresholds"]),
             about=told["about"],
         )

@@ -24,7 +24,7 @@ from web.moderation.second.pieces import BEGIN, END, Pieces, load_pieces
 
 NETWORK_FILE: Final = "moderation/second/network.onnx"
 ABOUT_FILE: Final = "moderation/second/network.json"
-MOST_PIECES: Final = 96
+MOST_PIECES: Final = 40
 """Pieces that are read, the marks of beginning and end among them."""
 
 
