@@ -22,6 +22,9 @@ from web.moderation.wording import Wording
 _MOST_SPANS: Final = 20
 _MEANT_WELL: Final = 3.0
 """Logits below the doubt from which a rule's finding is not even worth a nudge."""
+Places = Sequence[tuple[int, int]]
+_OF_HARM: Final = frozenset({Rule.THREAT, Rule.SELF_HARM, Rule.VIOLENCE, Rule.BULLYING})
+"""What worry about the reader is mistaken for: a finding of these is taken back where worry is spoken of."""
 _FEW: Final = 5
 """Words of which a stretch says something to the trained layer, unless it speaks of what a rule is about."""
 
@@ -41,12 +44,13 @@ class Moderator:
         Where letter and pseudonym get different steps, the graver one is told.
         """
         reading = self.reader.read(letter)
-        found = [(hit, Part.LETTER) for hit in self._decide(reading, letter)]
+        worries = self.reader.worries(reading)
+        found = [(hit, Part.LETTER) for hit in self._decide(reading, letter, worries)]
         if pseudonym:
             found += [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits]
         ruling = _ruling(found)
         # Words of worry in a letter that pushes its reader are scorn.
-        return replace(ruling, worries=ruling.step is not Step.REFUSE and self.reader.worries(reading))
+        return replace(ruling, worries=ruling.step is not Step.REFUSE and bool(worries))
 
     def wording(self, language: str) -> Wording:
         """What rules and steps say to people in `language`, "en" or "fr"."""
@@ -61,7 +65,7 @@ class Moderator:
         opinion = self.second.read(letter[:MOST_READ], score.worst[0].start, score.worst[-1].end)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
 
-    def _decide(self, reading: Reading, letter: str) -> Iterator[Hit]:
+    def _decide(self, reading: Reading, letter: str, worries: Places) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
         if len(reading.tokens) < 3 or reading.foreign:
@@ -70,8 +74,10 @@ class Moderator:
         if score is None:
             return
         step = _read_alone(score, self.gauge.thresholds)
+        if score.rule in _OF_HARM and any(_within(place, score.worst) for place in worries):
+            step = _least(step, Step.HOLD if any(one.word == BARRIER for one in score.worst[1:-1]) else Step.PASS)
         for hit in reading.hits:
-            if hit.weighed:
+            if hit.weighed and not (hit.rule in _OF_HARM and any(_touch(hit, place) for place in worries)):
                 yield from _believed(hit, score, step, self.gauge.thresholds)
         few = sum(token.word != BARRIER for token in reading.tokens) < _FEW and not score.borne_out
         if step is Step.PASS or few or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits):
@@ -80,8 +86,20 @@ class Moderator:
         yield Hit(rule, step, score.worst[1].start, score.worst[-1].end)
 
 
+def _touch(hit: Hit, place: tuple[int, int]) -> bool:
+    return hit.start < place[1] and place[0] < hit.end
+
+
+def _within(place: tuple[int, int], part: Sequence[Token]) -> bool:
+    return part[0].start <= place[0] and place[1] <= part[-1].end
+
+
+def _least(one: Step, other: Step) -> Step:
+    return min(one, other, key=RANK.__getitem__)
+
+
 def _meet(hit: Hit, part: Sequence[Token]) -> bool:
-    return hit.start < part[-1].end and part[0].start < hit.end
+    return _touch(hit, (part[0].start, part[-1].end))
 
 
 def _read_alone(score: Weighed, limits: Thresholds) -> Step:

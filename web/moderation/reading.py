@@ -88,12 +88,12 @@ class Reader:
         hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
         return Reading(tokens, hits, clues, foreign)
 
-    def worries(self, reading: Reading) -> bool:
-        """Whether the writer of what was read worries that the reader might harm themselves."""
+    def worries(self, reading: Reading) -> list[tuple[int, int]]:
+        """Where the writer of what was read worries that the reader might harm themselves: characters from, to."""
         if self.book.worry is None:
-            return False
+            return []
         beside = Reader(self.book.worry, self.foreign)
-        return any(True for _ in beside._by_rules(list(reading.tokens), []))
+        return [(hit.start, hit.end) for hit in beside._by_rules(list(reading.tokens), [])]
 
     def _meant(self, tokens: list[Token]) -> list[Token]:
         """Tokens with spelled-out words joined, abbreviations written out, and what others said left out."""

@@ -38,7 +38,7 @@ class Street:
         return await self.visitor.post("/en/preview", fields, X_Forwarded_For=client)
 
     async def send(self, to: str, client: str) -> tuple[aiohttp.ClientResponse, PageReader]:
-        token = await self.visitor.preview(to=to, message=f"For {to}")
+        token = await self.visitor.preview(to=to, message=f"A letter about the garden, for {to.partition('@')[0]}")
         return await self.press(token, client)
 
     async def letters(self) -> int:

@@ -38,6 +38,8 @@ Please stay alive. The garden needs you, and so do I.
 I’m so afraid that you’ll end it all.
 My whole fear is that you cut yourself again.
 Everyone at the club is concerned you may be hurting yourself.
+I beg you not to take your own life
+We are all worried you could end your life
 J'ai peur que tu fasses une bêtise.
 Je t'en prie, ne fais pas de bêtise, appelle-moi.
 J'ai peur que tu te fasses du mal.
@@ -125,6 +127,7 @@ def test_worry_about_the_reader_is_recognised(text: str) -> None:  # RCP 9
     ruling = MODERATOR.rule(text)
     assert ruling.worries
     assert not ruling.step.stops
+    assert not ruling.rules
 
 
 @pytest.mark.parametrize("text", sentences(NOT_WORRIED))
