@@ -119,6 +119,7 @@ async def test_back_brings_back_what_was_typed(front: Front) -> None:
         await page.goto(f"{front.url}/en/")
         await _fill(page)
         await page.click("button.main")
+        await expect(page.locator(".words")).to_be_visible()
         await page.go_back()
         await expect(page.locator("#message")).to_have_value("Thank you.\n\nFor all of it.")
 
