@@ -99,7 +99,7 @@ def load_second_reader(network: Path | None = None, about: Path | None = None) -
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     place = network or data_file(NETWORK_FILE)
     try:
-        session = onnxruntime.InferenceSession(place.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime has no class of its own for a file that it cannot read
         raise ConfigurationError(f"{place}: this is no network that ONNX Runtime can run: {error}") from None
     return SecondReader(load_pieces(), session, labels, header)
