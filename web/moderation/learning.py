@@ -1,4 +1,4 @@
-"""How the trained layer learns: logistic regression over the features of letters and of their stretches.
+"""How the first reading learns: logistic regression over the features of letters and of their stretches.
 
 For the training alone, with numpy; nothing of it runs where letters are read. Deterministic: the same examples give
 the same weights on the same machine.

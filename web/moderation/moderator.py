@@ -26,7 +26,7 @@ Places = Sequence[tuple[int, int]]
 _OF_HARM: Final = frozenset({Rule.THREAT, Rule.SELF_HARM, Rule.VIOLENCE, Rule.BULLYING})
 """What worry about the reader is mistaken for: a finding of these is taken back where worry is spoken of."""
 _FEW: Final = 5
-"""Words of which a stretch says something to the trained layer, unless it speaks of what a rule is about."""
+"""Words of which a stretch says something to the readings, unless it speaks of what a rule is about."""
 
 
 @dataclass(frozen=True, slots=True)

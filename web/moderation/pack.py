@@ -42,7 +42,7 @@ class When:
     always: bool
     """Whether no allowance takes it back."""
     weighed: bool = False
-    """Whether the trained layer may lower it to a hold or a nudge, or not believe it at all."""
+    """Whether the readings may lower it to a hold or a nudge, or not believe it at all."""
     firm: bool = False
     """Whether what is weighed is held at least."""
 

@@ -1,6 +1,6 @@
 """What the rules find in a letter: its words as they are meant, and the places that a rule speaks of.
 
-Fourth step of moderation, before the trained layer weighs what was found. Pure and total, in time linear in the
+Fourth step of moderation, before the readings weigh what was found. Pure and total, in time linear in the
 length of a letter.
 """
 
@@ -33,7 +33,7 @@ class Hit:
     start: int
     end: int
     weighed: bool = False
-    """Whether the trained layer may lower it."""
+    """Whether the readings may lower it."""
     firm: bool = False
     """Whether it is lowered to a hold at most."""
 

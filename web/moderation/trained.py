@@ -123,7 +123,7 @@ def load_trained(place: Path | None = None) -> Trained:
         header = json.loads(head)
         numbers = np.frombuffer(zlib.decompress(body), np.int8)
     except (ValueError, KeyError, TypeError, zlib.error) as error:
-        raise ConfigurationError(f"{path}: these are no weights of the trained layer: {error}") from None
+        raise ConfigurationError(f"{path}: these are no weights of the first reading: {error}") from None
     if header.get("form") != FORM or len(numbers) != len(TABLES) * SIZE:
         raise ConfigurationError(f"{path}: these weights are of another version; train them anew")
     tables = {name: numbers[at * SIZE : (at + 1) * SIZE] for at, name in enumerate(TABLES)}
