@@ -29,7 +29,7 @@ from web.weekly_store import Owed, WeeklyStore
 
 STREAM: Final = "weekly"
 
-_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _HOUR: Final = 9
 _BATCH: Final = 50
 _TIMEOUT: Final = 30.0
@@ -40,7 +40,7 @@ _log = Log("weekly")
 def week_due(day: str, now: datetime) -> str | None:
     """The ISO week that should be out by `now` (UTC) if it goes out on `day` at nine; None before that."""
     now = now.astimezone(UTC)
-    due = (now - timedelta(days=now.weekday() - _DAYS.index(day))).replace(hour=_HOUR, minute=0, second=0)
+    due = (now - timedelta(days=now.weekday() - DAYS.index(day))).replace(hour=_HOUR, minute=0, second=0)
     year, week, _ = now.isocalendar()
     return f"{year}-W{week:02}" if now >= due else None
 

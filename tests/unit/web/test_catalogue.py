@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,16 @@ import pytest
 import web
 from web.catalogue import Language, choose_language, load_words
 from web.decisions import Action
+from web.desk.frame import Place
+from web.documents import Document
 from web.draft import Field
+from web.letters import Ending, HeldFor
 from web.pseudonym import PseudonymFault
+from web.reports import Outcome
 from web.signature import Signature
 from web.timeline import Stage
+from web.wall import WallState
+from web.weekly import DAYS
 
 WORDS = load_words()
 FOLDER = Path(web.__file__).parent
@@ -36,14 +43,11 @@ def test_languages_have_the_same_keys_and_placeholders() -> None:
 
 
 def test_words_that_pages_ask_for_exist() -> None:
-    sources = [*FOLDER.glob("templates/*.html"), *FOLDER.glob("*.py")]
+    sources = [*FOLDER.rglob("templates/**/*.html"), *FOLDER.rglob("*.py")]
     literal = {
         key for source in sources for key in re.findall(r'\b(?:t|words)\("([a-z_.-]+)"[,)]', source.read_text("utf-8"))
     }
-    made = {f"stage.{stage.value}.{part}" for stage in Stage for part in ("title", "text")}
-    made |= {f"signature.{s.value}.{part}" for s in Signature for part in ("label", "name", "subject", "signed")}
-    made |= {f"problem.pseudonym-{fault.value}" for fault in PseudonymFault}
-    made |= {f"problem.to-{reason}" for reason in ("missing", "syntax", "no-domain", "null-mx", "no-host")}
+    made = {f"problem.to-{reason}" for reason in ("missing", "syntax", "no-domain", "null-mx", "no-host")}
     made |= {f"problem.{field.value}-missing" for field in Field if field is not Field.PSEUDONYM}
     assert len(literal) > 40
     missing = (literal | made) - WORDS[Language.EN].texts.keys()
@@ -89,9 +93,37 @@ def test_times_and_spans_read_naturally() -> None:
     ]
 
 
-def test_the_desk_has_a_word_for_every_action() -> None:
+@pytest.mark.parametrize(
+    ("members", "keys"),
+    [
+        (Action, "desk.action_{}"),
+        (Document, "document.{}"),
+        (Ending, "stage.{}.title"),
+        (HeldFor, "held.{}"),
+        (HeldFor, "held_short.{}"),
+        (Outcome, "notice.{}"),
+        (Outcome, "desk.done_{}"),
+        (Outcome, "desk.done_notice-{}"),
+        (Place, "desk.{}"),
+        (Place, "desk.{}_text"),
+        (PseudonymFault, "problem.pseudonym-{}"),
+        (Signature, "signature.{}.label"),
+        (Signature, "signature.{}.name"),
+        (Signature, "signature.{}.signed"),
+        (Signature, "signature.{}.subject"),
+        (Stage, "stage.{}.text"),
+        (Stage, "stage.{}.title"),
+    ],
+)
+def test_every_member_of_an_enum_that_pages_speak_of_has_its_words(members: type[StrEnum], keys: str) -> None:
     for words in WORDS.values():
-        assert all(words(f"desk.action_{action}") for action in Action)
+        assert all(words(keys.format(member.value)) for member in members)
+
+
+def test_the_wall_and_the_weekly_have_words_for_their_states_and_days() -> None:
+    for words in WORDS.values():
+        assert all(words(f"wall.state_{state}") for state in WallState if state is not WallState.NONE)
+        assert all(words(f"weekly.on_{day}") for day in DAYS)
 
 
 def test_a_missing_word_is_an_error() -> None:

@@ -89,6 +89,16 @@ async def test_each_rule_has_its_anchor_and_its_own_words(visitor: Visitor, lang
         assert words.text in page.text
 
 
+@pytest.mark.parametrize("language", list(Language))
+async def test_a_number_to_call_is_said_once_and_its_link_calls_it(visitor: Visitor, language: Language) -> None:
+    page = (await visitor.get(f"/{language.value}/help"))[1].document
+    lines = page.partition('<ul class="helps">')[2].partition("</ul>")[0].split("<li>")[1:]
+    assert len(lines) == len(load_moderator().wording(language.value).helps)
+    for line in lines:
+        assert all(re.fullmatch(r"[0-9+-]+", number) for number in re.findall(r'href="tel:([^"]*)"', line))
+    assert not any(line.count("3114") > line.count("3114.fr") + line.count("tel:3114") + 1 for line in lines)
+
+
 async def test_who_wants_no_letters_is_counted(tmp_path: Path) -> None:  # RCP 12
     relay = RelayInMemory()
     relay.refused = {"ann@example.org": False, "bob@example.org": True}

@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
+from tests.support.moderator import a_moderator
 from tests.support.visitor import LETTER, Visitor
+from tests.unit.web.test_desk import held
 from web.schools import SchoolMail, is_school
 
 PUPIL = "camille@lyc-hugo.ac-paris.fr"
@@ -38,6 +40,10 @@ async def test_a_letter_to_a_school_is_read_first(tmp_path: Path) -> None:
         _, page = await visitor.get(response.headers["Location"])
         assert "It is for an address at a school" in page.text
         assert not front.relay.letters
+        async with a_moderator(front) as ann:
+            assert "an address at a school" in (await ann.get("/desk/letters"))[1].text
+            (letter,) = await held(ann)
+            assert "an address at a school" in (await ann.get(f"/desk/letter/{letter}"))[1].text
 
 
 async def test_or_refused_or_delivered(tmp_path: Path) -> None:
