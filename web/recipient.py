@@ -100,11 +100,12 @@ class RecipientPages:
         if rule not in {one.value for one in _REPORTABLE}:
             return await self._page(language, addressee, problem="rule", status=HTTPStatus.UNPROCESSABLE_ENTITY)
         words = clean_message(fields.get("words", "")[:_MOST_WORDS])
-        await self._parts.reports.file(
+        filed = await self._parts.reports.file(
             Report(addressee.letter_id, rule, words), self._parts.mailboxes.of(addressee.address)
         )
-        _log.warning("letter-reported", letter=addressee.letter_id, rule=rule, remedy="leak letters reports")
-        return await self._page(language, addressee, "report")
+        if filed.waits:
+            _log.warning("letter-reported", letter=addressee.letter_id, rule=rule, remedy="leak letters reports")
+        return await self._page(language, addressee, filed.value)
 
     async def _erase(self, addressee: Addressee) -> None:
         """Everything about the address but the hash of a refusal, without which a refusal could not hold."""

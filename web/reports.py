@@ -1,7 +1,8 @@
 """What recipients report: kept until somebody has decided, and meanwhile no letter reaches them.
 
-A report names a letter and a rule. The words are attached only if the recipient copied them in. The mailbox is kept as
-a keyed hash. The decision and its line in the log are one transaction, which deletes the words.
+A report names a letter and a rule. The words are attached only if the recipient copied them in, at once or later. The
+mailbox is kept as a keyed hash. The decision and its line in the log are one transaction, which deletes the words; a
+report that was dismissed is opened once more if its author then brings words.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ _FILE: Final = """
 INSERT INTO web_report (letter_id, at, mailbox, rule, words) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING letter_id
 """
+_KNOWN: Final = """
+SELECT outcome, words, (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
+FROM web_report r WHERE letter_id = ?
+"""
+_ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ? AND outcome IS NULL"
+_OPEN_AGAIN: Final = """
+UPDATE web_report SET at = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ? AND outcome = 'dismissed'
+"""
+_MOST_KEPT: Final = 8000
+"""Characters of a report's words, when its author adds to them again and again; the latest stay."""
 _OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
 _DECIDE: Final = "UPDATE web_report SET outcome = ?, words = '' WHERE letter_id = ? AND outcome IS NULL"
 _FORGETTING: Final = (
@@ -38,6 +49,25 @@ class Outcome(StrEnum):
     UPHELD = "upheld"
     """The letter broke a rule: its writer's network stays kept from this recipient."""
     DISMISSED = "dismissed"
+
+
+class Filed(StrEnum):
+    """What became of a report that a recipient sent; the words are in the catalogue under `recipient.done_<value>`."""
+
+    NEW = "report"
+    ADDED = "report_added"
+    """The letter was reported before and nobody has decided yet: rule and words are with that report."""
+    AGAIN = "report_again"
+    """It had been dismissed; with words it waits for a second decision."""
+    WORDLESS = "report_wordless"
+    """It had been dismissed, and would be looked at once more if it came with words. Nothing waits."""
+    DECIDED = "report_decided"
+    """It was upheld, or dismissed twice. Nothing waits."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has something new to decide."""
+        return self in (Filed.NEW, Filed.AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +95,28 @@ class ReportStore:
         self._clock = clock
         self._log = DecisionLog(clock, entropy)
 
-    async def file(self, report: Report, mailbox: bytes) -> bool:
-        """Keep a report and freeze the pair; False if the letter was reported before."""
+    async def file(self, report: Report, mailbox: bytes) -> Filed:
+        """Keep a report and freeze the pair; one of a letter that was reported before adds to that report."""
         now = to_millis(self._clock.now())
 
-        def work(connection: Connection) -> bool:
+        def work(connection: Connection) -> Filed:
             values = (report.letter_id, now, mailbox, report.rule, report.words)
-            fresh = bool(list(connection.execute(_FILE, values)))
-            if fresh:
+            if list(connection.execute(_FILE, values)):
                 connection.execute(FREEZE, (now, report.letter_id))
-            return fresh
+                return Filed.NEW
+            ((outcome, kept, dismissals),) = connection.execute(_KNOWN, (report.letter_id,))
+            filed = _filed_again(outcome, dismissals, report.words)
+            if filed is Filed.ADDED:
+                connection.execute(_ADD, (report.rule, _joined(kept, report.words), report.letter_id))
+            elif filed is Filed.AGAIN:
+                connection.execute(_OPEN_AGAIN, (now, report.rule, report.words, report.letter_id))
+            else:
+                return filed
+            if not connection.changes():
+                return Filed.DECIDED  # by somebody else, just now
+            if filed is Filed.AGAIN:
+                connection.execute(FREEZE, (now, report.letter_id))
+            return filed
 
         return await self._database.write(work)
 
@@ -130,3 +172,19 @@ class ReportStore:
 
     async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+
+
+def _filed_again(outcome: str | None, dismissals: int, words: str) -> Filed:
+    """What a further report of the same letter is."""
+    if outcome is None:
+        return Filed.ADDED
+    if outcome != Outcome.DISMISSED or dismissals > 1:
+        return Filed.DECIDED
+    return Filed.AGAIN if words.strip() else Filed.WORDLESS
+
+
+def _joined(kept: str, words: str) -> str:
+    """Both, unless one says all of the other: a form that is sent twice adds nothing."""
+    if words in kept:
+        return kept
+    return (words if kept in words else f"{kept}\n\n{words}")[-_MOST_KEPT:]

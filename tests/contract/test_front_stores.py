@@ -34,7 +34,7 @@ from web.links import Addressee
 from web.mailbox import MailboxHasher
 from web.network import Network
 from web.notices import Notice, NoticeStore
-from web.reports import Outcome, Report, ReportStore
+from web.reports import Filed, Outcome, Report, ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealing import Sealed
 from web.tallies import DatabaseTallies
@@ -92,8 +92,7 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     assert (first.wait, first.frozen) == (None, False)
     assert (await limits.take(b"me", "Ann+x@b.example")).wait is not None
     await letters.add(_letter(0, pair=first.pair), clock.now(), Departure(clock.now()))
-    assert await reports.file(Report("id0", "hate", "words"), b"m" * 16)
-    assert not await reports.file(Report("id0", "hate", "words"), b"m" * 16)
+    assert await reports.file(Report("id0", "hate", "words"), b"m" * 16) is Filed.NEW
     assert await reports.is_paused([b"x" * 16, b"m" * 16])
     assert await reports.is_frozen("id0")
     clock.move(86400)
@@ -109,6 +108,39 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     await reports.forget()
     await limits.forget()
     assert not await reports.of_letter("id0")
+
+
+async def test_a_letter_reported_again(database: Database) -> None:  # RCP 2
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    reports = ReportStore(database, clock, SeededEntropy(1))
+    await letters.add(_letter(0, pair=b"p"), clock.now(), Departure(clock.now()))
+
+    async def say(words: str, rule: str = "hate") -> tuple[Filed, list[tuple[str, str]]]:
+        filed = await reports.file(Report("id0", rule, words), b"m" * 16)
+        return filed, [(one.report.rule, one.report.words) for one in await reports.open_reports()]
+
+    assert await say("") == (Filed.NEW, [("hate", "")])
+    assert await say("You are", "threat") == (Filed.ADDED, [("threat", "You are")])
+    assert await say("You are nothing") == (Filed.ADDED, [("hate", "You are nothing")])
+    assert await say("") == await say("nothing") == (Filed.ADDED, [("hate", "You are nothing")])
+    assert await say("And worse") == (Filed.ADDED, [("hate", "You are nothing\n\nAnd worse")])
+
+    dismissed = Decision("id0", Action.DISMISSED, "me", "r")
+    assert await reports.decide(dismissed, Outcome.DISMISSED)
+    assert await say("") == (Filed.WORDLESS, [])
+    assert not await reports.is_paused([b"m" * 16])
+    clock.move(60)
+    assert await say("Look here") == (Filed.AGAIN, [("hate", "Look here")])
+    assert await reports.is_paused([b"m" * 16])
+    assert await reports.is_frozen("id0")
+    assert [one.at for one in await reports.open_reports()] == [clock.now()]
+    assert await reports.decide(dismissed, Outcome.DISMISSED)
+    assert await say("Look here again") == (Filed.DECIDED, [])
+    assert not await reports.is_paused([b"m" * 16])
+    assert not await reports.is_frozen("id0")
+    rows = await database.read(lambda connection: list(connection.execute("SELECT words FROM web_report")))
+    assert rows == [("",)]
 
 
 async def test_records_and_their_audit(database: Database) -> None:

@@ -137,6 +137,36 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     assert "nul" not in repr(rows)
 
 
+async def test_words_that_come_later_are_kept_and_no_page_promises_more(visitor: Visitor, clock: HandClock) -> None:
+    path = await receive(visitor)  # RCP 2
+    reports = ReportStore(visitor.front.database, clock, SeededEntropy(8))
+    kept = "no letter reaches you until a person has decided"
+
+    async def report(words: str) -> str:
+        _, page = await visitor.post(path, {"action": "report", "rule": "threat", "words": words})
+        return page.text
+
+    assert kept in await report("")
+    page = await report("I will find you.")
+    assert "added to your report" in page
+    assert kept in page
+    (waiting,) = await reports.open_reports()
+    assert waiting.report.words == "I will find you."
+    decision = Decision(waiting.report.letter_id, Action.DISMISSED, "me", "no rule is broken")
+    assert await reports.decide(decision, Outcome.DISMISSED)
+    page = await report("")
+    assert "Copy in the words in question and a person looks once more" in page
+    assert kept not in page
+    page = await report("I know where you live.")
+    assert "open again" in page
+    assert kept in page
+    assert await reports.decide(decision, Outcome.UPHELD)
+    page = await report("Please!")
+    assert "has already decided" in page
+    assert kept not in page
+    assert await reports.open_reports() == []
+
+
 async def test_erasing_ends_what_waits_and_leaves_no_address(tmp_path: Path, clock: HandClock) -> None:  # RCP 3
     options = replace(OPTIONS, cool_down=OPTIONS.status_kept)
     async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
