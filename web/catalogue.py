@@ -18,6 +18,7 @@ from typing import Any, Final
 _FOLDER: Final = Path(__file__).parent / "words"
 _QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _LONGEST_HEADER: Final = 500
+_ROUNDING: Final = 300
 _BEFORE_MARK: Final = re.compile(r" (?=[;:!?»%])")
 _AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
 
@@ -55,6 +56,10 @@ class Words:
         at = at.astimezone(UTC)
         values = {"day": at.day, "month": self.months[at.month - 1], "hour": f"{at:%H}", "minute": f"{at:%M}"}
         return self("time.moment", **values)
+
+    def around(self, at: datetime) -> str:
+        """The next full five minutes as `moment` says it: when exactly a letter came or leaves is nobody's to know."""
+        return self.moment(at + timedelta(seconds=-at.timestamp() % _ROUNDING))
 
     def day(self, at: datetime) -> str:
         """A day as a reader sees it, in UTC."""

@@ -6,6 +6,7 @@ words filled in, so that a rule reads the same here and where a letter is refuse
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from aiohttp import web
@@ -50,7 +51,9 @@ class Documents:
         language = language_of(request)
         wording = self._parts.judge.wording(language)
         words = self._parts.renderer.words(language)
-        tallies = await self._tallies() if document.counts else None
+        now = self._parts.clock.now()
+        tallies = await self._tallies(now) if document.counts else None
+        since, tried = (tallies.behind_since, tallies.next_try) if tallies else (None, None)
         values = {
             "document": document.value,
             "operator": self._parts.options.operator,
@@ -58,6 +61,8 @@ class Documents:
             "helps": wording.helps,
             "tallies": tallies,
             "refusals": self._parts.refusals.addresses,
+            "late_by": words.about(now - since) if since else "",
+            "next_try": words.around(max(tried, now)) if tried else "",
             "decided_within": words.about(tallies.decided_within) if tallies and tallies.decided_within else "",
             "moderation": self._moderation,
             "span_days": SPAN.days,
@@ -66,9 +71,9 @@ class Documents:
         }
         return self._parts.renderer.public_page("document.html", language, values)
 
-    async def _tallies(self) -> Tallies | None:
+    async def _tallies(self, now: datetime) -> Tallies | None:
         try:
-            return await self._parts.tallies.read(self._parts.clock.now())
+            return await self._parts.tallies.read(now)
         except SpoolUnavailableError as error:
             _log.warning("letters-not-counted", why=str(error))
             return None

@@ -45,8 +45,8 @@ ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
 INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for, hidden,
-  sender, sender_name, recipient, subject, text, html, message, network)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  sender, sender_name, recipient, subject, text, html, message, network, promised)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_WAITING: Final = """
@@ -106,7 +106,8 @@ class DatabaseLetterStore:
         leaves = now if departure.hold or departure.claimed else max(now, departure.due)
         until = to_millis(leaves + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
-        handover = (letter.id, *_schedule(departure), *_content(letter, departure), letter.network.value)
+        schedule = _schedule(departure)
+        handover = (letter.id, *schedule, *_content(letter, departure), letter.network.value, schedule[0])
 
         def work(connection: Connection) -> bool:
             if not list(connection.execute(_ADD_LETTER, known)):

@@ -6,7 +6,7 @@ Whoever has the link sees the stage and the reasons, never the recipient; the wo
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -24,7 +24,6 @@ from web.requests import language_of, read_fields
 from web.timeline import Stage, Standing, Teller
 
 _STATE_TIMEOUT: Final = 5.0
-_ROUNDING: Final = 300
 _LONG: Final = timedelta(minutes=15)
 """What waits so much longer than cool-down and jitter waits for a ceiling."""
 
@@ -83,7 +82,7 @@ class StatusPages:
             "standing": standing,
             "is_final": standing.stage.final,
             "next_try": self._next_try(standing, language),
-            "departs": words.moment(_rounded(when)) if waits and when else "",
+            "departs": words.around(when) if waits and when else "",
             "has_ceiling": has_ceiling,
             "decided_by": words.moment(when) if standing.stage is Stage.HELD and when else "",
             "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
@@ -115,8 +114,3 @@ class StatusPages:
 def _language(request: web.Request, record: LetterRecord) -> Language:
     has_prefix = request.path.split("/", 2)[1] != "s"
     return language_of(request) if has_prefix else Language(record.language)
-
-
-def _rounded(at: datetime) -> datetime:
-    """The next full five minutes: when exactly it leaves is nobody's to know."""
-    return at + timedelta(seconds=-at.timestamp() % _ROUNDING)

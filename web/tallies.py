@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from web.letter_table import NEVER
 from web.letters import Ending
 
 SPAN: Final = timedelta(days=90)
@@ -22,7 +23,14 @@ _DECISIONS: Final = "SELECT action, COUNT(*) FROM web_decision WHERE at >= ? GRO
 _RULES: Final = (
     "SELECT rules, COUNT(*) FROM web_letter WHERE created >= ? AND ending = 'refused' AND rules <> '' GROUP BY 1"
 )
-_BEHIND: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND attempts > 1"
+_LATE_AFTER: Final = timedelta(minutes=15)
+"""A letter that waits so much longer than its writer was told is late."""
+
+# A letter that a ceiling holds back, or that found no relay to ask, has a new due time and no attempt.
+_BEHIND: Final = """
+SELECT COUNT(*), MIN(COALESCE(promised, due)), MIN(due) FROM web_handover
+WHERE held_until IS NULL AND due < ? AND COALESCE(promised, due) < ?
+"""
 _NOTICES: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_notice WHERE at >= ? GROUP BY 1"
 _REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? GROUP BY 1"
 _AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
@@ -50,11 +58,15 @@ class Tallies:
     rules: Mapping[str, int]
     """Refusals by a person, by rule."""
     behind: int
-    """Letters that the relay could not take when they were due."""
+    """Letters that should have left a quarter of an hour ago or earlier, whatever keeps them here."""
     held: int
     """Letters that wait for a person."""
     first_decision_due: datetime | None
     """When the one of them that waited longest goes back."""
+    behind_since: datetime | None = None
+    """When the one of those that waits longest should have left."""
+    next_try: datetime | None = None
+    """When the first of them is tried again."""
     notices: Mapping[str, int] = field(default_factory=dict)
     """Notices of unlawful content, by what was decided; "" for those that wait."""
     reports: Mapping[str, int] = field(default_factory=dict)
@@ -87,7 +99,7 @@ class DatabaseTallies:
         def work(connection: Connection) -> Tallies:
             endings = _counts(connection, _ENDINGS, since)
             [(held, until)] = connection.execute(_HELD)
-            [(behind,)] = connection.execute(_BEHIND)
+            [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
             waits = [wait for (wait,) in connection.execute(_WAITS, since * 3)]
             return Tallies(
                 letters=sum(endings.values()),
@@ -96,7 +108,9 @@ class DatabaseTallies:
                 rules=_by_rule(_counts(connection, _RULES, since)),
                 behind=behind,
                 held=held,
-                first_decision_due=None if until is None else from_millis(until),
+                first_decision_due=_moment(until),
+                behind_since=_moment(behind_since),
+                next_try=_moment(next_try),
                 notices=_counts(connection, _NOTICES, since),
                 reports=_counts(connection, _REPORTS, since),
                 refused=_counts(connection, _PROGRAM, since),
@@ -109,6 +123,10 @@ class DatabaseTallies:
 
 def _counts(connection: Connection, sql: str, bindings: tuple[Any, ...]) -> dict[str, int]:
     return dict(connection.execute(sql, bindings))
+
+
+def _moment(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)
 
 
 def _by_rule(refusals: Mapping[str, int]) -> dict[str, int]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from relay.client.contract import Admission
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator
@@ -19,6 +21,7 @@ from tests.unit.web.test_desk import held
 from tests.unit.web.test_ladder import FOREIGN, INSULT
 from web.catalogue import Language
 from web.documents import Document
+from web.letters import HOLD_TIME
 from web.moderation.figures import published_figures
 from web.moderation.moderator import load_moderator
 from web.operator import Operator
@@ -151,16 +154,62 @@ async def test_how_often_moderation_is_right_is_published_as_measured(visitor: V
             assert f"{share['hits']} of {share['of']}" in page
 
 
-async def test_letters_the_relay_cannot_take_are_told_as_late(visitor: Visitor, front: Front, clock: HandClock) -> None:
-    front.relay.unavailable = True
+@pytest.mark.parametrize("why", ["unavailable", "away", "ceiling"])
+async def test_letters_that_cannot_leave_are_told_as_late(
+    visitor: Visitor, front: Front, clock: HandClock, why: str
+) -> None:
+    """Whether the relay breaks, cannot be asked or has no room today: only the first counts as an attempt."""
+    front.relay.unavailable, front.relay.away = why == "unavailable", why == "away"
+    if why == "ceiling":
+        front.relay.room = Admission(0, clock.now() + timedelta(hours=5))
     await visitor.send(await visitor.preview())
+    assert "leave as they should" in (await visitor.get("/en/status"))[1].text
     clock.move(3600)
     await visitor.until_told("/en/status", "Letters are taken, and wait here")
+    told = (await visitor.get("/en/status"))[1].text
+    assert "1 letter late, by up to an hour; the next try is around 21 November, 1" in told
+    if why == "ceiling":
+        assert re.search(r"around 21 November, 17:[012]\d UTC", told)
+    assert "1 lettre en retard, de une heure au plus" in (await visitor.get("/fr/status"))[1].text
+
+
+async def test_what_waits_as_it_was_told_to_is_not_late(
+    visitor: Visitor, ann: Moderator, front: Front, clock: HandClock
+) -> None:
+    front.relay.away = True
+    await visitor.send(await visitor.preview(leaves="morning"))
+    await visitor.send(await visitor.preview(message=FOREIGN))
+    clock.move(5 * 3600)
+    (letter,) = await held(ann)
+    await ann.post(f"/desk/letter/{letter}", action="release", reason="Kind.")
+    assert "on time" in (await visitor.get("/en/status"))[1].text
+    clock.move(16 * 60)
+    # The one that was let go, counted from then; the other has its morning before it.
     assert "1 letter late" in (await visitor.get("/en/status"))[1].text
+    clock.move(86400)
+    assert "2 letters late" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_what_came_back_is_not_late(visitor: Visitor, clock: HandClock) -> None:
+    link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+    clock.move(HOLD_TIME.total_seconds() + 3600)
+    await visitor.until_told(link, "It has come back to you")
+    assert "on time" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_when_a_held_letter_was_sent_cannot_be_told(visitor: Visitor, clock: HandClock) -> None:  # SND 3
+    clock.move(62)
+    await visitor.send(await visitor.preview(message=FOREIGN))
+    assert "1 waiting, the next decision by 23 November, 12:05 UTC" in (await visitor.get("/en/status"))[1].text
+    assert "prochaine décision avant le 23 novembre, 12 h 05 UTC" in (await visitor.get("/fr/status"))[1].text
 
 
 async def test_without_the_database_the_pages_still_stand(visitor: Visitor, front: Front) -> None:
     front.database.away = True
-    assert "we cannot look just now" in (await visitor.get("/en/status"))[1].text
+    told = (await visitor.get("/en/status"))[1].text
+    assert "Letters cannot be taken just now" in told
+    assert "we cannot look just now" in told
+    assert "open" not in told.lower()
+    assert "ne peuvent pas être prises à l’instant" in (await visitor.get("/fr/status"))[1].text
     assert "We cannot count just now" in (await visitor.get("/en/transparency"))[1].text
     assert (await visitor.get("/en/help"))[0].status == 200
