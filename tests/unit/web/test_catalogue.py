@@ -81,7 +81,7 @@ def test_language_of_a_browser(header: str, language: Language) -> None:
 def test_times_and_spans_read_naturally() -> None:
     at = datetime(2026, 11, 1, 9, 5, tzinfo=UTC)
     assert WORDS[Language.EN].moment(at) == "1 November, 09:05 UTC"
-    assert WORDS[Language.FR].moment(at) == "1 novembre, 09 h 05 UTC"
+    assert WORDS[Language.FR].moment(at) == "1 novembre, 09\u00a0h\u00a005 UTC"
     spans = [1, 61, 299, 301, 3500, 3700]
     assert [WORDS[Language.EN].about(timedelta(seconds=s)) for s in spans] == [
         "a minute",
