@@ -18,6 +18,7 @@ from web.danger import DangerStore
 from web.decisions import Action, Decision, DecisionLog
 from web.freezes import FreezeStore
 from web.holds import HoldStore
+from web.mailbox import MailboxHasher
 from web.moderation.ruling import Rule
 from web.notices import NoticeStore
 from web.plain_text import clean_message
@@ -29,7 +30,7 @@ MAX_SHOWN: Final = 2400
 
 
 class UndecidedError(ValueError):
-    """What is missing before something can be decided; the text is "reason", "rules" or "shown"."""
+    """What is missing before something can be decided; the text is "reason", "rules", "report" or "shown"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,15 @@ class Voice:
 class Deciding:
     """Each call says whether there was still something to decide. Raises UndecidedError, SpoolUnavailableError."""
 
-    def __init__(self, database: Database, clock: Clock, entropy: Entropy, jitter: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Entropy,
+        jitter: timedelta = timedelta(0),
+        mailboxes: MailboxHasher | None = None,
+    ) -> None:
+        """`mailboxes` knows whose reports wait; without it, nobody's keep a letter from being let go here."""
         self.holds = HoldStore(database, clock, entropy)
         self.reports = ReportStore(database, clock, entropy)
         self.freezes = FreezeStore(database, clock, entropy)
@@ -55,6 +64,7 @@ class Deciding:
         self._clock = clock
         self._entropy = entropy
         self._jitter = jitter
+        self._mailboxes = mailboxes
 
     async def note_entry(self, actor: str) -> None:
         """Somebody came to the desk."""
@@ -65,10 +75,17 @@ class Deciding:
     async def release(self, letter_id: str, voice: Voice) -> bool:
         """Let a held letter go; an appeal is granted by it.
 
-        The wait for a person is cool-down enough; the moment of departure stays nobody's to know.
+        The wait for a person is cool-down enough; the moment of departure stays nobody's to know. While its recipient's
+        report waits, nothing reaches them, so a letter let go would only be held anew: UndecidedError says "report".
         """
         decision = _decision(letter_id, Action.RELEASE, voice)
+        letter = await self.holds.find(letter_id)
+        if letter is not None and await self._has_reported(letter.recipient):
+            raise UndecidedError("report")
         return await self.holds.release(decision, self._clock.now() + self._jitter * self._entropy.uniform())
+
+    async def _has_reported(self, address: str) -> bool:
+        return self._mailboxes is not None and await self.reports.is_paused(self._mailboxes.all_of(address))
 
     async def refuse(self, letter_id: str, rules: Sequence[str], voice: Voice, *, freeze: bool = False) -> bool:
         """Refuse a held letter by at least one rule; its writer reads rules and reason.

@@ -24,6 +24,7 @@ from web.desk.frame import DeskParts
 from web.disclosure import SealedStore
 from web.judgement import Judge
 from web.letter_table import DatabaseLetterStore
+from web.mailbox import MailboxHasher
 from web.moderation.moderator import load_moderator
 from web.morning import zone_of
 from web.network import Network
@@ -197,9 +198,10 @@ def make_desk(
     Raises ConfigurationError.
     """
     database, clock = outside.database, outside.clock
+    mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     parts = DeskParts(
         database=database,
-        deciding=Deciding(database, clock, outside.entropy, options.jitter),
+        deciding=Deciding(database, clock, outside.entropy, options.jitter, mailboxes),
         sealed=SealedStore(database, clock),
         judge=Judge(outside.moderator),
         renderer=Renderer(make_templates(), load_words(), https=False),

@@ -6,6 +6,7 @@ decision, with the reason, which a refused letter's writer reads.
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Letters of the front that wait for a person.", no_args_is_help=True)
 
+_REPORTED: Final = (
+    "its recipient has reported a letter, and nothing reaches them until that is decided: first settle the report "
+    "(`leak letters reports`, `leak letters settle`)"
+)
 _GONE: Final = "no letter of this id waits for a decision (`leak letters list`)"
 
 Letter = Annotated[str, typer.Argument(help="The letter's id, as `leak letters list` shows it.")]
@@ -62,9 +67,13 @@ def release(
     letter: Letter,
     reason: Annotated[str, typer.Option("--reason", help="Why it may go; kept in the log.")],
 ) -> None:
-    """Let a letter go."""
-    settings = load(context)
-    if not _deciding(settings, lambda deciding: deciding.release(letter, _voice(reason))):
+    """Let a letter go; not while a report of its recipient waits for a decision."""
+    settings, voice = load(context), _voice(reason)
+    try:
+        released = _deciding(settings, lambda deciding: deciding.release(letter, voice))
+    except import_module("web.deciding").UndecidedError:
+        fail(_REPORTED)
+    if not released:
         fail(_GONE)
     say("released: it leaves within " + _minutes(settings.web.jitter))
 
@@ -230,12 +239,16 @@ def _deciding(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]
     """What `work` gives for the place where the desk decides too, the front's tables up to date."""
     from relay.clock import SystemClock
     from relay.ids import SystemEntropy
+    from relay.node_secrets import ensure_secrets
 
     async def ask() -> Any:
         async with stores(settings, must_exist=True) as opened:
             await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
+            entropy = SystemEntropy()
+            keys = await asyncio.to_thread(ensure_secrets, settings.path(settings.node.secrets), entropy)
+            mailboxes = import_module("web.mailbox").MailboxHasher((keys.block_hash, *keys.old_block_hashes))
             deciding = import_module("web.deciding").Deciding
-            return await work(deciding(opened.database, SystemClock(), SystemEntropy(), settings.web.jitter))
+            return await work(deciding(opened.database, SystemClock(), entropy, settings.web.jitter, mailboxes))
 
     return run_async(ask())
 

@@ -13,11 +13,14 @@ import pytest
 from relay.client.contract import Letter
 from relay.clock import SystemClock
 from relay.ids import SystemEntropy
+from relay.node_secrets import ensure_secrets
 from relay.opening import open_stores
 from relay.settings import load_settings
 from tests.support.command import Ran, leak
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, PendingLetter, hash_secret
+from web.mailbox import MailboxHasher
+from web.reports import Report, ReportStore
 
 Run = Callable[..., Ran]
 
@@ -76,3 +79,21 @@ def test_held_letters_are_decided_about(run: Run, file: Path) -> None:
         ("id0", "release", "meant well"),
         ("id1", "refuse", "It threatens."),
     }
+
+
+def test_a_report_is_settled_before_mail_to_its_author_goes(run: Run, file: Path) -> None:
+    asyncio.run(_report(file))
+    refused = run("release", "id0", "--reason", "meant well")
+    assert refused.status == 1
+    assert "first settle the report" in refused.err
+    assert run("settle", "id1", "dismissed", "--reason", "r").status == 0
+    assert run("release", "id0", "--reason", "meant well").status == 0
+
+
+async def _report(path: Path) -> None:
+    settings, clock = load_settings(path), SystemClock()
+    stores = await open_stores(settings, clock, SystemEntropy())
+    mailboxes = MailboxHasher([ensure_secrets(settings.path(settings.node.secrets), SystemEntropy()).block_hash])
+    reports = ReportStore(stores.database, clock, SystemEntropy())
+    await reports.file(Report("id1", "hate", ""), mailboxes.of("Ann+x@b.example"))
+    await stores.close()

@@ -146,6 +146,33 @@ async def test_a_report_is_settled(visitor: Visitor, ann: Moderator, clock: Hand
     assert (await log_of(visitor.front, clock))[0] == Decision(letter, Action.DISMISSED, "ann", "Harmless.")
 
 
+async def test_a_letter_to_who_reported_one_goes_once_that_is_decided(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:
+    status = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+    path = await receive(visitor, message="Thank you.")
+    await visitor.post(path, {"action": "report", "rule": "hate"})
+    link = (await visitor.send(await visitor.preview(to="Ann+x@example.org", message="Again"))).headers["Location"]
+    await visitor.until_told(link, "A person reads it first")
+    letters = await held(ann)
+    assert len(letters) == 2
+    for letter in letters:
+        response, page = await ann.post(f"/desk/letter/{letter}", action="release", reason="Kind.")
+        assert response.status == 422
+        assert "decide about the report first" in page.text
+        assert page.fields["reason"] == "Kind."
+        assert 'href="/desk/reports"' in page.document
+    _, page = await ann.get("/desk/reports")
+    await ann.post("/desk/reports", letter=page.fields["letter"], action="dismissed", reason="Harmless.")
+    for letter in letters:
+        response, _ = await ann.post(f"/desk/letter/{letter}", action="release", reason="Kind.")
+        assert response.headers["Location"].endswith("?done=released")
+    await visitor.until_arrived(3)
+    for told in (status, link):
+        assert "On its way" in (await visitor.get(told))[1].text
+    assert await held(ann) == []
+
+
 async def test_what_another_page_sends_decides_nothing(visitor: Visitor, ann: Moderator) -> None:  # S41
     await visitor.send(await visitor.preview(message=FOREIGN))
     (letter,) = await held(ann)
