@@ -51,8 +51,8 @@ Front = Callable[[FrontParts], Faces]
 
 def front_domains(settings: Settings) -> tuple[str, ...]:
     """The domains a front may send from, its letters' first. Raises ConfigurationError when the settings name none."""
-    doorbell = settings.web.doorbell_domain
-    return (sender_domain(settings), *([doorbell] if doorbell is not None else []))
+    others = (settings.web.doorbell_domain, settings.web.weekly_domain)
+    return (sender_domain(settings), *(domain for domain in others if domain is not None))
 
 
 def sender_domain(settings: Settings) -> str:

@@ -76,6 +76,8 @@ class FrontValues(Protocol):
     @property
     def doorbell_domain(self) -> str | None: ...
     @property
+    def weekly_domain(self) -> str | None: ...
+    @property
     def doorbells_per_day(self) -> int: ...
     @property
     def admission_per_day(self) -> int: ...
@@ -182,6 +184,7 @@ def mount(  # the node's parts, each with a purpose of its own
         wall_delay=values.wall_delay,
         wall_indexed=values.wall_indexed,
         weekly=values.weekly if values.wall else "off",
+        weekly_domain=values.weekly_domain or "",
         operator=_operator(values.operator),
     )
     letters, moderator = DatabaseLetterStore(database), load_moderator(folder)

@@ -86,6 +86,8 @@ class FrontOptions:
     """Whether search engines may list the wall."""
     weekly: str = "sunday"
     """The day on which the weekly leaves, in lower-case English; "off": there is none."""
+    weekly_domain: str = ""
+    """Domain of the From address of the weekly and of the mails that ask for it; "": the letters'."""
     operator: Operator = NOBODY
     """Who runs the service."""
 
@@ -103,6 +105,11 @@ class FrontOptions:
     def doorbell_sender(self) -> str:
         """The From address of every mail that only asks."""
         return f"doorbell@{self.doorbell_domain or self.sender_domain}"
+
+    @property
+    def weekly_sender(self) -> str:
+        """The From address of the weekly, and of the mail that asks who wants it."""
+        return f"weekly@{self.weekly_domain or self.sender_domain}"
 
     @property
     def confirming_sender(self) -> str:

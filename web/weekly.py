@@ -85,7 +85,7 @@ class WeeklyWriter:
         key: str,
         headers: dict[str, str] | None = None,
     ) -> Letter:
-        sender = f"weekly@{self._options.sender_domain}"
+        sender = self._options.weekly_sender
         mail = Mail(wish.language.value, sender, "Leak", wish.address, subject, body, footer)
         html = self._template.render(mail=mail)
         return Letter(sender, "Leak", wish.address, subject, mail.text, html, STREAM, key, headers or {})

@@ -95,6 +95,7 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     yield from _doors(settings)
     yield from _alarm(settings)
     yield from _doorbell(settings)
+    yield from _weekly(settings)
     yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
@@ -146,6 +147,15 @@ def _doorbell(settings: Settings) -> Iterator[str]:
         yield f"web.doorbell_domain: {web.doorbell_domain} has no [[signing.domain]]: its mail goes unsigned"
     if "doorbells" not in settings.unsubscribe.streams:
         yield 'unsubscribe.streams: "doorbells" is missing: mails that only ask offer no one-click unsubscribe'
+
+
+def _weekly(settings: Settings) -> Iterator[str]:
+    """Bulk mail draws complaints of its own; but who has named no domain for it has chosen nothing wrong."""
+    web = settings.web
+    if web.weekly == "off" or not web.wall or "web" not in settings.node.roles or web.weekly_domain is None:
+        return
+    if web.weekly_domain not in {entry.domain for entry in settings.signing.domain}:
+        yield f"web.weekly_domain: {web.weekly_domain} has no [[signing.domain]]: its mail goes unsigned"
 
 
 def _signing(settings: Settings) -> Iterator[str]:

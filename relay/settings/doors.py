@@ -270,6 +270,12 @@ class WebSettings(Section):
     weekly: Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
         "sunday", description="The day on which the weekly of the wall leaves, at nine (UTC); off without a wall too."
     )
+    weekly_domain: HostName | None = Field(
+        None,
+        description="Domain of the From of the weekly, with a `[[signing.domain]]` of its own: providers judge it "
+        "apart from letters, and it warms up apart. Default: the letters' domain.",
+        examples=["weekly.leak.example"],
+    )
     limits: Flag = Field(True, description="Limits per sender and recipient; off only in the lab and in tests.")
     cool_down: Duration = Field(
         timedelta(minutes=5), description="How long a letter waits before it leaves; its writer may take it back."

@@ -1,4 +1,4 @@
-"""First contact by doorbell on a whole relay: a domain and a stream of its own, signed and aligned, one click out."""
+"""Mails that are no letters, on a whole relay: doorbell and weekly have domains and streams of their own, signed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "domain": [
             {"domain": "leak.lab.test", "selectors": SELECTORS},
             {"domain": "doorbell.leak.lab.test", "selectors": SELECTORS, "return_domain": "bounces.leak.lab.test"},
+            {"domain": "weekly.leak.lab.test", "selectors": SELECTORS, "return_domain": "bounces.leak.lab.test"},
         ]
     },
-    "web": {"base_url": HOME, "first_contact": "doorbell", "doorbell_domain": "doorbell.leak.lab.test"},
+    "web": {
+        "base_url": HOME,
+        "first_contact": "doorbell",
+        "doorbell_domain": "doorbell.leak.lab.test",
+        "weekly_domain": "weekly.leak.lab.test",
+    },
     "unsubscribe": {"streams": ["letters", "doorbells"], "base_url": HOME},
     "inbound": {"domain": "bounces.leak.lab.test"},
 }
@@ -61,7 +67,7 @@ async def refuses(relay: WholeRelay, person: str, stream: str) -> bool:
     return bool(await relay.stores.suppressions.find(tenant, stream, [parse_address(person)]))
 
 
-async def test_a_doorbell_end_to_end(tmp_path: Path) -> None:  # RCP 4, RCP 1
+async def test_doorbell_and_weekly_end_to_end(tmp_path: Path) -> None:  # RCP 4, RCP 1
     async with (
         whole_relay(tmp_path, "", **SETTINGS) as relay,
         asyncio.timeout(90),
@@ -83,6 +89,13 @@ async def test_a_doorbell_end_to_end(tmp_path: Path) -> None:  # RCP 4, RCP 1
         (_, letter) = await relay.arrivals("ann@inbox.lab.test", count=2)
         assert read(letter)["From"] == "A friend <letter@leak.lab.test>"
         assert await verdict(letter) == [("leak.lab.test", "pass")] * 2
+
+        async with client.post("/en/weekly", data={"to": "cid@inbox.lab.test"}) as answer:
+            assert answer.status == 200
+        (asked,) = await relay.arrivals("cid@inbox.lab.test")
+        assert read(asked)["From"] == "Leak <weekly@weekly.leak.lab.test>"
+        assert await verdict(asked) == [("weekly.leak.lab.test", "pass")] * 2
+        assert asked.posting.reverse_path.endswith("@bounces.leak.lab.test")
 
         await write(client, "bob@inbox.lab.test")
         (bell,) = await relay.arrivals("bob@inbox.lab.test")

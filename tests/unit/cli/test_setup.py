@@ -231,7 +231,11 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
     text = file.read_text().replace('return_domain = "bounces.leak.example"', 'return_domain = "bounces.example.net"')
     text = text.replace("trusted_networks = []", 'trusted_networks = ["0.0.0.0/0"]')
     text = text.replace("[delivery]\n", "[delivery]\nport = 2525\nallow_private_addresses = true\n")
-    text = text.replace("[web]\n", '[web]\nfirst_contact = "doorbell"\ndoorbell_domain = "bell.leak.example"\n')
+    text = text.replace(
+        "[web]\n",
+        '[web]\nfirst_contact = "doorbell"\ndoorbell_domain = "bell.leak.example"\n'
+        'weekly_domain = "weekly.leak.example"\n',
+    )
     text = text.replace(', "doorbells"]', "]")
     file.write_text(text)
     ran = leak(capsys, "check", "--config", file, "--json")
@@ -245,6 +249,7 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
         "MX hosts listen on 25",
         "for tests only",
         "bell.leak.example has no [[signing.domain]]",
+        "weekly.leak.example has no [[signing.domain]]",
         "mails that only ask offer no one-click",
     )
     for part in expected:

@@ -39,7 +39,7 @@ async def quiet(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
 def keeper_of(front: Front, clock: HandClock) -> WeeklyKeeper:
     """A second worker's keeper, beside the front's own."""
     links = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock)
-    writer = WeeklyWriter(OPTIONS, make_templates(), links)
+    writer = WeeklyWriter(replace(OPTIONS, weekly_domain="weekly.leak.lab.test"), make_templates(), links)
     parts = WeeklyParts(WeeklyStore(front.database, clock), writer, links, MailboxHasher([OPTIONS.block_key]))
     return WeeklyKeeper(parts, front.relay, load_words(), OPTIONS.weekly, clock)
 
@@ -145,6 +145,7 @@ async def test_a_week_leaves_once(visitor: Visitor, clock: HandClock) -> None:
     await keeper_of(front, clock).look()
     (mail,) = digests(front)
     assert (mail.recipient, mail.stream, mail.subject) == ("ann@example.org", "weekly", "The wall, week 47")
+    assert mail.sender == "weekly@weekly.leak.lab.test"
     assert "Text 1." in mail.text
     assert "/en/wall/p2" in mail.html
     assert mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
