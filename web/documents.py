@@ -69,7 +69,7 @@ class Documents:
             "words_days": self._parts.options.content_kept.days,
             "kept_days": self._parts.options.status_kept.days,
         }
-        return self._parts.renderer.public_page("document.html", language, values)
+        return self._parts.renderer.public_page("document.html", request, values)
 
     async def _tallies(self, now: datetime) -> Tallies | None:
         try:

@@ -52,7 +52,7 @@ class Pages:
         language, options = language_of(request), self._parts.options
         values = _form_values(Form(), (), self._parts.tokens.new_form(), options)
         samples = await read_samples(self._parts.wall, language) if options.wall else ()
-        return self._render.public_page("compose.html", language, {**values, "samples": samples})
+        return self._render.public_page("compose.html", request, {**values, "samples": samples})
 
     async def compose_again(self, request: web.Request) -> web.StreamResponse:
         """POST /: the form in this language, with what was typed in the other."""

@@ -17,6 +17,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from web.catalogue import Language, Words
+from web.requests import language_of
 
 _FOLDER: Final = Path(__file__).parent
 _POLICY: Final = (
@@ -91,13 +92,19 @@ class Renderer:
         return response
 
     def public_page(
-        self, template: str, language: Language, values: Mapping[str, Any], *, indexed: bool = True
+        self, template: str, request: web.Request, values: Mapping[str, Any], *, indexed: bool = True
     ) -> web.Response:
-        """A page with nobody's words in it. Browsers may keep it, so that "back" brings back what was typed."""
+        """A page with nobody's words in it. Browsers may keep it, so that "back" brings back what was typed.
+
+        Tor Browser is told where the same page stands on the onion service.
+        """
+        language = language_of(request)
         response = self._render(template, language, values, HTTPStatus.OK)
         response.headers["Cache-Control"] = "private, no-cache"
         if self._onion:
-            response.headers["Onion-Location"] = f"{self._onion}/{language.value}/"
+            asked = request.rel_url.raw_path_qs
+            prefix = "" if request.path.startswith(f"/{language.value}/") else f"/{language.value}"
+            response.headers["Onion-Location"] = f"{self._onion}{prefix}{asked}"
         if not indexed:
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
         # Only pages without a reader's words or secret are compressed: nothing can be guessed by length.

@@ -62,9 +62,8 @@ class WallPages:
         }
 
     def _public(self, request: web.Request, template: str, values: dict[str, object]) -> web.Response:
-        options, language = self._parts.options, language_of(request)
-        framed = {**values, "indexed": options.wall_indexed}
-        return self._parts.renderer.public_page(template, language, framed, indexed=options.wall_indexed)
+        indexed = self._parts.options.wall_indexed
+        return self._parts.renderer.public_page(template, request, {**values, "indexed": indexed}, indexed=indexed)
 
     def _missing(self, request: web.Request) -> web.Response:
         return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)

@@ -96,7 +96,7 @@ class WeeklyPages:
             return self._missing(request)
         indexed = self._parts.options.wall_indexed
         values = {"posts": [(post, paragraphs(post.shown)) for post in posts], "week": week, "indexed": indexed}
-        return self._parts.renderer.public_page("week.html", language, values, indexed=indexed)
+        return self._parts.renderer.public_page("week.html", request, values, indexed=indexed)
 
     async def _send(self, wish: Wish) -> None:
         """At most one mail a day to one mailbox: the key at the relay is the same for a day."""

@@ -232,8 +232,15 @@ async def test_an_onion_service_is_named_where_nobody_s_words_are(tmp_path: Path
         aiohttp.ClientSession() as session,
     ):
         visitor = Visitor(front, session)
-        response, _ = await visitor.get("/fr/")
-        assert response.headers["Onion-Location"] == f"{onion}/fr/"
+        for asked, named in {
+            "/fr/": "/fr/",
+            "/": "/fr/",
+            "/en/privacy": "/en/privacy",
+            "/privacy": "/fr/privacy",
+            "/en/wall?page=1": "/en/wall?page=1",
+        }.items():
+            response, _ = await visitor.get(asked, Accept_Language="fr")
+            assert response.headers["Onion-Location"] == f"{onion}{named}"
         response, _ = await visitor.get("/en/s/none")
         assert "Onion-Location" not in response.headers
 
