@@ -160,7 +160,7 @@ class Doors:
         if not listeners:
             return
         settings, dependencies = self._settings, self._api_dependencies()
-        if "web" in settings.node.roles and settings.web.listen is not None:
+        if _has_visitors(settings):
             faces = self._parts.front(await self._front_parts())
             application = faces.public
             # The probes belong to every HTTP port; without the role `api` no key opens the rest.
@@ -235,4 +235,10 @@ def http_limits(settings: Settings) -> HttpLimits:
         max_connections=within_share(api.max_connections, HTTP_SHARE, "api.max_connections"),
         max_connections_per_address=api.max_connections_per_address,
         proxies=tuple(ipaddress.ip_network(text) for text in settings.web.trusted_proxies),
+        names_peers=not _has_visitors(settings),
     )
+
+
+def _has_visitors(settings: Settings) -> bool:
+    """Whether the HTTP door is the front's too."""
+    return "web" in settings.node.roles and settings.web.listen is not None

@@ -42,6 +42,8 @@ class HttpLimits:
     unread_seconds: float = 60.0
     """How long a client may leave an answer unread."""
     proxies: Sequence[IPv4Network | IPv6Network] = ()
+    names_peers: bool = False
+    """Whether the log has a client's address: never where visitors come, it would tell who was there and when."""
 
 
 class Room:
@@ -74,6 +76,10 @@ class Room:
         self._by_subject[subject] -= 1
         self._forget_empty(subject)
 
+    def named(self, peer: str) -> str:
+        """`peer` as the log may have it: empty where clients are not named."""
+        return peer if self.limits.names_peers else ""
+
     def _forget_empty(self, subject: str) -> None:
         if not self._by_subject[subject]:
             del self._by_subject[subject]
@@ -86,7 +92,7 @@ class Room:
         self._refused += 1
         now = self._clock.monotonic()
         if now - self._told >= _TELL_SECONDS:
-            _log.warning("connections-refused", count=self._refused, latest=peer, open=self._total)
+            _log.warning("connections-refused", count=self._refused, latest=self.named(peer), open=self._total)
             self._refused, self._told = 0, now
 
 
@@ -162,14 +168,14 @@ class Connection(web.RequestHandler):
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.exception("request-failed")
         else:
-            _log.debug("bad-request", peer=self._peer, kind=type(exc).__name__)
+            _log.debug("bad-request", peer=self._room.named(self._peer), kind=type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         return _BareAnswer(status)
 
     def log_exception(self, *args: object, **kw: object) -> None:
         """What aiohttp itself could not handle."""
-        _log.exception("connection-failed", peer=self._peer)
+        _log.exception("connection-failed", peer=self._room.named(self._peer))
 
     def _await_header(self) -> None:
         self._header_timer = self._loop.call_later(self._room.limits.header_seconds, self._abort)
@@ -186,7 +192,7 @@ class Connection(web.RequestHandler):
 
     def _abort(self) -> None:
         """Out of time. Not closed but dropped: a client that does not read would keep a closing one."""
-        _log.debug("client-too-slow", peer=self._peer)
+        _log.debug("client-too-slow", peer=self._room.named(self._peer))
         transport = self.transport
         if transport is not None:
             transport.abort()

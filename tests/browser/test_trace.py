@@ -6,6 +6,8 @@ every octet that told of who wrote.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 import struct
 from email import message_from_bytes
@@ -46,6 +48,8 @@ BROWSERS = (
 )
 BY_LOT = {"message-id", "date", "dkim-signature", "feedback-id", "list-unsubscribe", "to", "content-type"}
 """Fields whose values hold random tokens, the time of departure, or the recipient."""
+CROWD = "127.0.0.78"
+"""Where more connections come from than one address may have."""
 
 
 async def _write(relay: WholeRelay, browser: dict[str, str], recipient: str) -> bytes:
@@ -61,6 +65,35 @@ async def _write(relay: WholeRelay, browser: dict[str, str], recipient: str) -> 
         assert (await post({"token": page.fields["token"], "action": "send"})).status == 303
     (arrival,) = await relay.arrivals(recipient)
     return arrival.posting.content
+
+
+async def _crowd(relay: WholeRelay) -> None:
+    """What makes the HTTP door speak of a client: a request that is none, and a connection too many."""
+
+    async def call() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", relay.http_port, local_addr=(CROWD, 0))
+
+    async with asyncio.timeout(20):
+        reader, writer = await call()
+        writer.write(b"no request\r\n\r\n")
+        assert b" 400 " in await reader.read()
+        writers = [writer]
+        while True:
+            reader, writer = await call()
+            writers.append(writer)
+            try:
+                async with asyncio.timeout(0.1):
+                    if b" 503 " in await reader.read():
+                        break
+            except TimeoutError:
+                continue  # it was let in, and waits for a request
+    for writer in writers:
+        writer.close()
+
+
+def _said(records: list[logging.LogRecord]) -> str:
+    """Every line of the log with its facts, which stand beside the text."""
+    return "\n".join(f"{one.getMessage()} {getattr(one, 'facts', '')} {one.exc_text or ''}" for one in records)
 
 
 def _without_lot(text: str, recipient: str) -> str:
@@ -79,11 +112,13 @@ async def test_two_letters_from_two_browsers_differ_by_lot_alone(
     recipients = ("ann@inbox.lab.test", "bob@inbox.lab.test")
     keys = make_keys(tmp_path, month_of(SystemClock().now())) / "public"
     web = {"trusted_proxies": ["127.0.0.1/32"], "sealed_keys": str(keys)}
-    async with WebhookReceiver() as receiver, whole_relay(tmp_path, web=web) as relay:
+    api = {"max_connections_per_address": 2}
+    async with WebhookReceiver() as receiver, whole_relay(tmp_path, web=web, api=api) as relay:
         await _hook(relay, receiver, tmp_path)
         sent = [
             await _write(relay, browser, recipient) for browser, recipient in zip(BROWSERS, recipients, strict=True)
         ]
+        await _crowd(relay)
         told = list(await receiver.until_taken(4))
         sealed = "SELECT count(*) FROM web_sealed"
         assert await relay.stores.database.read(lambda c: list(c.execute(sealed))) == [(2,)]
@@ -110,7 +145,9 @@ async def test_two_letters_from_two_browsers_differ_by_lot_alone(
     for content, browser in zip(sent, BROWSERS, strict=True):
         for trace in (*browser.values(), "203.0.113", "2001:db8"):
             assert trace.encode() not in content
-    _search(tmp_path, [post.body for post in told], caplog.text, capfd.readouterr())
+    log = _said(caplog.records)
+    assert all(action in log for action in ("bad-request", "connections-refused"))
+    _search(tmp_path, [post.body for post in told], log, capfd.readouterr())
 
 
 def _search(folder: Path, posts: list[bytes], log: str, printed: tuple[str, str]) -> None:
@@ -123,7 +160,7 @@ def _search(folder: Path, posts: list[bytes], log: str, printed: tuple[str, str]
     packed = struct.pack(">HHHHHHHH", 0x2001, 0xDB8, 0, 0, 0, 0, 0, 0x77)
     traces = [value.encode() for browser in BROWSERS for name, value in browser.items() if name != "Accept-Language"]
     for name, content in everything.items():
-        for trace in (*traces, b"203.0.113.17", b"2001:db8::77", packed):
+        for trace in (*traces, CROWD.encode(), b"203.0.113.17", b"2001:db8::77", packed):
             assert trace not in content, (name, trace)
 
 

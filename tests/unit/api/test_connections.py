@@ -68,6 +68,21 @@ async def test_connections_are_bounded_by_address_and_in_all(tmp_path: Path) -> 
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_client_is_named_in_the_log_only_where_no_visitors_come(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, named: bool
+) -> None:  # SND 4, S53
+    caplog.set_level(logging.DEBUG)
+    limits = HttpLimits(max_connections_per_address=1, header_seconds=0.3, names_peers=named)
+    async with running_api(tmp_path, limits=limits) as api, caller(api.port, "127.0.0.77") as (slow, _):
+        assert (await ask(api.port, source="127.0.0.77")).startswith(b"HTTP/1.1 503 ")
+        assert await rest(slow) == b""
+        assert b" 400 " in await ask(api.port, b"no request\r\n\r\n", source="127.0.0.77")
+    told = {one.getMessage(): str(getattr(one, "facts", "")) for one in caplog.records if one.name == "leak.http"}
+    assert {"connections-refused", "client-too-slow", "bad-request"} <= set(told)
+    assert all(("127.0.0.77" in facts) is named for facts in told.values())
+
+
 def test_a_trusted_proxy_speaks_for_many() -> None:  # S50
     limits = HttpLimits(max_connections=5, max_connections_per_address=2, proxies=(ip_network("192.0.2.1/32"),))
     room = Room(limits, HandClock())
