@@ -199,6 +199,7 @@ class DatabaseLetterStore:
         def work(connection: Connection) -> int:
             overdue = list(connection.execute(_OVERDUE, (moment,)))
             for letter_id, hidden in overdue:
+                # An older program kept no words of letters whose recipients refuse mail.
                 ending = Ending.UNDELIVERABLE if hidden else Ending.RETURNED
                 connection.execute(END_LETTER, (ending.value, moment, letter_id))
                 gone = "DELETE FROM web_handover WHERE letter_id = ?" if hidden else _GIVE_BACK
@@ -234,8 +235,7 @@ def _post(letter: NewLetter, now: datetime, departure: Departure) -> tuple[Any, 
 
     whether the last is ever read is told to nobody.
     """
-    hidden = departure.hold is not None and departure.hold.hidden
-    if letter.wall_after is None or letter.rings or hidden:
+    if letter.wall_after is None or letter.rings:
         return None
     return (letter.id, letter.language, letter.signature, to_millis(now + letter.wall_after), letter.message)
 
@@ -244,13 +244,11 @@ def _schedule(departure: Departure) -> tuple[Any, ...]:
     hold = departure.hold
     if hold is None:
         return (to_millis(departure.due), int(departure.claimed), None, None, 0)
-    return (NEVER, 0, to_millis(hold.until), hold.why.value, int(hold.hidden))
+    return (NEVER, 0, to_millis(hold.until), hold.why.value, 0)
 
 
 def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
     mail = letter.mail
-    if departure.hold is not None and departure.hold.hidden:
-        return (mail.sender, "", "", "", "", "", "")
     # What waits for a person may have to go back; everything else is in the mail's text already.
     return (mail.sender, mail.sender_name, mail.recipient, mail.subject, mail.text, mail.html, letter.message)
 

@@ -59,12 +59,11 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Until when a person may decide, and why they are asked. `hidden`: nobody needs to, it could not arrive."""
+    """Until when a person may decide, and why they are asked."""
 
     until: datetime
     why: HeldFor
     rules: tuple[str, ...] = ()
-    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

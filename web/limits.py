@@ -63,13 +63,12 @@ PILE_ON: Final = 4
 class Admission:
     """Whether a letter may be sent: `wait` set, it may not yet. `pair` names who wrote to whom, for a freeze.
 
-    `frozen`: its recipient has reported this sender; it is taken like any other, and never arrives.
+    A sender whom the recipient has reported is let in like any other: `web.departing` stops their letter.
     """
 
     wait: timedelta | None = None
     may_queue: bool = False
     """Whether nothing but the sender's limit for a day makes it wait."""
-    frozen: bool = False
     pile_on: bool = False
     pair: bytes | None = None
 
@@ -124,7 +123,7 @@ class LetterLimits:
                 until = now + 2 * int(use.limit.span.total_seconds() * 1000)
                 connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, use.who))
             frozen = _frozen(connection, pair)
-            return Admission(frozen=frozen is not None, pile_on=pile_on, pair=frozen or pair.now)
+            return Admission(pile_on=pile_on, pair=frozen or pair.now)
 
         return await self._database.write(work)
 

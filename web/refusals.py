@@ -1,4 +1,4 @@
-"""Whether a recipient wants no letters: asked before one is kept, before a person reads it, and at its departure.
+"""Whether a recipient wants no letters: asked at a letter's departure, and for the recipient's own page.
 
 One click (RFC 8058) refuses the stream of the mail it stands in. Whoever refuses mails that only ask has refused
 letters too, also where an operator has gone back to mailing them directly.

@@ -32,8 +32,6 @@ from web.way_in import Asked, Wait
 
 _PATIENCE: Final = timedelta(seconds=3)
 _RETRY_AFTER: Final = 60
-_SOONEST: Final = timedelta(hours=1)
-"""A person may have decided after so long: before it, no held letter ends."""
 
 _log = Log("front")
 
@@ -82,7 +80,7 @@ class Sending:
                 admission = await self._parts.way_in.ask(asked)
                 if isinstance(admission, Wait):
                     return self._not_yet(shown, admission, pressed.fields)
-                departure = await self._departure(shown.draft, ruling, admission)
+                departure = self._departure(shown.draft, ruling, admission)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
@@ -117,26 +115,22 @@ class Sending:
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    async def _departure(self, draft: Draft, ruling: Ruling, admission: Admission) -> Departure:
-        """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
+    def _departure(self, draft: Draft, ruling: Ruling, admission: Admission) -> Departure:
+        """When a letter leaves, or for what it waits.
 
-        Whoever refuses our mail is asked for before a person is: nobody needs to read what cannot arrive, and the
-        letter's writer sees what every writer sees, after as long: no answer costs fewer questions.
+        Whether its recipient wants letters is asked at its departure only: whatever became of it earlier would tell.
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        # While the relay is away nobody knows; it is asked again before the letter leaves.
-        refuses = await self._parts.errands.refuses(draft.recipient)
-        blocked = admission.frozen or bool(refuses)
         why = self._why_held(draft, ruling, admission)
         if why is None:
             soonest = now + options.cool_down + options.jitter * chance
             if draft.morning:
                 return Departure(max(soonest, tomorrow_morning(now, options.time_zone, chance)))
             return Departure(soonest)
-        until = now + (_SOONEST + (HOLD_TIME / 2 - _SOONEST) * chance if blocked else HOLD_TIME)
+        until = now + HOLD_TIME
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
-        return Departure(until, Hold(until, why, rules, hidden=blocked))
+        return Departure(until, Hold(until, why, rules))
 
     def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission) -> HeldFor | None:
         """Why a person looks at a letter first; None if nobody needs to."""

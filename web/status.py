@@ -84,7 +84,7 @@ class StatusPages:
             "next_try": self._next_try(standing, language),
             "departs": words.around(when) if waits and when else "",
             "has_ceiling": has_ceiling,
-            "decided_by": words.moment(when) if standing.stage is Stage.HELD and when else "",
+            "decided_by": words.around(when) if standing.stage is Stage.HELD and when else "",
             "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
             "rules": self._parts.judge.told(record.rules, language),
             "words": paragraphs(record.words) if standing.stage is Stage.RETURNED else (),

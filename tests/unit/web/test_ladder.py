@@ -11,11 +11,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from relay.clock import to_millis
+from relay.database.contract import Connection
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
 from web.decisions import Action, Decision
+from web.freezes import FREEZE
 from web.holds import HoldStore
 from web.letters import HOLD_TIME
 
@@ -230,15 +233,44 @@ async def test_refusals_and_failures_are_told_alike_and_late(patient: Visitor, c
     assert "It could not be delivered" in shown[0]
 
 
-async def test_nobody_reads_what_a_blocked_recipient_would_not_get(visitor: Visitor, clock: HandClock) -> None:  # RCP 1
-    visitor.front.relay.refused["ann@example.org"] = False
-    link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
-    assert "A person reads it first" in (await visitor.get(link))[1].text
-    assert await holds_of(visitor.front, clock).held() == []
-    rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_handover")))
-    assert "vermisse" not in repr(rows)
-    clock.move(86400)
-    await visitor.until_told(link, "It could not be delivered")
+async def test_a_held_letter_says_nothing_of_its_recipient(patient: Visitor, clock: HandClock) -> None:  # RCP 1
+    """To who refuses, whose pair is frozen, or who does not exist: one page at every moment, one fate."""
+    front = patient.front
+    front.relay.refused["blocked@example.org"] = False
+    links = {
+        name: (await patient.send(await patient.preview(to=f"{name}@example.org", message=FOREIGN, wall="on"))).headers[
+            "Location"
+        ]
+        for name in ("unknown", "blocked", "frozen")
+    }
+    holds = holds_of(front, clock)
+    ids = {one.recipient.partition("@")[0]: one.id for one in await holds.held()}
+    assert set(ids) == set(links), "a person is asked about each of them"
+    await freeze(front, ids["frozen"], clock)
+
+    async def shown(title: str) -> str:
+        pages = {(await patient.get(link))[1].text.replace(link, "") for link in links.values()}
+        assert len(pages) == 1
+        (text,) = pages
+        assert title in text
+        return text
+
+    assert "A person decides by 23 November" in await shown("A person reads it first")
+    clock.move(30 * 3600)  # longer than any of them may be given up before
+    await front.store.end_holds(clock.now())
+    await shown("A person reads it first")
+    for letter_id in ids.values():
+        assert await holds.release(
+            Decision(letter_id, Action.RELEASE, "me", "harmless"), clock.now() + timedelta(minutes=5)
+        )
+    await shown("It waits before it leaves")
+    clock.move(300)
+    await patient.until_counted(_count, 0)
+    front.relay.settle("bounced", changed_at=clock.now())
+    await shown("On its way")
+    clock.move(30 * 60)
+    await shown("It could not be delivered")
+    assert front.relay.arrivals == 1
 
 
 async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, clock: HandClock) -> None:  # RCP 1
@@ -247,6 +279,16 @@ async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, c
     clock.move(15 * 60)
     await patient.until_counted(_count, 0)
     assert not patient.front.relay.arrivals
+
+
+async def freeze(front: Front, letter_id: str, clock: HandClock) -> None:
+    """As if the recipient of this letter had reported its writer's network."""
+
+    def work(connection: Connection) -> None:
+        connection.execute("UPDATE web_letter SET pair = ? WHERE id = ?", (b"p" * 16, letter_id))
+        connection.execute(FREEZE, (to_millis(clock.now()), letter_id))
+
+    await front.database.write(work)
 
 
 async def _count(front: Front) -> int:
