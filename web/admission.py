@@ -70,8 +70,13 @@ class DayAdmission:
         """How the day is shared."""
         return self._shares
 
-    async def take(self, network: Network = Network.DIRECT, ceilings: Sequence[Ceiling] = ()) -> datetime | None:
-        """Count one letter of `network` that leaves now under `ceilings` too; when to ask again if it may not."""
+    async def take(
+        self, network: Network = Network.DIRECT, ceilings: Sequence[Ceiling] = (), *, counts: bool = True
+    ) -> datetime | None:
+        """Count one letter of `network` that leaves now under `ceilings` too; when to ask again if it may not.
+
+        Unless it `counts`, it is only asked whether one might leave.
+        """
         if not self._most and not ceilings:
             return None
         now = self._clock.now()
@@ -82,12 +87,12 @@ class DayAdmission:
             rooms = [one.room(_left(connection, day, one.place)) for one in binding]
             waits = [room.opens(network, self._shares, now) for room in rooms]
             latest = max((at for at in waits if at is not None), default=None)
-            if latest is None:
+            if latest is None and counts:
                 for one in binding:
                     connection.execute(_ADD, (day, one.place, network.value))
             return latest
 
-        return await self._database.write(work)
+        return await (self._database.write(work) if counts else self._database.read(work))
 
     async def waiting(self, network: Network) -> int:
         """Letters of `network` that wait for their departure; not those that only ask, which have a brake apart."""

@@ -20,6 +20,7 @@ from web.refusals import refuses_mail
 from web.reports import ReportStore
 
 _ASK_AGAIN: Final = timedelta(minutes=30)
+_WANTS_NONE: Final = LetterRefused(temporary=False, reason="the recipient wants none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,6 @@ class WayOut:
 
     async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later | NotAsked:
         """Hand `letter` over, unless it may not leave. Raises SpoolUnavailableError."""
-        if await self._errands.waits(letter.mail.recipient):
-            return LetterRefused(temporary=False, reason="the recipient wants none")
         if letter.attempts == 1:
             try:
                 answer = await self._stopped(letter)
@@ -66,22 +65,35 @@ class WayOut:
                 return NotAsked(str(error))
             if answer is not None:
                 return answer
+        elif await self._errands.waits(letter.mail.recipient):
+            return _WANTS_NONE
         return await self._relay.submit(letter.mail)
 
     async def _stopped(self, letter: PendingLetter) -> LetterRefused | Hold | Later | None:
-        """Why a letter that nobody has handed over yet may not leave now; None if it may."""
+        """Why a letter that nobody has handed over yet may not leave now; None if it may.
+
+        The ceiling has the first word: a letter that nobody wants waits as long as one that somebody does, or its page
+        would tell which it is. It takes nobody's room.
+        """
+        unwanted = await self._unwanted(letter)
+        at = await self._ceiling(letter, counts=unwanted is None)
+        return unwanted if at is None else Later(at)
+
+    async def _unwanted(self, letter: PendingLetter) -> LetterRefused | Hold | None:
+        """What its recipient has against a letter, or may have."""
         recipient = letter.mail.recipient
-        if await refuses_mail(self._relay, recipient):
-            return LetterRefused(temporary=False, reason="the recipient wants none")
+        if await refuses_mail(self._relay, recipient) or await self._errands.waits(recipient):
+            return _WANTS_NONE
         if await self._reports.is_frozen(letter.id):
             return LetterRefused(temporary=False, reason="the recipient has reported this sender")
         if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
             return Hold(self._clock.now() + HOLD_TIME, HeldFor.REPORT)
-        at = await self._ceiling(letter)
-        return None if at is None else Later(at)
+        return None
 
-    async def _ceiling(self, letter: PendingLetter) -> datetime | None:
+    async def _ceiling(self, letter: PendingLetter, *, counts: bool) -> datetime | None:
         """When a letter may leave that a ceiling holds back: the warm-up's of its provider, or one of the operator's.
+
+        One that `counts` takes its place among those of today.
 
         It waits here rather than in the relay: until it leaves, its writer may take it back.
         """
@@ -99,4 +111,4 @@ class WayOut:
             ceilings.append(Ceiling(f"{domain} {provider}", room.remaining))
         if letter.mail.stream == DOORBELLS and self._admission.doorbells:
             ceilings.append(Ceiling(f"{DOORBELLS} {provider}", most=self._admission.doorbells))
-        return await self._admission.take(letter.network, ceilings)
+        return await self._admission.take(letter.network, ceilings, counts=counts)

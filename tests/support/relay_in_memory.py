@@ -16,6 +16,7 @@ from relay.client.contract import (
 )
 from relay.errors import SpoolUnavailableError
 from relay.mail.address import AddressError, parse_address
+from web.mailbox import mailbox_of
 
 _LONG_AGO = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -96,7 +97,8 @@ class RelayInMemory:
         """Whether `suppress` was called for it, or a test refused this stream to it in `refused_streams`."""
         self._be_there()
         self.questions.append(address)
-        return address in self.refused or self.refused_streams.get(address) == stream
+        refused = {mailbox_of(known) for known in self.refused}
+        return mailbox_of(address) in refused or self.refused_streams.get(address) == stream
 
     async def refusals(self, stream: str) -> int:
         """How many `suppress` was called for."""

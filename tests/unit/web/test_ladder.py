@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,13 +12,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from relay.client.contract import Admission
 from relay.clock import to_millis
 from relay.database.contract import Connection
 from relay.ids import SeededEntropy
-from tests.support.front import OPTIONS, Front, running_front
+from tests.support.front import OPTIONS, Front, errands_of, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
 from web.decisions import Action, Decision
+from web.errand_table import Errand
 from web.freezes import FREEZE
 from web.holds import HoldStore
 from web.letters import HOLD_TIME
@@ -271,6 +274,46 @@ async def test_a_held_letter_says_nothing_of_its_recipient(patient: Visitor, clo
     clock.move(30 * 60)
     await shown("It could not be delivered")
     assert front.relay.arrivals == 1
+
+
+async def test_a_ceiling_holds_every_letter_back_alike(tmp_path: Path, clock: HandClock) -> None:  # RCP 1
+    """While no more may leave today, nobody learns whose recipient wants none; and those take nobody's place."""
+    options = replace(OPTIONS, failure_delay=timedelta(minutes=30), admission_per_day=1)
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        front.relay.refused["blocked@example.org"] = False
+        front.relay.room = Admission(0, clock.now() + timedelta(days=1))
+        names = ("unknown", "blocked", "frozen", "asked")
+        links = {
+            name: (await visitor.send(await visitor.preview(to=f"{name}@example.org"))).headers["Location"]
+            for name in names
+        }
+        ids = dict(
+            await front.database.read(lambda c: list(c.execute("SELECT recipient, letter_id FROM web_handover")))
+        )
+        await freeze(front, ids["frozen@example.org"], clock)
+        front.relay.away = True
+        assert await errands_of(front.relay, front.database, clock).do(Errand.REFUSE, "asked@example.org")
+
+        async def shown() -> str:
+            pages = [(await visitor.get(link))[1].text.replace(link, "") for link in links.values()]
+            (text,) = {re.sub(r"\d\d:\d\d UTC", "", page) for page in pages}
+            return text
+
+        assert "It leaves around 22 November" in await shown()
+        clock.move(86400 + 30 * 60)
+        for link in links.values():  # nor does a relay that is away tell
+            await visitor.until_told(link, "It waits before it leaves")
+        await shown()
+        front.relay.away = False
+        front.relay.room = Admission(None)
+        clock.move(60)
+        await visitor.until_counted(_count, 0)
+        assert front.relay.arrivals == 1, "three that do not leave take no room"
+        front.relay.settle("bounced", changed_at=clock.now())
+        assert "On its way" in await shown()
+        clock.move(30 * 60)
+        assert "It could not be delivered" in await shown()
 
 
 async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, clock: HandClock) -> None:  # RCP 1

@@ -245,11 +245,14 @@ async def test_how_long_it_takes_tells_no_writer_who_refuses(tmp_path: Path) -> 
     clock = HandClock()
     slowly = replace(BY_HAND, cool_down=timedelta(minutes=5))
     async with running_front(tmp_path, clock, slowly) as front, aiohttp.ClientSession() as session:
-        visitor = Visitor(front, session)
+        visitor, courier = Visitor(front, session), courier_of(front, clock)
         front.relay.refused["ann@example.org"] = False
         front.relay.refused_streams["bob@example.org"] = "doorbells"
         for name in ("ann", "bob", "carol"):
             await visitor.send(await visitor.preview(to=f"{name}@example.org"))
+        assert front.relay.questions == [], "who wants none is nobody's question while a writer waits for an answer"
+        clock.move(600)
+        await courier.make_round()
         asked = [front.relay.questions.count(f"{name}@example.org") for name in ("ann", "bob", "carol")]
         assert asked == [2, 2, 2]
 
