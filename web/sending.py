@@ -6,12 +6,14 @@ departure, the sealed record. Only then is it committed, and only then does its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 from math import ceil
 from typing import Final
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
@@ -32,6 +34,8 @@ from web.way_in import Asked, Wait
 
 _PATIENCE: Final = timedelta(seconds=3)
 _RETRY_AFTER: Final = 60
+_LOOKS: Final = (0.0, 0.1, 0.4)
+"""Seconds before each look for a letter that another worker may be keeping."""
 
 _log = Log("front")
 
@@ -56,9 +60,18 @@ class Sending:
         self._parts = parts
         self._previews = previews
         self._render = parts.renderer
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
-        """POST action=send or appeal, `age` after the preview: the way to the status page, or the preview again."""
+        """POST action=send or appeal, `age` after the preview: the way to the status page, or the preview again.
+
+        A button that is pressed twice sends one letter, and both presses lead to it: the second waits for the first.
+        """
+        turn = self._turns.setdefault(self._parts.tokens.names(shown).id, asyncio.Lock())
+        async with turn:
+            return await self._send(request, shown, age, pressed)
+
+    async def _send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
         words = self._render.words(shown.language)
         names = self._parts.tokens.names(shown)
         ruling = self._parts.judge.rule_on(shown.draft)
@@ -79,6 +92,8 @@ class Sending:
                 asked = Asked(client, network, names.id, shown.draft.recipient, ticket)
                 admission = await self._parts.way_in.ask(asked)
                 if isinstance(admission, Wait):
+                    if await self._is_sent_elsewhere(names.id):
+                        return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
                 departure = self._departure(shown.draft, ruling, admission)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
@@ -93,6 +108,17 @@ class Sending:
             response.headers["Retry-After"] = str(_RETRY_AFTER)
             return response
         return self._render.redirect(f"/s/{names.secret}")
+
+    async def _is_sent_elsewhere(self, letter_id: str) -> bool:
+        """Whether another worker, at the other press of a double click, keeps this letter: it counted it before.
+
+        Raises SpoolUnavailableError.
+        """
+        for wait in _LOOKS:
+            await asyncio.sleep(wait)
+            if await self._parts.store.knows(letter_id):
+                return True
+        return False
 
     def _ask_code(self, shown: Preview, ticket: str, asking: Asking) -> web.Response:
         """The preview again, with what is still to be typed."""

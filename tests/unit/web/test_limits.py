@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory, make_key_memory
-from tests.support.front import running_front, with_limits
+from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import Visitor
 from web.copies import MOST_RECIPIENTS, Copies, looks_of
 from web.letter_table import DatabaseLetterStore
@@ -229,3 +231,68 @@ async def test_offices_get_no_letters(tmp_path: Path) -> None:  # RCP 6
         response, page = await Visitor(front, session).post("/en/preview", {"to": "Police@ville.example"})
         assert response.status == 422
         assert "an office, not a person" in page.text
+
+
+class HesitantRelay(RelayInMemory):
+    """Answers the question for a refusal when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def suppressed(self, address: str, stream: str = "") -> bool:
+        found = await super().suppressed(address, stream)
+        await self.may_answer.wait()
+        return found
+
+
+async def test_both_presses_of_a_double_click_lead_to_the_letter(tmp_path: Path, clock: HandClock) -> None:
+    relay = HesitantRelay()
+    async with (
+        running_front(tmp_path, clock, with_limits(), relay) as front,
+        aiohttp.ClientSession() as session,
+        asyncio.timeout(60),
+    ):
+        visitor = Visitor(front, session)
+        token = await visitor.preview()
+        presses = {asyncio.create_task(visitor.send(token)) for _ in range(2)}
+        while not relay.questions:  # one is counted, and not yet kept
+            await asyncio.sleep(0.01)
+        await asyncio.wait(presses, timeout=0.3, return_when=asyncio.FIRST_COMPLETED)
+        relay.may_answer.set()
+        answers = await asyncio.gather(*presses)
+        assert [answer.status for answer in answers] == [303, 303]
+        assert len({answer.headers["Location"] for answer in answers}) == 1
+        await visitor.until_arrived()
+        assert len(relay.letters) == 1
+
+
+async def test_a_letter_that_another_worker_keeps_meanwhile_is_found(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = asyncio.Event()
+
+    class Looks:
+        def __iter__(self) -> Iterator[float]:
+            looks.set()
+            return iter([0.01] * 1000)
+
+    monkeypatch.setattr("web.sending._LOOKS", Looks())
+    rename = "UPDATE web_letter SET id = CASE id WHEN 'elsewhere' THEN ? ELSE 'elsewhere' END"
+    async with running_front(tmp_path, clock, with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        token = await visitor.preview()
+        first = await visitor.send(token)
+        await visitor.until_arrived()
+        (letter,) = front.relay.letters
+        await visitor.until_counted(_owed, 0)
+        await front.database.write(lambda connection: connection.execute(rename, (letter,)))
+        second = asyncio.create_task(visitor.send(token))
+        async with asyncio.timeout(60):
+            await looks.wait()
+            await front.database.write(lambda connection: connection.execute(rename, (letter,)))
+            assert (await second).headers["Location"] == first.headers["Location"]
+
+
+async def _owed(front: Front) -> int:
+    return len(await front.database.read(lambda connection: list(connection.execute("SELECT 1 FROM web_handover"))))
