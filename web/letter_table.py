@@ -81,6 +81,11 @@ _FORGET_WORDS: Final = """
 DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
   AND letter_id IN (SELECT id FROM web_letter WHERE ending = ? AND ended < ?)
 """
+_DISOWN_WORDS: Final = """
+DELETE FROM web_handover WHERE letter_id = ? AND due = ? AND held_until IS NULL
+  AND EXISTS (SELECT 1 FROM web_letter WHERE id = letter_id AND ending = ?)
+"""
+_DISOWN: Final = "UPDATE web_letter SET secret_hash = ?, reason = '' WHERE id = ?"
 _FORGET: Final = """
 DELETE FROM web_letter WHERE id IN (
   SELECT id FROM web_letter l WHERE created < ? AND message_id IS NULL
@@ -133,6 +138,10 @@ class DatabaseLetterStore:
     async def find_by_id(self, letter_id: str) -> LetterRecord | None:
         rows = await self._rows(f"{_FIND} l.id = ?", (letter_id,))
         return _record(rows[0]) if rows else None
+
+    async def disown(self, letter_id: str, nobodys: bytes) -> None:
+        words = (_DISOWN_WORDS, (letter_id, NEVER, Ending.RETURNED.value))
+        await self._change(_DISOWN, (nobodys, letter_id), words, (REMOVE_POST, (letter_id,)))
 
     async def keep_off_wall(self, letter_id: str) -> None:
         # Both, so that what it was offered for is known, and what is shown already is gone at once.

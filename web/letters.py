@@ -171,6 +171,14 @@ class LetterStore(Protocol):
         """The letter of a recipient's link."""
         ...
 
+    async def disown(self, letter_id: str, nobodys: bytes) -> None:
+        """The writer of a letter that ended wants nothing of it: words given back and words for the wall go.
+
+        Its link leads nowhere, since what is kept of its secret becomes `nobodys`, drawn by lot. The line stays: the
+        recipient may still report the letter, and the relay still has to be told to forget them.
+        """
+        ...
+
     async def keep_off_wall(self, letter_id: str) -> None:
         """Its recipient wants it published nowhere."""
         ...

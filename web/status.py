@@ -1,4 +1,6 @@
-"""`/s/{secret}`: where a letter stands, in plain words; its writer may take it back until it leaves.
+"""`/s/{secret}`: where a letter stands, in plain words.
+
+Its writer may take it back until it leaves, and delete what is theirs of it once it has ended.
 
 Whoever has the link sees the stage and the reasons, never the recipient; the words only when the letter goes back.
 """
@@ -47,6 +49,8 @@ class StatusPages:
             return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
         language = _language(request, record)
         values = await self._values(record, language)
+        if request.query.get("ask") == "forget" and values["is_final"]:
+            return self._ask_to_forget(secret, language, values)
         renews = not values["is_final"] and request.query.get("renew") != "no"
         shown = {"secret": secret, "link": f"{self._parts.options.base_url}/s/{secret}", "renews": renews}
         response = self._parts.renderer.page("status.html", language, {**values, **shown})
@@ -55,20 +59,32 @@ class StatusPages:
         return response
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        """POST action=cancel: take the letter back if nobody has begun to hand it over; then the page again."""
+        """POST action=cancel: take the letter back if nobody has begun to hand it over; then the page again.
+
+        POST action=forget: delete what is its writer's of a letter that ended.
+        """
         fields = await read_fields(request, self._parts.options.base_url)
         record = await self._parts.store.find(hash_secret(request.match_info["secret"]))
         if record is None:
             return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
-        if fields.get("action") == "cancel" and await self._parts.store.cancel(record.id, self._parts.clock.now()):
-            _log.info("letter-cancelled")
+        match fields.get("action"):
+            case "cancel" if await self._parts.store.cancel(record.id, self._parts.clock.now()):
+                _log.info("letter-cancelled")
+            case "forget" if (await self._standing(record)).stage.final:
+                await self._parts.store.disown(record.id, self._parts.entropy.bytes(32))
+                _log.info("letter-disowned")
+                return self._parts.renderer.page("forget.html", _language(request, record), {"is_done": True})
         return self._parts.renderer.redirect(request.path)
+
+    def _ask_to_forget(self, secret: str, language: Language, values: dict[str, object]) -> web.Response:
+        """What goes and what stays, said before anything does."""
+        words_days = self._parts.options.content_kept.days
+        shown = {**values, "secret": secret, "is_done": False, "words_days": words_days}
+        return self._parts.renderer.page("forget.html", language, shown)
 
     async def _values(self, record: LetterRecord, language: Language) -> dict[str, object]:
         now, words = self._parts.clock.now(), self._parts.renderer.words(language)
-        delay = self._parts.options.failure_delay * self._parts.tokens.share_of(record.id)
-        teller = Teller(now, delay)
-        standing = teller.before_relay(record) or await self._at_relay(record, teller)
+        standing = await self._standing(record)
         when = standing.next_try
         waits = standing.stage in {Stage.COOLING, Stage.WAITING} and when is not None
         options = self._parts.options
@@ -90,6 +106,11 @@ class StatusPages:
             "words": paragraphs(record.words) if standing.stage is Stage.RETURNED else (),
             "days": self._parts.options.status_kept.days,
         }
+
+    async def _standing(self, record: LetterRecord) -> Standing:
+        delay = self._parts.options.failure_delay * self._parts.tokens.share_of(record.id)
+        teller = Teller(self._parts.clock.now(), delay)
+        return teller.before_relay(record) or await self._at_relay(record, teller)
 
     async def _at_relay(self, record: LetterRecord, teller: Teller) -> Standing:
         state: LetterState | None

@@ -115,6 +115,10 @@ class Tour:
         await visitor.until_told(left, "ich dich sehr vermisse")
         await self._open(front, left)
         yield "status, given back"
+        await self._open(front, f"{left}?ask=forget")
+        yield "status, to be deleted"
+        await self._post(front, left, {"action": "forget"})
+        yield "status, deleted"
         sent = await self._send(visitor, LETTER)
         clock.move(timedelta(minutes=6).total_seconds())
         await visitor.until_arrived()

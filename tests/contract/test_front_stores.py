@@ -79,6 +79,12 @@ async def test_held_letters(database: Database) -> None:
     assert found[3] is not None
     assert found[3].words == "Words 3"
     assert len(await holds.decisions()) == 2
+    for n in (1, 3):
+        await letters.disown(f"id{n}", bytes([n]) * 32)
+        assert await letters.find(hash_secret(str(n))) is None
+        kept = await letters.find_by_id(f"id{n}")
+        assert kept is not None
+        assert (kept.ending, kept.reason, kept.words) == (found[n].ending, "", "")  # type: ignore[union-attr]
     await letters.wait("id0", clock.now())
     assert await letters.erase_recipient("ann@b.example", clock.now()) == 1
     clock.move(8 * 86400)
