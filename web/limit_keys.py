@@ -21,6 +21,7 @@ from relay.key_memory import KeyMemory
 
 _KEY: Final = 32
 _OCTETS: Final = 16
+_LOT: Final = 8
 _RECORD: Final = 8 + 2 * _KEY
 _DAY: Final = 86_400_000
 
@@ -62,6 +63,10 @@ class LimitKeys:
         """`what` under both keys of `period`."""
         now, before = self._keys(period)
         return Hashes(_hash(now, what), _hash(before, what))
+
+    def lot(self) -> bytes:
+        """What tells rows of one hash apart, and nothing else."""
+        return self._entropy.bytes(_LOT)
 
     def _keys(self, period: Period) -> tuple[bytes, bytes]:
         place = period.value * _RECORD

@@ -2,6 +2,8 @@
 
 Uses are counted in the database, under hashes whose keys are in memory only: all workers of a machine count together,
 and what is on disk says nothing once the keys have gone. A letter is counted in the transaction that allows it.
+Until then no row says which others it was written with: rows stand in the order of their hashes, at full hours, what
+names a sender is another value for each recipient and each minute, and no hash is the one a letter has for a freeze.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from web.organisations import AS_USUAL, Organisations
 
 _KEY: Final = 32
 _MINUTE: Final = 60_000
-_COUNT: Final = "SELECT at FROM web_use WHERE hash IN (?, ?) AND at > ? ORDER BY at DESC LIMIT ?"
-_WHO: Final = "SELECT DISTINCT who FROM web_use WHERE hash IN (?, ?) AND at > ? AND who IS NOT NULL"
-_ADD: Final = "INSERT INTO web_use (hash, at, until, who) VALUES (?, ?, ?, ?)"
+_HOUR: Final = 60 * _MINUTE
+_COUNT: Final = "SELECT at FROM web_count WHERE hash IN (?, ?) AND at > ? ORDER BY at DESC LIMIT ?"
+_WHO: Final = "SELECT DISTINCT who FROM web_count WHERE hash IN (?, ?) AND at > ? AND who IS NOT NULL"
+_ADD: Final = "INSERT INTO web_count (hash, lot, at, until, who) VALUES (?, ?, ?, ?, ?)"
+_FORGET: Final = (("DELETE FROM web_count WHERE until < ?", 0), ("DELETE FROM web_use WHERE at < ?", 2 * 24 * _HOUR))
+"""`web_use` is what an older front of the same database counts in; two days are longer than both run side by side."""
 MAX_TRACKED: Final = 50_000
 
 
@@ -78,6 +83,18 @@ class _Use:
     limit: Limit
     hashes: Hashes
     who: bytes | None = None
+    """Whose use it is, as a value that stands nowhere else."""
+
+    @property
+    def milliseconds(self) -> int:
+        """The span."""
+        return int(self.limit.span.total_seconds() * 1000)
+
+    def row(self, now: int, lot: bytes) -> tuple[bytes, bytes, int, int, bytes | None]:
+        """How it is kept: for twice its span, from the beginning of the hour (a minute's from that of the minute)."""
+        grain = min(self.milliseconds, _HOUR)
+        at = now // grain * grain
+        return self.hashes.now, lot, at, at + 2 * self.milliseconds, self.who
 
 
 class LetterLimits:
@@ -97,18 +114,20 @@ class LetterLimits:
         Who has waited for a ticket is free of the sender's limits, never of the recipient's or their organisation's.
         """
         mailbox = mailbox_of(recipient).encode()
-        day = self._keys.hashes(Period.DAY, b"sender\0" + sender)
-        to_day = self._keys.hashes(Period.DAY, b"recipient\0" + mailbox)
-        pair = self._keys.hashes(Period.MONTH, b"pair\0" + sender + b"\0" + mailbox)
-        own = () if has_ticket else (_Use(SENDER_MINUTE, day), _Use(SENDER_DAY, day))
+        both = sender + b"\0" + mailbox
+        pair = self._keys.hashes(Period.MONTH, b"pair\0" + both)
+        wrote = self._keys.hashes(Period.MONTH, b"wrote\0" + both)
+        now = to_millis(self._clock.now())
+        own = () if has_ticket else self._of_sender(sender, now)
         other = (
             _Use(RECIPIENT_MONTH, self._keys.hashes(Period.MONTH, b"recipient\0" + mailbox)),
-            _Use(PAIR_DAY, pair),
-            _Use(PAIR_MONTH, pair),
+            _Use(PAIR_DAY, wrote),
+            _Use(PAIR_MONTH, wrote),
             *self._of_all(mailbox_of(recipient)),
         )
-        theirs = _Use(RECIPIENT_DAY, to_day, day.now)
-        now = to_millis(self._clock.now())
+        who = self._keys.hashes(Period.DAY, b"who\0" + both).now
+        theirs = _Use(RECIPIENT_DAY, self._keys.hashes(Period.DAY, b"recipient\0" + mailbox), who)
+        rows = self._rows(_distinct((*own, *other, theirs)), now)
 
         def work(connection: Connection) -> Admission:
             full = _wait(connection, theirs, now)
@@ -119,13 +138,22 @@ class LetterLimits:
             if longest > 0:
                 queues = final == 0 and mine[-1] > 0
                 return Admission(timedelta(milliseconds=longest), may_queue=queues)
-            for use in _distinct((*own, *other, theirs)):
-                until = now + 2 * int(use.limit.span.total_seconds() * 1000)
-                connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, use.who))
+            connection.executemany(_ADD, rows)
             frozen = _frozen(connection, pair)
             return Admission(pile_on=pile_on, pair=frozen or pair.now)
 
         return await self._database.write(work)
+
+    def _of_sender(self, sender: bytes, now: int) -> tuple[_Use, _Use]:
+        """The minute has a hash of its own: its exact time must not stand beside what lasts a day."""
+        minute = b"%d\0" % (now // _MINUTE)
+        return (
+            _Use(SENDER_MINUTE, self._keys.hashes(Period.DAY, b"minute\0" + minute + sender)),
+            _Use(SENDER_DAY, self._keys.hashes(Period.DAY, b"sender\0" + sender)),
+        )
+
+    def _rows(self, uses: Sequence[_Use], now: int) -> list[tuple[bytes, bytes, int, int, bytes | None]]:
+        return sorted(use.row(now, self._keys.lot()) for use in uses)
 
     def _of_all(self, mailbox: str) -> tuple[_Use, ...]:
         """What counts for everybody of the recipient's organisation together."""
@@ -156,12 +184,12 @@ class LetterLimits:
     async def _take(self, *uses: _Use) -> timedelta | None:
         """Count one of each, or none: then the longest wait of all."""
         now = to_millis(self._clock.now())
+        rows = self._rows(uses, now)
 
         def work(connection: Connection) -> int:
             wait = max(_wait(connection, use, now) for use in uses)
-            for use in uses if wait <= 0 else ():
-                until = now + 2 * int(use.limit.span.total_seconds() * 1000)
-                connection.execute(_ADD, (use.hashes.now, now // _MINUTE * _MINUTE, until, None))
+            if wait <= 0:
+                connection.executemany(_ADD, rows)
             return wait
 
         wait = await self._database.write(work)
@@ -172,22 +200,22 @@ class LetterLimits:
         now = to_millis(self._clock.now())
 
         def work(connection: Connection) -> None:
-            connection.execute("DELETE FROM web_use WHERE until < ?", (now,))
+            for sql, age in _FORGET:
+                connection.execute(sql, (now - age,))
 
         await self._database.write(work)
 
 
 def _wait(connection: Connection, use: _Use, now: int) -> int:
     """Milliseconds until one more use is allowed."""
-    span = int(use.limit.span.total_seconds() * 1000)
-    rows = list(connection.execute(_COUNT, (*use.hashes.both, now - span, use.limit.count)))
-    return int(rows[-1][0]) + span - now if len(rows) >= use.limit.count else 0
+    rows = list(connection.execute(_COUNT, (*use.hashes.both, now - use.milliseconds, use.limit.count)))
+    return int(rows[-1][0]) + use.milliseconds - now if len(rows) >= use.limit.count else 0
 
 
 def _senders(connection: Connection, use: _Use, now: int) -> int:
     """How many senders have used this within its time, the one who asks included."""
-    since = now - int(use.limit.span.total_seconds() * 1000)
-    rows: Sequence[tuple[Any, ...]] = list(connection.execute(_WHO, (*use.hashes.both, since)))
+    since = (*use.hashes.both, now - use.milliseconds)
+    rows: Sequence[tuple[Any, ...]] = list(connection.execute(_WHO, since))
     return len({bytes(who) for (who,) in rows} | {use.who})
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from relay.client.contract import Followed, Letter, RelayAwayError
+from relay.clock import to_millis
 from relay.database.contract import Database
+from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
@@ -117,6 +119,50 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     await reports.forget()
     await limits.forget()
     assert not await reports.of_letter("id0")
+
+
+async def test_counts_tell_nobody_which_letters_have_one_sender(database: Database) -> None:  # SND 4, S53
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(2)), clock)
+    clock.move(-(clock.now().timestamp() % 3600) + 3600)
+    pairs = []
+    for n in range(4):
+        clock.move(61.5)
+        admission = await limits.take(b"me" if n % 2 else b"you", f"ann{n}@b.example")
+        assert admission.wait is None
+        pairs.append(admission.pair)
+    rows = await database.read(lambda c: list(c.execute("SELECT hash, at, until, who FROM web_count")))
+    lasting = [row for row in rows if int(row[2]) - int(row[1]) > 2 * 60_000]
+    assert {int(row[1]) % 3_600_000 for row in lasting} == {0}
+    assert len({int(row[1]) for row in lasting}) == 1, "no time joins the rows of one letter, or a letter's to it"
+    brief = [bytes(row[0]) for row in rows if row not in lasting]
+    assert len(set(brief)) == len(brief) == 4, "each minute's row stands alone"
+    hashes = [bytes(row[0]) for row in rows]
+    senders = [bytes(row[3]) for row in rows if row[3] is not None]
+    assert len(set(senders)) == len(senders) == 4, "a sender is somebody else for each recipient"
+    assert not set(senders) & set(hashes)
+    assert not set(pairs) & set(hashes), "what a letter keeps for a freeze is counted nowhere"
+    old = "INSERT INTO web_use (hash, at, until) VALUES (?, ?, ?)"
+    now = to_millis(clock.now())
+    await database.write(lambda c: list(c.execute(old, (b"h" * 16, now - 3 * 86_400_000, now + 86_400_000))))
+    await limits.forget()
+    assert await database.read(lambda c: list(c.execute("SELECT * FROM web_use"))) == []
+
+
+async def test_sqlite_keeps_no_order_of_counting(tmp_path: Path) -> None:  # SND 4
+    clock, database = HandClock(), await SqliteDatabase.open(tmp_path / "front.db")
+    await DatabaseLetterStore(database).prepare()
+    limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(2)), clock)
+    for n in range(3):
+        await limits.take(str(n).encode(), f"ann{n}@b.example")
+    with pytest.raises(Exception, match="rowid"):
+        await database.read(lambda c: list(c.execute("SELECT rowid FROM web_count")))
+    rows = await database.read(lambda c: list(c.execute("SELECT hash, at FROM web_count")))
+    hashes = [bytes(row[0]) for row in rows]
+    assert len(hashes) > 10
+    assert hashes == sorted(hashes)
+    await database.close()
 
 
 async def test_a_letter_reported_again(database: Database) -> None:  # RCP 2

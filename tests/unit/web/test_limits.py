@@ -120,18 +120,18 @@ async def test_an_organisation_gets_so_many_letters_a_day_whoever_its_people_are
     assert await bench.goes("s9", "r9@other.example")
     bench.clock.move(86400)
     assert await bench.goes("s9", "r9@small.example")
-    rows = await bench.database.read(lambda c: list(c.execute("SELECT hash FROM web_use")))
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT hash FROM web_count")))
     assert not any(b"small" in row[0] for row in rows)
 
 
 async def test_what_is_on_disk_names_nobody_and_goes(bench: Bench) -> None:  # S53, SND 4
     await bench.goes("198.51.100.7", "ann@example.org")
-    rows = await bench.database.read(lambda c: list(c.execute("SELECT hash, who FROM web_use")))
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT hash, who FROM web_count")))
     assert rows
     assert all(len(value) == 16 for row in rows for value in row if value is not None)
     bench.clock.move(61 * 86400)
     await bench.limits.forget()
-    assert await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_use"))) == []
+    assert await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_count"))) == []
 
 
 def test_keys_change_and_the_one_before_stays_for_one_period() -> None:

@@ -205,6 +205,6 @@ async def test_the_front_keeps_no_address_of_a_letter_that_left(visitor: Visitor
     path = await receive(visitor)
     await visitor.post(path, {"action": "report", "rule": "spam"})
     await visitor.post(path, {"action": "wall"})
-    for table in ("web_letter", "web_handover", "web_report", "web_decision", "web_freeze", "web_use"):
+    for table in ("web_letter", "web_handover", "web_report", "web_decision", "web_freeze", "web_count"):
         rows = await visitor.front.database.read(lambda c, t=table: list(c.execute(f"SELECT * FROM {t}")))  # type: ignore[misc]
         assert "example.org" not in repr(rows)
