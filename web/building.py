@@ -107,6 +107,7 @@ class Building:
             stores.doorbell,
             stores.wall,
             self._links,
+            stores.weekly,
             stores.mailboxes,
             self._judge,
             self._renderer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -32,6 +33,12 @@ _FORGET: Final = """
 DELETE FROM web_waiting WHERE until <= ?
   OR letter_id IN (SELECT id FROM web_letter WHERE ending IS NOT NULL OR refused = 1)
 """
+
+_KNOW: Final = """
+INSERT INTO web_known (mailbox, at) VALUES (?, ?) ON CONFLICT (mailbox) DO UPDATE SET at = excluded.at
+"""
+KNOWN_KEPT: Final = timedelta(days=366)
+"""So long after the last letter that was read by its doorbell, the mailbox is known; then it is asked anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,7 @@ class DoorbellStore:
         if not rows:
             return None
         known = (self._mailboxes.of(addressee.address), to_millis(self._clock.now()))
-        await self._database.write(
-            lambda connection: connection.execute("INSERT INTO web_known VALUES (?, ?) ON CONFLICT DO NOTHING", known)
-        )
+        await self._database.write(lambda connection: connection.execute(_KNOW, known))
         return WaitingLetter(*rows[0])
 
     async def waits(self, addressee: Addressee) -> bool:
@@ -83,11 +88,12 @@ class DoorbellStore:
         await self._database.write(work)
 
     async def forget(self) -> None:
-        """Delete letters whose time is over, and those that ended before they left."""
-        now = to_millis(self._clock.now())
+        """Delete letters whose time is over, those that ended before they left, and mailboxes long unheard of."""
+        now = self._clock.now()
 
         def work(connection: Connection) -> None:
-            connection.execute(_FORGET, (now,))
+            connection.execute(_FORGET, (to_millis(now),))
+            connection.execute("DELETE FROM web_known WHERE at <= ?", (to_millis(now - KNOWN_KEPT),))
 
         await self._database.write(work)
 

@@ -33,6 +33,7 @@ from web.reports import Report, ReportStore
 from web.requests import language_of, read_fields
 from web.sharing import share_links
 from web.wall import WallStore
+from web.weekly_store import WeeklyStore
 
 _STATE_TIMEOUT: Final = 5.0
 _MOST_WORDS: Final = 4000
@@ -54,6 +55,7 @@ class RecipientParts:
     doorbell: DoorbellStore
     wall: WallStore
     links: RecipientLinks
+    weekly: WeeklyStore
     mailboxes: MailboxHasher
     judge: Judge
     renderer: Renderer
@@ -113,6 +115,7 @@ class RecipientPages:
         await self._parts.store.keep_off_wall(addressee.letter_id)
         await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
         await self._parts.doorbell.erase(addressee)
+        await self._parts.weekly.leave(self._parts.mailboxes.all_of(addressee.address))
         await self._parts.errands.do(Errand.ERASE, addressee.address)
         _log.info("recipient-erased")
 

@@ -24,7 +24,7 @@ from web.backlog import read_backlog
 from web.deciding import Deciding, Voice
 from web.decisions import Action, Decision
 from web.disclosure import Disclosure, SealedStore
-from web.doorbell import DoorbellStore
+from web.doorbell import KNOWN_KEPT, DoorbellStore
 from web.errand_table import Errand
 from web.forgetting import LetterForgetter
 from web.holds import HoldStore
@@ -235,6 +235,19 @@ async def test_doorbells_and_ceilings(database: Database) -> None:
     assert not await doorbell.waits(ann)
     assert not await doorbell.knows(ann.address)
     await doorbell.forget()
+
+    await letters.add(_letter(1, rings=True), clock.now(), Departure(clock.now()))
+    await letters.note_handed_over("id1", "m1")
+    bob = Addressee("id1", "bob@b.example")
+    for days in (0, 10):
+        clock.move(days * 86400)
+        assert await doorbell.read(bob) is not None
+    clock.move(KNOWN_KEPT.total_seconds() - 1)
+    await doorbell.forget()
+    assert await doorbell.knows(bob.address), "known since it was read the last time"
+    clock.move(1)
+    await doorbell.forget()
+    assert not await doorbell.knows(bob.address)
 
     admission = DayAdmission(database, clock, 1)
     assert await admission.take() is None

@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 
 from relay.client.contract import Letter, LetterRefused
+from relay.ids import base32
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
 from web.catalogue import load_words
 from web.limits import QUESTIONS_MAILBOX_MONTH, QUESTIONS_SENDER
-from web.links import RecipientLinks
+from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import MailboxHasher
 from web.render import make_templates
 from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter, week_due
@@ -196,6 +197,21 @@ async def test_one_click_ends_it_and_so_does_a_refusal(visitor: Visitor, clock: 
     count = "SELECT COUNT(*) FROM web_subscriber"
     assert await front.database.read(lambda connection: list(connection.execute(count))) == [(0,)]
     await subscribe(visitor)
+
+
+async def test_who_erases_their_address_gets_no_weekly(visitor: Visitor, clock: HandClock) -> None:  # RCP 3
+    front = visitor.front
+    for address in ("ann@example.org", "bob@example.org"):
+        await subscribe(visitor, address)
+    token = RecipientLinks([OPTIONS.link_key], "").token(
+        LinkKind.RECIPIENT, Addressee(base32(b"i" * 20), "Ann+x@example.org")
+    )
+    _, page = await visitor.post(f"/r/{token}", {"action": "erase"})
+    assert "Your address has been erased." in page.text
+    await publish(front, 1)
+    to_sunday(clock)
+    await keeper_of(front, clock).look()
+    assert {mail.recipient for mail in digests(front)} == {"bob@example.org"}
 
 
 async def test_what_was_taken_down_is_not_mailed(quiet: Front, clock: HandClock) -> None:
