@@ -101,7 +101,13 @@ async def examined(
         private_files=_private_files(settings),
         configuration=_with_password(settings),
         time_server=_time_server(settings),
+        sealed_keys=sealed_keys(settings),
     )
+
+
+def sealed_keys(settings: Settings) -> Path | None:
+    """The folder of the front's sealing keys, None for a node without a front."""
+    return settings.path(settings.web.sealed_keys) if "web" in settings.node.roles and settings.web.listen else None
 
 
 def spool_of(settings: Settings, database: Database) -> Spool:

@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from relay import metrics
-from relay.checkup import examined, means, spool_of
+from relay.checkup import examined, means, sealed_keys, spool_of
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.doctor.examining import CHECKS, examine
 from relay.doctor.finding import Finding, Severity
 from relay.doctor.machine import look_at_disk
+from relay.doctor.sealing import look_at_keys
 from relay.engine.alarms import Alarms
 from relay.engine.watch import Look, Watch
 from relay.errors import SpoolFullError, SpoolUnavailableError
@@ -191,9 +192,20 @@ class FrontWatching(Watching):
         super().__init__(settings, watched)
 
     def looks(self) -> list[Look]:
-        """The database, its disk, and the relay."""
+        """The database, its disk, the relay, and the keys of sender records."""
         wanted = [look for look in super().looks() if look.name in {"database", "disk"}]
-        return [*wanted, Look("relay", self.see_relay, FAST_SECONDS, FAST_SECONDS)]
+        return [
+            *wanted,
+            Look("relay", self.see_relay, FAST_SECONDS, FAST_SECONDS),
+            Look("sealing-keys", self.see_sealing_keys, FIGURES_SECONDS, LOCAL_SECONDS),
+        ]
+
+    async def see_sealing_keys(self) -> list[Seen]:
+        """Whether the coming months have keys; the doctor of a whole node looks at them among the rest."""
+        folder = sealed_keys(self._settings)
+        if folder is None:
+            return []
+        return [seen_of(await look_at_keys(self._settings.node.name, folder, self._clock.now()))]
 
     async def see_relay(self) -> list[Seen]:
         """Whether the relay answers; asked by the front's own questions, of which there is one a minute."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from relay.clock import Clock
+from relay.errors import ConfigurationError
 from relay.log import Log
 from web.catalogue import load_words
 from web.client_address import ClientAddressReader
@@ -57,6 +58,7 @@ class Building:
         self._limits = self.stores.limits if options.limits else None
         self.errands = Errands(outside.relay, self.stores.errands, self.stores.keys, outside.clock)
         self._confirming = self._make_confirming()
+        self._sealing = _sealing_keys(options, outside.clock)
         self._refusals = RefusalCount(outside.relay, outside.clock)
         links = WeeklyLinks(self._links, outside.clock)
         self.weekly = WeeklyParts(
@@ -81,7 +83,7 @@ class Building:
             writer=self._writer,
             renderer=self._renderer,
             addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
-            sealing=_sealing_keys(options, clock),
+            sealing=self._sealing,
             doorbell=stores.doorbell,
             confirming=self._confirming,
             way_in=WayIn(self._limits, stores.lane, stores.admission, relay, options.sender, clock),
@@ -144,8 +146,15 @@ class Building:
             watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)
         if outside.bell is not None:
             watches.append(BellRinger(database, outside.bell, clock).ring)
-        forgetting = (*stores.forgetting(), self._confirming.forget)
+        forgetting = (*stores.forgetting(), self._confirming.forget, self._read_sealing_keys)
         return Rounds(options.hand_over_every, options.status_kept, forgetting, (self.errands.run,), tuple(watches))
+
+    async def _read_sealing_keys(self) -> None:
+        """Take over keys that were copied meanwhile; whether they will do is the doctor's look."""
+        try:
+            self._sealing.read()
+        except ConfigurationError as error:
+            _log.error("sealing-keys-unreadable", why=str(error), remedy="the keys that were read before are used")
 
 
 def _pages_below(options: FrontOptions) -> list[str]:

@@ -111,10 +111,19 @@ def oldest_kept(now: datetime) -> str:
 
 
 class SealingKeys:
-    """The public halves in a folder, `2026-11.pem` and so on; read once. Raises ConfigurationError for a bad file."""
+    """The public halves in a folder, `2026-11.pem` and so on. Raises ConfigurationError for a bad file."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._keys: dict[str, SealingKey] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Read the folder (again). Raises ConfigurationError for a bad file; the keys that were read before stay."""
+        folder = self._folder
         files = {path.stem: path for path in folder.glob("*.pem") if _MONTH.fullmatch(path.stem)}
+        if self._keys and not files:
+            raise ConfigurationError(f"{folder} holds no key any more")
         self._keys = {name: SealingKey(name, read_public_key(path)) for name, path in sorted(files.items())}
 
     def __bool__(self) -> bool:

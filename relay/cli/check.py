@@ -85,6 +85,7 @@ def find_warnings(settings: Settings) -> Iterator[str]:
 
     if settings.web.relay.url:
         yield from _relay_elsewhere(settings)
+        yield from _sealing_keys(settings)
         yield from _doors(settings)
         yield from _alarm(settings)
         yield from without_effect(settings)
@@ -95,6 +96,7 @@ def find_warnings(settings: Settings) -> Iterator[str]:
     yield from _doors(settings)
     yield from _alarm(settings)
     yield from _doorbell(settings)
+    yield from _sealing_keys(settings)
     yield from _weekly(settings)
     yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
@@ -107,6 +109,19 @@ def _alarm(settings: Settings) -> Iterator[str]:
         alarm.command or alarm.ntfy or alarm.webhook or alarm.smarthost or settings.delivery.allow_private_addresses
     ):
         yield "alarm: names no way to a person: nobody hears of what goes wrong (docs/alarms.md)"
+
+
+def _sealing_keys(settings: Settings) -> Iterator[str]:
+    """Whether what tells who sent a letter can be sealed in the coming months."""
+    from relay.checkup import sealed_keys
+    from relay.clock import SystemClock
+    from relay.doctor.sealing import judge_keys, months_in
+
+    folder = sealed_keys(settings)
+    if folder is not None:
+        finding = judge_keys(settings.node.name, months_in(folder), SystemClock().now())
+        if finding.severity.alarms:
+            yield f"web.sealed_keys: {finding.evidence}; {finding.remedy}"
 
 
 def _relay_elsewhere(settings: Settings) -> Iterator[str]:

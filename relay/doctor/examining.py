@@ -17,6 +17,7 @@ from relay.doctor import (
     relaying,
     resolving,
     returns,
+    sealing,
     senders,
 )
 from relay.doctor.finding import Finding, Severity
@@ -53,6 +54,7 @@ CHECKS: Final = (
     Check("clock", "the clock", machine.look_clock),
     Check("disk", "the disk", machine.look_disk),
     Check("secrets", "keys and secrets", machine.look_secrets),
+    Check("sealing-keys", "keys of sender records", sealing.look),
     Check("versions", "programs and database", machine.look_versions),
 )
 

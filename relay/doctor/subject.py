@@ -124,6 +124,8 @@ class Examined:
     configuration: Path | None
     """The configuration's file, where it holds a password."""
     time_server: Place | None
+    sealed_keys: Path | None
+    """The folder to whose keys a front's sender records are sealed; None where no front is."""
 
 
 Dial = Callable[[Place, str, bool], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]

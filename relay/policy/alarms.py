@@ -49,6 +49,7 @@ class AlarmKind(StrEnum):
     QUEUE_AGE = "queue-age"
     RELAY_AWAY = "relay-away"
     RESOLVER = "resolver"
+    SEALING_KEYS = "sealing-keys"
     SECRETS = "secrets"
     SEEDS = "seeds"
     SPF = "spf"
@@ -205,6 +206,10 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
         "the relay answers again",
     ),
     AlarmKind.RESOLVER: _doctor("the DNS does not answer, or is one that mail should not rely on"),
+    AlarmKind.SEALING_KEYS: _doctor(
+        "the keys to which a front seals who sent a letter end within 60 days, or have: records then go too early",
+        "on the custodian's machine `leak sealed new-keys`, then copy the public halves to web.sealed_keys",
+    ),
     AlarmKind.SECRETS: _doctor("everybody on the machine may read a key or a secret"),
     AlarmKind.SEEDS: About(
         "a letter to a mailbox of your own (`[[doctor.seeds]]`) was junk, missing, refused or not authenticated there",

@@ -249,6 +249,23 @@ async def relay_away(bench: Bench) -> None:
     assert not await bench.stands(AlarmKind.RELAY_AWAY)
 
 
+async def sealing_keys(bench: Bench) -> None:
+    """A front alone has no doctor, and looks at this all the same."""
+    web = bench.settings.web.model_copy(update={"listen": "127.0.0.1:8080"})
+    settings = bench.settings.model_copy(update={"web": web})
+    bench.watching = FrontWatching(settings, bench.watched, lambda: (0.0, ""))
+    folder = settings.path(web.sealed_keys)
+    folder.mkdir(parents=True)
+    now = bench.clock.now()
+    for after, stands in ((timedelta(days=-31), True), (timedelta(), True), (timedelta(days=62), False)):
+        (folder / f"{now + after:%Y-%m}.pem").touch()
+        await bench.look("sealing-keys")
+        assert await bench.stands(AlarmKind.SEALING_KEYS) is stands, after
+    bench.clock.move(20 * 86_400)
+    await bench.look("sealing-keys")
+    assert await bench.stands(AlarmKind.SEALING_KEYS)
+
+
 def front_of(bench: Bench, number: int | None, name: str) -> LocalRelayClient:
     """The relay as a front rings it; one elsewhere has a key, with a number."""
     nothing: Any = None
@@ -318,6 +335,7 @@ STORIES: Final[Mapping[AlarmKind, Story]] = {
     AlarmKind.MODERATION: moderation,
     AlarmKind.THREAT_TO_LIFE: threat_to_life,
     AlarmKind.RELAY_AWAY: relay_away,
+    AlarmKind.SEALING_KEYS: sealing_keys,
     AlarmKind.PROVIDER: provider,
     AlarmKind.QUEUE_AGE: queue_age,
     AlarmKind.WORKERS: workers,

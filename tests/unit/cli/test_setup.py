@@ -228,12 +228,14 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
     _init(capsys, tmp_path)
     file = tmp_path / "relay.toml"
     (tmp_path / "dkim_keys" / "leak.example" / f"s{_YEAR}a.pem").chmod(0o644)
+    (tmp_path / "sealed").mkdir()
+    (tmp_path / "sealed" / "2020-01.pem").touch()
     text = file.read_text().replace('return_domain = "bounces.leak.example"', 'return_domain = "bounces.example.net"')
     text = text.replace("trusted_networks = []", 'trusted_networks = ["0.0.0.0/0"]')
     text = text.replace("[delivery]\n", "[delivery]\nport = 2525\nallow_private_addresses = true\n")
     text = text.replace(
         "[web]\n",
-        '[web]\nfirst_contact = "doorbell"\ndoorbell_domain = "bell.leak.example"\n'
+        '[web]\nsealed_keys = "sealed"\nfirst_contact = "doorbell"\ndoorbell_domain = "bell.leak.example"\n'
         'weekly_domain = "weekly.leak.example"\n',
     )
     text = text.replace(', "doorbells"]', "]")
@@ -251,6 +253,7 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
         "bell.leak.example has no [[signing.domain]]",
         "weekly.leak.example has no [[signing.domain]]",
         "mails that only ask offer no one-click",
+        "the last key is that of 2020-01",
     )
     for part in expected:
         assert any(part in warning for warning in told["warnings"]), part

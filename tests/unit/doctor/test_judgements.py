@@ -21,6 +21,7 @@ from relay.doctor import (
     relaying,
     resolving,
     returns,
+    sealing,
     senders,
 )
 from relay.doctor.finding import Finding, Severity, worst
@@ -260,6 +261,11 @@ CASES: list[tuple[str, Callable[[], Finding], Severity, str]] = [
     ("secrets hidden", lambda: machine.judge_modes("n", {Path("a"): None}), Severity.UNKNOWN, "user"),
     ("password open", lambda: machine.judge_configuration(Path("c"), 0o644), Severity.WARNING, "chmod"),
     ("password private", lambda: machine.judge_configuration(Path("c"), 0o640), Severity.OK, ""),
+    ("sealing keys", lambda: sealing.judge_keys("n", {"2026-11", "2027-01"}, NOW), Severity.OK, ""),
+    ("sealing keys end", lambda: sealing.judge_keys("n", {"2026-11", "2026-12"}, NOW), Severity.WARNING, "new-keys"),
+    ("sealing key missing", lambda: sealing.judge_keys("n", {"2026-12", "2027-01"}, NOW), Severity.WARNING, "new-keys"),
+    ("sealing keys ended", lambda: sealing.judge_keys("n", {"2026-10"}, NOW), Severity.ERROR, "new-keys"),
+    ("no sealing keys", lambda: sealing.judge_keys("n", (), NOW), Severity.NOTE, "new-keys"),
     ("versions", lambda: machine.judge_versions("3.11.7", "3.51.3"), Severity.OK, ""),
     ("old sqlite", lambda: machine.judge_versions("3.11.7", "3.40.1"), Severity.ERROR, "apsw"),
     ("validates", lambda: servers("127.0.0.1", trust=True, answer=SIGNED), Severity.OK, ""),

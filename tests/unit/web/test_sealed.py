@@ -86,6 +86,22 @@ def test_the_key_of_the_month_else_a_later_one(tmp_path: Path) -> None:
         SealingKeys(folder)
 
 
+def test_keys_that_were_copied_meanwhile_are_read(tmp_path: Path) -> None:
+    folder = make_keys(tmp_path, "2026-11") / "public"
+    keys = SealingKeys(folder)
+    make_keys(tmp_path, "2026-12")
+    keys.read()
+    assert keys.last == "2026-12"
+    (folder / "2027-01.pem").write_text("torn")
+    with pytest.raises(ConfigurationError):
+        keys.read()
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(ConfigurationError, match="no key any more"):
+        keys.read()
+    assert keys.last == "2026-12", "what was read before is used on"
+
+
 def test_records_live_twelve_to_thirteen_months() -> None:
     assert months_from("2026-11", 3) == ["2026-11", "2026-12", "2027-01"]
     assert oldest_kept(datetime(2027, 11, 30, tzinfo=UTC)) == "2026-11"
