@@ -25,12 +25,12 @@ from web.preview_page import PreviewPage
 from web.requests import language_of, read_fields
 from web.samples import read_samples
 from web.schools import SchoolMail
-from web.sending import Pressed, Sending
+from web.sending import Button, Pressed, Sending
 from web.signature import Signature
 
 _CHECK_TIMEOUT: Final = 3.0
 _TOO_OFTEN: Final = "to-often"
-_OF_A_PREVIEW: Final = frozenset({"send", "appeal", "edit", "translate"})
+_OF_A_PREVIEW: Final = frozenset({"send", "wait", "appeal", "edit", "translate"})
 _NOBODYS: Final = ("s", "r", "read", "notice", "weekly/confirm", "weekly/leave")
 """Pages behind a secret."""
 _TARGETS: Final = {field.value: field.value for field in Field} | {"signature": f"signature-{Signature.FRIEND.value}"}
@@ -73,8 +73,8 @@ class Pages:
             return await self._judge(request, form, nonce)
         shown, age = opened
         match fields.get("action"):
-            case "send" | "appeal" as action:
-                return await self._sending.send(request, shown, age, Pressed(action == "appeal", fields))
+            case "send" | "wait" | "appeal" as action:
+                return await self._sending.send(request, shown, age, Pressed(Button(action), fields))
             case "edit":
                 return self._form(language, shown.draft.form(), shown.nonce)
             case _ if fields.get("use"):

@@ -20,6 +20,9 @@ from web.signature import Signature
 from web.token import TokenSigner
 
 PREVIEW_LIFETIME: Final = timedelta(hours=2)
+SECOND_THOUGHT: Final = timedelta(minutes=10)
+"""How much later a letter leaves whose writer was nudged and chose to wait."""
+
 _COMPOSE_LIFETIME: Final = timedelta(days=1)
 _NONCE: Final = 16
 

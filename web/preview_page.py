@@ -16,7 +16,7 @@ from web.confirming import Asking
 from web.judgement import marked_paragraphs
 from web.moderation.ruling import Step
 from web.parts import Parts
-from web.preview import Preview
+from web.preview import SECOND_THOUGHT, Preview
 from web.self_naming import names_writer
 
 
@@ -64,6 +64,7 @@ class PreviewPage:
             "wall": shown.draft.wall and self._parts.options.wall,
             "morning": shown.draft.morning,
             "cools_down": self._parts.options.cool_down > timedelta(0),
+            "second_thought": self._second_thought(shown, ruling.step),
             "suggestion": shown.suggestion,
             "unknown": shown.unknown,
         }
@@ -72,6 +73,11 @@ class PreviewPage:
             status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
             return self._render.page("refused.html", language, values, status=status)
         return self._render.page("preview.html", language, values, status=status)
+
+    def _second_thought(self, shown: Preview, step: Step) -> str:
+        """The wait that is offered to who was nudged; "" where none is: what leaves tomorrow waits long enough."""
+        offered = step is Step.NUDGE and not shown.draft.morning
+        return self._render.words(shown.language).about(SECOND_THOUGHT) if offered else ""
 
     def first_question(self, *, has_ticket: bool) -> Asking | None:
         """What a writer is asked before anything was typed; None if nothing is."""

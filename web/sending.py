@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import StrEnum
 from http import HTTPStatus
 from math import ceil
 from typing import Final
@@ -26,7 +27,7 @@ from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
 from web.morning import tomorrow_morning
 from web.parts import Parts
-from web.preview import PREVIEW_LIFETIME, Preview
+from web.preview import PREVIEW_LIFETIME, SECOND_THOUGHT, Preview
 from web.preview_page import Beside, PreviewPage
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
@@ -40,11 +41,21 @@ _LOOKS: Final = (0.0, 0.1, 0.4)
 _log = Log("front")
 
 
+class Button(StrEnum):
+    """A button of a preview that sends; the value is what it posts as `action`."""
+
+    SEND = "send"
+    WAIT = "wait"
+    """Send it, but ten minutes later: offered to who was nudged."""
+    APPEAL = "appeal"
+    """Let a person look at what the rules refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pressed:
     """Which button of a preview, and what stood in its form."""
 
-    appeals: bool
+    button: Button
     fields: Mapping[str, str]
 
     @property
@@ -63,7 +74,7 @@ class Sending:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
-        """POST action=send or appeal, `age` after the preview: the way to the status page, or the preview again.
+        """POST action=send, wait or appeal, `age` after the preview: the way to the status page, or the preview again.
 
         A button that is pressed twice sends one letter, and both presses lead to it: the second waits for the first.
         """
@@ -77,7 +88,7 @@ class Sending:
         ruling = self._parts.judge.rule_on(shown.draft)
         try:
             if not await self._parts.store.knows(names.id):
-                if ruling.step is Step.REFUSE and not pressed.appeals:
+                if ruling.step is Step.REFUSE and pressed.button is not Button.APPEAL:
                     return self._previews.show(shown)
                 # Only a ticket of ours lets a page live longer, or asks its writer for an address.
                 ticket = pressed.ticket if self._parts.way_in.knows(pressed.ticket, names.id) else ""
@@ -95,7 +106,7 @@ class Sending:
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                departure = self._departure(shown.draft, ruling, admission)
+                departure = self._departure(shown.draft, ruling, admission, pressed.button)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
@@ -141,7 +152,7 @@ class Sending:
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    def _departure(self, draft: Draft, ruling: Ruling, admission: Admission) -> Departure:
+    def _departure(self, draft: Draft, ruling: Ruling, admission: Admission, button: Button) -> Departure:
         """When a letter leaves, or for what it waits.
 
         Whether its recipient wants letters is asked at its departure only: whatever became of it earlier would tell.
@@ -153,7 +164,7 @@ class Sending:
             soonest = now + options.cool_down + options.jitter * chance
             if draft.morning:
                 return Departure(max(soonest, tomorrow_morning(now, options.time_zone, chance)))
-            return Departure(soonest)
+            return Departure(soonest + SECOND_THOUGHT if button is Button.WAIT else soonest)
         until = now + HOLD_TIME
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         return Departure(until, Hold(until, why, rules))

@@ -170,7 +170,7 @@ async def test_letters_that_cannot_leave_are_told_as_late(
     assert "1 letter late, by up to an hour; the next try is around 21 November, 1" in told
     if why == "ceiling":
         assert re.search(r"around 21 November, 17:[012]\d UTC", told)
-    assert "1 lettre en retard, de une heure au plus" in (await visitor.get("/fr/status"))[1].text
+    assert "1 lettre en retard (une heure au plus)" in (await visitor.get("/fr/status"))[1].text
 
 
 async def test_what_waits_as_it_was_told_to_is_not_late(

@@ -71,6 +71,52 @@ async def test_a_nudge_marks_the_words_and_asks_once_more(visitor: Visitor) -> N
     await visitor.until_arrived()
 
 
+@pytest.mark.parametrize(
+    ("language", "button", "told"),
+    [
+        ("en", "Send it in 10 minutes", "It leaves around 21 November, 12:10 UTC"),
+        ("fr", "L’envoyer dans 10 minutes", "Elle part le 21 novembre, 12 h 10 UTC environ"),
+    ],
+)
+async def test_who_is_nudged_may_wait_ten_minutes(
+    visitor: Visitor, clock: HandClock, language: str, button: str, told: str
+) -> None:  # RCP 7
+    _, page = await visitor.post(f"/{language}/preview", LETTER | {"message": NUDGED})
+    assert button in page.text
+    waiting = {"token": page.fields["token"], "action": "wait"}
+    response, _ = await visitor.post(f"/{language}/preview", waiting)
+    link = response.headers["Location"]
+    _, status = await visitor.get(link)
+    assert told in status.text
+    assert "place in the row" not in status.text
+    assert "sa place dans la file" not in status.text
+    clock.move(9 * 60)
+    assert 'value="cancel"' in (await visitor.get(link))[1].document
+    assert not visitor.front.relay.arrivals
+    # A second thought about the second thought leads to the same letter.
+    assert (await visitor.post(f"/{language}/preview", waiting | {"action": "send"}))[0].headers["Location"] == link
+    clock.move(61)
+    await visitor.until_arrived()
+    assert len(visitor.front.relay.letters) == 1
+
+
+async def test_while_it_waits_who_was_nudged_takes_it_back(visitor: Visitor, clock: HandClock) -> None:  # RCP 7
+    token = await visitor.preview(message=NUDGED)
+    response, _ = await visitor.post("/en/preview", {"token": token, "action": "wait"})
+    clock.move(9 * 60)
+    await visitor.post(response.headers["Location"], {"action": "cancel"})
+    assert "You took it back" in (await visitor.get(response.headers["Location"]))[1].text
+    assert await _count(visitor.front) == 0
+    assert not visitor.front.relay.arrivals
+
+
+async def test_only_who_is_nudged_is_asked_to_wait(visitor: Visitor) -> None:
+    for changes in ({}, {"message": FOREIGN}, {"message": DESPAIR}, {"message": NUDGED, "leaves": "morning"}):
+        _, page = await visitor.post("/en/preview", LETTER | changes)
+        assert 'value="send"' in page.document
+        assert 'value="wait"' not in page.document
+
+
 async def test_an_insult_is_refused_by_name_and_never_kept(visitor: Visitor) -> None:  # RCP 7
     response, page = await visitor.post("/en/preview", LETTER | {"message": INSULT})
     assert response.status == 422
