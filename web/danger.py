@@ -16,7 +16,7 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.ids import Entropy, base32
 from web.decisions import Action, Decision, DecisionLog
-from web.disclosure import Disclosure, SealedStore
+from web.disclosure import OWN_BASIS, Disclosure, SealedStore
 from web.freezes import FREEZE
 from web.letter_table import END_LETTER
 from web.letters import Ending
@@ -25,8 +25,6 @@ from web.wall import REMOVE_POST
 
 KEPT: Final = timedelta(days=730)
 """How long a case stays open at most."""
-BASIS: Final = "threat-to-life"
-"""The basis in `legal/fr.toml` on which we tell the authorities by ourselves."""
 
 _NUMBER_KEPT: Final = timedelta(days=366)
 """How long a closed case's number and times stay, without any words."""
@@ -155,7 +153,7 @@ class DangerStore:
 
     def _write(self, connection: Connection, decision: Decision, case: str, action: str) -> None:
         self._log.write(connection, decision)
-        said = Disclosure(decision.subject, case, BASIS, decision.actor, reason=decision.reason, action=action)
+        said = Disclosure(decision.subject, case, OWN_BASIS, decision.actor, reason=decision.reason, action=action)
         self._sealed.write(connection, said)
 
     async def _rows(self, where: str, binding: Any) -> list[Danger]:

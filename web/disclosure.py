@@ -1,8 +1,9 @@
 """Disclosure: one sealed record is opened on a legal basis, and the list of openings cannot be changed unnoticed.
 
 A basis is data (`legal/fr.toml`). One that the rules doubt needs a second person and a reason; none is a dead end,
-since whether a court may ask is not ours to decide. The audit entry is committed before the record is shown; each
-entry holds the hash of the one before it, and the database refuses to change or delete one.
+since whether a court may ask is not ours to decide. The audit entry is committed before the record is shown, and a
+request that was refused leaves one too; each entry holds the hash of the one before it, and the database refuses to
+change or delete one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,11 @@ SELECT letter_id FROM web_sealed s WHERE key_name < ? AND key_name NOT LIKE ?
 AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = s.letter_id AND d.closed IS NULL) LIMIT ?
 """
 _ADD: Final = "INSERT INTO web_audit (n, at, entry, previous, hash) VALUES (?, ?, ?, ?, ?)"
+_GRANTED: Final = frozenset({"disclose", "reseal"})
+OWN_BASIS: Final = "threat-to-life"
+"""The basis on which we tell the authorities ourselves: nobody has asked."""
+REFUSE: Final = "refuse"
+"""The action of an audit entry about a request that was not followed."""
 CASE_PREFIX: Final = "case-"
 """Begins the name of a case's key: a record sealed to it is not deleted with its month."""
 
@@ -83,18 +89,51 @@ def load_bases(folder: Path | None = None) -> dict[str, Basis]:
     return bases
 
 
-def why_not(disclosure: Disclosure, bases: dict[str, Basis]) -> str:
-    """What is missing before a record may be opened; "" if nothing is."""
-    basis = bases.get(disclosure.basis)
-    if basis is None:
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """How often somebody asked who wrote a letter, and what became of it."""
+
+    granted: int = 0
+    refused: int = 0
+
+    @property
+    def asked(self) -> int:
+        """All of them."""
+        return self.granted + self.refused
+
+
+def unusable(disclosure: Disclosure, bases: Mapping[str, Basis]) -> str:
+    """Why this is no request that could be granted or refused; "" if it is one."""
+    if disclosure.basis not in bases:
         return f"{disclosure.basis} is no legal basis; there are {', '.join(bases)}"
     if not disclosure.case.strip():
         return "a disclosure needs the number of its case"
-    if basis.doubt and not (disclosure.second.strip() and disclosure.reason.strip()):
+    if "@" in disclosure.letter_id:
+        return "name the letter, never an address: what stands in the audit cannot be erased"
+    return ""
+
+
+def doubt_about(disclosure: Disclosure, basis: Basis) -> str:
+    """Why a record is not opened on this basis as things stand; "" if nothing speaks against it."""
+    if not basis.doubt:
+        return ""
+    if not (disclosure.second.strip() and disclosure.reason.strip()):
         return f"{basis.title} ({basis.law}): {basis.doubt} A second person and a reason are needed"
-    if basis.doubt and disclosure.second.strip().casefold() == disclosure.actor.strip().casefold():
+    if disclosure.second.strip().casefold() == disclosure.actor.strip().casefold():
         return "the second person must be another than the first"
     return ""
+
+
+def count_requests(entries: Iterable[Mapping[str, str]]) -> Requests:
+    """The requests among what audit entries say, one for each case and letter however often it was tried: granted if
+    the record was opened or kept for the case once. What we told the authorities unasked is no request.
+    """
+    granted: dict[tuple[str, str], bool] = {}
+    for said in entries:
+        if (said["action"] in _GRANTED or said["action"] == REFUSE) and said["basis"] != OWN_BASIS:
+            request = (said["case"], said["letter"])
+            granted[request] = granted.get(request, False) or said["action"] in _GRANTED
+    return Requests(sum(granted.values()), len(granted) - sum(granted.values()))
 
 
 class SealedStore:

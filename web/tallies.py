@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from web.disclosure import Requests, count_requests
 from web.letter_table import NEVER
 from web.letters import Ending
 
@@ -77,6 +78,8 @@ class Tallies:
     """Half of what people decided about waited no longer; None if nothing did."""
     disclosures: Mapping[str, int] = field(default_factory=dict)
     """Entries of the audit of sealed records, by what was asked for."""
+    requests: Requests = field(default_factory=Requests)
+    """What others asked to know of who wrote a letter."""
 
 
 class TallyReader(Protocol):
@@ -100,6 +103,7 @@ class DatabaseTallies:
             endings = _counts(connection, _ENDINGS, since)
             [(held, until)] = connection.execute(_HELD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
+            audit = [json.loads(entry) for (entry,) in connection.execute(_AUDIT, since)]
             waits = [wait for (wait,) in connection.execute(_WAITS, since * 3)]
             return Tallies(
                 letters=sum(endings.values()),
@@ -115,7 +119,8 @@ class DatabaseTallies:
                 reports=_counts(connection, _REPORTS, since),
                 refused=_counts(connection, _PROGRAM, since),
                 decided_within=timedelta(milliseconds=max(0, median(waits))) if waits else None,
-                disclosures=Counter(str(json.loads(entry)["action"]) for (entry,) in connection.execute(_AUDIT, since)),
+                disclosures=Counter(str(said["action"]) for said in audit),
+                requests=count_requests(audit),
             )
 
         return await self._database.read(work)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,7 +85,7 @@ def destroy(folder: Folder, yes: Yes = False) -> None:
 
 @app.command("audit")
 def audit(context: typer.Context, as_json: Json = False) -> None:
-    """Every opening of a record, and whether the list is as it was written; status 1 if it is not."""
+    """Every opening of a record and every refusal, and whether the list is as it was written; status 1 if it is not."""
 
     async def work(store: Any) -> tuple[list[Any], int | None]:
         return await store.entries(), await store.broken_at()
@@ -95,7 +96,7 @@ def audit(context: typer.Context, as_json: Json = False) -> None:
     else:
         columns = ("action", "case", "letter", "basis", "by", "second", "reason")
         rows = [(one.n, f"{one.at:%Y-%m-%d %H:%M}", *(one.said.get(name, "") for name in columns)) for one in entries]
-        say_table(("n", "at", *columns), rows, empty="no record was ever opened")
+        say_table(("n", "at", *columns), rows, empty="nobody ever asked for a record")
     if broken is not None:
         fail(f"entry {broken} is not as it was written, or one before it is missing")
 
@@ -108,6 +109,33 @@ def bases(context: typer.Context, as_json: Json = False) -> None:
         say_json([{"id": one.id, "title": one.title, "law": one.law, "doubt": one.doubt} for one in known.values()])
         return
     say_table(("basis", "law", "title", "doubt"), [(b.id, b.law, b.title, b.doubt) for b in known.values()], empty="")
+
+
+@app.command("refuse")
+def refuse(
+    context: typer.Context,
+    case: Annotated[str, typer.Option("--case", help="The number of the case.")],
+    basis: Annotated[str, typer.Option("--basis", help="The legal basis that was named (`leak sealed bases`).")],
+    actor: Annotated[str, typer.Option("--by", help="Who refuses it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    letter: Annotated[
+        str, typer.Argument(help="The letter's id, its recipient's link, or the relay's message id; none if none is.")
+    ] = "",
+) -> None:
+    """Record that a request for a record was refused; it needs no key, and /transparency counts it."""
+    settings = load(context)
+    module: Any = import_module("web.disclosure")
+    if not reason.strip():
+        raise UsageError("a refusal needs its reason")
+
+    async def work(store: Any) -> int:
+        letter_id = await _letter_id(settings, store, letter) if letter else ""
+        refused = module.Disclosure(letter_id, case, basis, actor, reason=reason, action=module.REFUSE)
+        if missing := module.unusable(refused, module.load_bases(settings.folder)):
+            raise UsageError(missing)
+        return int(await store.note(refused))
+
+    say(f"refused, as entry {_with_store(settings, work)} of the audit says")
 
 
 def disclose(
@@ -124,7 +152,7 @@ def disclose(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Open one sealed sender record; the audit entry is written before anything is shown."""
+    """Open one sealed sender record; the audit entry is written first, and says so too where it is not opened."""
     settings = load(context)
     module: Any = import_module("web.disclosure")
     sealing: Any = import_module("web.sealing")
@@ -137,8 +165,11 @@ def disclose(
     async def work(store: Any) -> Any:
         letter_id = await _letter_id(settings, store, letter)
         disclosure = module.Disclosure(letter_id, **asked)
-        if missing := module.why_not(disclosure, known):
+        if missing := module.unusable(disclosure, known):
             raise UsageError(missing)
+        if doubt := module.doubt_about(disclosure, known[basis]):
+            entry = await store.note(replace(disclosure, action=module.REFUSE))
+            raise UsageError(f"{doubt}; the request stands in the audit as refused (entry {entry})")
         sealed = await store.find(letter_id)
         if sealed is None:
             raise CommandError("there is no record of this letter: it is past its time, or none was kept")

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from aiohttp import web
 
 from relay.log import Log
-from web.danger import BASIS, Danger
+from web.danger import Danger
 from web.deciding import UndecidedError
 from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
-from web.disclosure import CASE_PREFIX
+from web.disclosure import CASE_PREFIX, OWN_BASIS
 from web.plain_text import paragraphs
 
 _log = Log("desk")
@@ -74,7 +74,7 @@ class DangerDesk:
             "words": paragraphs(case.words),
             "sealed": sealed,
             "resealed": sealed is not None and sealed.key.startswith(CASE_PREFIX),
-            "basis": BASIS,
+            "basis": OWN_BASIS,
             "problem": problem,
         }
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK

@@ -53,8 +53,15 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     assert b"203.0.113.9" not in spool
 
     asked = ("disclose", "m1", "--key", private, "--case", "26/7", "--by", "Ann")
-    assert run(*asked, "--basis", "insult").status == 2
+    assert run(*asked, "--basis", "curiosity").status == 2
     assert json.loads(run("sealed", "audit", "--json").out)["entries"] == []
+    refused = run(*asked, "--basis", "insult")
+    assert (refused.status, refused.out) == (2, "")
+    assert "as refused (entry 1)" in refused.err
+    lawyer = ("--case", "26/8", "--basis", "private-request", "--by", "Ann")
+    assert run("sealed", "refuse", "m1", *lawyer, "--reason", " ").status == 2
+    assert run("sealed", "refuse", "ann@b.example", *lawyer, "--reason", "No order.").status == 2
+    assert run("sealed", "refuse", "m1", *lawyer, "--reason", "No order.").out.startswith("refused, as entry 2")
     done = run(*asked, "--basis", "crime", "--json")
     assert done.status == 0, done.err
     record = json.loads(done.out)
@@ -72,8 +79,13 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
 
     audit = json.loads(run("sealed", "audit", "--json").out)
     assert audit["broken"] is None
-    assert [entry["action"] for entry in audit["entries"]] == ["disclose", "disclose", "reseal", "disclose"]
-    assert audit["entries"][1]["second"] == "Bob"
+    actions = ["refuse", "refuse", "disclose", "disclose", "reseal", "disclose"]
+    assert [entry["action"] for entry in audit["entries"]] == actions
+    assert [(entry["letter"], entry["case"], entry["basis"]) for entry in audit["entries"][:2]] == [
+        ("id0", "26/7", "insult"),
+        ("id0", "26/8", "private-request"),
+    ]
+    assert audit["entries"][3]["second"] == "Bob"
 
 
 def test_the_lab_is_its_own_custodian(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_desk import held
 from tests.unit.web.test_ladder import FOREIGN, INSULT
 from web.catalogue import Language
+from web.disclosure import REFUSE, Disclosure, SealedStore
 from web.documents import Document
 from web.letters import HOLD_TIME
 from web.moderation.figures import published_figures
@@ -125,6 +126,16 @@ async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:  # RCP
     assert "Sent by their writers 3" in page
     assert "Taken back by them before departure 1" in page
     assert "none waiting" in (await visitor.get("/en/status"))[1].text
+
+
+async def test_requests_to_know_who_wrote_are_counted(visitor: Visitor, clock: HandClock) -> None:  # RCP 12
+    audit = SealedStore(visitor.front.database, clock)
+    for case, action in (("1", "disclose"), ("2", REFUSE), ("2", REFUSE), ("3", REFUSE)):
+        await audit.note(Disclosure("letter", case, "insult", "Ann", action=action))
+    page = (await visitor.get("/en/transparency"))[1].text
+    assert "Requests to know who wrote a letter 3 – granted 1 – refused 2" in page
+    page = (await visitor.get("/fr/transparency"))[1].text
+    assert "Demandes de savoir qui a écrit une lettre 3 – accordées 1 – refusées 2" in page
 
 
 async def test_what_the_program_refuses_is_counted_by_rule_and_how_long_people_take(

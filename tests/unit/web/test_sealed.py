@@ -18,7 +18,7 @@ from relay.errors import ConfigurationError
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
-from web.disclosure import Disclosure, SealedStore, load_bases, why_not
+from web.disclosure import Disclosure, Requests, SealedStore, count_requests, doubt_about, load_bases, unusable
 from web.letter_table import DatabaseLetterStore
 from web.sealing import (
     Sealed,
@@ -110,14 +110,28 @@ def test_records_live_twelve_to_thirteen_months() -> None:
 
 def test_a_doubted_basis_needs_a_second_person_and_a_reason() -> None:
     bases = load_bases()
-    assert why_not(ASKED, bases) == ""
-    assert "case" in why_not(replace(ASKED, case=" "), bases)
-    assert "no legal basis" in why_not(replace(ASKED, basis="curiosity"), bases)
+    assert unusable(ASKED, bases) == doubt_about(ASKED, bases["crime"]) == ""
+    assert "case" in unusable(replace(ASKED, case=" "), bases)
+    assert "no legal basis" in unusable(replace(ASKED, basis="curiosity"), bases)
+    assert "never an address" in unusable(replace(ASKED, letter_id="ann@example.org"), bases)
     insult = replace(ASKED, basis="insult")
-    assert "second person" in why_not(insult, bases)
-    assert "second person" in why_not(replace(insult, second="Bob"), bases)
-    assert "another" in why_not(replace(insult, second="ann ", reason="r"), bases)
-    assert why_not(replace(insult, second="Bob", reason="a court will decide"), bases) == ""
+    assert "second person" in doubt_about(insult, bases["insult"])
+    assert "second person" in doubt_about(replace(insult, second="Bob"), bases["insult"])
+    assert "another" in doubt_about(replace(insult, second="ann ", reason="r"), bases["insult"])
+    assert doubt_about(replace(insult, second="Bob", reason="a court will decide"), bases["insult"]) == ""
+
+
+def test_a_request_counts_once_however_often_it_was_tried() -> None:  # RCP 12
+    def said(action: str, case: str, letter: str = "a", basis: str = "insult") -> dict[str, str]:
+        return {"action": action, "case": case, "letter": letter, "basis": basis}
+
+    entries = [
+        *(said("refuse", "1"), said("refuse", "1"), said("disclose", "1"), said("refuse", "1")),
+        *(said("refuse", "2"), said("refuse", "2"), said("reseal", "2", "b")),
+        *(said("preserve", "life-1"), said("disclose", "life-1", basis="threat-to-life"), said("close", "life-1")),
+    ]
+    assert count_requests(entries) == Requests(granted=2, refused=1)
+    assert count_requests([]) == Requests()
 
 
 @pytest.fixture
