@@ -14,7 +14,7 @@ from relay.client.contract import LetterAccepted, LetterRefused, RelayAwayError,
 from relay.clock import Clock
 from web.admission import Ceiling, DayAdmission
 from web.errands import Errands
-from web.letters import DOORBELLS, HOLD_TIME, HeldFor, Hold, PendingLetter
+from web.letters import DOORBELLS, HeldFor, Hold, PendingLetter
 from web.mailbox import MailboxHasher
 from web.refusals import refuses_mail
 from web.reports import ReportStore
@@ -87,7 +87,7 @@ class WayOut:
         if await self._reports.is_frozen(letter.id):
             return LetterRefused(temporary=False, reason="the recipient has reported this sender")
         if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
-            return Hold(self._clock.now() + HOLD_TIME, HeldFor.REPORT)
+            return Hold(self._clock.now() + letter.hold_left, HeldFor.REPORT)
         return None
 
     async def _ceiling(self, letter: PendingLetter, *, counts: bool) -> datetime | None:

@@ -17,6 +17,7 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from web.letters import (
     DOORBELLS,
+    HOLD_TIME,
     STREAM,
     WAITS,
     WORDS_KEPT,
@@ -63,7 +64,7 @@ UPDATE web_handover SET due = ?, attempts = attempts + 1
 WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
-  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id)
+  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), hold_left
 """
 _HOLD: Final = "UPDATE web_handover SET due = ?, attempts = 0, held_until = ?, held_for = ? WHERE letter_id = ?"
 _CANCEL: Final = """
@@ -178,8 +179,12 @@ class DatabaseLetterStore:
         await self._change(sql, (to_millis(due), letter_id), asked)
 
     async def hold(self, letter_id: str, hold: Hold) -> None:
+        held = (NEVER, to_millis(hold.until), hold.why.value, letter_id)
+        if not hold.rules:  # what it was held for before still says what a person should look at
+            await self._change(_HOLD, held)
+            return
         rules = ("UPDATE web_letter SET rules = ? WHERE id = ?", (" ".join(hold.rules), letter_id))
-        await self._change(_HOLD, (NEVER, to_millis(hold.until), hold.why.value, letter_id), rules)
+        await self._change(_HOLD, held, rules)
 
     async def note_handed_over(self, letter_id: str, message_id: str) -> None:
         await self._settle("UPDATE web_letter SET message_id = ? WHERE id = ?", (message_id, letter_id))
@@ -286,7 +291,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
-    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings = row
+    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings, left = row
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -297,4 +302,5 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         stream=DOORBELLS if rings else STREAM,
         idempotency_key=letter_id,
     )
-    return PendingLetter(mail, attempts, from_millis(created), Network(network))
+    hold_left = HOLD_TIME if left is None else timedelta(milliseconds=left)
+    return PendingLetter(mail, attempts, from_millis(created), Network(network), hold_left)

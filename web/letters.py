@@ -24,7 +24,7 @@ DOORBELLS: Final = "doorbells"
 """The stream of mails that only ask: suppressed, braked and counted apart from letters."""
 
 HOLD_TIME: Final = timedelta(hours=48)
-"""How long a letter waits for a person; then it goes back to its writer and never departs."""
+"""How long a letter waits for a person, all its holds together; then it goes back to its writer and never departs."""
 
 WORDS_KEPT: Final = timedelta(days=7)
 """How long the status page gives back the words of a letter that nobody decided about."""
@@ -136,6 +136,8 @@ class PendingLetter:
     attempts: int
     created: datetime
     network: Network = Network.DIRECT
+    hold_left: timedelta = HOLD_TIME
+    """How long a person may still be waited for: one that was let go and is held again gets no second time."""
 
     @property
     def id(self) -> str:

@@ -93,6 +93,31 @@ async def test_held_letters(database: Database) -> None:
     assert await letters.forget(clock.now(), clock.now(), 9) == 5
 
 
+async def test_a_letter_held_again_waits_no_longer_in_all(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    holds = HoldStore(database, clock, SeededEntropy(1))
+    until = clock.now() + HOLD_TIME
+    assert await letters.add(_letter(0), clock.now(), Departure(until, Hold(until, HeldFor.RULES, ("threat",))))
+    assert await letters.add(_letter(1), clock.now(), Departure(clock.now() + timedelta(hours=47)))
+    clock.move(47 * 3600)
+    assert await holds.release(Decision("id0", Action.RELEASE, "me", "r"), clock.now())
+    due = await letters.take_due(clock.now(), timedelta(minutes=1), 9)
+    left = {one.id: one.hold_left for one in due}
+    assert left == {"id0": timedelta(hours=1), "id1": HOLD_TIME}
+    for letter_id, span in left.items():
+        await letters.hold(letter_id, Hold(clock.now() + span, HeldFor.REPORT))
+    assert [(one.id, one.why, one.rules) for one in await holds.held()] == [
+        ("id0", HeldFor.REPORT, ("threat",)),
+        ("id1", HeldFor.REPORT, ()),
+    ]
+    clock.move(3600)
+    assert await letters.end_holds(clock.now()) == 1
+    found = await letters.find_by_id("id0")
+    assert found is not None
+    assert found.ending is Ending.RETURNED
+
+
 async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     clock, letters = HandClock(), DatabaseLetterStore(database)
     await letters.prepare()

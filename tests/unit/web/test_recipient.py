@@ -16,6 +16,7 @@ from relay.node_secrets import ensure_secrets, rotate_token_key
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
+from tests.unit.web.test_ladder import FOREIGN
 from web.decisions import Action, Decision
 from web.holds import HoldStore
 from web.links import Addressee, LinkKind, RecipientLinks
@@ -135,6 +136,27 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     await visitor.until_arrived(2)
     rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_report")))
     assert "nul" not in repr(rows)
+
+
+async def test_a_letter_let_go_and_held_for_a_report_comes_back_on_its_first_day(
+    tmp_path: Path, clock: HandClock
+) -> None:
+    options = replace(OPTIONS, jitter=timedelta(hours=1))
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        link = (await visitor.send(await visitor.preview(message=FOREIGN))).headers["Location"]
+        clock.move(47 * 3600)
+        holds = HoldStore(front.database, clock, SeededEntropy(9))
+        (held,) = await holds.held()
+        due = clock.now() + timedelta(minutes=1)
+        assert await holds.release(Decision(held.id, Action.RELEASE, "me", "kind"), due)
+        token = RecipientLinks([OPTIONS.link_key], "").token(LinkKind.RECIPIENT, ANN)
+        await visitor.post(f"/r/{token}", {"action": "report", "rule": "hate"})
+        clock.move(60)
+        await visitor.until_told(link, "A person reads it first")
+        clock.move(3600)
+        await visitor.until_told(link, "It has come back to you")
+        assert front.relay.letters == {}
 
 
 async def test_words_that_come_later_are_kept_and_no_page_promises_more(visitor: Visitor, clock: HandClock) -> None:
