@@ -1,4 +1,4 @@
-"""The pages for reading: rules, privacy, terms, legal notice, transparency, service status, help.
+"""The pages for reading: rules, privacy, terms, legal notice, transparency, service status, help, accessibility.
 
 Their prose stands in `templates/documents/NAME.LANGUAGE.html`, with the operator's details and the rule packs'
 words filled in, so that a rule reads the same here and where a letter is refused. They never need the relay.
@@ -31,6 +31,7 @@ class Document(StrEnum):
     TRANSPARENCY = "transparency"
     STATUS = "status"
     HELP = "help"
+    ACCESSIBILITY = "accessibility"
 
     @property
     def counts(self) -> bool:

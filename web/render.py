@@ -7,6 +7,7 @@ to it. `Cross-Origin-*` and `Referrer-Policy` keep the secret link of a status p
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +22,8 @@ from web.requests import language_of
 
 _FOLDER: Final = Path(__file__).parent
 _POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; manifest-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
 )
 _YEAR: Final = 365 * 24 * 3600
 _SAFE: Final = {
@@ -58,7 +60,11 @@ class Asset:
     @classmethod
     def load(cls, name: str, content_type: str) -> Asset:
         """The file `name` of the static folder."""
-        content = (_FOLDER / "static" / name).read_bytes()
+        return cls.of(name, (_FOLDER / "static" / name).read_bytes(), content_type)
+
+    @classmethod
+    def of(cls, name: str, content: bytes, content_type: str) -> Asset:
+        """`content` under `name`."""
         return cls(f"/static/{hashlib.sha256(content).hexdigest()[:16]}/{name}", content, content_type)
 
 
@@ -74,9 +80,15 @@ class Renderer:
         self._onion = onion
         self._style = Asset.load("leak.css", "text/css")
         self._icon = Asset.load("leak.svg", "image/svg+xml")
+        manifest = _manifest(words[Language.EN]("site.name"), self._icon.path)
         desk = Asset.load("desk.css", "text/css")
-        self._by_path = {asset.path: asset for asset in (self._style, self._icon, desk)}
-        self._assets = {"style": self._style.path, "icon": self._icon.path, "desk": desk.path}
+        self._by_path = {asset.path: asset for asset in (self._style, self._icon, manifest, desk)}
+        self._assets = {
+            "style": self._style.path,
+            "icon": self._icon.path,
+            "manifest": manifest.path,
+            "desk": desk.path,
+        }
 
     def words(self, language: Language) -> Words:
         """The words of `language`."""
@@ -139,3 +151,20 @@ class Renderer:
         text = self._templates.get_template(template).render(t=words, assets=self._assets, **values)
         headers = {**self._headers, "Content-Language": language.value, "Vary": "Accept-Language"}
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
+
+
+def _manifest(name: str, icon: str) -> Asset:
+    """What a phone shows of a front that was put on its home screen. There is no service worker: it would leave traces
+    of letters on the device.
+    """
+    said = {
+        "name": name,
+        "short_name": name,
+        "start_url": "/",
+        "scope": "/",
+        "display": "browser",
+        "background_color": "#f6efe4",
+        "theme_color": "#93391f",
+        "icons": [{"src": icon, "sizes": "any", "type": "image/svg+xml"}],
+    }
+    return Asset.of("leak.webmanifest", json.dumps(said).encode(), "application/manifest+json")

@@ -79,6 +79,17 @@ async def test_the_operator_is_named_where_the_law_wants_it(visitor: Visitor, la
     assert OPERATOR.name in (await visitor.get(f"/{language.value}/privacy"))[1].text
 
 
+@pytest.mark.parametrize(("language", "state"), [("en", "not conforming"), ("fr", "non conforme")])
+async def test_the_accessibility_statement_tells_state_contact_and_redress(
+    visitor: Visitor, language: str, state: str
+) -> None:
+    assert f'href="/{language}/accessibility"' in (await visitor.get(f"/{language}/"))[1].document
+    page = (await visitor.get(f"/{language}/accessibility"))[1]
+    for told in (state, "RGAA 4.1", "axe-core", OPERATOR.name, "Défenseur des droits"):
+        assert told in page.text
+    assert f'href="mailto:{OPERATOR.mail}"' in page.document
+
+
 async def test_an_operator_who_says_nothing_is_told_of_by_the_page(tmp_path: Path) -> None:
     async with running_front(tmp_path, HandClock()) as front, aiohttp.ClientSession() as session:
         assert "has not said yet who they are" in (await Visitor(front, session).get("/en/legal"))[1].text

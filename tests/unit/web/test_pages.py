@@ -248,11 +248,23 @@ async def test_an_onion_service_is_named_where_nobody_s_words_are(tmp_path: Path
 async def test_the_first_page_fits_into_the_first_window(visitor: Visitor) -> None:
     response, page = await visitor.get("/", Accept_Encoding="gzip")
     answers = [response, *[(await visitor.get(path, Accept_Encoding="gzip"))[0] for path in set(page.resources)]]
-    assert len(answers) == 3
+    assert len(answers) == 4
     assert all(answer.headers["Content-Encoding"] == "gzip" for answer in answers)
     assert all("immutable" in answer.headers["Cache-Control"] for answer in answers[1:])
     heads = sum(len(name) + len(value) + 4 for answer in answers for name, value in answer.headers.items())
     assert heads + sum(int(answer.headers["Content-Length"]) for answer in answers) <= 14_000
+
+
+async def test_the_manifest_names_what_is_ours(visitor: Visitor) -> None:
+    response, page = await visitor.get("/")
+    assert "manifest-src 'self'" in response.headers["Content-Security-Policy"]
+    (path,) = {one for one in page.resources if one.endswith(".webmanifest")}
+    async with aiohttp.ClientSession(visitor.front.url) as session, session.get(path) as answer:
+        assert answer.content_type == "application/manifest+json"
+        manifest = await answer.json(content_type=None)
+        assert (manifest["name"], manifest["start_url"]) == ("Leak", "/")
+        async with session.get(manifest["icons"][0]["src"]) as icon:
+            assert (icon.status, icon.content_type) == (200, "image/svg+xml")
 
 
 async def test_no_link_is_dead(visitor: Visitor) -> None:  # SND 8
