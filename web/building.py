@@ -88,6 +88,8 @@ class Building:
             confirming=self._confirming,
             way_in=WayIn(self._limits, stores.lane, stores.admission, relay, options.sender, clock),
             wall=stores.wall,
+            reports=stores.reports,
+            mailboxes=stores.mailboxes,
             limits=self._limits,
             previews=PreviewLimits(clock, entropy) if options.limits else None,
             copies=Copies(clock, entropy) if options.limits else None,

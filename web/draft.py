@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.client.contract import AddressCheck
+from web.mailbox import mailbox_of
 from web.plain_text import MOST_COMPOSED, clean_line, clean_message
 from web.pseudonym import screen_pseudonym
 from web.schools import is_school
@@ -132,7 +133,7 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
         if reason == "syntax":
             reason = _what_is_wrong(form.to)
         problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
-    elif check.address.rpartition("@")[0].casefold() in _offices():
+    elif mailbox_of(check.address).rpartition("@")[0] in _offices():
         problems.append(Problem(Field.TO, "to-office"))
     elif not schools and is_school(check.address):
         problems.append(Problem(Field.TO, "to-school"))

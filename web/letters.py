@@ -40,7 +40,7 @@ class HeldFor(StrEnum):
     RULES = "rules"
     APPEAL = "appeal"
     REPORT = "report"
-    """The recipient reported a letter, and no decision has been made about that yet."""
+    """The recipient reported a letter, and no decision has been made about that yet: reads as a pile-on does."""
     PILE_ON = "pile-on"
     SCHOOL = "school"
     """It is for an address at a school."""

@@ -19,11 +19,13 @@ from web.judgement import Judge
 from web.letters import LetterStore
 from web.limits import LetterLimits, PreviewLimits
 from web.mail import MailWriter
+from web.mailbox import MailboxHasher
 from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.refusal_count import RefusalCount
 from web.render import Renderer
+from web.reports import ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealing import SealingKeys
 from web.tallies import TallyReader
@@ -56,6 +58,8 @@ class Parts:
     sealing: SealingKeys
     doorbell: DoorbellStore
     wall: WallStore
+    reports: ReportStore
+    mailboxes: MailboxHasher
     networks: NetworkLists
     rulings: RulingCounts
     refusals: RefusalCount

@@ -106,7 +106,7 @@ class Sending:
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                departure = self._departure(shown.draft, ruling, admission, pressed.button)
+                departure = await self._departure(shown.draft, ruling, admission, pressed.button)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
@@ -152,14 +152,15 @@ class Sending:
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    def _departure(self, draft: Draft, ruling: Ruling, admission: Admission, button: Button) -> Departure:
-        """When a letter leaves, or for what it waits.
+    async def _departure(self, draft: Draft, ruling: Ruling, admission: Admission, button: Button) -> Departure:
+        """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
 
         Whether its recipient wants letters is asked at its departure only: whatever became of it earlier would tell.
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        why = self._why_held(draft, ruling, admission)
+        is_paused = await self._parts.reports.is_paused(self._parts.mailboxes.all_of(draft.recipient))
+        why = self._why_held(draft, ruling, admission, is_paused=is_paused)
         if why is None:
             soonest = now + options.cool_down + options.jitter * chance
             if draft.morning:
@@ -169,8 +170,11 @@ class Sending:
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         return Departure(until, Hold(until, why, rules))
 
-    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission) -> HeldFor | None:
-        """Why a person looks at a letter first; None if nobody needs to."""
+    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission, *, is_paused: bool) -> HeldFor | None:
+        """Why a person looks at a letter first; None if nobody needs to.
+
+        For a report that is open already it is held now, as for a pile-on: a hold that began at departure would tell.
+        """
         copies = self._parts.copies is not None and self._parts.copies.note(draft.message, draft.recipient)
         if ruling.step is Step.REFUSE:
             return HeldFor.APPEAL
@@ -178,6 +182,8 @@ class Sending:
             return HeldFor.RULES
         if admission.pile_on:
             return HeldFor.PILE_ON
+        if is_paused:
+            return HeldFor.REPORT
         if self._parts.options.school_domains is SchoolMail.HOLD and is_school(draft.recipient):
             return HeldFor.SCHOOL
         return HeldFor.COPIES if copies else None

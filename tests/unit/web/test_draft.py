@@ -163,3 +163,23 @@ def test_every_single_line_is_cut_to_what_is_judged() -> None:
     assert Form.read({"pseudonym": " " * 5000 + "M. X"}).pseudonym == "M. X"
     assert _reasons({"pseudonym": "M" + "\u0323\u0302" * 200}) == ["pseudonym-long"]
     assert len(Form.read({"to": "a" * 9000}).to) == 321
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "police@x.example",
+        "police+1@x.example",
+        "Court@x.example",
+        '"judge"@x.example',
+        "fire@x.example",
+        "justice@x.example",
+    ],
+)
+def test_no_letter_goes_to_an_office_however_it_is_spelt(address: str) -> None:  # RCP 6
+    assert _reasons({"to": address}, AddressCheck(address, ok=True)) == ["to-office"]
+
+
+@pytest.mark.parametrize("address", ["ann+police@x.example", "courtney@x.example", "+police@x.example"])
+def test_a_person_is_no_office(address: str) -> None:
+    assert _reasons({"to": address}, AddressCheck(address, ok=True)) == []

@@ -19,11 +19,12 @@ from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, errands_of, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
+from web.catalogue import Language, load_words
 from web.decisions import Action, Decision
 from web.errand_table import Errand
 from web.freezes import FREEZE
 from web.holds import HoldStore
-from web.letters import HOLD_TIME
+from web.letters import HOLD_TIME, HeldFor
 
 INSULT = "You are a pathetic loser."
 FOREIGN = "Ich möchte dir heute sagen, dass ich dich sehr vermisse und immer an dich denke, mein lieber Freund."
@@ -248,6 +249,15 @@ async def test_a_letter_waits_and_can_be_taken_back_until_it_leaves(
     assert "Another" in left.text
     await patient.post(other, {"action": "cancel"})
     assert "On its way" in (await patient.get(other))[1].text
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_a_report_is_held_for_in_the_words_of_a_pile_on(language: Language) -> None:  # RCP 2
+    """Else whoever writes from a second network learns that the recipient reports."""
+    words = load_words()[language]
+    told = {words(f"held.{why.value}") for why in (HeldFor.REPORT, HeldFor.PILE_ON)}
+    assert len(told) == 1
+    assert not re.search("report|signal", "".join(told))
 
 
 async def test_a_held_letter_can_be_taken_back(patient: Visitor, clock: HandClock) -> None:
