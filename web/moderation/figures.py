@@ -57,10 +57,19 @@ def measure(moderator: Moderator, lines: Iterable[Line]) -> dict[str, Any]:
     return {language: _told(labels) for language, labels in [*sorted(steps.items()), ("both", both)]}
 
 
+def letters_for_measuring(place: Path) -> dict[str, list[Line]]:
+    """The sets of the corpus at `place` that are for measuring; without what many people write, and one taught us."""
+    lines = list(read_corpus(place))
+    learned = {line.letter for line in lines if not line.held_out}
+    sets = {"held out": [line for line in lines if line.held_out]}
+    for name in (STRANGER, ORDINARY):
+        sets[name] = [line for line in read_corpus(place / name) if line.letter not in learned]
+    return sets
+
+
 def measure_all(moderator: Moderator, place: Path) -> dict[str, Any]:
     """The figures of each set of the corpus at `place` that is for measuring; a JSON value."""
-    sets = {"held out": [line for line in read_corpus(place) if line.held_out]}
-    sets |= {name: list(read_corpus(place / name)) for name in (STRANGER, ORDINARY)}
+    sets = letters_for_measuring(place)
     figures: dict[str, Any] = {name: measure(moderator, lines) for name, lines in sets.items()}
     hard = [line for line in sets[STRANGER] if line.label == PASS]
     return figures | {"mix": measure_mix(moderator, sets[ORDINARY], hard)}

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 BARRIER: Final = "."
 """The token between two sentences, and at both ends of a letter."""
@@ -28,14 +27,14 @@ _WORD: Final = re.compile(
 )
 _CYRILLIC_OR_GREEK: Final = re.compile("[\u0370-\u052f]")
 _LATIN: Final = re.compile("[A-Za-z]")
+_SAME_KIND: Final = re.compile("[\\x00-\\x7f]+|[^\\x00-\\x7f]")
 _ENDINGS: Final = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _SINGLES: Final = 3
 _QUOTES: Final = frozenset('"“”„«»')
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word of the letter as folded, and where it stands as written."""
+class Token(NamedTuple):
+    """A word of the letter as folded, and where it stands as written; a tuple, since a letter makes hundreds."""
 
     word: str
     start: int
@@ -72,14 +71,11 @@ def fold(text: str) -> tuple[str, list[int]]:
     latin = len(_LATIN.findall(text)) > len(_CYRILLIC_OR_GREEK.findall(text))
     out: list[str] = []
     places: list[int] = []
-    for place, character in enumerate(text):
-        folded = character.lower() if character.isascii() else _fold_character(character)
-        if len(folded) == 1:
-            out.append(folded)
-            places.append(place)
-        else:
-            out.extend(folded)
-            places.extend([place] * len(folded))
+    for match in _SAME_KIND.finditer(text):
+        place, run = match.start(), match[0]
+        folded = run.lower() if run.isascii() else _fold_character(run)
+        out.append(folded)
+        places.extend(range(place, match.end()) if run.isascii() else [place] * len(folded))
     joined = "".join(out)
     return (joined.translate(_LOOKALIKES) if latin else joined), places
 

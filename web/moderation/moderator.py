@@ -114,13 +114,16 @@ def _read_alone(score: Weighed, limits: Thresholds) -> Step:
 def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds) -> Iterator[Hit]:
     """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
 
-    A firm finding is held at least, and believed where its own sentence reads like it.
+    A firm finding is held at least, and believed where its own sentence reads like it; so is any beside a cry for help,
+    which would else excuse an insult.
     """
+    near = any(stop >= limits.alone for part, stop in score.alone if _meet(hit, part))
     if hit.step is Step.CARE:
         yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
+    elif near and (hit.firm or score.care >= limits.care_sure):
+        yield hit
     elif hit.firm:
-        near = any(stop >= limits.alone for part, stop in score.alone if _meet(hit, part))
-        yield hit if near or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
+        yield hit if score.stop >= limits.hold else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold:
         yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold - _MEANT_WELL:

@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,12 +81,12 @@ class Trained:
 
     def score(self, parts: Sequence[Part], joint: WholeAndWorst) -> Score:
         """The score of a letter, given by its stretches; at least one."""
-        found = [features_of(tokens, self.concepts).union(hits) for tokens, hits in parts]
-        rows = [_places(row) for row in found]
-        whole = _places(found[0].union(*found[1:])) if len(rows) > 1 else rows[0]
-        scores = [self._sum("stop", row) for row in rows]
-        worst = max(range(len(rows)), key=scores.__getitem__)
-        every = self._sum("stop", whole) if len(rows) > 1 else scores[0]
+        rows = [features_of(tokens, self.concepts).union(hits) for tokens, hits in parts]
+        if len(rows) > 1:
+            rows.append(rows[0].union(*rows[1:]))
+        stops, cares = self._scores(rows)
+        every, scores = stops[-1], stops[: len(parts)]
+        worst = max(range(len(parts)), key=scores.__getitem__)
         words = len({token.start for tokens, _ in parts for token in tokens if token.word != BARRIER})
         alone = [
             (tokens, joint(score, score, sum(token.word != BARRIER for token in tokens)))
@@ -93,7 +94,7 @@ class Trained:
         ]
         return Score(
             stop=joint(every, scores[worst], words),
-            care=max(self._sum("care", row) for row in ((whole, *rows) if len(rows) > 1 else rows)),
+            care=max(cares),
             words=words,
             columns=joint.columns(every, scores[worst], words),
             worst=parts[worst][0],
@@ -105,14 +106,23 @@ class Trained:
         present = {concept for token in tokens for concept in self.concepts.of(token.word)}
         return self.concepts.bears_out(rule, present)
 
-    def _sum(self, table: str, features: NDArray[np.int32]) -> float:
-        share: float = self.header["scales"][table] / math.sqrt(len(features) or 1)
-        bias: float = self.header["biases"][table]
-        return bias + share * int(self.tables[table][features].sum(dtype=np.int64))
+    def _scores(self, rows: Sequence[Collection[int]]) -> list[list[float]]:
+        """By table, the score of each row of features; all rows at once, since a long letter has fifty."""
+        sizes = [len(row) for row in rows]
+        features = np.fromiter(chain.from_iterable(rows), np.int32, sum(sizes))
+        starts = [0, *accumulate(sizes[:-1])]
+        return [
+            [
+                self.header["biases"][table] + self.header["scales"][table] / math.sqrt(size) * total
+                for size, total in zip(sizes, self._sums(table, features, starts), strict=True)
+            ]
+            for table in TABLES
+        ]
 
-
-def _places(features: Collection[int]) -> NDArray[np.int32]:
-    return np.fromiter(features, np.int32, len(features))
+    def _sums(self, table: str, features: NDArray[np.int32], starts: Sequence[int]) -> list[int]:
+        weights = self.tables[table][features]
+        sums: list[int] = np.add.reduceat(weights, starts, dtype=np.int64).tolist()
+        return sums
 
 
 def load_trained(place: Path | None = None) -> Trained:

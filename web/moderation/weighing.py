@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
@@ -19,6 +20,8 @@ from web.moderation.second.reader import Opinion
 from web.moderation.trained import Score, WholeAndWorst
 
 GAUGE_FILE: Final = "moderation/gauge.json"
+_WEIGHTS: Final = 6
+"""Of each sum: the bias, and one a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +99,24 @@ class Gauge:
         )
 
 
-def load_gauge() -> Gauge:
-    """The gauge that comes along. Raises ConfigurationError."""
-    place = data_file(GAUGE_FILE)
+def load_gauge(place: Path | None = None) -> Gauge:
+    """The gauge at `place`, else the one that comes along. Raises ConfigurationError."""
+    place = place or data_file(GAUGE_FILE)
     try:
         told = json.loads(read_data_file(place))
+        limits = told["thresholds"]
         return Gauge(
-            whole_and_worst=WholeAndWorst(tuple(told["whole and worst"])),
-            stop=Sum(tuple(told["stop"])),
-            care=Sum(tuple(told["care"])),
-            thresholds=Thresholds(**told["thresholds"]),
+            whole_and_worst=WholeAndWorst(_numbers(told["whole and worst"])),
+            stop=Sum(_numbers(told["stop"])),
+            care=Sum(_numbers(told["care"])),
+            thresholds=Thresholds(**{name: float(limits[name]) for name in limits}),
             about=told["about"],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{place}: this is no gauge of the readings: {error}") from None
+
+
+def _numbers(told: Sequence[float]) -> tuple[float, ...]:
+    if len(told) != _WEIGHTS:
+        raise ValueError(f"{len(told)} weights where {_WEIGHTS} are needed")
+    return tuple(float(one) for one in told)

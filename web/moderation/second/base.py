@@ -125,9 +125,11 @@ def load_base() -> Base:
         "ln.bias": of["emb.ln.b"],
     }
     for layer in range(model.layers):
-        for part in ("q", "k", "v", "ao", "fi", "fo", "aln", "oln"):
+        for part in ("ao", "fi", "fo", "aln", "oln"):
             tensors[f"layers.{layer}.{part}.weight"] = of[f"l{layer}.{part}.w"]
             tensors[f"layers.{layer}.{part}.bias"] = of[f"l{layer}.{part}.b"]
+        for whole, short in (("weight", "w"), ("bias", "b")):
+            tensors[f"layers.{layer}.qkv.{whole}"] = np.concatenate([of[f"l{layer}.{part}.{short}"] for part in "qkv"])
     return Base(model.width, model.inner, model.heads, model.layers, len(rows), tensors)
 
 

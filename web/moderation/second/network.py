@@ -25,18 +25,32 @@ class Layer(nn.Module):
         """`width` numbers a piece, `inner` between the dense layers."""
         super().__init__()
         self.heads = heads
-        self.q, self.k, self.v, self.ao = (nn.Linear(width, width) for _ in range(4))
+        self.qkv, self.ao = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.aln, self.oln = (nn.LayerNorm(width, _EPSILON) for _ in range(2))
         self.fi, self.fo = nn.Linear(width, inner), nn.Linear(inner, width)
         self.dropout = nn.Dropout(_DROPOUT)
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """`x`: letters by pieces by width; `present`: letters by pieces, False for padding."""
+    def forward(self, x: Tensor, present: Tensor | None) -> Tensor:
+        """`x`: letters by pieces by width; `present`: letters by pieces, False for padding; None if there is none."""
         letters, pieces, width = x.shape
-        q, k, v = (part(x).view(letters, pieces, self.heads, -1).transpose(1, 2) for part in (self.q, self.k, self.v))
-        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=present[:, None, None, :])
+        q, k, v = self.qkv(x).view(letters, pieces, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        mask = None if present is None else present[:, None, None, :]
+        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = self.aln(x + self.dropout(self.ao(seen.transpose(1, 2).reshape(letters, pieces, width))))
-        return self.oln(x + self.dropout(self.fo(functional.gelu(self.fi(x)))))
+        inner = functional.gelu(self.fi(x))
+        return self.oln(x + self.dropout(self.fo(in_eight_bits(inner) if self.training else inner)))
+
+
+def in_eight_bits(x: Tensor) -> Tensor:
+    """`x` with the error that whole numbers of eight bits, over all of a letter, will make of it; gradients pass by.
+
+    Learning with it keeps the network from numbers so far apart that eight bits lose the small ones.
+    """
+    with torch.no_grad():
+        least, most = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
+        step = ((most - least) / 255).clamp_min(1e-8)
+        error = (x / step).round() * step - x
+    return x + error
 
 
 class Network(nn.Module):
@@ -56,10 +70,32 @@ class Network(nn.Module):
     def forward(self, pieces: Tensor) -> Tensor:
         """`pieces`: letters by pieces, padded; letters by labels come out."""
         present = pieces != PADDING
-        x = self.dropout(self.ln(self.word(pieces) + self.position.weight[: pieces.shape[1]]))
-        for layer in self.layers:
-            x = layer(x, present)
+        x = self._layered(pieces, present)
         held = present[..., None].to(x.dtype)
         mean = (x * held).sum(1) / held.sum(1)
         most = (x - (1 - held) * 1e4).amax(1)
         return self.head(torch.cat([mean, most], 1))
+
+    def of_one(self, pieces: Tensor) -> Tensor:
+        """Likewise for one letter, which needs no padding and so no masks."""
+        x = self._layered(pieces, None)
+        return self.head(torch.cat([x.mean(1), x.amax(1)], 1))
+
+    def _layered(self, pieces: Tensor, present: Tensor | None) -> Tensor:
+        x = self.dropout(self.ln(self.word(pieces) + self.position.weight[: pieces.shape[1]]))
+        for layer in self.layers:
+            x = layer(x, present)
+        return x
+
+
+class OfOne(nn.Module):
+    """The network as it is asked where letters are read: one at a time."""
+
+    def __init__(self, network: Network) -> None:
+        """Of the same weights."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, pieces: Tensor) -> Tensor:
+        """`pieces`: one letter by pieces."""
+        return self.network.of_one(pieces)

@@ -84,22 +84,21 @@ def _logit(share: float) -> float:
     return float(np.log(share / (1 - share)))
 
 
-def load_second_reader(network: Path | None = None, about: Path | None = None) -> SecondReader:
-    """The network at `network`, described by `about`; else those that come along. Raises ConfigurationError."""
-    told = about or data_file(ABOUT_FILE)
+def load_second_reader(folder: Path | None = None) -> SecondReader:
+    """The network in `folder`, else the one that comes along. Raises ConfigurationError."""
+    network, about = ((folder or data_file(name).parent) / Path(name).name for name in (NETWORK_FILE, ABOUT_FILE))
     try:
-        header = json.loads(read_data_file(told))
+        header = json.loads(read_data_file(about))
         labels = tuple(header["labels"])
         if not {PASS, CARE} < set(labels):
             raise ValueError("labels: pass and care are missing")
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{told}: this describes no network: {error}") from None
+        raise ConfigurationError(f"{about}: this describes no network: {error}") from None
     options = onnxruntime.SessionOptions()
     # One letter is too little work for several threads, and the front's event loop must not compete with a pool.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    place = network or data_file(NETWORK_FILE)
     try:
-        session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime has no class of its own for a file that it cannot read
-        raise ConfigurationError(f"{place}: this is no network that ONNX Runtime can run: {error}") from None
+        raise ConfigurationError(f"{network}: this is no network that ONNX Runtime can run: {error}") from None
     return SecondReader(load_pieces(), session, labels, header)

@@ -1,9 +1,10 @@
-"""`python -m web.moderation.second.train`: learns the network of the second reading; less than an hour of two cores.
+"""`python -m web.moderation.second.train`: learns the network of the second reading; an hour or two of two cores.
 
 Letters that are held out, and those for measuring or gauging alone, are not looked at. Needs PyTorch, ONNX and what
 `web.moderation.second.base` needs: `pip install leak-relay[train]`. Writes `network.onnx`, in whole numbers of eight
 bits, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. With weights
-that were kept (`--keep`), new letters need an epoch more (`--go-on`, `--epochs 1`), not a training from the start.
+that were kept (`--keep`), new letters need an epoch more (`--go-on`, `--epochs 1`), in which each of them is read
+twice, not a training from the start.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +31,7 @@ from relay.data_files import data_file
 from web.moderation.corpus import CARE, PASS, Line, corpus_digest, read_corpus, read_drills
 from web.moderation.ruling import Rule
 from web.moderation.second.base import load_base
-from web.moderation.second.network import MOST_POSITIONS, Network
+from web.moderation.second.network import MOST_POSITIONS, Network, OfOne
 from web.moderation.second.pieces import BEGIN, END, PADDING, PIECES_FILE, Pieces, load_pieces
 from web.moderation.second.reader import ABOUT_FILE, NETWORK_FILE
 
@@ -165,16 +167,21 @@ def export(network: Network, place: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "network.onnx"
         torch.onnx.export(
-            network,
-            (torch.tensor([[BEGIN, 10, 11, END], [BEGIN, 12, END, PADDING]]),),
+            OfOne(network),
+            (torch.tensor([[BEGIN, 10, 11, END]]),),
             str(whole),
             input_names=["pieces"],
             output_names=["answers"],
-            dynamic_axes={"pieces": {0: "letters", 1: "length"}},
+            dynamic_axes={"pieces": {1: "length"}},
             opset_version=17,
             dynamo=False,
         )
         quantize_dynamic(whole, place, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def mark_of(line: Line) -> str:
+    """By which a letter is known again that was learned."""
+    return sha256(line.letter.encode()).hexdigest()[:16]
 
 
 def main() -> None:
@@ -189,16 +196,19 @@ def main() -> None:
     known = {line.letter for line in lines}
     source = random.Random(2)  # noqa: S311
     drills = [line for line in read_drills(options.corpus, source) if line.letter not in known]
-    network, history = Network(load_base(), len(LABELS)), []
+    network, history, rate, again = Network(load_base(), len(LABELS)), [], _RATE, list[Line]()
     if options.go_on:
         kept = torch.load(options.go_on, weights_only=True)
         network.load_state_dict(kept["network"])
-        history = kept["history"]
-    history.append({"letters": len(lines), "corpus": corpus_digest(lines), "epochs": options.epochs})
-    rate = _RATE / 2 if options.go_on else _RATE
-    learn(network, [*lines, *source.sample(drills, _DRILLS)], _say, options.epochs, rate)
+        history, rate, learned = kept["history"], _RATE / 2, set(kept["learned"])
+        again = [line for line in lines if mark_of(line) not in learned]
+    history.append(
+        {"letters": len(lines), "twice": len(again), "corpus": corpus_digest(lines), "epochs": options.epochs}
+    )
+    learn(network, [*lines, *again, *source.sample(drills, _DRILLS)], _say, options.epochs, rate)
     if options.keep:
-        torch.save({"network": network.state_dict(), "history": history}, options.keep)
+        marks = [mark_of(line) for line in lines]
+        torch.save({"network": network.state_dict(), "history": history, "learned": marks}, options.keep)
     export(network, data_file(PIECES_FILE).with_name(Path(NETWORK_FILE).name))
     about: dict[str, Any] = {
         "made by": "python -m web.moderation.second.train",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.data_files import data_file
 from relay.errors import ConfigurationError
 from web.moderation.ruling import Rule
 from web.moderation.second.pieces import SPECIAL, UNKNOWN, Pieces, load_pieces
-from web.moderation.second.reader import MOST_PIECES, SecondReader, load_second_reader
+from web.moderation.second.reader import ABOUT_FILE, MOST_PIECES, SecondReader, load_second_reader
+from web.moderation.weighing import GAUGE_FILE, load_gauge
 
 READER = load_second_reader()
 PIECES = READER.pieces
@@ -91,21 +92,55 @@ def test_threads_read_at_once_what_one_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("load", "name", "content", "complaint"),
+    ("name", "content", "complaint"),
     [
-        (load_pieces, "pieces.txt", "a\t-1\nb\n", r"pieces\.txt:2: write a piece, a tab and a number"),
-        (load_pieces, "pieces.txt", "a\tmany\n", r"pieces\.txt:1: write a piece, a tab and a number"),
-        (load_second_reader, "network.onnx", "nothing", r"network\.onnx: this is no network"),
-        (partial(load_second_reader, None), "network.json", "{}", r"network\.json: .*labels"),
+        ("network.onnx", "nothing", r"network\.onnx: this is no network"),
+        ("network.json", "{}", r"network\.json: .*labels"),
+        ("network.json", '{"labels": ["pass"]}', r"network\.json: .*pass and care are missing"),
     ],
 )
-def test_a_broken_file_is_named(
-    tmp_path: Path, load: Callable[[Path], object], name: str, content: str, complaint: str
-) -> None:
-    place = tmp_path / name
+def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, complaint: str) -> None:
+    for whole in data_file(ABOUT_FILE).parent.iterdir():
+        (tmp_path / whole.name).symlink_to(whole)
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_second_reader(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("a\t-1\nb\n", r"pieces\.txt:2: write a piece, a tab and a number"),
+        ("a\tmany\n", r"pieces\.txt:1: write a piece, a tab and a number"),
+    ],
+)
+def test_a_broken_table_of_pieces_is_named(tmp_path: Path, content: str, complaint: str) -> None:
+    place = tmp_path / "pieces.txt"
     place.write_text(content, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=complaint):
-        load(place)
+        load_pieces(place)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": {"hold": 1.0}},
+        {"thresholds": "none"},
+        {"stop": None},
+        {"care": "many"},
+        {"care": "letter"},
+        {"stop": [1.0]},
+        {"whole and worst": 3},
+        {"about": ...},
+    ],
+)
+def test_a_broken_gauge_is_named(tmp_path: Path, change: dict[str, object]) -> None:
+    told = {**json.loads(data_file(GAUGE_FILE).read_text(encoding="utf-8")), **change}
+    place = tmp_path / "gauge.json"
+    place.write_text(json.dumps({key: value for key, value in told.items() if value is not ...}), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"gauge\.json: this is no gauge of the readings"):
+        load_gauge(place)
 
 
 def test_one_reader_is_a_plain_value() -> None:
