@@ -76,9 +76,10 @@ class Moderator:
         step = _read_alone(score, self.gauge.thresholds)
         if score.rule in _OF_HARM and any(_within(place, score.worst) for place in worries):
             step = _least(step, Step.HOLD if any(one.word == BARRIER for one in score.worst[1:-1]) else Step.PASS)
+        cries = any(hit.step is Step.CARE and not hit.weighed for hit in reading.hits)
         for hit in reading.hits:
             if hit.weighed and not (hit.rule in _OF_HARM and any(_touch(hit, place) for place in worries)):
-                yield from _believed(hit, score, step, self.gauge.thresholds)
+                yield from _believed(hit, score, step, self.gauge.thresholds, cries=cries)
         few = sum(token.word != BARRIER for token in reading.tokens) < _FEW and not score.borne_out
         if step is Step.PASS or few or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits):
             return  # where a rule speaks of it, it knows better which one is broken
@@ -111,19 +112,17 @@ def _read_alone(score: Weighed, limits: Thresholds) -> Step:
     return Step.HOLD if score.stop >= limits.hold else Step.PASS
 
 
-def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds) -> Iterator[Hit]:
+def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds, *, cries: bool) -> Iterator[Hit]:
     """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
 
-    A firm finding is held at least, and believed where its own sentence reads like it; so is any beside a cry for help,
-    which would else excuse an insult.
+    A firm finding is held at least, and believed where its own sentence reads like it, or stands beside a cry for help:
+    to the readings a letter that says "I want to die" hardly reads like an insult any more.
     """
-    near = any(stop >= limits.alone for part, stop in score.alone if _meet(hit, part))
     if hit.step is Step.CARE:
         yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
-    elif near and (hit.firm or score.care >= limits.care_sure):
-        yield hit
     elif hit.firm:
-        yield hit if score.stop >= limits.hold else replace(hit, step=Step.HOLD)
+        near = any(stop >= limits.alone for part, stop in score.alone if _meet(hit, part))
+        yield hit if near or cries or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold:
         yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold - _MEANT_WELL:

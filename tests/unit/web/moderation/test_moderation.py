@@ -43,8 +43,9 @@ def test_a_disguise_changes_nothing(text: str) -> None:
 )
 def test_help_comes_first_for_those_who_speak_of_harming_themselves(text: str) -> None:
     assert MODERATOR.rule(text).step is Step.CARE
-    both = MODERATOR.rule(f"{text}. You are an asshole.")
-    assert (both.step, both.help_first) == (Step.REFUSE, True)
+    for insult in ("You are an asshole.", "Tu es un connard."):
+        both = MODERATOR.rule(f"{text} {insult}")
+        assert (both.step, both.help_first) == (Step.REFUSE, True)
 
 
 @pytest.mark.parametrize(
