@@ -81,7 +81,10 @@ class Pages:
                 form = replace(shown.draft.form(), to=Form.read({"to": fields["use"]}).to)
                 return await self._judge(request, form, shown.nonce)
             case _:
-                return self._previews.show(shown.in_language(language))
+                # A token costs a reading each time it is shown again, so that is counted like any preview.
+                return self._too_often(request, shown.draft.form(), shown.nonce) or self._previews.show(
+                    shown.in_language(language)
+                )
 
     async def back_to_compose(self, request: web.Request) -> web.StreamResponse:
         """GET /preview: there is nothing to show without a form."""
@@ -108,11 +111,8 @@ class Pages:
 
     async def _judge(self, request: web.Request, form: Form, nonce: str) -> web.Response:
         language = language_of(request)
-        wait = self._parts.previews.take(self._network(request)) if self._parts.previews and form.to else None
-        if wait is not None:
-            response = self._form(language, form, nonce, (Problem(Field.TO, _TOO_OFTEN),))
-            response.headers["Retry-After"] = str(int(wait.total_seconds()))
-            return response
+        if (refused := self._too_often(request, form, nonce)) is not None:
+            return refused
         check = await self._check(form.to) if form.to else None
         match judge(form, check, schools=self._parts.options.school_domains is not SchoolMail.REFUSE):
             case Draft() as draft if check is not None:
@@ -126,6 +126,15 @@ class Pages:
                 raise AssertionError("a draft has a checked address")
             case problems:
                 return self._form(language, form, nonce, problems)
+
+    def _too_often(self, request: web.Request, form: Form, nonce: str) -> web.Response | None:
+        """The form again, if its sender has had enough previews; else one more is counted."""
+        wait = self._parts.previews.take(self._network(request)) if self._parts.previews and form.to else None
+        if wait is None:
+            return None
+        response = self._form(language_of(request), form, nonce, (Problem(Field.TO, _TOO_OFTEN),))
+        response.headers["Retry-After"] = str(int(wait.total_seconds()))
+        return response
 
     async def _check(self, address: str) -> AddressCheck:
         try:

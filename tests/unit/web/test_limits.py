@@ -296,3 +296,12 @@ async def test_a_letter_that_another_worker_keeps_meanwhile_is_found(
 
 async def _owed(front: Front) -> int:
     return len(await front.database.read(lambda connection: list(connection.execute("SELECT 1 FROM web_handover"))))
+
+
+async def test_a_preview_that_is_shown_again_is_counted(tmp_path: Path) -> None:  # S17
+    """One signed token must not buy readings without end."""
+    async with running_front(tmp_path, HandClock(), with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        fields = {"token": await visitor.preview(), "action": "translate"}
+        statuses = [(await visitor.post("/en/preview", fields))[0].status for _ in range(PREVIEWS.count)]
+        assert statuses == [200] * (PREVIEWS.count - 1) + [429]
