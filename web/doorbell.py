@@ -137,6 +137,7 @@ class ReadPages:
         values = {
             "crisis": crisis_lines(crisis, self._renderer.words(language)),
             "address": masked(addressee.address),
+            "token": self._links.token(LinkKind.READ, addressee),
             "letter": letter,
             "body": paragraphs(letter.message) if letter else (),
             "is_over": is_over,

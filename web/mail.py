@@ -97,9 +97,16 @@ class MailWriter:
                 FooterLine(words("mail.why", site=self._options.base_url)),
                 FooterLine(words("mail.never"), f"{page}#never"),
                 FooterLine(words("mail.report"), f"{page}#report"),
+                self._rights(words),
                 FooterLine(words("mail.promise")),
             ),
         )
+
+    def _rights(self, words: Words) -> FooterLine:
+        """Who runs the site, and where a reader finds their rights: they are to know at the first contact (GDPR 14)."""
+        by = words("mail.by", operator=self._options.operator.name) if self._options.operator.name else ""
+        told = f"{by} {words('mail.rights')}".lstrip()
+        return FooterLine(told, f"{self._options.base_url}/{words.language}/privacy")
 
     def ring(self, draft: Draft, words: Words, letter_id: str) -> Mail:
         """The doorbell's mail: that somebody wrote, where it can be read, and nothing of the letter."""

@@ -59,6 +59,7 @@ class PreviewPage:
             "rules": self._parts.judge.told(ruling.rules, language),
             "helps": wording.helps if ruling.help_first else (),
             "care": wording.steps[Step.CARE],
+            "seals": bool(self._parts.sealing),
             "name": names_writer(shown.draft.message, shown.draft.pseudonym),
             "rings": self._parts.options.doorbell,
             "wall": shown.draft.wall and self._parts.options.wall,

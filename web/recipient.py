@@ -136,6 +136,7 @@ class RecipientPages:
             "post": where,
             "shares": share_links(where, self._parts.renderer.words(language)) if where else (),
             "address": masked(addressee.address),
+            "token": self._parts.links.token(LinkKind.RECIPIENT, addressee),
             "done": done,
             "problem": problem,
             "rules": [(rule.anchor, wording.rules[rule].title) for rule in _REPORTABLE],

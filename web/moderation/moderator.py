@@ -27,6 +27,8 @@ _OF_HARM: Final = frozenset({Rule.THREAT, Rule.SELF_HARM, Rule.VIOLENCE, Rule.BU
 """What worry about the reader is mistaken for: a finding of these is taken back where worry is spoken of."""
 _FEW: Final = 5
 """Words of which a stretch says something to the readings, unless it speaks of what a rule is about."""
+_FEW_KNOWN: Final = 3
+"""Of them, words that are frequent in a language: of "Lorem ipsum" the readings know nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class Moderator:
         opinion = self.second.read(letter[:MOST_READ], score.worst[0].start, score.worst[-1].end)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
 
+    def _says_little(self, reading: Reading) -> bool:
+        """Whether there are too few words, or too few that are words, for the readings to know what it means."""
+        words = [token.word for token in reading.tokens if token.word != BARRIER]
+        return len(words) < _FEW or sum(word in self.trained.concepts.families for word in words) < _FEW_KNOWN
+
     def _decide(self, reading: Reading, letter: str, worries: Places) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
@@ -80,8 +87,11 @@ class Moderator:
         for hit in reading.hits:
             if hit.weighed and not (hit.rule in _OF_HARM and any(_touch(hit, place) for place in worries)):
                 yield from _believed(hit, score, step, self.gauge.thresholds, cries=cries)
-        few = sum(token.word != BARRIER for token in reading.tokens) < _FEW and not score.borne_out
-        if step is Step.PASS or few or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits):
+        if (
+            step is Step.PASS
+            or (self._says_little(reading) and not score.borne_out)
+            or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits)
+        ):
             return  # where a rule speaks of it, it knows better which one is broken
         rule = Rule.SELF_HARM if step is Step.CARE else score.rule
         yield Hit(rule, step, score.worst[1].start, score.worst[-1].end)

@@ -56,6 +56,7 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
         assert response.status == 200
         assert SECRET not in page.text
         assert "a…@example.org" in page.text
+        assert f'class="switch" href="/fr{path}"' in page.document
     _, page = await visitor.post("/fr" + path, {"action": "read"})
     assert SECRET in page.text
     assert "From a friend, anonymously." in page.text

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 
 import pytest
 
+from relay.ids import base32
 from tests.support.front import OPTIONS
 from web.catalogue import Language, load_words
 from web.draft import Draft
 from web.links import RecipientLinks
 from web.mail import MailWriter
+from web.operator import Operator
 from web.render import make_templates
 from web.signature import Signature
 
-WRITER = MailWriter(OPTIONS, make_templates(), RecipientLinks([OPTIONS.link_key], OPTIONS.base_url))
+TEMPLATES, LINKS = make_templates(), RecipientLinks([OPTIONS.link_key], OPTIONS.base_url)
+WRITER = MailWriter(OPTIONS, TEMPLATES, LINKS)
 WORDS = load_words()
 
 
@@ -60,7 +64,9 @@ def test_the_html_is_small_and_fetches_nothing() -> None:
     longest = Draft("ann@example.org", Signature.SOMEONE, "", "\n\n".join("é" * 60 for _ in range(32)))
     document = WRITER.letter(WRITER.compose(longest, WORDS[Language.FR]), "id").html
     assert len(document.encode()) < 15_000
-    assert not re.search(r"src=|href=\"(?!http://leak.lab.test/r/)|url\(|<img|<link|<script|@import", document)
+    assert not re.search(
+        r"src=|href=\"(?!http://leak.lab.test/(?:r/|fr/privacy))|url\(|<img|<link|<script|@import", document
+    )
     assert "max-width:600px" in document
     assert not re.search(r"background|(?<!border-)(?<!-)color:", document.replace("color-scheme", ""))
 
@@ -70,3 +76,18 @@ def test_markup_stays_text() -> None:  # S42
     document = WRITER.letter(WRITER.compose(draft, WORDS[Language.EN]), "id").html
     assert "<script" not in document
     assert "{{ 7*7 }}" in document
+
+
+def test_a_first_mail_says_who_runs_the_site_and_where_ones_rights_are() -> None:  # GDPR 14
+    options = replace(OPTIONS, operator=Operator(name="Leak & sons"))
+    writer = MailWriter(options, TEMPLATES, LINKS)
+    for language, by in (
+        (Language.EN, "Run by Leak & sons. Why we have"),
+        (Language.FR, "assuré par Leak & sons. Pourquoi"),
+    ):
+        draft = Draft("ann@example.org", Signature.FRIEND, "", "Hello")
+        for make in (writer.compose, writer.ring):
+            letter = writer.letter(make(draft, WORDS[language], base32(b"i" * 20)), "id")
+            assert by in letter.text
+            assert f"http://leak.lab.test/{language}/privacy" in letter.text
+            assert "Leak &amp; sons" in letter.html

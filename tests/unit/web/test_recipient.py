@@ -60,6 +60,15 @@ def test_a_link_says_what_it_was_made_of_and_nothing_to_others() -> None:
         assert links.open(LinkKind.RECIPIENT, bad) is None
 
 
+async def test_the_page_keeps_its_letter_in_the_other_language(visitor: Visitor) -> None:
+    path = await receive(visitor)
+    response, page = await visitor.get(path)
+    (switch,) = re.findall(r'class="switch" href="([^"]*)"', page.document)
+    assert (response.status, switch) == (200, f"/fr{path}")
+    there, french = await visitor.get(switch)
+    assert (there.status, 'lang="fr"' in french.document, "ann" in french.text) == (200, True, False)
+
+
 def test_old_links_work_after_a_rotation() -> None:
     old = RecipientLinks([b"k" * 32], "https://x").token(LinkKind.RECIPIENT, ANN)
     rotated = RecipientLinks([b"n" * 32, b"k" * 32], "https://x")

@@ -102,6 +102,19 @@ def test_keys_that_were_copied_meanwhile_are_read(tmp_path: Path) -> None:
     assert keys.last == "2026-12", "what was read before is used on"
 
 
+@pytest.mark.parametrize("seals", [True, False])
+async def test_pages_speak_of_a_record_where_one_is_kept(tmp_path: Path, *, seals: bool) -> None:
+    keys = make_keys(tmp_path, "2026-11") / "public"
+    options = replace(OPTIONS, sealed_keys=keys) if seals else OPTIONS
+    async with running_front(tmp_path, HandClock(), options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        _, preview = await visitor.post("/en/preview", {"token": await visitor.preview()})
+        assert "nothing on the internet is perfectly anonymous" in preview.text
+        assert ("it is sealed so that we cannot read it" in preview.text) is seals
+        for language, told in (("en", "The sealed record of a letter"), ("fr", "Le relevé scellé d’une lettre")):
+            assert (told in (await visitor.get(f"/{language}/privacy"))[1].text) is seals
+
+
 def test_records_live_twelve_to_thirteen_months() -> None:
     assert months_from("2026-11", 3) == ["2026-11", "2026-12", "2027-01"]
     assert oldest_kept(datetime(2027, 11, 30, tzinfo=UTC)) == "2026-11"

@@ -269,3 +269,15 @@ def test_the_readings_alone_refuse_hardly_an_ordinary_letter() -> None:
 )
 def test_no_score_makes_a_nudge_of_a_plain_insult(text: str) -> None:
     assert MODERATOR.rule(text).step.stops
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Indented\n\n<b>"quoted"</b> &amp;',
+        "Lorem ipsum dolor sit amet, consectetur adipiscing elit.",
+        "asdf qwer zxcv asdf",
+    ],
+)
+def test_what_is_no_language_is_no_insult(text: str) -> None:
+    assert MODERATOR.rule(text).step is Step.PASS
