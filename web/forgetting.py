@@ -1,7 +1,7 @@
-"""Letters that left are forgotten at the relay before they are forgotten here: nobody's address outlives its letter.
+"""What left is forgotten at the relay before it is forgotten here: nobody's address outlives its letter or question.
 
 Stands beside the courier's hourly forgetting, which takes letters that no relay knows. A relay that is away is asked
-again an hour later, and the letter's row stays until then.
+again an hour later, and the row stays until then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from relay.client.contract import RelayAwayError, RelayClient
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from relay.log import Log
+from web.weekly_store import WeeklyStore
 
 _BATCH: Final = 200
 _TIMEOUT: Final = 30.0
@@ -68,3 +69,23 @@ class LetterForgetter:
 
         if letters:
             await self._database.write(work)
+
+
+class QuestionForgetter:
+    """Forgets the weekly's questions once they were answered, or can be no more. Raises SpoolUnavailableError."""
+
+    def __init__(self, relay: RelayClient, store: WeeklyStore) -> None:
+        self._relay = relay
+        self._store = store
+
+    async def forget(self) -> None:
+        """Mail by mail; one that is still under way is asked for again an hour later."""
+        for mailbox, message_id in await self._store.answered_questions(_BATCH):
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    gone = not message_id or await self._relay.forget(message_id)
+            except (RelayAwayError, TimeoutError) as error:
+                _log.warning("forgetting-waits", why=str(error) or "timed out")
+                return
+            if gone:
+                await self._store.forget_question(mailbox, message_id)

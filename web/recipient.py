@@ -18,12 +18,12 @@ from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from web.catalogue import Language
+from web.catalogue import Language, Words
 from web.doorbell import DoorbellStore
 from web.errand_table import Errand
 from web.errands import Errands
 from web.judgement import Judge
-from web.letters import LetterStore
+from web.letters import WAITS, LetterStore
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import MailboxHasher, masked
 from web.moderation.ruling import Rule
@@ -33,6 +33,7 @@ from web.reports import Report, ReportStore
 from web.requests import language_of, read_fields
 from web.sharing import share_links
 from web.wall import WallStore
+from web.weekly_links import CONFIRM_LIFE
 from web.weekly_store import WeeklyStore
 
 _STATE_TIMEOUT: Final = 5.0
@@ -115,7 +116,7 @@ class RecipientPages:
         await self._parts.store.keep_off_wall(addressee.letter_id)
         await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
         await self._parts.doorbell.erase(addressee)
-        await self._parts.weekly.leave(self._parts.mailboxes.all_of(addressee.address))
+        await self._parts.weekly.erase(self._parts.mailboxes.all_of(addressee.address))
         await self._parts.errands.do(Errand.ERASE, addressee.address)
         _log.info("recipient-erased")
 
@@ -129,37 +130,53 @@ class RecipientPages:
         status: int = HTTPStatus.OK,
     ) -> web.Response:
         wording = self._parts.judge.wording(language)
+        words = self._parts.renderer.words(language)
         post = await self._parts.wall.of_letter(addressee.letter_id)
         refuses = await self._parts.errands.refuses(addressee.address)
+        reported = await self._parts.reports.of_letter(addressee.letter_id)
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
-            "shares": share_links(where, self._parts.renderer.words(language)) if where else (),
+            "shares": share_links(where, words) if where else (),
             "address": masked(addressee.address),
             "token": self._parts.links.token(LinkKind.RECIPIENT, addressee),
             "done": done,
             "problem": problem,
             "rules": [(rule.anchor, wording.rules[rule].title) for rule in _REPORTABLE],
-            "held": await self._held(language, addressee, refuses=refuses),
+            "reported": reported,
+            "decided": words.around(reported.decided) if reported and reported.decided else "",
+            "held": [words("recipient.holds_link"), *await self._held(words, addressee, refuses=refuses)],
             "is_refused": refuses is True,
         }
         return self._parts.renderer.page("recipient.html", language, values, status=status)
 
-    async def _held(self, language: Language, addressee: Addressee, *, refuses: bool | None) -> list[str]:
-        """What we hold about the recipient, one sentence each."""
-        words = self._parts.renderer.words(language)
-        told = [words("recipient.holds_link")]
+    async def _held(self, words: Words, addressee: Addressee, *, refuses: bool | None) -> list[str]:
+        """What we hold about the recipient (GDPR, article 15), one sentence each."""
+        told = []
         record = await self._parts.store.find_by_id(addressee.letter_id)
         if record is not None:
             told.append(words("recipient.holds_letter", moment=words.moment(record.created)))
             if record.message_id is not None and await self._relay_knows(record.message_id):
                 told.append(words("recipient.holds_relay"))
+        if await self._parts.doorbell.waits(addressee):
+            told.append(words("recipient.holds_waiting", days=WAITS.days))
         if await self._parts.wall.keeps_words(addressee.letter_id):
             told.append(words("recipient.holds_words"))
-        if await self._parts.reports.of_letter(addressee.letter_id):
+        if await self._parts.reports.of_letter(addressee.letter_id) is not None:
             told.append(words("recipient.holds_report"))
         if refuses is not False:
             told.append(words("recipient.holds_refusal" if refuses else "recipient.holds_unseen"))
+        return [*told, *await self._held_of_mailbox(words, addressee.address)]
+
+    async def _held_of_mailbox(self, words: Words, address: str) -> list[str]:
+        """What is kept by the mailbox, whichever letter its link came with."""
+        mailboxes, told = self._parts.mailboxes.all_of(address), []
+        if await self._parts.doorbell.knows(address):
+            told.append(words("recipient.holds_known"))
+        if await self._parts.weekly.is_subscribed(mailboxes):
+            told.append(words("recipient.holds_weekly"))
+        if await self._parts.weekly.is_asked(mailboxes):
+            told.append(words("recipient.holds_question", days=CONFIRM_LIFE.days))
         return told
 
     async def _relay_knows(self, message_id: str) -> bool:

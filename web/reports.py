@@ -27,6 +27,12 @@ _KNOWN: Final = """
 SELECT outcome, words, (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
 FROM web_report r WHERE letter_id = ?
 """
+_STATE: Final = """
+SELECT outcome,
+  (SELECT MAX(at) FROM web_decision d WHERE d.subject = r.letter_id AND d.action IN ('upheld', 'dismissed', 'danger')),
+  (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
+FROM web_report r WHERE letter_id = ?
+"""
 _ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ? AND outcome IS NULL"
 _OPEN_AGAIN: Final = """
 UPDATE web_report SET at = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ? AND outcome = 'dismissed'
@@ -77,6 +83,18 @@ class Report:
     letter_id: str
     rule: str
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportState:
+    """Where a report stands: what was decided, around when, and whether no further words open it again.
+
+    Never why: the reason may speak of others.
+    """
+
+    outcome: Outcome | None = None
+    decided: datetime | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +149,16 @@ class ReportStore:
         sql = "SELECT 1 FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = ?"
         return bool(await self._rows(sql, (letter_id,)))
 
-    async def of_letter(self, letter_id: str) -> bool:
-        """Whether this letter was reported."""
-        return bool(await self._rows("SELECT 1 FROM web_report WHERE letter_id = ?", (letter_id,)))
+    async def of_letter(self, letter_id: str) -> ReportState | None:
+        """Where the report of this letter stands; None if there is none."""
+        rows = await self._rows(_STATE, (letter_id,))
+        if not rows:
+            return None
+        ((outcome, decided, dismissals),) = rows
+        if outcome is None:
+            return ReportState()
+        is_final = outcome != Outcome.DISMISSED or dismissals > 1
+        return ReportState(Outcome(outcome), None if decided is None else from_millis(decided), is_final)
 
     async def open_reports(self, limit: int = 1000) -> list[OpenReport]:
         """What waits for a decision, the oldest first."""

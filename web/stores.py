@@ -10,7 +10,7 @@ from web.danger import DangerStore
 from web.disclosure import SealedStore
 from web.doorbell import DoorbellStore
 from web.errand_table import ErrandSeal, ErrandTable
-from web.forgetting import LetterForgetter
+from web.forgetting import LetterForgetter, QuestionForgetter
 from web.letters import LetterStore
 from web.limit_keys import LimitKeys
 from web.limits import LetterLimits
@@ -40,6 +40,7 @@ class Stores:
     lane: SlowLane
     notices: NoticeStore
     old: LetterForgetter
+    questions: QuestionForgetter
     reports: ReportStore
     rulings: RulingCounts
     sealed: SealedStore
@@ -62,6 +63,7 @@ class Stores:
             self.rulings,
             self.dangers,
             self.old,
+            self.questions,
         )
         return tuple(keeper.forget for keeper in keepers)
 
@@ -72,6 +74,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
     mailboxes = MailboxHasher((options.block_key, *options.old_block_keys))
     seal = ErrandSeal((options.link_key, *options.old_link_keys))
     keys = LimitKeys(outside.memory, clock, entropy)
+    weekly = WeeklyStore(database, clock)
     most, doorbells = options.admission_per_day, options.doorbells_per_day
     return Stores(
         letters=outside.letters,
@@ -83,12 +86,13 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         lane=SlowLane(database, TokenSigner(options.form_key, clock), clock),
         notices=NoticeStore(database, clock, entropy),
         old=LetterForgetter(outside.relay, database, clock, options.status_kept),
+        questions=QuestionForgetter(outside.relay, weekly),
         reports=ReportStore(database, clock, entropy),
         rulings=RulingCounts(database, clock),
         sealed=SealedStore(database, clock),
         tallies=DatabaseTallies(database),
         wall=WallStore(database, clock, entropy),
-        weekly=WeeklyStore(database, clock),
+        weekly=weekly,
         keys=keys,
         mailboxes=mailboxes,
     )

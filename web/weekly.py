@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -54,11 +54,12 @@ class WeeklyWriter:
         self._links = links
 
     def confirmation(self, wish: Wish, words: Words, key: str) -> Letter:
-        """The mail that asks whether an address was typed by its owner."""
+        """The mail that asks whether an address was typed by its owner; nobody else is told of its recipient."""
         url = f"{self._options.base_url}/{wish.language.value}/weekly/confirm/{self._links.confirm(wish)}"
         lines = (words("weekly.mail_ask", site=self._options.base_url), words("weekly.mail_open"), url)
         footer = (FooterLine(words("weekly.mail_ignore")),)
-        return self._letter(wish, words("weekly.mail_subject"), tuple((line,) for line in lines), footer, key)
+        body = tuple((line,) for line in lines)
+        return replace(self._letter(wish, words("weekly.mail_subject"), body, footer, key), unnamed=True)
 
     def digest(self, wish: Wish, week: str, posts: Sequence[Post], words: Words, key: str) -> Letter:
         """A week for one subscriber."""

@@ -23,7 +23,7 @@ from web.parts import Parts
 from web.plain_text import clean_line, paragraphs
 from web.requests import language_of, read_fields
 from web.weekly import STREAM, WeeklyParts
-from web.weekly_links import Wish
+from web.weekly_links import CONFIRM_LIFE, Wish
 
 _WEEK: Final = re.compile(r"[0-9]{4}-W[0-9]{2}")
 _LONGEST: Final = 254
@@ -69,11 +69,14 @@ class WeeklyPages:
         wish = self._weekly.links.confirmed(request.match_info["token"])
         if wish is None:
             return self._missing(request)
+        mailboxes, store = self._weekly.mailboxes.all_of(wish.address), self._weekly.store
         if request.method != "POST":
+            if not (await store.is_asked(mailboxes) or await store.is_subscribed(mailboxes)):
+                return self._missing(request)
             return self._page(request, {"kind": "confirm", "address": masked(wish.address)})
         await read_fields(request, self._parts.options.base_url)
-        sealed = self._weekly.links.seal(wish.address)
-        await self._weekly.store.subscribe(self._weekly.mailboxes.of(wish.address), wish.language.value, sealed)
+        if not await store.subscribe(mailboxes, wish.language.value, self._weekly.links.seal(wish.address)):
+            return self._missing(request)
         _log.info("weekly-confirmed")
         return self._page(request, {"kind": "confirmed", "address": masked(wish.address)})
 
@@ -111,6 +114,9 @@ class WeeklyPages:
             raise SpoolUnavailableError("the relay did not answer") from None
         if isinstance(answer, LetterRefused) and answer.temporary:
             raise SpoolUnavailableError(answer.reason)
+        message_id = "" if isinstance(answer, LetterRefused) else answer.id
+        until = self._parts.clock.now() + CONFIRM_LIFE
+        await self._weekly.store.note_question(mailbox, message_id, until)
 
     async def _form(
         self, request: web.Request, typed: str = "", problem: str = "", status: int = HTTPStatus.OK

@@ -1,4 +1,4 @@
-"""The weekly's tables: subscribers, the posts of each week, and the mails that are still owed.
+"""The weekly's tables: questions nobody answered yet, subscribers, each week's posts, and mails that are still owed.
 
 A week is made once for each language, in one transaction with the list of those it is owed to; a line of that list goes
 when the relay has the mail. An address stands here encrypted only.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from relay.clock import Clock, to_millis
@@ -19,6 +19,17 @@ MOST_POSTS: Final = 10
 REPEATABLE: Final = timedelta(hours=23)
 """So long after the first try the relay still knows a mail by its key; after that it is not tried again."""
 
+_ASK: Final = """
+INSERT INTO web_question (mailbox, message_id, until) VALUES (?, ?, ?)
+ON CONFLICT (mailbox, message_id) DO UPDATE SET until = excluded.until
+"""
+_ANSWER: Final = "UPDATE web_question SET until = 0 WHERE mailbox = ? AND until > ?"
+_VOID: Final = "UPDATE web_question SET until = 0 WHERE mailbox = ?"
+_ANSWERED: Final = "SELECT mailbox, message_id FROM web_question WHERE until <= ? ORDER BY until LIMIT ?"
+_SUBSCRIBE: Final = """
+INSERT INTO web_subscriber (mailbox, language, sealed) VALUES (?, ?, ?)
+ON CONFLICT (mailbox) DO UPDATE SET language = excluded.language, sealed = excluded.sealed
+"""
 _MAKE: Final = "INSERT INTO web_digest (week, language) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING week"
 _NEW_POSTS: Final = f"SELECT p.public_id FROM web_post p WHERE p.language = ? AND {SHOWN}"  # noqa: S608 - constants
 _UNTOLD: Final = """
@@ -63,23 +74,69 @@ class WeeklyStore:
         self._database = database
         self._clock = clock
 
-    async def subscribe(self, mailbox: bytes, language: str, sealed: str) -> None:
-        """Somebody confirmed; a second time changes the language."""
-        sql = """
-        INSERT INTO web_subscriber (mailbox, language, sealed) VALUES (?, ?, ?)
-        ON CONFLICT (mailbox) DO UPDATE SET language = excluded.language, sealed = excluded.sealed
+    async def note_question(self, mailbox: bytes, message_id: str, until: datetime) -> None:
+        """A mail asks whether this mailbox wants the weekly, and may be answered `until` then.
+
+        `message_id` is "" if the relay took none: the line is written all the same, since an answer's haste tells.
         """
-        await self._change(sql, (mailbox, language, sealed))
+        await self._change(_ASK, (mailbox, message_id, to_millis(until)))
+
+    async def is_asked(self, mailboxes: Sequence[bytes]) -> bool:
+        """Whether a question to the mailbox of these hashes waits for an answer."""
+        marks = ", ".join("?" * len(mailboxes))
+        sql = f"SELECT 1 FROM web_question WHERE until > ? AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
+        return bool(await self._rows(sql, (to_millis(self._clock.now()), *mailboxes)))
+
+    async def is_subscribed(self, mailboxes: Sequence[bytes]) -> bool:
+        """Whether the mailbox of these hashes gets the weekly."""
+        marks = ", ".join("?" * len(mailboxes))
+        sql = f"SELECT 1 FROM web_subscriber WHERE mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
+        return bool(await self._rows(sql, mailboxes))
+
+    async def subscribe(self, mailboxes: Sequence[bytes], language: str, sealed: str) -> bool:
+        """Somebody confirmed: a question is answered, and the first hash subscribed. False if none waits any more.
+
+        Who is subscribed already stays so, whatever became of the question: a form that is sent twice does no harm.
+        """
+        now = to_millis(self._clock.now())
+
+        def work(connection: Connection) -> bool:
+            answered = 0
+            for mailbox in mailboxes:
+                connection.execute(_ANSWER, (mailbox, now))
+                answered += connection.changes()
+            if answered:
+                connection.execute(_SUBSCRIBE, (mailboxes[0], language, sealed))
+            return bool(answered)
+
+        return await self._database.write(work) or await self.is_subscribed(mailboxes)
 
     async def leave(self, mailboxes: Sequence[bytes]) -> None:
-        """Forget a subscriber, and what they are owed; harmless when there is none."""
+        """Forget a subscriber and what they are owed; no earlier question subscribes them. Harmless without one."""
+        await self._end(mailboxes, _VOID)
+
+    async def erase(self, mailboxes: Sequence[bytes]) -> None:
+        """As `leave`, and that they were asked is deleted too; the relay is told by somebody else."""
+        await self._end(mailboxes, "DELETE FROM web_question WHERE mailbox = ?")
+
+    async def _end(self, mailboxes: Sequence[bytes], questions: str) -> None:
+        ends = ("DELETE FROM web_subscriber WHERE mailbox = ?", "DELETE FROM web_mailing WHERE mailbox = ?", questions)
 
         def work(connection: Connection) -> None:
             for mailbox in mailboxes:
-                connection.execute("DELETE FROM web_subscriber WHERE mailbox = ?", (mailbox,))
-                connection.execute("DELETE FROM web_mailing WHERE mailbox = ?", (mailbox,))
+                for sql in ends:
+                    connection.execute(sql, (mailbox,))
 
         await self._database.write(work)
+
+    async def answered_questions(self, limit: int) -> list[tuple[bytes, str]]:
+        """Mailbox and mail of questions that were answered, or can be no more."""
+        rows = await self._rows(_ANSWERED, (to_millis(self._clock.now()), limit))
+        return [(bytes(mailbox), message_id) for mailbox, message_id in rows]
+
+    async def forget_question(self, mailbox: bytes, message_id: str) -> None:
+        """Its mail is gone at the relay."""
+        await self._change("DELETE FROM web_question WHERE mailbox = ? AND message_id = ?", (mailbox, message_id))
 
     async def is_made(self, week: str, language: str) -> bool:
         """Whether a week was made already."""

@@ -27,9 +27,11 @@ from tests.unit.web.test_wall import offer
 from web.catalogue import Language
 from web.documents import Document
 from web.links import RecipientLinks
+from web.mailbox import MailboxHasher
 from web.operator import Operator
 from web.wall import WallStore
 from web.weekly_links import WeeklyLinks, Wish
+from web.weekly_store import WeeklyStore
 
 OPERATOR = Operator("Association Exemple", ("1 rue du Port", "29200 Brest"), "contact@leak.lab.test", publisher="A. B.")
 LONG = "A letter of some length that says a thing nobody dared to say, and then says it again more gently. " * 4
@@ -202,6 +204,8 @@ class Tour:
             "confirm": links.confirm(Wish("bob@example.org", self.language)),
             "leave": links.seal("bob@example.org"),
         }
+        question = (MailboxHasher([OPTIONS.block_key]).of("bob@example.org"), "m", clock.now() + timedelta(days=1))
+        await WeeklyStore(front.database, clock).note_question(*question)
         for name, token in ways.items():
             await self._open(front, f"/weekly/{name}/{token}")
             yield f"weekly, {name}"

@@ -36,7 +36,7 @@ from web.links import Addressee
 from web.mailbox import MailboxHasher
 from web.network import Network
 from web.notices import Notice, NoticeStore
-from web.reports import Filed, Outcome, Report, ReportStore
+from web.reports import Filed, Outcome, Report, ReportState, ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealing import Sealed
 from web.tallies import DatabaseTallies
@@ -134,16 +134,18 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     second = await limits.take(b"me", "ann@b.example")
     assert (second.wait, second.pair) == (None, first.pair), "a frozen pair is let in, under the hash it is frozen by"
     assert len(await reports.open_reports()) == 1
+    assert await reports.of_letter("id0") == ReportState()
     assert await reports.decide(Decision("id0", Action.DISMISSED, "me", "r"), Outcome.DISMISSED)
     assert not await reports.is_paused([b"m" * 16])
     assert not await reports.is_frozen("id0")
-    assert await reports.of_letter("id0")
+    assert await reports.of_letter("id0") == ReportState(Outcome.DISMISSED, clock.now())
+    assert await reports.of_letter("id1") is None
     taken = [await limits.take(str(n).encode(), "bob@b.example") for n in range(5)]
     assert [one.pile_on for one in taken] == [False, False, False, True, True]
     clock.move(400 * 86400)
     await reports.forget()
     await limits.forget()
-    assert not await reports.of_letter("id0")
+    assert await reports.of_letter("id0") is None
 
 
 async def test_counts_tell_nobody_which_letters_have_one_sender(database: Database) -> None:  # SND 4, S53
@@ -443,8 +445,14 @@ async def test_the_weekly(database: Database) -> None:
     rows = [(f"l{n}", f"Text {n}", f"p{n}", n) for n in range(12)]
     await database.write(lambda connection: connection.executemany(sql, rows))
     for mailbox in (b"a" * 16, b"b" * 16):
-        await store.subscribe(mailbox, "fr", "old")
-        await store.subscribe(mailbox, "en", f"sealed {mailbox[:1].decode()}")
+        for language, sealed in (("fr", "old"), ("en", f"sealed {mailbox[:1].decode()}")):
+            await store.note_question(mailbox, "m", clock.now() + timedelta(days=3))
+            assert await store.is_asked([b"x" * 16, mailbox])
+            assert await store.subscribe([mailbox, b"x" * 16], language, sealed)
+            assert not await store.is_asked([mailbox])
+    assert await store.subscribe([b"x" * 16, b"a" * 16], "fr", "again"), "who is subscribed stays as they are"
+    await store.note_question(b"c" * 16, "", clock.now())
+    assert not await store.subscribe([b"c" * 16], "fr", "too late")
     assert not await store.is_made("2026-W47", "en")
     assert await store.make("2026-W47", "en") == 10
     assert await store.make("2026-W47", "en") == 0
@@ -466,6 +474,12 @@ async def test_the_weekly(database: Database) -> None:
     assert await store.make("2026-W48", "en") == 2
     await store.leave([b"b" * 16])
     assert [one.mailbox for one in await store.owed(9)] == [b"a" * 16]
+    assert (await store.is_subscribed([b"b" * 16]), await store.is_subscribed([b"a" * 16])) == (False, True)
+    await store.erase([b"a" * 16])
+    assert not await store.is_subscribed([b"a" * 16])
+    assert await store.answered_questions(9) == [(b"b" * 16, "m"), (b"c" * 16, "")]
+    await store.forget_question(b"b" * 16, "m")
+    assert await store.answered_questions(9) == [(b"c" * 16, "")]
 
 
 async def test_errands_at_a_relay_that_is_away(database: Database) -> None:

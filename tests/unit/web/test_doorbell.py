@@ -44,6 +44,10 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     _, preview = await visitor.post("/en/preview", {"token": await visitor.preview(message=SECRET)})
     assert "they first get a short mail" in preview.text
     text, path = await ring(visitor)
+    theirs = re.findall(r"/r/[\w-]+", text)[0]
+    held = (await visitor.get(theirs))[1].text
+    assert "so that you can read them on our page: for 14 days" in held
+    assert "a letter from here was read by its link" not in held
     assert SECRET not in text
     assert "#never" in text
     assert "A friend" not in text
@@ -60,6 +64,7 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     _, page = await visitor.post("/fr" + path, {"action": "read"})
     assert SECRET in page.text
     assert "From a friend, anonymously." in page.text
+    assert "a letter from here was read by its link" in (await visitor.get(theirs))[1].text
     assert SECRET in (await visitor.post(path, {"action": "read"}))[1].text
     text, path = await ring(visitor, to="Ann+x@example.org", pseudonym="M. X")
     assert SECRET in text

@@ -200,6 +200,39 @@ async def test_words_that_come_later_are_kept_and_no_page_promises_more(visitor:
     assert await reports.open_reports() == []
 
 
+async def test_who_reported_reads_the_decision_and_nobody_else_does(visitor: Visitor, clock: HandClock) -> None:
+    """DSA, articles 16(5) and 17; the reason is the log's, since it may speak of the writer."""
+    link = (await visitor.send(await visitor.preview())).headers["Location"]
+    (mail,) = visitor.front.relay.letters.values()
+    path, other = re.findall(r"/r/[\w-]+", mail.text)[0], await receive(visitor, to="bob@example.org")
+    before = (await visitor.get(link))[1].text
+    assert "What they decide will be on this page" in (await visitor.get(path))[1].text
+    await visitor.post(path, {"action": "report", "rule": "hate"})
+    assert "Your report waits for a person" in (await visitor.get(path))[1].text
+    reports = ReportStore(visitor.front.database, clock, SeededEntropy(8))
+    (waiting,) = await reports.open_reports()
+
+    async def decide(outcome: Outcome) -> str:
+        decision = Decision(waiting.report.letter_id, Action(outcome), "me", "They have done it before.")
+        assert await reports.decide(decision, outcome)
+        return (await visitor.get(path))[1].text
+
+    page = await decide(Outcome.DISMISSED)
+    assert "We do not share your view of this letter" in page
+    assert "Decided around 21 November" in page
+    assert "You may also turn to a court" in page
+    assert "a person looks once more" in page
+    _, french = await visitor.post("/fr" + path, {"action": "report", "rule": "hate", "words": "Vous <êtes> nul."})
+    assert "la décision sera sur cette page" in french.text
+    assert "We do not share" not in (await visitor.get(path))[1].text
+    page = await decide(Outcome.UPHELD)
+    assert "We agree with you about this letter" in page
+    assert "Report it" not in page, "it is opened no third time"
+    assert "They have done it before." not in page
+    assert "We agree" not in (await visitor.get(other))[1].text
+    assert (await visitor.get(link))[1].text == before, "its writer learns nothing"
+
+
 async def test_erasing_ends_what_waits_and_leaves_no_address(tmp_path: Path, clock: HandClock) -> None:  # RCP 3
     options = replace(OPTIONS, cool_down=OPTIONS.status_kept)
     async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:

@@ -33,7 +33,9 @@ async def quiet(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
     """A front that makes no weekly of its own, with a subscriber: nobody else moves when a test does."""
     async with running_front(tmp_path, clock, replace(OPTIONS, weekly="off")) as running:
         sealed = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock).seal("ann@example.org")
-        await WeeklyStore(running.database, clock).subscribe(b"a" * 16, "en", sealed)
+        store = WeeklyStore(running.database, clock)
+        await store.note_question(b"a" * 16, "m", SUNDAY)
+        assert await store.subscribe([b"a" * 16], "en", sealed)
         yield running
 
 
@@ -85,7 +87,7 @@ def test_a_week_is_due_on_its_day_at_nine() -> None:
 async def test_nobody_is_subscribed_who_did_not_confirm(visitor: Visitor, clock: HandClock) -> None:
     await visitor.post("/en/weekly", {"to": "ann@example.org"})
     (asked,) = visitor.front.relay.letters.values()
-    assert (asked.stream, asked.sender) == ("weekly", "weekly@leak.lab.test")
+    assert (asked.stream, asked.sender, asked.unnamed) == ("weekly", "weekly@leak.lab.test", True)
     await visitor.post("/en/weekly", {"to": "ann@example.org"})
     assert len(visitor.front.relay.letters) == 1
     path = path_in(asked, "confirm")
@@ -212,6 +214,58 @@ async def test_who_erases_their_address_gets_no_weekly(visitor: Visitor, clock: 
     to_sunday(clock)
     await keeper_of(front, clock).look()
     assert {mail.recipient for mail in digests(front)} == {"bob@example.org"}
+
+
+async def test_a_question_mailed_before_erasing_subscribes_nobody(visitor: Visitor, clock: HandClock) -> None:  # RCP 3
+    front = visitor.front
+    await visitor.post("/en/weekly", {"to": "ann@example.org"})
+    (asked,) = front.relay.letters.values()
+    path = path_in(asked, "confirm")
+    theirs = RecipientLinks([OPTIONS.link_key], "").token(
+        LinkKind.RECIPIENT, Addressee(base32(b"i" * 20), "ann@example.org")
+    )
+    assert "somebody asked for the weekly in its name" in (await visitor.get(f"/r/{theirs}"))[1].text
+    _, page = await visitor.post(f"/r/{theirs}", {"action": "erase"})
+    assert "for the weekly in its name" not in page.text
+    assert await _rows_of(front, "web_question") == []
+    assert (await visitor.get(path))[0].status == 404
+    assert (await visitor.post(path, {}))[0].status == 404
+    assert await _rows_of(front, "web_subscriber") == []
+    clock.move(timedelta(days=1).total_seconds())
+    await subscribe(visitor)  # who changes their mind is asked anew
+    assert "For the weekly: your address, encrypted" in (await visitor.get(f"/r/{theirs}"))[1].text
+
+
+async def test_an_answer_is_one_and_its_mail_is_erased_at_the_relay(visitor: Visitor, clock: HandClock) -> None:
+    front = visitor.front
+    await subscribe(visitor)
+    (asked,) = front.relay.letters.values()
+    path = path_in(asked, "confirm")
+    assert "gets the weekly" in (await visitor.post(path, {}))[1].text, "pressed twice"
+    await WeeklyStore(front.database, clock).leave(MailboxHasher([OPTIONS.block_key]).all_of("ann@example.org"))
+    assert (await visitor.post(path, {}))[0].status == 404, "an old link brings nobody back who left"
+    clock.move(timedelta(days=1).total_seconds())
+    await visitor.post("/en/weekly", {"to": "bob@example.org"})
+    clock.move(timedelta(hours=1, minutes=1).total_seconds())
+    await visitor.until_counted(_questions, 1)
+    answered, waits = (f"m-{key}" for key in front.relay.letters)
+    assert set(front.relay.forgotten) == {answered}
+    front.relay.away = True
+    clock.move(timedelta(days=3).total_seconds())
+    await visitor.get("/en/weekly")
+    assert await _questions(front) == 1, "its mail is still there"
+    front.relay.away = False
+    clock.move(timedelta(hours=1, minutes=1).total_seconds())
+    await visitor.until_counted(_questions, 0)
+    assert set(front.relay.forgotten) == {answered, waits}
+
+
+async def _rows_of(front: Front, table: str) -> list[tuple[object, ...]]:
+    return await front.database.read(lambda connection: list(connection.execute(f"SELECT * FROM {table}")))
+
+
+async def _questions(front: Front) -> int:
+    return len(await _rows_of(front, "web_question"))
 
 
 async def test_what_was_taken_down_is_not_mailed(quiet: Front, clock: HandClock) -> None:
