@@ -56,7 +56,7 @@ def read_all(reader: Reader, trained: Trained, second: SecondReader, lines: Sequ
     for line in lines:
         reading = reader.read(line.letter)
         if len(reading.tokens) > 2 and not reading.foreign:
-            score = trained.score(list(reading.stretches()), _RAW)
+            score = trained.score(reading.tokens, list(reading.stretches()), _RAW)
             kept.append(line)
             scores.append(score)
             opinions.append(second.read(line.letter[:MOST_READ], score.worst[0].start, score.worst[-1].end))

@@ -59,12 +59,11 @@ class Rows:
         )
 
 
-def rows_of(letters: Sequence[Sequence[Sequence[int]]]) -> Rows:
+def rows_of(letters: Sequence[Sequence[NDArray[np.int32]]]) -> Rows:
     """The rows of letters, each a sequence of rows of at least one feature."""
     rows = [(number, row) for number, letter in enumerate(letters) for row in letter]
     starts = np.cumsum([0, *(len(row) for _, row in rows)])
-    features = np.fromiter((one for _, row in rows for one in row), np.int32, int(starts[-1]))
-    return Rows(features, starts, np.array([number for number, _ in rows]))
+    return Rows(np.concatenate([row for _, row in rows]), starts, np.array([number for number, _ in rows]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Moderator:
 
     def _weigh(self, reading: Reading, letter: str) -> Weighed | None:
         """What both readings make of a letter; None where the first one found nothing to read again."""
-        score = self.trained.score(list(reading.stretches()), self.gauge.whole_and_worst)
+        score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.whole_and_worst)
         doubted = max(score.stop, score.care) >= self.gauge.thresholds.doubt
         if not doubted and not any(hit.weighed for hit in reading.hits):
             return None

@@ -57,12 +57,12 @@ class Reading:
     foreign: bool = False
     """Whether the whole of it is in a language that the rules do not know."""
 
-    def stretches(self) -> Iterator[tuple[Sequence[Token], Collection[int]]]:
-        """The stretches of the letter, each with the features of what the rules found in it."""
+    def stretches(self) -> Iterator[tuple[range, Collection[int]]]:
+        """The stretches of the letter, by the places of their tokens, and the features of what the rules found."""
         weighed = [hit for hit in self.hits if hit.weighed]
         for part in stretches(self.tokens):
-            inside = [hit for hit in weighed if hit.start < part[-1].end and part[0].start < hit.end]
-            start, end = part[0].start, part[-1].end
+            start, end = self.tokens[part[0]].start, self.tokens[part[-1]].end
+            inside = [hit for hit in weighed if hit.start < end and start < hit.end]
             near = {clue.feature for clue in self.clues if clue.start < end and start < clue.end}
             yield part, near.union(hit_feature(hit.rule, hit.step) for hit in inside)
 

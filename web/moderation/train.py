@@ -20,7 +20,7 @@ import numpy as np
 from relay.data_files import data_file
 from web.moderation.concepts import Concepts, load_concepts
 from web.moderation.corpus import CARE, PASS, Line, corpus_digest, read_corpus, read_drills
-from web.moderation.features import SIZE, features_of
+from web.moderation.features import SIZE, distinct, features_of
 from web.moderation.learning import Mask, Model, Rows, learn, rows_of
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import Reader
@@ -51,8 +51,9 @@ def examples_of(reader: Reader, concepts: Concepts, lines: Sequence[Line]) -> Ex
     """The lines as the first reading sees them."""
     whole, stretches = [], []
     for line in lines:
-        parts = [sorted(features_of(part, concepts).union(hits)) for part, hits in reader.read(line.letter).stretches()]
-        whole.append([sorted(set().union(*parts))] if parts else [])
+        reading = reader.read(line.letter)
+        parts = features_of(reading.tokens, concepts).rows(list(reading.stretches()))
+        whole.append([distinct(np.concatenate(parts))] if parts else [])
         stretches.append(parts if len(parts) > 1 else [])
     return Examples(lines, rows_of(whole), rows_of(stretches))
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
 from web.moderation.concepts import Concepts, load_concepts
-from web.moderation.features import SIZE, features_of
+from web.moderation.features import SIZE, Numbers, Part, distinct, features_of
 from web.moderation.folding import BARRIER, Token
 from web.moderation.ruling import Rule
 
@@ -30,9 +30,6 @@ FORM: Final = 5
 """The form of the file and of the features; another one asks for a new training."""
 TABLES: Final = ("stop", "care")
 """What is asked of a letter: is it to be stopped, and is its writer to be helped."""
-
-Part = tuple[Sequence[Token], Collection[int]]
-"""A stretch, and the features of what the rules found in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +76,26 @@ class Trained:
     tables: dict[str, NDArray[np.int8]]
     header: dict[str, Any]
 
-    def score(self, parts: Sequence[Part], joint: WholeAndWorst) -> Score:
-        """The score of a letter, given by its stretches; at least one."""
-        rows = [features_of(tokens, self.concepts).union(hits) for tokens, hits in parts]
+    def score(self, tokens: Sequence[Token], parts: Sequence[Part], joint: WholeAndWorst) -> Score:
+        """The score of a letter, given by its tokens and stretches; at least one."""
+        rows = features_of(tokens, self.concepts).rows(parts)
         if len(rows) > 1:
-            rows.append(rows[0].union(*rows[1:]))
+            rows.append(distinct(np.concatenate(rows)))
         stops, cares = self._scores(rows)
         every, scores = stops[-1], stops[: len(parts)]
         worst = max(range(len(parts)), key=scores.__getitem__)
-        words = len({token.start for tokens, _ in parts for token in tokens if token.word != BARRIER})
+        words = len({token.start for token in tokens if token.word != BARRIER})
+        before = list(accumulate((token.word != BARRIER for token in tokens), initial=0))
         alone = [
-            (tokens, joint(score, score, sum(token.word != BARRIER for token in tokens)))
-            for (tokens, _), score in zip(parts, scores, strict=True)
+            (tokens[places.start : places.stop], joint(score, score, before[places.stop] - before[places.start]))
+            for (places, _), score in zip(parts, scores, strict=True)
         ]
         return Score(
             stop=joint(every, scores[worst], words),
             care=max(cares),
             words=words,
             columns=joint.columns(every, scores[worst], words),
-            worst=parts[worst][0],
+            worst=alone[worst][0],
             alone=alone,
         )
 
@@ -106,10 +104,10 @@ class Trained:
         present = {concept for token in tokens for concept in self.concepts.of(token.word)}
         return self.concepts.bears_out(rule, present)
 
-    def _scores(self, rows: Sequence[Collection[int]]) -> list[list[float]]:
+    def _scores(self, rows: Sequence[Numbers]) -> list[list[float]]:
         """By table, the score of each row of features; all rows at once, since a long letter has fifty."""
         sizes = [len(row) for row in rows]
-        features = np.fromiter(chain.from_iterable(rows), np.int32, sum(sizes))
+        features = np.concatenate(rows)
         starts = [0, *accumulate(sizes[:-1])]
         return [
             [
@@ -119,9 +117,8 @@ class Trained:
             for table in TABLES
         ]
 
-    def _sums(self, table: str, features: NDArray[np.int32], starts: Sequence[int]) -> list[int]:
-        weights = self.tables[table][features]
-        sums: list[int] = np.add.reduceat(weights, starts, dtype=np.int64).tolist()
+    def _sums(self, table: str, features: Numbers, starts: Sequence[int]) -> list[int]:
+        sums: list[int] = np.add.reduceat(self.tables[table][features], starts, dtype=np.int64).tolist()
         return sums
 
 

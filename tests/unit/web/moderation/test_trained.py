@@ -85,15 +85,17 @@ def test_the_work_grows_with_the_words_only(text: str) -> None:
     parts = list(stretches(tokens))
     assert len(tokens) <= MOST_TOKENS + 2
     assert sum(len(part) for part in parts) <= 6 * len(tokens) + 60
-    for part in parts:
-        features = features_of(part, CONCEPTS)
+    for part, features in zip(parts, features_of(tokens, CONCEPTS).rows([(part, ()) for part in parts]), strict=True):
         assert len(features) <= FEATURES_A_WORD * len(part)
         assert all(0 <= one < SIZE for one in features)
+        alone = tokens[part.start : part.stop]
+        (as_a_letter,) = features_of(alone, CONCEPTS).rows([(range(len(alone)), ())])
+        assert features.tolist() == as_a_letter.tolist() == sorted(set(as_a_letter.tolist()))
 
 
 def test_every_word_is_in_a_stretch() -> None:
     tokens = tokens_of("One two three. " * 40 + "word " * 90)
-    seen = {token.start for part in stretches(tokens) for token in part}
+    seen = {tokens[at].start for part in stretches(tokens) for at in part}
     assert {token.start for token in tokens} <= seen
 
 
