@@ -15,12 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from markupsafe import Markup
+
 _FOLDER: Final = Path(__file__).parent / "words"
 _QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _LONGEST_HEADER: Final = 500
 _ROUNDING: Final = 300
 _BEFORE_MARK: Final = re.compile(r" (?=[;:!?»%])")
 _AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
+_TAG: Final = re.compile(r"(<[^>]*>)")
 
 
 class Language(StrEnum):
@@ -66,6 +69,18 @@ class Words:
         at = at.astimezone(UTC)
         return self("time.day", day=at.day, month=self.months[at.month - 1], year=at.year)
 
+    def week(self, name: str) -> str:
+        """An ISO week, "2026-W07", as a reader sees it."""
+        year, _, number = name.partition("-W")
+        return self("weekly.week", number=int(number), year=year)
+
+    def typeset(self, prose: Markup) -> Markup:
+        """Finished prose with this language's spaces; tags, and so addresses, stay as they are."""
+        if self.language is not Language.FR:
+            return prose
+        parts = (part if part.startswith("<") else french_spaces(part) for part in _TAG.split(prose))
+        return Markup("").join(map(Markup, parts))  # what comes in is escaped already
+
     def about(self, span: timedelta) -> str:
         """A span as "about five minutes" would say it: minutes rounded up to five, then hours."""
         minutes = max(1, -(-int(span.total_seconds()) // 60))
@@ -90,7 +105,7 @@ def _load(language: Language, folder: Path) -> Words:
     months = tuple(str(month) for month in tables.pop("months"))
     texts = dict(_flatten("", tables))
     if language is Language.FR:
-        texts = {key: _french_spaces(text) for key, text in texts.items()}
+        texts = {key: french_spaces(text) for key, text in texts.items()}
     return Words(language, texts, months)
 
 
@@ -104,8 +119,8 @@ def _flatten(prefix: str, tables: Mapping[str, Any]) -> list[tuple[str, str]]:
     return flat
 
 
-def _french_spaces(text: str) -> str:
-    """Spaces before high marks and inside guillemets never break the line."""
+def french_spaces(text: str) -> str:
+    """`text` whose spaces before high marks and inside guillemets never break the line."""
     return _AFTER_QUOTE.sub("\u00a0", _BEFORE_MARK.sub("\u00a0", text))
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from relay.data_files import TableLines, data_file, read_data_file
 from relay.errors import ConfigurationError
+from web.catalogue import Language, french_spaces
 from web.moderation.folding import BARRIER, fold_word
 from web.moderation.lexicon import Lexicon
 from web.moderation.pattern import Pattern, PatternError, parse_pattern
@@ -145,7 +146,9 @@ class _PackReader:
             return {}
         for name in tables.keys() - _TABLES:
             self._complain(name, 1, "", f"is unknown; a pack has {', '.join(sorted(_TABLES))}")
-        self._book.wording[self._language] = read_wording(tables, self._complain)
+        self._book.wording[self._language] = read_wording(
+            tables, self._complain, french_spaces if self._language == Language.FR else str
+        )
         self._classes(self._table(tables, "class"))
         self._aliases(self._table(tables, "alias"))
         self._reading(self._table(tables, "reading"))

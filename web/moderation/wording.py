@@ -14,6 +14,7 @@ from web.moderation.ruling import Rule, Step
 Complain = Callable[[str, int, str, str], None]
 """Table, its number, key and what is wrong."""
 
+_TABLES: Final = ("rule", "step", "help")
 _SPOKEN: Final = (Step.NUDGE, Step.HOLD, Step.CARE, Step.REFUSE)
 
 
@@ -60,8 +61,26 @@ class Wording:
     """Never empty; the first is the line for somebody who might end their life."""
 
 
-def read_wording(tables: Mapping[str, Any], complain: Complain) -> Wording:
-    """The wording of a pack; `complain` is told of each thing that is missing or has another form."""
+def read_wording(tables: Mapping[str, Any], complain: Complain, typeset: Callable[[str], str] = str) -> Wording:
+    """The wording of a pack, `typeset`; `complain` is told of each thing that is missing or has another form."""
+    spoken = {table: _typeset(tables[table], typeset) for table in _TABLES if table in tables}
+    return _read(spoken, complain)
+
+
+def _typeset(given: Any, typeset: Callable[[str], str]) -> Any:
+    """Every text of a table or of a list of tables."""
+    match given:
+        case str():
+            return typeset(given)
+        case dict():
+            return {key: _typeset(value, typeset) for key, value in given.items()}
+        case list():
+            return [_typeset(value, typeset) for value in given]
+        case _:
+            return given
+
+
+def _read(tables: Mapping[str, Any], complain: Complain) -> Wording:
     return Wording(
         {rule: RuleText(**texts) for rule, texts in _named(tables, "rule", tuple(Rule), complain).items()},
         {step: StepText(**texts) for step, texts in _named(tables, "step", _SPOKEN, complain).items()},

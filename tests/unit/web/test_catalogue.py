@@ -9,8 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 import web
+from tests.support.visitor import Visitor
 from web.catalogue import Language, choose_language, load_words
 from web.decisions import Action
 from web.desk.frame import Place
@@ -56,7 +58,28 @@ def test_words_that_pages_ask_for_exist() -> None:
 
 def test_french_spaces_do_not_break() -> None:
     for key, text in WORDS[Language.FR].texts.items():
-        assert not re.search(r"« | [»;:!?]", text), key
+        assert not re.search(r"« | [»;:!?%]", text), key
+
+
+@pytest.mark.parametrize("document", list(Document))
+async def test_french_prose_and_rules_have_spaces_that_do_not_break(visitor: Visitor, document: Document) -> None:
+    page = (await visitor.get(f"/fr/{document.value}"))[1].document
+    prose = re.sub(r"<[^>]*>", "", page.partition('<article class="document">')[2].partition("</article>")[0])
+    assert prose.strip()
+    assert not re.search(r"« | [»;:!?%]", prose)
+
+
+def test_markup_and_its_addresses_are_not_typeset() -> None:
+    prose = Markup('<a href="/x ; y" title="a : b">« Oui » ?</a> : 5 %')
+    assert WORDS[Language.FR].typeset(prose) == Markup(
+        '<a href="/x ; y" title="a : b">«\u00a0Oui\u00a0»\u00a0?</a>\u00a0: 5\u00a0%'
+    )
+    assert WORDS[Language.EN].typeset(prose) == prose
+
+
+def test_a_week_reads_as_people_say_it() -> None:
+    assert WORDS[Language.EN].week("2026-W07") == "Week 7 of 2026"
+    assert WORDS[Language.FR].week("2026-W47") == "Semaine 47 de 2026"
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ async def test_a_week_leaves_once(visitor: Visitor, clock: HandClock) -> None:
     assert mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     _, page = await visitor.get("/en/weekly/2026-W47")
     assert "Text 2." in page.text
-    assert "2026-W47" in (await visitor.get("/en/weekly"))[1].text
+    assert "Week 47 of 2026" in (await visitor.get("/en/weekly"))[1].text
     assert (await visitor.get("/fr/weekly/2026-W47"))[0].status == 404
     clock.move(timedelta(days=7).total_seconds())
     await keeper.look()
