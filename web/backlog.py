@@ -13,7 +13,7 @@ from web.letters import HOLD_TIME, HeldFor
 
 _HELD: Final = """
 SELECT held_for, COUNT(*), MIN(held_until) FROM web_handover
-WHERE held_until IS NOT NULL AND hidden = 0 GROUP BY held_for
+WHERE held_until IS NOT NULL GROUP BY held_for
 """
 _REPORTS: Final = "SELECT COUNT(*), MIN(at) FROM web_report WHERE outcome IS NULL"
 _NOTICES: Final = "SELECT COUNT(*), MIN(at) FROM web_notice WHERE outcome IS NULL"

@@ -33,7 +33,7 @@ _COLUMNS: Final = """letter_id, case_id, at, created, language, rules, sender_na
   reason, told"""
 _LETTER: Final = "SELECT created, language, rules FROM web_letter WHERE id = ?"
 _STOP_HELD: Final = """
-DELETE FROM web_handover WHERE letter_id = ? AND held_until > ? AND hidden = 0
+DELETE FROM web_handover WHERE letter_id = ? AND held_until > ?
 RETURNING sender_name, recipient, subject, message
 """
 _STOP_ASKED: Final = "DELETE FROM web_waiting WHERE letter_id = ? RETURNING sender_name, '', subject, message"

@@ -21,13 +21,13 @@ from web.letters import Ending, HeldFor
 _SHOW: Final = """
 SELECT h.letter_id, l.created, l.language, h.held_for, l.rules, h.held_until, h.sender_name, h.recipient, h.subject,
   h.message FROM web_handover h JOIN web_letter l ON l.id = h.letter_id
-WHERE h.held_until IS NOT NULL AND h.hidden = 0
+WHERE h.held_until IS NOT NULL
 """
 _RELEASE: Final = """
 UPDATE web_handover SET held_until = NULL, held_for = NULL, due = ?, promised = ?, hold_left = held_until - ?
-WHERE letter_id = ? AND held_until > ? AND due = ? AND hidden = 0
+WHERE letter_id = ? AND held_until > ? AND due = ?
 """
-_REFUSE: Final = "DELETE FROM web_handover WHERE letter_id = ? AND held_until > ? AND hidden = 0"
+_REFUSE: Final = "DELETE FROM web_handover WHERE letter_id = ? AND held_until > ?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
-INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for, hidden,
+INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for,
   sender, sender_name, recipient, subject, text, html, message, network, promised)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_WAITING: Final = """
@@ -71,7 +71,7 @@ _CANCEL: Final = """
 DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
   AND EXISTS (SELECT 1 FROM web_letter WHERE id = letter_id AND ending IS NULL)
 """
-_OVERDUE: Final = "SELECT letter_id, hidden FROM web_handover WHERE held_until <= ?"
+_OVERDUE: Final = "SELECT letter_id FROM web_handover WHERE held_until <= ?"
 _GIVE_BACK: Final = """
 UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', recipient = '', text = '', html = ''
 WHERE letter_id = ?
@@ -212,12 +212,9 @@ class DatabaseLetterStore:
 
         def work(connection: Connection) -> int:
             overdue = list(connection.execute(_OVERDUE, (moment,)))
-            for letter_id, hidden in overdue:
-                # An older program kept no words of letters whose recipients refuse mail.
-                ending = Ending.UNDELIVERABLE if hidden else Ending.RETURNED
-                connection.execute(END_LETTER, (ending.value, moment, letter_id))
-                gone = "DELETE FROM web_handover WHERE letter_id = ?" if hidden else _GIVE_BACK
-                connection.execute(gone, (letter_id,))
+            for (letter_id,) in overdue:
+                connection.execute(END_LETTER, (Ending.RETURNED.value, moment, letter_id))
+                connection.execute(_GIVE_BACK, (letter_id,))
             return len(overdue)
 
         return await self._database.write(work)
@@ -257,8 +254,8 @@ def _post(letter: NewLetter, now: datetime, departure: Departure) -> tuple[Any, 
 def _schedule(departure: Departure) -> tuple[Any, ...]:
     hold = departure.hold
     if hold is None:
-        return (to_millis(departure.due), int(departure.claimed), None, None, 0)
-    return (NEVER, 0, to_millis(hold.until), hold.why.value, 0)
+        return (to_millis(departure.due), int(departure.claimed), None, None)
+    return (NEVER, 0, to_millis(hold.until), hold.why.value)
 
 
 def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:

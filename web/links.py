@@ -79,9 +79,10 @@ class RecipientLinks:
         token = "…" if addressee is None else self.token(LinkKind.RECIPIENT, addressee)
         return f"{self._base_url}/r/{token}"
 
-    def read_url(self, addressee: Addressee) -> str:
-        """The address under which a letter can be read that waits to be asked for."""
-        return f"{self._base_url}/read/{self.token(LinkKind.READ, addressee)}"
+    def read_url(self, addressee: Addressee | None) -> str:
+        """The address under which a letter can be read that waits to be asked for; without an addressee as above."""
+        token = "…" if addressee is None else self.token(LinkKind.READ, addressee)
+        return f"{self._base_url}/read/{token}"
 
 
 def _key_id(key: bytes) -> int:

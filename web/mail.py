@@ -108,10 +108,13 @@ class MailWriter:
         told = f"{by} {words('mail.rights')}".lstrip()
         return FooterLine(told, f"{self._options.base_url}/{words.language}/privacy")
 
-    def ring(self, draft: Draft, words: Words, letter_id: str) -> Mail:
-        """The doorbell's mail: that somebody wrote, where it can be read, and nothing of the letter."""
+    def ring(self, draft: Draft, words: Words, letter_id: str = "") -> Mail:
+        """The doorbell's mail: that somebody wrote, where it can be read, and nothing of the letter.
+
+        Without a letter's id, its links lead nowhere.
+        """
         mail = self.compose(draft, words, letter_id)  # no crisis line: that would tell what the letter is about
-        link = self._links.read_url(Addressee(letter_id, draft.recipient))
+        link = self._links.read_url(Addressee(letter_id, draft.recipient) if letter_id else None)
         asks = (words("ring.wrote", site=self._options.base_url), words("ring.ask"), link, words("ring.kept"))
         name, subject = words("ring.name"), words("ring.subject")
         body = tuple((line,) for line in asks)

@@ -33,7 +33,7 @@ class NoticePages:
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """GET /notice: the form."""
-        return self._form(request, {}, ())
+        return self._parts.renderer.public_page("notice_form.html", request, _form_values({}, ()))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """POST /notice: keep it, and lead to its page."""
@@ -78,11 +78,13 @@ class NoticePages:
     def _form(
         self, request: web.Request, fields: Mapping[str, str], problems: tuple[str, ...], status: int = HTTPStatus.OK
     ) -> web.Response:
-        values = {
-            "typed": {name: fields.get(name, "") for name in (*_LONGEST, "children", "faith")},
-            "problems": problems,
-        }
+        values = _form_values(fields, problems)
         return self._parts.renderer.page("notice_form.html", language_of(request), values, status=status)
+
+
+def _form_values(fields: Mapping[str, str], problems: tuple[str, ...]) -> dict[str, object]:
+    typed = {name: fields.get(name, "") for name in (*_LONGEST, "children", "faith")}
+    return {"typed": typed, "problems": problems}
 
 
 def notice_routes(pages: NoticePages, prefix: str) -> list[web.RouteDef]:

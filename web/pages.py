@@ -159,6 +159,7 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options:
         "token": token,
         "signatures": list(Signature),
         "wall": options.wall,
+        "rings": options.doorbell,
         "indexed": options.wall_indexed,
         "samples": (),
         "zone": str(options.time_zone),

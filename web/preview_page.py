@@ -1,10 +1,11 @@
-"""The preview of a letter: the mail exactly as its reader will see it, and what the rules say of it.
+"""The preview of a letter: each mail exactly as its reader will see it, and what the rules say of the letter.
 
 Between the form and the sending. It decides nothing: a letter that is refused shows as refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -13,7 +14,8 @@ from typing import Final
 from aiohttp import web
 
 from web.confirming import Asking
-from web.judgement import marked_paragraphs
+from web.judgement import Piece, marked_paragraphs
+from web.mail import Mail
 from web.moderation.ruling import Step
 from web.parts import Parts
 from web.preview import SECOND_THOUGHT, Preview
@@ -30,6 +32,15 @@ class Beside:
 
 
 _NOTHING: Final = Beside()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A mail as a page shows it: with its words in pieces, and the fields that a mail program shows."""
+
+    mail: Mail
+    body: list[list[list[Piece]]]
+    fields: Mapping[str, str]
 
 
 class PreviewPage:
@@ -61,7 +72,7 @@ class PreviewPage:
             "care": wording.steps[Step.CARE],
             "seals": bool(self._parts.sealing),
             "name": names_writer(shown.draft.message, shown.draft.pseudonym),
-            "rings": self._parts.options.doorbell,
+            "ring": self._ring(shown) if self._parts.options.doorbell else None,
             "wall": shown.draft.wall and self._parts.options.wall,
             "morning": shown.draft.morning,
             "cools_down": self._parts.options.cool_down > timedelta(0),
@@ -74,6 +85,12 @@ class PreviewPage:
             status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
             return self._render.page("refused.html", language, values, status=status)
         return self._render.page("preview.html", language, values, status=status)
+
+    def _ring(self, shown: Preview) -> Shown:
+        """The mail that comes first to whoever never read a letter from here: who that is, no writer learns."""
+        mail = self._parts.writer.ring(shown.draft, self._render.words(shown.language))
+        body = [[[Piece(line, marked=False)] for line in lines] for lines in mail.body]
+        return Shown(mail, body, self._parts.relay.preview(self._parts.writer.letter(mail, "")))
 
     def _second_thought(self, shown: Preview, step: Step) -> str:
         """The wait that is offered to who was nudged; "" where none is: what leaves tomorrow waits long enough."""

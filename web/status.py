@@ -105,6 +105,7 @@ class StatusPages:
             "rules": self._parts.judge.told(record.rules, language),
             "words": paragraphs(record.words) if standing.stage is Stage.RETURNED else (),
             "days": self._parts.options.status_kept.days,
+            "rings": self._parts.options.doorbell and standing.stage is Stage.DELIVERED,
         }
 
     async def _standing(self, record: LetterRecord) -> Standing:

@@ -43,7 +43,7 @@ UNION ALL SELECT d.at - r.at FROM web_decision d JOIN web_report r ON r.letter_i
 WHERE d.at >= ? AND d.action IN ('upheld', 'dismissed')
 UNION ALL SELECT decided - at FROM web_notice WHERE decided >= ?
 """
-_HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL AND hidden = 0"
+_HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)

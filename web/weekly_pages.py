@@ -41,7 +41,8 @@ class WeeklyPages:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /weekly: the form, and earlier weeks."""
-        return await self._form(request)
+        values = await self._form_values(request)
+        return self._parts.renderer.public_page("weekly.html", request, self._framed(values), indexed=False)
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """POST /weekly to=ADDRESS: a mail that asks its owner."""
@@ -121,14 +122,17 @@ class WeeklyPages:
     async def _form(
         self, request: web.Request, typed: str = "", problem: str = "", status: int = HTTPStatus.OK
     ) -> web.Response:
-        language = language_of(request)
-        weeks = await self._weekly.store.weeks(language.value)
-        values = {"kind": "form", "address": typed, "problem": problem, "weeks": weeks}
-        return self._page(request, values, status)
+        return self._page(request, await self._form_values(request, typed, problem), status)
+
+    async def _form_values(self, request: web.Request, typed: str = "", problem: str = "") -> dict[str, Any]:
+        weeks = await self._weekly.store.weeks(language_of(request).value)
+        return {"kind": "form", "address": typed, "problem": problem, "weeks": weeks}
 
     def _page(self, request: web.Request, values: dict[str, Any], status: int = HTTPStatus.OK) -> web.Response:
-        framed = {"problem": "", "weeks": (), "day": self._parts.options.weekly, **values}
-        return self._parts.renderer.page("weekly.html", language_of(request), framed, status=status)
+        return self._parts.renderer.page("weekly.html", language_of(request), self._framed(values), status=status)
+
+    def _framed(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {"problem": "", "weeks": (), "day": self._parts.options.weekly, **values}
 
     def _missing(self, request: web.Request) -> web.Response:
         return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)

@@ -25,10 +25,12 @@ from tests.unit.web.test_ladder import DESPAIR, FOREIGN, INSULT, NUDGED
 from tests.unit.web.test_recipient import receive
 from tests.unit.web.test_wall import offer
 from web.catalogue import Language
+from web.deciding import Deciding, Voice
 from web.documents import Document
 from web.links import RecipientLinks
 from web.mailbox import MailboxHasher
 from web.operator import Operator
+from web.reports import Outcome
 from web.wall import WallStore
 from web.weekly_links import WeeklyLinks, Wish
 from web.weekly_store import WeeklyStore
@@ -170,6 +172,14 @@ class Tour:
         for action in ("report", "wall", "never", "erase"):
             await self._post(front, other, {"action": action, "rule": "hate", "words": "Words that hurt."})
             yield f"recipient, {action}"
+            if action == "report":
+                await self._decide(front, clock, Outcome.DISMISSED)
+                await self._open(front, other)
+                yield "recipient, report dismissed"
+                await self._post(front, other, {"action": action, "rule": "hate", "words": "More words."})
+                await self._decide(front, clock, Outcome.UPHELD)
+                await self._open(front, other)
+                yield "recipient, report upheld"
         async for stop in self._weekly(front, clock):
             yield stop
 
@@ -182,6 +192,11 @@ class Tour:
             found.append((theirs, await self._newest(visitor.front, clock)))
         await offer(visitor, ann, clock, message="Another one.", to="r9@example.org")
         return found[0]
+
+    async def _decide(self, front: Front, clock: HandClock, outcome: Outcome) -> None:
+        deciding = Deciding(front.database, clock, SeededEntropy(int(clock.monotonic()) + len(outcome)))
+        (waiting,) = await deciding.reports.open_reports()
+        assert await deciding.settle(waiting.report.letter_id, outcome, Voice("ann", "Looked at."))
 
     async def _newest(self, front: Front, clock: HandClock) -> str:
         posts = (await WallStore(front.database, clock, SeededEntropy(3)).page("en", 1)).posts

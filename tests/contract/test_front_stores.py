@@ -63,9 +63,7 @@ async def test_held_letters(database: Database) -> None:
         until = clock.now() + HOLD_TIME + timedelta(minutes=n)
         departure = Departure(until, Hold(until, HeldFor.RULES, ("threat", "hate")))
         assert await letters.add(_letter(n), clock.now(), departure)
-    # As an older program kept letters to whoever refused mail.
-    await database.write(lambda c: list(c.execute("UPDATE web_handover SET hidden = 1 WHERE letter_id = 'id4'")))
-    assert [one.id for one in await holds.held()] == ["id0", "id1", "id2", "id3"]
+    assert [one.id for one in await holds.held()] == ["id0", "id1", "id2", "id3", "id4"]
     assert await holds.release(Decision("id0", Action.RELEASE, "me", "r"), clock.now())
     assert await holds.refuse(Decision("id1", Action.REFUSE, "me", "No.", ("hate",)))
     assert await letters.cancel("id2", clock.now())
@@ -75,7 +73,7 @@ async def test_held_letters(database: Database) -> None:
     assert await letters.end_holds(clock.now()) == 2
     found = [await letters.find_by_id(f"id{n}") for n in range(5)]
     endings = [one.ending.value if one and one.ending else "" for one in found]
-    assert endings == ["", "refused", "cancelled", "returned", "undeliverable"]
+    assert endings == ["", "refused", "cancelled", "returned", "returned"]
     assert found[1] is not None
     assert (found[1].rules, found[1].reason) == (("hate",), "No.")
     assert found[3] is not None

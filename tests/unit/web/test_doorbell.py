@@ -42,7 +42,10 @@ async def ring(visitor: Visitor, **changes: str) -> tuple[str, str]:
 
 async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(visitor: Visitor) -> None:
     _, preview = await visitor.post("/en/preview", {"token": await visitor.preview(message=SECRET)})
-    assert "they first get a short mail" in preview.text
+    assert "a short mail asks them first" in preview.text
+    assert preview.text.index("Somebody wrote you a letter") < preview.text.index(SECRET), "both mails"
+    assert re.findall(r"/read/([^\s<]+)", preview.document) == ["…"], "no link to read it, or to refuse mail"
+    assert "a short mail that asks them first" in (await visitor.get("/en/"))[1].text
     text, path = await ring(visitor)
     theirs = re.findall(r"/r/[\w-]+", text)[0]
     held = (await visitor.get(theirs))[1].text
@@ -72,6 +75,20 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     rows = await visitor.front.database.read(lambda c: [*c.execute("SELECT * FROM web_waiting, web_known")])
     assert rows
     assert "example.org" not in repr(rows)
+
+
+async def test_a_writer_learns_nothing_of_who_read(visitor: Visitor) -> None:  # SND 1
+    first = (await visitor.send(await visitor.preview(message=SECRET))).headers["Location"]
+    (mail,) = visitor.front.relay.letters.values()
+    visitor.front.relay.settle("delivered")
+    told = (await visitor.get(first))[1].text
+    assert "this was the short mail that asks them" in told
+    await visitor.post(re.findall(r"/read/[\w-]+", mail.text)[0], {"action": "read"})
+    token = await visitor.preview(message="Now it comes directly.")
+    assert "a short mail asks them first" in (await visitor.post("/en/preview", {"token": token}))[1].text
+    second = (await visitor.send(token)).headers["Location"]
+    visitor.front.relay.settle("delivered")
+    assert (await visitor.get(second))[1].text.replace(second, first) == told
 
 
 async def test_a_letter_nobody_asks_for_goes_after_two_weeks(visitor: Visitor, clock: HandClock) -> None:

@@ -238,6 +238,8 @@ async def test_an_onion_service_is_named_where_nobody_s_words_are(tmp_path: Path
             "/en/privacy": "/en/privacy",
             "/privacy": "/fr/privacy",
             "/en/wall?page=1": "/en/wall?page=1",
+            "/weekly": "/fr/weekly",
+            "/en/notice": "/en/notice",
         }.items():
             response, _ = await visitor.get(asked, Accept_Language="fr")
             assert response.headers["Onion-Location"] == f"{onion}{named}"
