@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,18 +26,25 @@ from web.sealing import Sealed, oldest_kept
 
 _NAME: Final = "legal/fr.toml"
 _BASIS: Final = frozenset({"title", "law", "text", "doubt"})
-_FIRST: Final = b"\0" * 32
+FIRST: Final = b"\0" * 32
+"""What stands for the hash before the first entry."""
 _LAST: Final = "SELECT n, hash FROM web_audit ORDER BY n DESC LIMIT 1"
 _FORGOTTEN: Final = """
 SELECT letter_id FROM web_sealed s WHERE key_name < ? AND key_name NOT LIKE ?
-AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = s.letter_id AND d.closed IS NULL) LIMIT ?
+AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = s.letter_id AND d.closed IS NULL)
+AND NOT EXISTS (SELECT 1 FROM web_legal_request r WHERE r.letter_id = s.letter_id AND r.closed IS NULL) LIMIT ?
 """
 _ADD: Final = "INSERT INTO web_audit (n, at, entry, previous, hash) VALUES (?, ?, ?, ?, ?)"
+_OTHERWISE: Final = {"": "waiting", "granted": "granted", "refused": "refused"}
 _GRANTED: Final = frozenset({"disclose", "reseal"})
 OWN_BASIS: Final = "threat-to-life"
 """The basis on which we tell the authorities ourselves: nobody has asked."""
 REFUSE: Final = "refuse"
 """The action of an audit entry about a request that was not followed."""
+RECEIVE: Final = "receive"
+"""The action of an audit entry about a request that came in."""
+ANSWER: Final = "answer"
+"""The action of an audit entry about what became of it."""
 CASE_PREFIX: Final = "case-"
 """Begins the name of a case's key: a record sealed to it is not deleted with its month."""
 
@@ -63,6 +71,8 @@ class Disclosure:
     second: str = ""
     reason: str = ""
     action: str = "disclose"
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What else its entry says, by names of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,17 @@ class AuditEntry:
     n: int
     at: datetime
     said: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """An entry with its hashes; `at` in milliseconds since 1970, `entry` as it was hashed."""
+
+    n: int
+    at: int
+    entry: str
+    previous: bytes
+    hash: bytes
 
 
 def load_bases(folder: Path | None = None) -> dict[str, Basis]:
@@ -95,11 +116,14 @@ class Requests:
 
     granted: int = 0
     refused: int = 0
+    other: int = 0
+    """We held nothing, or it was taken back."""
+    waiting: int = 0
 
     @property
     def asked(self) -> int:
         """All of them."""
-        return self.granted + self.refused
+        return self.granted + self.refused + self.other + self.waiting
 
 
 def unusable(disclosure: Disclosure, bases: Mapping[str, Basis]) -> str:
@@ -127,13 +151,28 @@ def doubt_about(disclosure: Disclosure, basis: Basis) -> str:
 def count_requests(entries: Iterable[Mapping[str, str]]) -> Requests:
     """The requests among what audit entries say, one for each case and letter however often it was tried: granted if
     the record was opened or kept for the case once. What we told the authorities unasked is no request.
+
+    A case without either counts once, by the answer it got last; it waits while it got none.
     """
     granted: dict[tuple[str, str], bool] = {}
+    noted: dict[str, str] = {}
     for said in entries:
-        if (said["action"] in _GRANTED or said["action"] == REFUSE) and said["basis"] != OWN_BASIS:
-            request = (said["case"], said["letter"])
-            granted[request] = granted.get(request, False) or said["action"] in _GRANTED
-    return Requests(sum(granted.values()), len(granted) - sum(granted.values()))
+        if said["basis"] == OWN_BASIS:
+            continue
+        case, action = said["case"], said["action"]
+        if action in _GRANTED or action == REFUSE:
+            granted[case, said["letter"]] = granted.get((case, said["letter"]), False) or action in _GRANTED
+        elif action in (RECEIVE, ANSWER):
+            noted[case] = said.get("answer", "") or noted.get(case, "")
+    tried = {case for case, _ in granted}
+    answers = Counter(_OTHERWISE.get(answer, "other") for case, answer in noted.items() if case not in tried)
+    opened = sum(granted.values())
+    return Requests(
+        granted=opened + answers["granted"],
+        refused=len(granted) - opened + answers["refused"],
+        other=answers["other"],
+        waiting=answers["waiting"],
+    )
 
 
 class SealedStore:
@@ -185,17 +224,23 @@ class SealedStore:
 
     async def broken_at(self) -> int | None:
         """The number of the first entry that is not as it was written; None if all are."""
-        before, expected = _FIRST, 1
-        for n, at, entry, previous, hashed in await self._rows("SELECT * FROM web_audit ORDER BY n", ()):
-            if (n, bytes(previous)) != (expected, before) or _hash(n, at, entry, before) != bytes(hashed):
-                return int(n)
-            before, expected = bytes(hashed), expected + 1
+        before, expected = FIRST, 1
+        for link in await self.chain():
+            written = entry_hash(link.n, link.at, link.entry, before)
+            if (link.n, link.previous, link.hash) != (expected, before, written):
+                return link.n
+            before, expected = link.hash, expected + 1
         return None
+
+    async def chain(self) -> list[ChainLink]:
+        """The whole audit as it is hashed, in order."""
+        rows = await self._rows("SELECT n, at, entry, previous, hash FROM web_audit ORDER BY n", ())
+        return [ChainLink(n, at, entry, bytes(previous), bytes(hashed)) for n, at, entry, previous, hashed in rows]
 
     def write(self, connection: Connection, disclosure: Disclosure) -> int:
         """Add an audit entry, in the transaction of what it is about; its number."""
         last = list(connection.execute(_LAST))
-        number, before = (last[0][0] + 1, bytes(last[0][1])) if last else (1, _FIRST)
+        number, before = (last[0][0] + 1, bytes(last[0][1])) if last else (1, FIRST)
         at = to_millis(self._clock.now())
         said = {
             "action": disclosure.action,
@@ -205,14 +250,16 @@ class SealedStore:
             "by": disclosure.actor,
             "second": disclosure.second,
             "reason": disclosure.reason,
+            **disclosure.details,
         }
         entry = json.dumps(said, ensure_ascii=False, sort_keys=True)
-        connection.execute(_ADD, (number, at, entry, before, _hash(number, at, entry, before)))
+        connection.execute(_ADD, (number, at, entry, before, entry_hash(number, at, entry, before)))
         return int(number)
 
     async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
         return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
 
 
-def _hash(number: int, at: int, entry: str, before: bytes) -> bytes:
+def entry_hash(number: int, at: int, entry: str, before: bytes) -> bytes:
+    """The hash of an entry that follows the one whose hash is `before`."""
     return hashlib.sha256(before + f"{number}\n{at}\n{entry}".encode()).digest()

@@ -23,6 +23,7 @@ from web.desk.door import Door
 from web.desk.frame import DeskParts
 from web.disclosure import SealedStore
 from web.judgement import Judge
+from web.legal_requests import LegalRequestStore
 from web.letter_table import DatabaseLetterStore
 from web.mailbox import MailboxHasher
 from web.moderation.moderator import load_moderator
@@ -206,6 +207,7 @@ def make_desk(
         database=database,
         deciding=Deciding(database, clock, outside.entropy, options.jitter, mailboxes),
         sealed=SealedStore(database, clock),
+        legal=LegalRequestStore(database, clock),
         judge=Judge(outside.moderator),
         renderer=Renderer(make_templates(), load_words(), https=False),
         clock=clock,

@@ -11,6 +11,7 @@ from web.disclosure import SealedStore
 from web.doorbell import DoorbellStore
 from web.errand_table import ErrandSeal, ErrandTable
 from web.forgetting import LetterForgetter, QuestionForgetter
+from web.legal_requests import LegalRequestStore
 from web.letters import LetterStore
 from web.limit_keys import LimitKeys
 from web.limits import LetterLimits
@@ -38,6 +39,7 @@ class Stores:
     errands: ErrandTable
     limits: LetterLimits
     lane: SlowLane
+    legal: LegalRequestStore
     notices: NoticeStore
     old: LetterForgetter
     questions: QuestionForgetter
@@ -62,6 +64,7 @@ class Stores:
             self.wall,
             self.rulings,
             self.dangers,
+            self.legal,
             self.old,
             self.questions,
         )
@@ -84,6 +87,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         errands=ErrandTable(database, seal, mailboxes, clock),
         limits=LetterLimits(database, keys, clock, options.organisations),
         lane=SlowLane(database, TokenSigner(options.form_key, clock), clock),
+        legal=LegalRequestStore(database, clock),
         notices=NoticeStore(database, clock, entropy),
         old=LetterForgetter(outside.relay, database, clock, options.status_kept),
         questions=QuestionForgetter(outside.relay, weekly),

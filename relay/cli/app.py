@@ -28,6 +28,7 @@ from relay.cli import (
     queue,
     read,
     report,
+    requests,
     sealed,
     secrets,
     suppression,
@@ -106,6 +107,7 @@ app.add_typer(inbound.app, name="inbound")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(sealed.app, name="sealed")
 app.command()(sealed.disclose)
+app.add_typer(requests.app, name="requests")
 app.add_typer(user.app, name="user")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(webhook.app, name="webhook")

@@ -95,7 +95,12 @@ def audit(context: typer.Context, as_json: Json = False) -> None:
         say_json({"entries": [{"n": one.n, "at": one.at.isoformat(), **one.said} for one in entries], "broken": broken})
     else:
         columns = ("action", "case", "letter", "basis", "by", "second", "reason")
-        rows = [(one.n, f"{one.at:%Y-%m-%d %H:%M}", *(one.said.get(name, "") for name in columns)) for one in entries]
+        # Of a request that came in, who asked stands where an opening says why.
+        told = [one.said | {"reason": one.said.get("reason") or one.said.get("authority", "")} for one in entries]
+        rows = [
+            (one.n, f"{one.at:%Y-%m-%d %H:%M}", *(said.get(name, "") for name in columns))
+            for one, said in zip(entries, told, strict=True)
+        ]
         say_table(("n", "at", *columns), rows, empty="nobody ever asked for a record")
     if broken is not None:
         fail(f"entry {broken} is not as it was written, or one before it is missing")
@@ -129,7 +134,7 @@ def refuse(
         raise UsageError("a refusal needs its reason")
 
     async def work(store: Any) -> int:
-        letter_id = await _letter_id(settings, store, letter) if letter else ""
+        letter_id = await letter_id_of(settings, store, letter) if letter else ""
         refused = module.Disclosure(letter_id, case, basis, actor, reason=reason, action=module.REFUSE)
         if missing := module.unusable(refused, module.load_bases(settings.folder)):
             raise UsageError(missing)
@@ -163,7 +168,7 @@ def disclose(
     known = module.load_bases(settings.folder)
 
     async def work(store: Any) -> Any:
-        letter_id = await _letter_id(settings, store, letter)
+        letter_id = await letter_id_of(settings, store, letter)
         disclosure = module.Disclosure(letter_id, **asked)
         if missing := module.unusable(disclosure, known):
             raise UsageError(missing)
@@ -191,7 +196,7 @@ def disclose(
         say(f"port   {'unknown' if record.port is None else record.port}\ne-mail {record.email or 'none'}")
 
 
-async def _letter_id(settings: Settings, store: Any, text: str) -> str:
+async def letter_id_of(settings: Settings, store: Any, text: str) -> str:
     """The letter that is meant by an id, a recipient's link or the relay's message id."""
     if "/r/" in text:
         from relay.ids import SystemEntropy
@@ -209,11 +214,17 @@ async def _letter_id(settings: Settings, store: Any, text: str) -> str:
 
 def _with_store(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     """What `work` gives for the store of sealed records."""
+    module: Any = import_module("web.disclosure")
+    return with_database(settings, lambda database, clock: work(module.SealedStore(database, clock)))
+
+
+def with_database(settings: Settings, work: Callable[[Any, Any], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` gives for the front's database and a clock."""
     from relay.clock import SystemClock
 
     async def ask() -> Any:
         async with stores(settings, must_exist=True) as opened:
             await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
-            return await work(import_module("web.disclosure").SealedStore(opened.database, SystemClock()))
+            return await work(opened.database, SystemClock())
 
     return run_async(ask())

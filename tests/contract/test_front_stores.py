@@ -28,6 +28,7 @@ from web.doorbell import KNOWN_KEPT, DoorbellStore
 from web.errand_table import Errand
 from web.forgetting import LetterForgetter
 from web.holds import HoldStore
+from web.legal_requests import Answer, Asked, LegalRequestStore
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, NewLetter, hash_secret
 from web.limit_keys import LimitKeys
@@ -347,6 +348,41 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     await letters.forget(clock.now(), clock.now(), 9)
     await deciding.wall.forget()
     assert await database.read(lambda connection: list(connection.execute("SELECT COUNT(*) FROM web_post"))) == [(0,)]
+
+
+async def test_legal_requests(database: Database) -> None:  # RCP 12
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    requests, sealed = LegalRequestStore(database, clock), SealedStore(database, clock)
+    sql = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?)"
+    rows = [("a", "2026-11", b"x"), ("b", "2026-11", b"x")]
+    await database.write(lambda connection: connection.executemany(sql, rows))
+    week = timedelta(days=7)
+    late = Asked("requisition", "26/1", "TJ", "crime", "a", clock.now(), clock.now() + 2 * week)
+    first = await requests.note(late, "Ann")
+    second = await requests.note(replace(late, case="26/2", letter_id="", due=clock.now() + week), "Ann")
+    assert [one.n for one in (first, second)] == [1, 2]
+    assert await requests.waiting() == [second, first]
+    assert (await read_backlog(database)).requests == 2
+    assert await requests.close(2, Answer.WITHDRAWN, "Ann", "They wrote.")
+    assert not await requests.close(2, Answer.GRANTED, "Ann", "Again.")
+    assert await requests.waiting() == [first]
+    closed = replace(second, closed=clock.now(), answer=Answer.WITHDRAWN)
+    assert await requests.every() == [closed, first]
+    clock.move(375 * 86400)
+    assert await sealed.forget() == 1
+    assert await sealed.find("a") is not None, "a request that names it is open"
+    assert await requests.close(1, Answer.NOTHING_HELD, "Ann", "Nothing.")
+    assert await sealed.forget() == 1
+    await requests.forget()
+    assert [one.n for one in await requests.every()] == [2, 1], "the number of the last is given to no other"
+    clock.move(367 * 86400)
+    await requests.forget()
+    assert [one.n for one in await requests.every()] == [2]
+    said = [entry.said for entry in await sealed.entries()]
+    assert [one["action"] for one in said] == ["receive", "receive", "answer", "answer"]
+    assert said[1]["authority"] == "TJ"
+    assert await sealed.broken_at() is None
 
 
 async def test_a_threat_to_life(database: Database) -> None:  # RCP 8

@@ -19,6 +19,7 @@ from web.deciding import Deciding, Voice
 from web.desk.door import Session
 from web.disclosure import SealedStore
 from web.judgement import Judge
+from web.legal_requests import LegalRequestStore
 from web.letters import HeldFor
 from web.operator import Operator
 from web.render import Renderer
@@ -63,6 +64,7 @@ class DeskParts:
     database: Database
     deciding: Deciding
     sealed: SealedStore
+    legal: LegalRequestStore
     judge: Judge
     renderer: Renderer
     clock: Clock
@@ -114,7 +116,7 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
         case Place.FROZEN:
             return backlog.frozen
         case Place.CASES:
-            return backlog.dangers
+            return backlog.dangers + backlog.requests
         case _:
             return None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
 from relay.log import Log
+from web.catalogue import Words
 from web.deciding import UndecidedError, Voice
 from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
 from web.plain_text import paragraphs
@@ -73,10 +75,12 @@ class ReportDesk:
         return self._parts.renderer.redirect(f"/desk/frozen?done={'thawed' if thawed else 'gone'}")
 
     async def cases(self, request: web.Request) -> web.StreamResponse:
-        """GET /desk/cases: threats to life; and which sealed records were kept or opened, on which basis."""
+        """GET /desk/cases: threats to life, what authorities ask, and which sealed records were kept or opened."""
         entries, broken = await self._parts.sealed.entries(), await self._parts.sealed.broken_at()
         dangers = await self._parts.deciding.dangers.open_cases()
-        values = {"entries": entries[::-1], "broken": broken, "dangers": dangers}
+        words, now = self._frame.words(request), self._parts.clock.now()
+        requests = [(one, time_left(words, one.asked.due - now)) for one in await self._parts.legal.waiting()]
+        values = {"entries": entries[::-1], "broken": broken, "dangers": dangers, "requests": requests}
         return await self._frame.page(request, "cases.html", Place.CASES, values)
 
     async def log(self, request: web.Request) -> web.StreamResponse:
@@ -97,6 +101,14 @@ class ReportDesk:
     async def _frozen(self, request: web.Request, problem: str = "") -> web.Response:
         values = {"rows": await self._parts.deciding.freezes.frozen(_SHOWN), "problem": problem}
         return await self._frame.page(request, "frozen.html", Place.FROZEN, values, _status(problem))
+
+
+def time_left(words: Words, span: timedelta) -> str:
+    """A span until something is due, rounded down: in days, and in hours once there are fewer than two days."""
+    hours = span // timedelta(hours=1)
+    if hours < 0:
+        return words("desk.overdue")
+    return words("desk.left_days", count=hours // 24) if hours >= 48 else words("desk.left_hours", count=hours)
 
 
 def _status(problem: str) -> int:

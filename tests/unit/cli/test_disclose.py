@@ -106,3 +106,48 @@ def test_keys_past_their_time_are_destroyed(tmp_path: Path, capsys: pytest.Captu
     assert leak(capsys, "sealed", "destroy", tmp_path / "private", "--yes").out.startswith("destroyed 2")
     assert len(list((tmp_path / "private").iterdir())) == 1
     assert "nothing to destroy" in leak(capsys, "sealed", "destroy", tmp_path / "private", "--yes").out
+
+
+def test_requests_are_noted_listed_closed_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, custody = tmp_path / "relay.toml", tmp_path / "custody"
+    file.write_text('[spool]\nurl = "sqlite:spool.db"\n')
+
+    def run(*words: str | Path) -> Ran:
+        return leak(capsys, "--config", file, *words)
+
+    run("sealed", "new-keys", custody, "--months", "1")
+    asyncio.run(_send(file, custody / "public"))
+    assert "production" in run("requests", "kinds").out
+    asked = ("requests", "note", "--case", "26/9", "--authority", "TJ Brest", "--by", "Ann", "--basis")
+    assert "--due is needed" in run(*asked, "crime").err
+    assert run(*asked, "crime", "--kind", "whim").status == 2
+    assert run(*asked, "crime", "--due", "soon").status == 2
+    assert run(*asked, "curiosity", "--kind", "production").status == 2
+    assert "nobody waits" in run("requests", "list").out
+    assert run(*asked, "e-evidence", "--kind", "production", "--letter", "m1").out.startswith("noted as request 1")
+    doubted = run(*asked, "insult", "--received", "2026-01-02T08:00", "--due", "2026-01-05T10:00+01:00").out
+    assert "2026-01-05 09:00 UTC, overdue" in doubted
+    assert "its basis is doubted" in doubted
+    assert "no record of this letter" not in doubted
+    listed = run("requests", "list")
+    assert (listed.status, listed.err.split()[-2:]) == (1, ["overdue:", "2"])
+    assert run("requests", "close", "2", "--outcome", "ignored", "--by", "Ann", "--reason", "r").status == 2
+    assert run("requests", "close", "2", "--outcome", "refused", "--by", "Ann", "--reason", " ").status == 2
+    done = ("--outcome", "refused", "--by", "Ann", "--reason", "A fine alone.")
+    assert run("requests", "close", "2", *done).out == "closed: refused\n"
+    assert run("requests", "close", "2", *done).status == 1
+    rows = json.loads(run("requests", "list", "--json").out)
+    assert [(row["n"], row["letter"], row["seconds_left"] > 860_000) for row in rows] == [(1, "id0", True)]
+    rows = json.loads(run("requests", "list", "--all", "--json").out)
+    assert [(row["n"], row["outcome"]) for row in rows] == [(2, "refused"), (1, None)]
+    assert "TJ Brest" in run("sealed", "audit").out
+    assert "no record of this letter" in run(*asked, "crime", "--due", "2100-01-01", "--letter", "nosuch").out
+
+    lines = run("requests", "export", "26/9")
+    assert (lines.status, len(lines.out.splitlines())) == (0, 5)
+    kept = tmp_path / "export.jsonl"
+    kept.write_text(lines.out)
+    verified = leak(capsys, "requests", "verify", kept)
+    assert verified.out.startswith("whole: 4 of 4 entries are of case 26/9")
+    kept.write_text(lines.out.replace("A fine", "No fine"))
+    assert "entry 3 is not as it was written" in leak(capsys, "requests", "verify", kept).err
