@@ -19,7 +19,7 @@ _REPORTS: Final = "SELECT COUNT(*), MIN(at) FROM web_report WHERE outcome IS NUL
 _NOTICES: Final = "SELECT COUNT(*), MIN(at) FROM web_notice WHERE outcome IS NULL"
 _OFFERED: Final = "SELECT COUNT(*) FROM web_post WHERE state = 'queued'"
 _DANGERS: Final = "SELECT COUNT(*) FROM web_danger WHERE told IS NULL AND closed IS NULL"
-_REQUESTS: Final = "SELECT COUNT(*) FROM web_legal_request WHERE closed IS NULL"
+_DUE: Final = "SELECT due FROM web_legal_request WHERE closed IS NULL ORDER BY due"
 _FROZEN: Final = "SELECT COUNT(*) FROM web_freeze"
 
 
@@ -37,8 +37,8 @@ class Backlog:
     dangers: int
     """Threats to life that the authorities have not been told of; they ring at once, by a bell of their own."""
 
-    requests: int
-    """What authorities ask and nobody has closed."""
+    requests: tuple[datetime, ...]
+    """When each of what authorities ask is due, and nobody has closed it."""
 
     @property
     def total(self) -> int:
@@ -55,7 +55,7 @@ async def read_backlog(database: Database) -> Backlog:
         [(notices, first_notice)] = connection.execute(_NOTICES)
         [(offered,)] = connection.execute(_OFFERED)
         [(dangers,)] = connection.execute(_DANGERS)
-        [(requests,)] = connection.execute(_REQUESTS)
+        requests = tuple(from_millis(due) for (due,) in connection.execute(_DUE))
         [(frozen,)] = connection.execute(_FROZEN)
         began = [from_millis(until) - HOLD_TIME for _, _, until in held]
         began += [from_millis(at) for at in (first_report, first_notice) if at is not None]

@@ -177,7 +177,7 @@ class RecipientPages:
             told.append(words("recipient.holds_weekly"))
         if await self._parts.weekly.is_asked(mailboxes):
             told.append(words("recipient.holds_question", days=CONFIRM_LIFE.days))
-        return told
+        return [*told, words("recipient.holds_rest")]
 
     async def _relay_knows(self, message_id: str) -> bool:
         try:

@@ -19,6 +19,8 @@ from web.wall import WallStore
 
 LATE: Final = timedelta(hours=12)
 """Who waits so long for a moderator waits too long: a report is answered within a day, a held letter within two."""
+DUE_SOON: Final = timedelta(hours=48)
+"""A request of an authority calls so long before it is owed its answer; one that has hours calls at once."""
 
 _BATCH: Final = 50
 _OUTBOX: Final = "SELECT COUNT(*) FROM web_handover"
@@ -72,4 +74,6 @@ class BellRinger:
         """Start, or end, the alarms; a threat to life rings without delay. Raises SpoolUnavailableError."""
         backlog = await read_backlog(self._database)
         late = backlog.oldest is not None and backlog.oldest < self._clock.now() - LATE
-        await self._bell.letters_wait(backlog.total if late else 0, backlog.oldest if late else None, backlog.dangers)
+        letters, since = (backlog.total, backlog.oldest) if late else (0, None)
+        due = sum(1 for moment in backlog.requests if moment <= self._clock.now() + DUE_SOON)
+        await self._bell.letters_wait(letters, since, backlog.dangers, due)

@@ -172,7 +172,7 @@ async def _opt_out(relay: RelayClient, asked: wire.LinkHanded) -> wire.Answer:
 
 async def _bell(relay: RelayClient, asked: wire.LettersWait) -> wire.Answer:
     if isinstance(relay, ModerationBell):
-        await relay.letters_wait(asked.letters, asked.oldest, asked.in_danger)
+        await relay.letters_wait(asked.letters, asked.oldest, asked.in_danger, asked.requests_due)
     return wire.Answer(yes=True)
 
 

@@ -14,7 +14,7 @@ from relay.policy.alarms import AlarmKind
 
 OWN: Final = "letters"
 """The subject of the alarms about letters of a node's own front."""
-KINDS: Final = (AlarmKind.MODERATION, AlarmKind.THREAT_TO_LIFE)
+KINDS: Final = (AlarmKind.MODERATION, AlarmKind.THREAT_TO_LIFE, AlarmKind.LEGAL_REQUEST)
 """What a bell starts and ends."""
 
 
@@ -31,7 +31,9 @@ class AlarmBell:
         self._alarms = alarms
         self._subject = subject_of(front) if front else OWN
 
-    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
+    async def letters_wait(
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+    ) -> None:
         """See `ModerationBell.letters_wait`."""
         if letters and oldest is not None:
             evidence = f"{letters} letters wait for a decision, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
@@ -43,6 +45,11 @@ class AlarmBell:
             await self._alarms.start(AlarmKind.THREAT_TO_LIFE, self._subject, evidence)
         else:
             await self._alarms.end(AlarmKind.THREAT_TO_LIFE, self._subject)
+        if requests_due:
+            evidence = f"{requests_due} requests of authorities are due within two days, or overdue"
+            await self._alarms.start(AlarmKind.LEGAL_REQUEST, self._subject, evidence)
+        else:
+            await self._alarms.end(AlarmKind.LEGAL_REQUEST, self._subject)
 
 
 class LoneBell:
@@ -53,13 +60,15 @@ class LoneBell:
         self._relay = relay
         self._calls_somebody = calls_somebody
 
-    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
+    async def letters_wait(
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+    ) -> None:
         """See `ModerationBell.letters_wait`. Raises SpoolUnavailableError if the relay cannot be asked.
 
         The relay is told in any case that nothing waits for it: what it was told before may still stand there.
         """
-        await self._own.letters_wait(letters, oldest, in_danger)
+        await self._own.letters_wait(letters, oldest, in_danger, requests_due)
         if self._calls_somebody:
             await self._relay.letters_wait(0, None)
         else:
-            await self._relay.letters_wait(letters, oldest, in_danger)
+            await self._relay.letters_wait(letters, oldest, in_danger, requests_due)

@@ -176,11 +176,13 @@ class LocalRelayClient:
         """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""
         return self._parts.opt_outs is not None and await self._parts.opt_outs.by_link(token)
 
-    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
+    async def letters_wait(
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+    ) -> None:
         """See `ModerationBell.letters_wait`."""
         if self._parts.alarms is not None:
             elsewhere = "" if self._identity.id is None else self._identity.name
-            await AlarmBell(self._parts.alarms, elsewhere).letters_wait(letters, oldest, in_danger)
+            await AlarmBell(self._parts.alarms, elsewhere).letters_wait(letters, oldest, in_danger, requests_due)
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

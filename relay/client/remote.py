@@ -119,7 +119,7 @@ class RemoteRelayClient:
         self._refused_with: int | None = None
         self._failing: tuple[float, str] | None = None
         self._unknown = UnknownFields(_log, "the relay is newer than this front")
-        self._plain_until = -math.inf
+        self._unknown_until: dict[str, float] = {}
         """Until when the relay is taken for one that knows no threats to life: they are letters that wait, then."""
 
     @property
@@ -213,20 +213,38 @@ class RemoteRelayClient:
         """See `RelayClient.opt_out`."""
         return (await self._ask(_OPT_OUT, wire.Answer, wire.LinkHanded(token=token))).yes
 
-    async def letters_wait(self, letters: int, oldest: datetime | None, in_danger: int = 0) -> None:
-        """See `ModerationBell.letters_wait`."""
-        if in_danger and self._clock.monotonic() >= self._plain_until:
-            try:
-                await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest, in_danger))
-            except _RefusedError as error:
-                if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
-                    raise
-                self._plain_until = self._clock.monotonic() + PLAIN_SECONDS
-                _log.warning("bell-is-older", remedy="bring the relay up to date: it knows no threats to life")
-            else:
+    async def letters_wait(
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+    ) -> None:
+        """See `ModerationBell.letters_wait`.
+
+        A relay that refuses what it does not know is told the same in the words that an older one has.
+        """
+        if requests_due:
+            if await self._ring(
+                wire.LettersWait.of(letters, oldest, in_danger, requests_due), "requests of authorities"
+            ):
                 return
-        plain = wire.LettersWait.of(max(letters, in_danger), oldest or (self._clock.now() if in_danger else None))
-        await self._ask(_BELL, wire.Answer, plain)
+            letters, oldest = max(letters, requests_due), oldest or self._clock.now()
+        if in_danger:
+            if await self._ring(wire.LettersWait.of(letters, oldest, in_danger), "threats to life"):
+                return
+            letters, oldest = max(letters, in_danger), oldest or self._clock.now()
+        await self._ask(_BELL, wire.Answer, wire.LettersWait.of(letters, oldest))
+
+    async def _ring(self, document: wire.LettersWait, news: str) -> bool:
+        """Whether the relay took a document that tells of `news`; one that does not know it is asked again later."""
+        if self._clock.monotonic() < self._unknown_until.get(news, -math.inf):
+            return False
+        try:
+            await self._ask(_BELL, wire.Answer, document)
+        except _RefusedError as error:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            self._unknown_until[news] = self._clock.monotonic() + PLAIN_SECONDS
+            _log.warning("bell-is-older", remedy=f"bring the relay up to date: it knows no {news}")
+            return False
+        return True
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

@@ -263,8 +263,10 @@ class LettersWait(_Open):
     oldest: AwareDatetime | None = None
     in_danger: int = Field(0, ge=0, le=10_000_000)
     """Letters that threaten a life, and of which no authority has been told."""
+    requests_due: int = Field(0, ge=0, le=10_000_000)
+    """Requests of authorities that are owed an answer soon, or were before."""
 
     @classmethod
-    def of(cls, letters: int, oldest: datetime | None, in_danger: int = 0) -> LettersWait:
+    def of(cls, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0) -> LettersWait:
         """The document of a call."""
-        return cls(letters=letters, oldest=oldest, in_danger=in_danger)
+        return cls(letters=letters, oldest=oldest, in_danger=in_danger, requests_due=requests_due)

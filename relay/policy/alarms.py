@@ -36,6 +36,7 @@ class AlarmKind(StrEnum):
     INBOUND_UNREAD = "inbound-unread"
     JOURNAL = "journal"
     KEY_AGE = "key-age"
+    LEGAL_REQUEST = "legal-request"
     MODERATION = "moderation"
     MTA_STS = "mta-sts"
     MX = "mx"
@@ -159,6 +160,11 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
         "it can be written again",
     ),
     AlarmKind.KEY_AGE: _doctor("a DKIM key has signed for more than 400 days", "`leak dkim rotate`"),
+    AlarmKind.LEGAL_REQUEST: About(
+        "a request of an authority is owed its answer within two days, or was before",
+        "`leak requests list` says which; answer it, then `leak requests close`",
+        "nothing that is due so soon is open",
+    ),
     AlarmKind.MODERATION: About(
         "letters wait for a moderator longer than they should",
         "open the moderators' desk and decide",

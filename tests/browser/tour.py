@@ -27,6 +27,7 @@ from tests.unit.web.test_wall import offer
 from web.catalogue import Language
 from web.deciding import Deciding, Voice
 from web.documents import Document
+from web.legal_requests import Asked, LegalRequestStore
 from web.links import RecipientLinks
 from web.mailbox import MailboxHasher
 from web.operator import Operator
@@ -262,8 +263,18 @@ class Tour:
         await page.locator("textarea[name=reason]").evaluate("e => e.required = false")
         await page.click("button[value=told]")
         yield "desk, a threat to life without a reason"
+        await self._owe(front)
         await page.goto(f"{front.desk}/desk/cases")
         yield "desk, cases with one"
+
+    async def _owe(self, front: Front) -> None:
+        """An authority's request, due in some days, and one that is overdue."""
+        clock = HandClock()
+        requests = LegalRequestStore(front.database, clock)
+        for case, days in (("26/9", 100), ("26/10", 1)):
+            due = clock.now() + timedelta(days=days)
+            asked = Asked("production", case, "Tribunal judiciaire de Brest", "e-evidence", "k3x2", clock.now(), due)
+            await requests.note(asked, "Ann Custodian")
 
     async def _asking(self) -> AsyncIterator[str]:
         """The page of a doorbell, and what asks a writer for an address of their own, or to wait."""

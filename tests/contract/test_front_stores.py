@@ -363,7 +363,7 @@ async def test_legal_requests(database: Database) -> None:  # RCP 12
     second = await requests.note(replace(late, case="26/2", letter_id="", due=clock.now() + week), "Ann")
     assert [one.n for one in (first, second)] == [1, 2]
     assert await requests.waiting() == [second, first]
-    assert (await read_backlog(database)).requests == 2
+    assert (await read_backlog(database)).requests == (clock.now() + week, clock.now() + 2 * week)
     assert await requests.close(2, Answer.WITHDRAWN, "Ann", "They wrote.")
     assert not await requests.close(2, Answer.GRANTED, "Ann", "Again.")
     assert await requests.waiting() == [first]

@@ -303,6 +303,14 @@ async def threat_to_life(bench: Bench) -> None:
     assert not await bench.stands(AlarmKind.THREAT_TO_LIFE)
 
 
+async def legal_request(bench: Bench) -> None:
+    client = front_of(bench, None, "front")
+    await client.letters_wait(0, None, 0, 2)
+    assert await bench.stands(AlarmKind.LEGAL_REQUEST)
+    await client.letters_wait(0, None)
+    assert not await bench.stands(AlarmKind.LEGAL_REQUEST)
+
+
 DOCTORS: Final = (
     AlarmKind.ADDRESS,
     AlarmKind.BLOCKLIST,
@@ -334,6 +342,7 @@ STORIES: Final[Mapping[AlarmKind, Story]] = {
     AlarmKind.IDENTITY: by_answers(AlarmKind.IDENTITY, EventKind.DEFERRED, "authentication"),
     AlarmKind.MODERATION: moderation,
     AlarmKind.THREAT_TO_LIFE: threat_to_life,
+    AlarmKind.LEGAL_REQUEST: legal_request,
     AlarmKind.RELAY_AWAY: relay_away,
     AlarmKind.SEALING_KEYS: sealing_keys,
     AlarmKind.PROVIDER: provider,

@@ -116,7 +116,7 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
         case Place.FROZEN:
             return backlog.frozen
         case Place.CASES:
-            return backlog.dangers + backlog.requests
+            return backlog.dangers + len(backlog.requests)
         case _:
             return None
 

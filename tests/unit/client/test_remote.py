@@ -141,6 +141,27 @@ async def test_an_older_relay_is_rung_with_what_it_knows() -> None:
         assert [one.get("in_danger") for one in rung[-2:]] == [3, None], "it may be up to date by now"
 
 
+async def test_a_relay_that_knows_no_requests_of_authorities_still_hears_of_a_threat_to_life() -> None:
+    rung: list[dict[str, object]] = []
+
+    async def older(request: web.Request) -> web.StreamResponse:
+        rung.append(await request.json())
+        known = rung[-1].keys() <= {"letters", "oldest", "in_danger"}
+        return web.Response(status=200 if known else 422, text='{"yes": true}')
+
+    async with far_side(older) as far:
+        await far.client.letters_wait(0, None, 1, 2)
+        assert [(one["letters"], one.get("in_danger"), one.get("requests_due")) for one in rung] == [
+            (0, 1, 2),
+            (2, 1, None),
+        ]
+        await far.client.letters_wait(0, None, 0, 2)
+        assert (len(rung), rung[-1]["letters"]) == (3, 2)
+        far.clock.move(remote.PLAIN_SECONDS)
+        await far.client.letters_wait(0, None, 0, 2)
+        assert [one.get("requests_due") for one in rung[-2:]] == [2, None]
+
+
 async def test_an_older_relay_does_not_tell_how_many_refuse(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for status in (404, 405):

@@ -15,9 +15,11 @@ from tests.support.front import Front
 from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator
 from tests.support.visitor import Visitor
+from tests.unit.web.test_wall import Bell
 from web.audit_export import BrokenExportError, Verified, export_case, verify_export
 from web.disclosure import Disclosure, Requests, SealedStore, count_requests, load_bases
 from web.legal_requests import Answer, Asked, LegalRequestStore, load_deadlines, unfit
+from web.wall_keeper import BellRinger
 
 NOW = HandClock().now()
 ASKED = Asked("production", "26/9", "TJ Brest", "e-evidence", "id0", NOW, NOW + timedelta(days=10))
@@ -116,6 +118,10 @@ async def test_the_desk_shows_what_is_owed_and_transparency_counts_it(
     requests = LegalRequestStore(visitor.front.database, clock)
     await requests.note(ASKED, "Ann")
     await requests.note(replace(ASKED, case="26/10", letter_id="", due=NOW + timedelta(hours=8)), "Ann")
+    bell = Bell()
+    ringer = BellRinger(visitor.front.database, bell, clock)
+    await ringer.ring()
+    assert (bell.heard, bell.due) == ([0], [1]), "eight hours ring at once, ten days do not"
     _, page = await ann.get("/desk/cases")
     assert "2 Cases" in (await ann.get("/desk"))[1].text
     assert page.text.index("8 h left") < page.text.index("10 days left")
@@ -127,6 +133,11 @@ async def test_the_desk_shows_what_is_owed_and_transparency_counts_it(
     document = (await visitor.get("/en/transparency"))[1].document
     assert "not answered yet</th><td>2</td>" in document
     assert await requests.close(2, Answer.GRANTED, "Ann", "Told them what we know.")
+    await ringer.ring()
+    clock.move(8 * 86400)
+    await ringer.ring()
+    assert bell.due == [1, 0, 1]
+    await ann.enter("a" * 32)
     assert "Overdue" not in (await ann.get("/desk/cases"))[1].text
     document = (await visitor.get("/en/transparency"))[1].document
     assert "not answered yet</th><td>1</td>" in document

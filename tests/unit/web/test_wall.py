@@ -264,10 +264,12 @@ class Bell:
     def __init__(self) -> None:
         self.heard: list[int] = []
         self.endangered: list[int] = []
+        self.due: list[int] = []
 
-    async def letters_wait(self, letters: int, oldest: object, in_danger: int = 0) -> None:
+    async def letters_wait(self, letters: int, oldest: object, in_danger: int = 0, requests_due: int = 0) -> None:
         self.heard.append(letters)
         self.endangered.append(in_danger)
+        self.due.append(requests_due)
 
 
 async def test_what_waits_too_long_rings(visitor: Visitor, clock: HandClock) -> None:
