@@ -5,6 +5,7 @@ Called once, by `web.app`. Nothing runs yet.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from relay.clock import Clock
@@ -37,6 +38,7 @@ from web.wall_keeper import BellRinger, OutboxCounter, WallKeeper
 from web.way_in import WayIn
 from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter
 from web.weekly_links import WeeklyLinks
+from web.withholding import Withholding
 
 _log = Log("front")
 
@@ -59,6 +61,8 @@ class Building:
         self.errands = Errands(outside.relay, self.stores.errands, self.stores.keys, outside.clock)
         self._confirming = self._make_confirming()
         self._sealing = _sealing_keys(options, outside.clock)
+        self._tokens = PreviewTokens(options, outside.clock, outside.entropy)
+        self._withholding = self._make_withholding()
         self._refusals = RefusalCount(outside.relay, outside.clock)
         links = WeeklyLinks(self._links, outside.clock)
         self.weekly = WeeklyParts(
@@ -79,7 +83,7 @@ class Building:
             clock=clock,
             entropy=entropy,
             judge=self._judge,
-            tokens=PreviewTokens(options, clock, entropy),
+            tokens=self._tokens,
             writer=self._writer,
             renderer=self._renderer,
             addresses=ClientAddressReader(options.trusted_proxies, options.client_port_header),
@@ -96,6 +100,7 @@ class Building:
             networks=NetworkLists(options.network_lists),
             rulings=stores.rulings,
             refusals=self._refusals,
+            withholding=self._withholding,
         )
 
     def recipient_parts(self) -> RecipientParts:
@@ -129,10 +134,16 @@ class Building:
             outside.clock,
         )
 
+    def _make_withholding(self) -> Withholding:
+        def told_after(letter_id: str) -> timedelta:
+            return self._options.failure_delay * self._tokens.share_of(letter_id)
+
+        return Withholding(self._outside.relay, self.stores.withheld, self._outside.clock, told_after)
+
     def _courier(self) -> Courier:
         outside, stores = self._outside, self.stores
         way_out = WayOut(outside.relay, self.errands, stores.reports, stores.mailboxes, stores.admission, outside.clock)
-        return Courier(way_out, stores.letters, outside.clock, outside.entropy, self._rounds())
+        return Courier(way_out, stores.letters, stores.withheld, outside.clock, outside.entropy, self._rounds())
 
     def _rounds(self) -> Rounds:
         """What happens beside letters: errands before them, looks once a minute, forgetting once an hour."""
@@ -149,7 +160,14 @@ class Building:
         if outside.bell is not None:
             watches.append(BellRinger(database, outside.bell, clock).ring)
         forgetting = (*stores.forgetting(), self._confirming.forget, self._read_sealing_keys)
-        return Rounds(options.hand_over_every, options.status_kept, forgetting, (self.errands.run,), tuple(watches))
+        return Rounds(
+            options.hand_over_every,
+            options.status_kept,
+            forgetting,
+            (self.errands.run,),
+            (self._withholding.look,),
+            tuple(watches),
+        )
 
     async def _read_sealing_keys(self) -> None:
         """Take over keys that were copied meanwhile; whether they will do is the doctor's look."""

@@ -5,7 +5,7 @@ owes it to the relay, with the letter's id as idempotency key, so that a repeate
 mail (the relay remembers a key for a week). A crash at any point leaves the letter due again.
 
 Before a letter leaves, its recipient's refusal is asked for once more: who has refused our mail since the letter
-was written gets none.
+was written gets none. That ends nothing its writer could see: such a letter is withheld (`web.withholding`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
-from web.departing import Later, NotAsked, WayOut
-from web.letters import Departure, Hold, LetterStore, NewLetter, PendingLetter
+from web.departing import Later, NotAsked, Paused, WayOut
+from web.letters import Departure, LetterStore, NewLetter, PendingLetter
+from web.withheld_table import WithheldTable
 
 FIRST_LOOK: Final = timedelta(seconds=10)
 """When the rounds first look at a letter that was just added: the hand-over at once comes before."""
@@ -35,6 +36,8 @@ _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
 _RELAY_WAIT: Final = timedelta(seconds=10)
 """After so long at most a letter is tried again that found no relay to ask."""
+_REPORT_WAIT: Final = timedelta(minutes=10)
+"""Likewise one whose recipient has an open report."""
 _SPREAD: Final = timedelta(minutes=20)
 """Letters that waited for the same moment leave within so much after it."""
 _GIVE_UP: Final = timedelta(days=5)
@@ -55,6 +58,8 @@ class Rounds:
     forget: tuple[Callable[[], Awaitable[object]], ...] = ()
     first: tuple[Callable[[], Awaitable[object]], ...] = ()
     """What comes before the letters of each round."""
+    last: tuple[Callable[[], Awaitable[object]], ...] = ()
+    """What comes after them."""
     watch: tuple[Callable[[], Awaitable[object]], ...] = ()
     """What else is looked after once a minute; that one of them fails ends no other."""
 
@@ -62,9 +67,18 @@ class Rounds:
 class Courier:
     """Owns the tasks that hand letters over; `start` and `stop` belong to the application."""
 
-    def __init__(self, way_out: WayOut, store: LetterStore, clock: Clock, entropy: Entropy, rounds: Rounds) -> None:
+    def __init__(
+        self,
+        way_out: WayOut,
+        store: LetterStore,
+        withheld: WithheldTable,
+        clock: Clock,
+        entropy: Entropy,
+        rounds: Rounds,
+    ) -> None:
         self._way_out = way_out
         self._store = store
+        self._withheld = withheld
         self._clock = clock
         self._entropy = entropy
         self._rounds = rounds
@@ -87,8 +101,8 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def send(self, letter: NewLetter, departure: Departure, patience: timedelta) -> bool:
-        """Keep `letter` durably; if it may leave now, hand it over, waiting at most `patience` for that.
+    async def send(self, letter: NewLetter, departure: Departure) -> bool:
+        """Keep `letter` durably; if it may leave now, begin to hand it over: how long that takes is told to nobody.
 
         False if the same letter was sent before. Raises SpoolUnavailableError if it could not be kept.
         """
@@ -104,7 +118,6 @@ class Courier:
             )
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-            await asyncio.wait({task}, timeout=patience.total_seconds())
         return True
 
     async def _go_round(self) -> None:
@@ -132,6 +145,7 @@ class Courier:
             tried += len(letters)
             if not any(await asyncio.gather(*(self._hand_over(letter) for letter in letters))):
                 break  # the relay is away: the rest need not be tried in this round
+        await _each(self._rounds.last)
         if self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
             now = self._clock.now()
@@ -152,11 +166,10 @@ class Courier:
             outcome = await self._submit(letter)
             match outcome:
                 case LetterAccepted():
-                    await self._store.note_handed_over(letter.id, outcome.id)
+                    await self._store.note_handed_over(letter.id, outcome.id, self._way_out.left(letter))
                     _log.info("letter-handed-over", message=outcome.id, attempts=letter.attempts)
-                case Hold():
-                    await self._store.hold(letter.id, outcome)
-                    _log.warning("letter-held", why=outcome.why.value, remedy="leak letters list")
+                case Paused():
+                    await self._wait_for_report(letter)
                 case Later():
                     await self._store.wait(letter.id, outcome.at + _SPREAD * self._entropy.uniform())
                 case NotAsked():
@@ -171,7 +184,7 @@ class Courier:
             _log.exception("hand-over-not-noted", attempts=letter.attempts)
         return True
 
-    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later | NotAsked:
+    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Paused | Later | NotAsked:
         try:
             async with asyncio.timeout(_HAND_OVER_TIMEOUT):
                 return await self._way_out.leave(letter)
@@ -182,6 +195,16 @@ class Courier:
         except Exception:  # noqa: BLE001 - whatever broke in between, the letter is still owed
             _log.exception("hand-over-broke", attempts=letter.attempts)
             return LetterRefused(temporary=True, reason="hand-over broke")
+
+    async def _wait_for_report(self, letter: PendingLetter) -> None:
+        """Nobody is asked, and its page says what that of a letter says whose provider makes it wait."""
+        now = self._clock.now()
+        if now - letter.created > _GIVE_UP:
+            await self._note_refusal(letter, LetterRefused(temporary=True, reason="the report was never decided about"))
+            return
+        due = now + _REPORT_WAIT * (0.5 + self._entropy.uniform() / 2)
+        await self._withheld.delay(letter.id, due, self._way_out.left(letter))
+        _log.info("letter-waits-for-report")
 
     async def _wait_for_relay(self, letter: PendingLetter, why: str) -> None:
         """Nothing was handed over: the next try is a first one again, and until then its writer may take it back."""
@@ -195,7 +218,7 @@ class Courier:
     async def _note_refusal(self, letter: PendingLetter, refusal: LetterRefused) -> None:
         now = self._clock.now()
         if not refusal.temporary or now - letter.created > _GIVE_UP:
-            await self._store.note_refused(letter.id, now)
+            await self._withheld.withhold(letter.id, self._way_out.left(letter))
             _log.warning("letter-refused", attempts=letter.attempts, why=refusal.reason)
             return
         longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2 ** min(letter.attempts - 1, 10))

@@ -14,7 +14,7 @@ from relay.client.contract import LetterAccepted, LetterRefused, RelayAwayError,
 from relay.clock import Clock
 from web.admission import Ceiling, DayAdmission
 from web.errands import Errands
-from web.letters import DOORBELLS, HeldFor, Hold, PendingLetter
+from web.letters import DOORBELLS, Left, PendingLetter
 from web.mailbox import MailboxHasher
 from web.refusals import refuses_mail
 from web.reports import ReportStore
@@ -28,6 +28,11 @@ class Later:
     """The letter may leave, but not before `at`: today's ceiling is reached."""
 
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Its recipient has reported a letter, and nobody has decided about that yet: ask again in a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,13 @@ class WayOut:
         self._mailboxes = mailboxes
         self._clock = clock
 
-    async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Hold | Later | NotAsked:
+    def left(self, letter: PendingLetter) -> Left:
+        """That it leaves now."""
+        return Left(self._clock.now(), self._mailboxes.place_of(letter.mail.recipient))
+
+    async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Paused | Later | NotAsked:
         """Hand `letter` over, unless it may not leave. Raises SpoolUnavailableError."""
-        if letter.attempts == 1:
+        if letter.attempts == 1 or letter.erased:
             try:
                 answer = await self._stopped(letter)
             except RelayAwayError as error:
@@ -69,7 +78,7 @@ class WayOut:
             return _WANTS_NONE
         return await self._relay.submit(letter.mail)
 
-    async def _stopped(self, letter: PendingLetter) -> LetterRefused | Hold | Later | None:
+    async def _stopped(self, letter: PendingLetter) -> LetterRefused | Paused | Later | None:
         """Why a letter that nobody has handed over yet may not leave now; None if it may.
 
         The ceiling has the first word: a letter that nobody wants waits as long as one that somebody does, or its page
@@ -79,15 +88,17 @@ class WayOut:
         at = await self._ceiling(letter, counts=unwanted is None)
         return unwanted if at is None else Later(at)
 
-    async def _unwanted(self, letter: PendingLetter) -> LetterRefused | Hold | None:
+    async def _unwanted(self, letter: PendingLetter) -> LetterRefused | Paused | None:
         """What its recipient has against a letter, or may have."""
         recipient = letter.mail.recipient
+        if letter.erased:
+            return _WANTS_NONE
         if await refuses_mail(self._relay, recipient) or await self._errands.waits(recipient):
             return _WANTS_NONE
         if await self._reports.is_frozen(letter.id):
             return LetterRefused(temporary=False, reason="the recipient has reported this sender")
         if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
-            return Hold(self._clock.now() + letter.hold_left, HeldFor.REPORT)
+            return Paused()
         return None
 
     async def _ceiling(self, letter: PendingLetter, *, counts: bool) -> datetime | None:
@@ -97,13 +108,14 @@ class WayOut:
 
         It waits here rather than in the relay: until it leaves, its writer may take it back.
         """
+        recipient = f"erased{letter.mail.recipient}" if letter.erased else letter.mail.recipient
         try:
-            room = await self._relay.admission(letter.mail.sender, letter.mail.stream, letter.mail.recipient)
+            room = await self._relay.admission(letter.mail.sender, letter.mail.stream, recipient)
         except ValueError:  # no address, as the relay will say too
             return None
         if room.remaining is not None and room.remaining <= 0:
             return max(room.departs_at or self._clock.now() + _ASK_AGAIN, self._clock.now() + timedelta(minutes=1))
-        provider = room.provider or letter.mail.recipient.rpartition("@")[2].lower()
+        provider = room.provider or recipient.rpartition("@")[2].lower()
         ceilings = []
         if room.remaining is not None:
             # A domain warms up by itself, so what its letters left says nothing of another's.

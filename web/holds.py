@@ -24,7 +24,7 @@ SELECT h.letter_id, l.created, l.language, h.held_for, l.rules, h.held_until, h.
 WHERE h.held_until IS NOT NULL
 """
 _RELEASE: Final = """
-UPDATE web_handover SET held_until = NULL, held_for = NULL, due = ?, promised = ?, hold_left = held_until - ?
+UPDATE web_handover SET held_until = NULL, held_for = NULL, due = ?, promised = ?
 WHERE letter_id = ? AND held_until > ? AND due = ?
 """
 _REFUSE: Final = "DELETE FROM web_handover WHERE letter_id = ? AND held_until > ?"
@@ -69,7 +69,7 @@ class HoldStore:
         now = to_millis(self._clock.now())
 
         def work(connection: Connection) -> bool:
-            connection.execute(_RELEASE, (to_millis(due), to_millis(due), now, decision.subject, now, NEVER))
+            connection.execute(_RELEASE, (to_millis(due), to_millis(due), decision.subject, now, NEVER))
             if not connection.changes():
                 return False
             self._log.write(connection, decision)

@@ -17,7 +17,6 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from web.letters import (
     DOORBELLS,
-    HOLD_TIME,
     STREAM,
     WAITS,
     WORDS_KEPT,
@@ -25,6 +24,7 @@ from web.letters import (
     Ending,
     HeldFor,
     Hold,
+    Left,
     LetterRecord,
     NewLetter,
     PendingLetter,
@@ -32,6 +32,7 @@ from web.letters import (
 from web.mailbox import mailbox_of
 from web.network import Network
 from web.wall import ADD_POST, REMOVE_POST
+from web.withheld_table import minute_of
 
 NEVER: Final = 253_402_300_799_000
 """The last second of the year 9999, in milliseconds."""
@@ -56,7 +57,8 @@ ON CONFLICT DO NOTHING
 """
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
-  h.due, h.attempts, h.held_until, h.held_for, h.message
+  h.due, h.attempts, h.held_until, h.held_for, h.message, l.left_at, l.beside,
+  l.withheld
 FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE
 """
 _TAKE: Final = """
@@ -64,12 +66,11 @@ UPDATE web_handover SET due = ?, attempts = attempts + 1
 WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
-  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), hold_left
+  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased
 """
-_HOLD: Final = "UPDATE web_handover SET due = ?, attempts = 0, held_until = ?, held_for = ? WHERE letter_id = ?"
 _CANCEL: Final = """
 DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
-  AND EXISTS (SELECT 1 FROM web_letter WHERE id = letter_id AND ending IS NULL)
+  AND EXISTS (SELECT 1 FROM web_letter WHERE id = letter_id AND ending IS NULL AND left_at IS NULL)
 """
 _OVERDUE: Final = "SELECT letter_id FROM web_handover WHERE held_until <= ?"
 _GIVE_BACK: Final = """
@@ -77,7 +78,14 @@ UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', re
 WHERE letter_id = ?
 """
 END_LETTER: Final = "UPDATE web_letter SET ending = ?, ended = ? WHERE id = ? AND message_id IS NULL"
-_UNDELIVERABLE: Final = "UPDATE web_letter SET refused = 1, ended = ? WHERE id = ? AND message_id IS NULL"
+_ERASE: Final = """
+UPDATE web_handover SET erased = 1, recipient = ?, sender_name = '', subject = '', text = '', html = '', message = ''
+WHERE letter_id = ? AND held_until IS NULL
+"""
+_ERASE_HELD: Final = """
+UPDATE web_handover SET erased = 1, recipient = ?, text = '', html = '' WHERE letter_id = ? AND held_until IS NOT NULL
+"""
+_HANDED_OVER: Final = "UPDATE web_letter SET message_id = ?, left_at = ?, place = ? WHERE id = ?"
 _FORGET_WORDS: Final = """
 DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
   AND letter_id IN (SELECT id FROM web_letter WHERE ending = ? AND ended < ?)
@@ -148,15 +156,17 @@ class DatabaseLetterStore:
         # Both, so that what it was offered for is known, and what is shown already is gone at once.
         await self._change("UPDATE web_letter SET off_wall = 1 WHERE id = ?", (letter_id,), (REMOVE_POST, (letter_id,)))
 
-    async def erase_recipient(self, address: str, now: datetime) -> int:
-        mailbox, moment = mailbox_of(address), to_millis(now)
+    async def erase_recipient(self, address: str) -> int:
+        mailbox = mailbox_of(address)
+        # What no mail can be sent to, even by an older program; ceilings count by what follows the @.
+        nobody = "@" + mailbox.rpartition("@")[2]
 
         def work(connection: Connection) -> int:
             waiting = list(connection.execute("SELECT letter_id, recipient FROM web_handover"))
             theirs = [letter_id for letter_id, recipient in waiting if mailbox_of(recipient) == mailbox]
             for letter_id in theirs:
-                connection.execute(_UNDELIVERABLE, (moment, letter_id))
-                connection.execute("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,))
+                for sql in (_ERASE, _ERASE_HELD):
+                    connection.execute(sql, (nobody, letter_id))
             return len(theirs)
 
         return await self._database.write(work)
@@ -178,20 +188,9 @@ class DatabaseLetterStore:
         asked = ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id))
         await self._change(sql, (to_millis(due), letter_id), asked)
 
-    async def hold(self, letter_id: str, hold: Hold) -> None:
-        held = (NEVER, to_millis(hold.until), hold.why.value, letter_id)
-        if not hold.rules:  # what it was held for before still says what a person should look at
-            await self._change(_HOLD, held)
-            return
-        rules = ("UPDATE web_letter SET rules = ? WHERE id = ?", (" ".join(hold.rules), letter_id))
-        await self._change(_HOLD, held, rules)
-
-    async def note_handed_over(self, letter_id: str, message_id: str) -> None:
-        await self._settle("UPDATE web_letter SET message_id = ? WHERE id = ?", (message_id, letter_id))
-
-    async def note_refused(self, letter_id: str, now: datetime) -> None:
-        # A late refusal never overrules a hand-over that another process has noted.
-        await self._settle(_UNDELIVERABLE, (to_millis(now), letter_id))
+    async def note_handed_over(self, letter_id: str, message_id: str, left: Left) -> None:
+        noted = (message_id, minute_of(left.at), left.place, letter_id)
+        await self._change(_HANDED_OVER, noted, ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,)))
 
     async def cancel(self, letter_id: str, now: datetime) -> bool:
         moment = to_millis(now)
@@ -237,9 +236,6 @@ class DatabaseLetterStore:
 
         await self._database.write(work)
 
-    async def _settle(self, sql: str, bindings: tuple[Any, str]) -> None:
-        await self._change(sql, bindings, ("DELETE FROM web_handover WHERE letter_id = ?", (bindings[1],)))
-
 
 def _post(letter: NewLetter, now: datetime, departure: Departure) -> tuple[Any, ...] | None:
     """What is kept for the wall. None for a letter that is not offered, nobody asks about, or must be asked for:
@@ -266,7 +262,7 @@ def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
 
 def _record(row: tuple[Any, ...]) -> LetterRecord:
     letter_id, language, signature, created, message_id, refused, ending, ended, rules, reason = row[:10]
-    due, attempts, held_until, held_for, message = row[10:]
+    due, attempts, held_until, held_for, message, left, beside, withheld = row[10:]
     ruled = tuple(rules.split())
     given_back = ending == Ending.RETURNED.value
     return LetterRecord(
@@ -284,11 +280,14 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
         rules=ruled,
         reason=reason,
         words=message or "" if given_back else "",
+        has_left=left is not None,
+        beside=beside,
+        is_withheld=withheld is not None,
     )
 
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
-    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings, left = row
+    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings, erased = row
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -299,5 +298,4 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         stream=DOORBELLS if rings else STREAM,
         idempotency_key=letter_id,
     )
-    hold_left = HOLD_TIME if left is None else timedelta(milliseconds=left)
-    return PendingLetter(mail, attempts, from_millis(created), Network(network), hold_left)
+    return PendingLetter(mail, attempts, from_millis(created), Network(network), erased=bool(erased))

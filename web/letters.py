@@ -24,7 +24,7 @@ DOORBELLS: Final = "doorbells"
 """The stream of mails that only ask: suppressed, braked and counted apart from letters."""
 
 HOLD_TIME: Final = timedelta(hours=48)
-"""How long a letter waits for a person, all its holds together; then it goes back to its writer and never departs."""
+"""How long a letter waits for a person; then it goes back to its writer and never departs."""
 
 WORDS_KEPT: Final = timedelta(days=7)
 """How long the status page gives back the words of a letter that nobody decided about."""
@@ -40,7 +40,7 @@ class HeldFor(StrEnum):
     RULES = "rules"
     APPEAL = "appeal"
     REPORT = "report"
-    """The recipient reported a letter, and no decision has been made about that yet: reads as a pile-on does."""
+    """A letter of an older program, whose recipient has an open report: reads as a pile-on does."""
     PILE_ON = "pile-on"
     SCHOOL = "school"
     """It is for an address at a school."""
@@ -102,6 +102,14 @@ class Departure:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """That a letter left, or looks to its writer as if it had, and for which place (`MailboxHasher.place_of`)."""
+
+    at: datetime
+    place: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LetterRecord:
     """What is kept of a letter. `due` is set while the relay does not have it and no person is asked."""
 
@@ -121,9 +129,17 @@ class LetterRecord:
     """What the person who refused it told the writer."""
     words: str = ""
     """The writer's words, of a letter that goes back."""
+    has_left: bool = False
+    """In its writer's eyes."""
+    beside: str | None = None
+    """The relay's id of another letter, about which the relay is asked while it does not have this one."""
+    is_withheld: bool = False
+    """Whether it will not arrive, and nothing of that is told yet."""
 
     def may_be_cancelled(self, now: datetime) -> bool:
         """Whether nobody has begun to hand it over."""
+        if self.has_left:
+            return False
         waits = self.due is not None and self.attempts == 0 and self.due > now
         return self.message_id is None and self.ending is None and (waits or self.hold is not None)
 
@@ -136,8 +152,8 @@ class PendingLetter:
     attempts: int
     created: datetime
     network: Network = Network.DIRECT
-    hold_left: timedelta = HOLD_TIME
-    """How long a person may still be waited for: one that was let go and is held again gets no second time."""
+    erased: bool = False
+    """Whether its recipient was erased: it has no words, and of the address the domain after an @ alone."""
 
     @property
     def id(self) -> str:
@@ -185,8 +201,11 @@ class LetterStore(Protocol):
         """Its recipient wants it published nowhere."""
         ...
 
-    async def erase_recipient(self, address: str, now: datetime) -> int:
-        """End every letter that still waits for a mailbox, and delete it; how many."""
+    async def erase_recipient(self, address: str) -> int:
+        """Forget the address, and all that no person has to read, of every letter that waits for a mailbox; how many.
+
+        They go on as they would have, which their pages tell, but never leave.
+        """
         ...
 
     async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
@@ -204,16 +223,8 @@ class LetterStore(Protocol):
         """
         ...
 
-    async def hold(self, letter_id: str, hold: Hold) -> None:
-        """Stop a letter that was about to leave, until a person decides."""
-        ...
-
-    async def note_handed_over(self, letter_id: str, message_id: str) -> None:
+    async def note_handed_over(self, letter_id: str, message_id: str, left: Left) -> None:
         """The relay has the letter under `message_id`: forget recipient and text. Again is harmless."""
-        ...
-
-    async def note_refused(self, letter_id: str, now: datetime) -> None:
-        """The letter will never arrive: forget recipient and text."""
         ...
 
     async def cancel(self, letter_id: str, now: datetime) -> bool:

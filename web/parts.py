@@ -31,6 +31,7 @@ from web.sealing import SealingKeys
 from web.tallies import TallyReader
 from web.wall import WallStore
 from web.way_in import WayIn
+from web.withholding import Withholding
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Parts:
     networks: NetworkLists
     rulings: RulingCounts
     refusals: RefusalCount
+    withholding: Withholding
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""

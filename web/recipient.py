@@ -114,7 +114,7 @@ class RecipientPages:
         """Everything about the address but the hash of a refusal, without which a refusal could not hold."""
         await self._parts.reports.erase(addressee.letter_id)
         await self._parts.store.keep_off_wall(addressee.letter_id)
-        await self._parts.store.erase_recipient(addressee.address, self._parts.clock.now())
+        await self._parts.store.erase_recipient(addressee.address)
         await self._parts.doorbell.erase(addressee)
         await self._parts.weekly.erase(self._parts.mailboxes.all_of(addressee.address))
         await self._parts.errands.do(Errand.ERASE, addressee.address)

@@ -33,7 +33,6 @@ from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
 from web.way_in import Asked, Wait
 
-_PATIENCE: Final = timedelta(seconds=3)
 _RETRY_AFTER: Final = 60
 _LOOKS: Final = (0.0, 0.1, 0.4)
 """Seconds before each look for a letter that another worker may be keeping."""
@@ -106,12 +105,12 @@ class Sending:
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                departure = await self._departure(shown.draft, ruling, admission, pressed.button)
+                departure = self._departure(shown.draft, ruling, admission, pressed.button)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
                 letter = replace(letter, pair=admission.pair, sealed=sealed)
-                await self._parts.courier.send(letter, departure, _PATIENCE)
+                await self._parts.courier.send(letter, departure)
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
             beside = Beside(words("preview.unavailable"), pressed.ticket)
@@ -152,15 +151,15 @@ class Sending:
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    async def _departure(self, draft: Draft, ruling: Ruling, admission: Admission, button: Button) -> Departure:
-        """When a letter leaves, or for what it waits. Raises SpoolUnavailableError.
+    def _departure(self, draft: Draft, ruling: Ruling, admission: Admission, button: Button) -> Departure:
+        """When a letter leaves, or for what it waits.
 
-        Whether its recipient wants letters is asked at its departure only: whatever became of it earlier would tell.
+        Whether its recipient wants letters, or has reported one, is asked at its departure only: whatever became of it
+        earlier would tell.
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        is_paused = await self._parts.reports.is_paused(self._parts.mailboxes.all_of(draft.recipient))
-        why = self._why_held(draft, ruling, admission, is_paused=is_paused)
+        why = self._why_held(draft, ruling, admission)
         if why is None:
             soonest = now + options.cool_down + options.jitter * chance
             if draft.morning:
@@ -170,11 +169,8 @@ class Sending:
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         return Departure(until, Hold(until, why, rules))
 
-    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission, *, is_paused: bool) -> HeldFor | None:
-        """Why a person looks at a letter first; None if nobody needs to.
-
-        For a report that is open already it is held now, as for a pile-on: a hold that began at departure would tell.
-        """
+    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission) -> HeldFor | None:
+        """Why a person looks at a letter first; None if nobody needs to."""
         copies = self._parts.copies is not None and self._parts.copies.note(draft.message, draft.recipient)
         if ruling.step is Step.REFUSE:
             return HeldFor.APPEAL
@@ -182,8 +178,6 @@ class Sending:
             return HeldFor.RULES
         if admission.pile_on:
             return HeldFor.PILE_ON
-        if is_paused:
-            return HeldFor.REPORT
         if self._parts.options.school_domains is SchoolMail.HOLD and is_school(draft.recipient):
             return HeldFor.SCHOOL
         return HeldFor.COPIES if copies else None

@@ -8,13 +8,13 @@ Whoever has the link sees the stage and the reasons, never the recipient; the wo
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from relay.client.contract import LetterState
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
@@ -23,9 +23,11 @@ from web.morning import is_morning_after
 from web.parts import Parts
 from web.plain_text import paragraphs
 from web.requests import language_of, read_fields
-from web.timeline import Stage, Standing, Teller
+from web.timeline import WITHDRAWN, Stage, Standing, Teller
 
 _STATE_TIMEOUT: Final = 5.0
+_NOBODYS: Final = "0" * 26
+"""The relay's id of no letter."""
 _LONG: Final = timedelta(minutes=15)
 """What waits so much longer than cool-down and jitter waits for a ceiling."""
 
@@ -85,8 +87,8 @@ class StatusPages:
     async def _values(self, record: LetterRecord, language: Language) -> dict[str, object]:
         now, words = self._parts.clock.now(), self._parts.renderer.words(language)
         standing = await self._standing(record)
-        when = standing.next_try
-        waits = standing.stage in {Stage.COOLING, Stage.WAITING} and when is not None
+        when = standing.next_step
+        waits = standing.stage is Stage.COOLING and when is not None
         options = self._parts.options
         usual = _LONG + options.cool_down + options.jitter
         has_ceiling = waits and when is not None and when - record.created > usual
@@ -97,7 +99,6 @@ class StatusPages:
             "wall": (await self._parts.wall.state_of(record.id)).value,
             "standing": standing,
             "is_final": standing.stage.final,
-            "next_try": self._next_try(standing, language),
             "departs": words.around(when) if waits and when else "",
             "has_ceiling": has_ceiling,
             "decided_by": words.around(when) if standing.stage is Stage.HELD and when else "",
@@ -109,28 +110,25 @@ class StatusPages:
         }
 
     async def _standing(self, record: LetterRecord) -> Standing:
-        delay = self._parts.options.failure_delay * self._parts.tokens.share_of(record.id)
-        teller = Teller(self._parts.clock.now(), delay)
-        return teller.before_relay(record) or await self._at_relay(record, teller)
+        teller = Teller(self._parts.clock.now(), self._parts.withholding.told_after(record.id))
+        return teller.before_departure(record) or await self._departed(record, teller)
 
-    async def _at_relay(self, record: LetterRecord, teller: Teller) -> Standing:
-        state: LetterState | None
+    async def _departed(self, record: LetterRecord, teller: Teller) -> Standing:
+        """What the relay says of a letter, or of another for one that only looks as if it had left."""
         try:
             async with asyncio.timeout(_STATE_TIMEOUT):
-                state = await self._parts.relay.state(record.message_id or "")
+                state = await self._parts.relay.state(record.message_id or record.beside or _NOBODYS)
+                if record.message_id is None:
+                    if record.is_withheld and (ended := await self._parts.withholding.ended(record.id)):
+                        record = replace(record, refused=True, ended=ended)
+                    return teller.beside(record, state)
+                if state is not None and state.state in WITHDRAWN:
+                    ended = await self._parts.withholding.withdrawn(record.id, state.changed_at)
+                    return Standing(Stage.WAITING) if ended is None else teller.failed(ended)
         except (TimeoutError, SpoolUnavailableError) as error:
             _log.warning("state-not-known", why=str(error) or "timed out")
             return Standing(Stage.UNCLEAR)
         return teller.at_relay(state)
-
-    def _next_try(self, standing: Standing, language: Language) -> str:
-        if standing.next_try is None or standing.stage is not Stage.RETRYING:
-            return ""
-        words = self._parts.renderer.words(language)
-        wait = standing.next_try - self._parts.clock.now()
-        if wait <= timedelta(0):
-            return words("status.next_now")
-        return words("status.next", span=words.about(wait))
 
 
 def _language(request: web.Request, record: LetterRecord) -> Language:

@@ -26,6 +26,7 @@ from web.tallies import DatabaseTallies
 from web.token import TokenSigner
 from web.wall import WallStore
 from web.weekly_store import WeeklyStore
+from web.withheld_table import WithheldTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Stores:
     tallies: DatabaseTallies
     wall: WallStore
     weekly: WeeklyStore
+    withheld: WithheldTable
     keys: LimitKeys
     mailboxes: MailboxHasher
 
@@ -97,6 +99,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         tallies=DatabaseTallies(database),
         wall=WallStore(database, clock, entropy),
         weekly=weekly,
+        withheld=WithheldTable(database),
         keys=keys,
         mailboxes=mailboxes,
     )

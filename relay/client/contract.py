@@ -76,7 +76,8 @@ class LetterState:
     changed_at: datetime
     next_due: datetime | None
     meaning: str = ""
-    """For a bounce, what it means in one word: "unknown-user", "full", "policy", "unreachable", "other"."""
+    """What a bounce, or a try that has to be made again, means in one word: "unknown-user", "full", "mailbox" (as full,
+    something about one mailbox alone), "policy", "unreachable", "other". A relay of before may say nothing of tries."""
     departs_at: datetime | None = None
     """When it is expected to leave, if the ceiling of a young source holds it back; None otherwise."""
 

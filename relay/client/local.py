@@ -33,7 +33,7 @@ from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.spool.contract import Spool
 from relay.spool.erasing import erase_message, erase_recipient
-from relay.spool.inquiry import MessageView
+from relay.spool.inquiry import DeliveryView, MessageView
 from relay.spool.work import Door, Idempotency
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import NewSuppression
@@ -41,6 +41,8 @@ from relay.suppression.contract import NewSuppression
 KEY_KEPT: Final = timedelta(days=7)
 """How long a letter handed over again is the same letter: longer than a front tries to hand one over."""
 _FAILED: Final = frozenset({State.BOUNCED, State.EXPIRED, State.RETURNED})
+_UNDER_WAY: Final = frozenset({State.WAITING, State.LEASED})
+_FAILURES: Final = frozenset({EventKind.BOUNCED, EventKind.EXPIRED, EventKind.RETURNED, EventKind.DEFERRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class LocalRelayClient:
             attempts=delivery.attempts,
             changed_at=told[-1].at if told else view.accepted_at,
             next_due=delivery.due,
-            meaning=_meaning(view) if delivery.state in _FAILED else "",
+            meaning=_meaning(view, delivery),
             departs_at=delivery.due if delivery.warmth is not None and delivery.warmth.promised is not None else None,
         )
 
@@ -197,7 +199,9 @@ def _idempotency(letter: Letter) -> Idempotency | None:
     return Idempotency(letter.idempotency_key, digest, KEY_KEPT)
 
 
-def _meaning(view: MessageView) -> str:
-    failures = (EventKind.BOUNCED, EventKind.EXPIRED, EventKind.RETURNED)
-    last = next((event for event in reversed(view.events) if event.kind in failures), None)
+def _meaning(view: MessageView, delivery: DeliveryView) -> str:
+    is_put_off = delivery.state in _UNDER_WAY and delivery.attempts > 0
+    if delivery.state not in _FAILED and not is_put_off:
+        return ""
+    last = next((event for event in reversed(view.events) if event.kind in _FAILURES), None)
     return meaning_of(last.detail) if last is not None else "other"

@@ -1,4 +1,4 @@
-"""What a bounce means to the person who wrote the letter, in one word. Pure."""
+"""What a failure means to the person who wrote the letter, in one word. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def meaning_of(detail: Mapping[str, Any]) -> str:
         return "unknown-user"
     if subject == "2.2":
         return "full"
+    if subject.startswith("2."):
+        return "mailbox"
     if subject.startswith("7."):
         return "policy"
     unreached = detail.get("phase") in _BEFORE_MAIL or detail.get("decided_by") in _UNREACHED

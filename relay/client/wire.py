@@ -159,7 +159,7 @@ class LetterLife(_Told):
     attempts: int
     changed_at: AwareDatetime
     next_due: AwareDatetime | None
-    meaning: str = Field("", description="What a bounce means, in one word.")
+    meaning: str = Field("", description="What a bounce, or a try that is made again, means, in one word.")
     departs_at: AwareDatetime | None = Field(None, description="When it is expected to leave, if a ceiling holds it.")
 
 

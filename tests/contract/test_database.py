@@ -20,7 +20,8 @@ from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
 from tests.support.postgres_server import PostgresServer
 from web.letter_table import DatabaseLetterStore
-from web.letters import Departure, NewLetter, hash_secret
+from web.letters import Departure, Left, NewLetter, hash_secret
+from web.withheld_table import WithheldTable
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, 1, tzinfo=UTC)
@@ -100,8 +101,8 @@ async def test_letters(database: Database) -> None:
         await store.add(letter(number), NOW, Departure(NOW))
     taken = await asyncio.gather(*(store.take_due(NOW, timedelta(minutes=1), 3) for _ in range(4)))
     assert sorted(one.id for some in taken for one in some) == [f"id{number}" for number in range(1, 6)]
-    await store.note_handed_over("id1", "m1")
-    await store.note_refused("id2", NOW)
+    await store.note_handed_over("id1", "m1", Left(NOW, b"place"))
+    await WithheldTable(database).withhold("id2", Left(NOW, b"place"))
     await store.postpone("id3", NOW)
     (again,) = await store.take_due(NOW, timedelta(minutes=1), 9)
     assert (again.id, again.attempts) == ("id3", 2)

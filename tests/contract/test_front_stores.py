@@ -30,7 +30,7 @@ from web.forgetting import LetterForgetter
 from web.holds import HoldStore
 from web.legal_requests import Answer, Asked, LegalRequestStore
 from web.letter_table import DatabaseLetterStore
-from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, Left, NewLetter, hash_secret
 from web.limit_keys import LimitKeys
 from web.limits import LetterLimits
 from web.links import Addressee
@@ -42,6 +42,7 @@ from web.ruling_counts import RulingCounts
 from web.sealing import Sealed
 from web.tallies import DatabaseTallies
 from web.weekly_store import WeeklyStore
+from web.withheld_table import WithheldTable
 
 
 @pytest.fixture(params=BOTH)
@@ -87,34 +88,56 @@ async def test_held_letters(database: Database) -> None:
         assert kept is not None
         assert (kept.ending, kept.reason, kept.words) == (found[n].ending, "", "")  # type: ignore[union-attr]
     await letters.wait("id0", clock.now())
-    assert await letters.erase_recipient("ann@b.example", clock.now()) == 1
+    assert await letters.erase_recipient("ann@b.example") == 1
+    (erased,) = await letters.take_due(clock.now(), timedelta(minutes=1), 9)
+    assert (erased.erased, erased.mail.recipient, erased.mail.text) == (True, "@b.example", "")
+    await WithheldTable(database).withhold("id0", Left(clock.now(), b"place"))
     clock.move(8 * 86400)
     assert await letters.forget(clock.now(), clock.now(), 9) == 5
 
 
-async def test_a_letter_held_again_waits_no_longer_in_all(database: Database) -> None:
-    clock, letters = HandClock(), DatabaseLetterStore(database)
+async def test_withheld_letters_and_what_left_beside_them(database: Database) -> None:
+    clock, letters, withheld = HandClock(), DatabaseLetterStore(database), WithheldTable(database)
     await letters.prepare()
-    holds = HoldStore(database, clock, SeededEntropy(1))
-    until = clock.now() + HOLD_TIME
-    assert await letters.add(_letter(0), clock.now(), Departure(until, Hold(until, HeldFor.RULES, ("threat",))))
-    assert await letters.add(_letter(1), clock.now(), Departure(clock.now() + timedelta(hours=47)))
-    clock.move(47 * 3600)
-    assert await holds.release(Decision("id0", Action.RELEASE, "me", "r"), clock.now())
-    due = await letters.take_due(clock.now(), timedelta(minutes=1), 9)
-    left = {one.id: one.hold_left for one in due}
-    assert left == {"id0": timedelta(hours=1), "id1": HOLD_TIME}
-    for letter_id, span in left.items():
-        await letters.hold(letter_id, Hold(clock.now() + span, HeldFor.REPORT))
-    assert [(one.id, one.why, one.rules) for one in await holds.held()] == [
-        ("id0", HeldFor.REPORT, ("threat",)),
-        ("id1", HeldFor.REPORT, ()),
+    start = clock.now()
+    for n in range(8):
+        await letters.add(_letter(n), start, Departure(start))
+        clock.move(100)
+        if n not in (3, 4):
+            await letters.note_handed_over(f"id{n}", f"m{n}", Left(clock.now(), b"here" if n % 2 else b"there"))
+    await withheld.withhold("id3", Left(start + timedelta(seconds=400), b"here"))
+    await withheld.withhold("id0", Left(clock.now(), b"here"))  # the relay has it: that stands
+    due = clock.now() + timedelta(minutes=9)
+    await withheld.delay("id4", due, Left(clock.now(), b"here"))
+    found = [await letters.find_by_id(f"id{n}") for n in (3, 4, 0)]
+    assert [(one.has_left, one.is_withheld, one.beside, one.due) for one in found if one] == [
+        (True, True, "m2", None),
+        (True, False, "m7", due),
+        (True, False, None, None),
     ]
-    clock.move(3600)
-    assert await letters.end_holds(clock.now()) == 1
-    found = await letters.find_by_id("id0")
-    assert found is not None
-    assert found.ending is Ending.RETURNED
+    assert not await letters.cancel("id4", clock.now()), "it has left, for its writer"
+
+    (one,) = await withheld.open(None, 9)
+    assert (one.id, one.left, one.place) == ("id3", start + timedelta(seconds=360), b"here")
+    assert await withheld.open(one, 9) == []
+    here = dict(await withheld.beside(one, start, anywhere=False))
+    assert here == {f"m{n}": start + timedelta(seconds=(n + 1) * 100 // 60 * 60) for n in (1, 5, 7)}
+    assert set(dict(await withheld.beside(one, start, anywhere=True))) == {"m0", "m1", "m2", "m5", "m6", "m7"}
+    assert await withheld.beside(one, clock.now(), anywhere=True) == []
+
+    assert not await withheld.is_refused_for_now()
+    await withheld.put_off("id3", clock.now())
+    assert await withheld.find("id3") == replace(one, since=clock.now())
+    assert await withheld.ended("id3") is None
+    await withheld.end("id3", clock.now())
+    assert await withheld.find("id3") is None
+    assert await withheld.ended("id3") == clock.now()
+    await withheld.note_withdrawn("id3", start)
+    await withheld.note_withdrawn("id1", start)
+    assert [letter.id for letter in await withheld.open(None, 9)] == ["id1"]
+    ended = await letters.find_by_id("id3")
+    assert ended is not None
+    assert (ended.refused, ended.ended) == (True, clock.now())
 
 
 async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
@@ -250,7 +273,7 @@ async def test_doorbells_and_ceilings(database: Database) -> None:
     ann = Addressee("id0", "ann@b.example")
     await letters.add(_letter(0, rings=True, sender_name="A", subject="S"), clock.now(), Departure(clock.now()))
     assert not await doorbell.waits(ann), "it has not left yet"
-    await letters.note_handed_over("id0", "m0")
+    await letters.note_handed_over("id0", "m0", Left(clock.now(), b"place"))
     assert await doorbell.waits(ann)
     assert not await doorbell.knows(ann.address)
     letter = await doorbell.read(ann)
@@ -263,7 +286,7 @@ async def test_doorbells_and_ceilings(database: Database) -> None:
     await doorbell.forget()
 
     await letters.add(_letter(1, rings=True), clock.now(), Departure(clock.now()))
-    await letters.note_handed_over("id1", "m1")
+    await letters.note_handed_over("id1", "m1", Left(clock.now(), b"place"))
     bob = Addressee("id1", "bob@b.example")
     for days in (0, 10):
         clock.move(days * 86400)
@@ -311,7 +334,7 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     deciding = Deciding(database, clock, SeededEntropy(1))
     for n in range(3):
         await letters.add(_letter(n, wall_after=timedelta(days=1), pair=b"p"), clock.now(), Departure(clock.now()))
-        await letters.note_handed_over(f"id{n}", f"m{n}")
+        await letters.note_handed_over(f"id{n}", f"m{n}", Left(clock.now(), b"place"))
     assert await deciding.wall.arrivals(9) == []
     clock.move(86400)
     assert sorted(await deciding.wall.arrivals(9)) == [("id0", "m0"), ("id1", "m1"), ("id2", "m2")]
@@ -332,7 +355,7 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     await letters.keep_off_wall("id0")
     assert await deciding.wall.of_letter("id0") is None
     assert (await deciding.wall.page("en", 1)).posts == ()
-    await letters.erase_recipient("nobody@b.example", clock.now())
+    await letters.erase_recipient("nobody@b.example")
     assert await deciding.freezes.freeze(Decision("id0", Action.FREEZE, "ann", "r"))
     assert [(one.letter_id, one.letters) for one in await deciding.freezes.frozen()] == [("id0", 3)]
     assert (await read_backlog(database)).frozen == 1

@@ -253,14 +253,23 @@ async def test_where_a_letter_stands(front: Front) -> None:
     front.clock.move(60)
     incarnation = await front.spool.register("node", 0)
     (parcel,) = await front.spool.claim(incarnation, 10)
+    later = reply(452, "4.2.2", "mailbox full")
+    outcome = Outcome(Result.TEMPORARY, Scope.RECIPIENT, Phase.RCPT, DecidedBy.REMOTE, later)
+    attempt = AttemptRecord(1, front.clock.now(), outcome, "default", 12)
+    put_off = Settlement(parcel.seq, 0, State.WAITING, due=front.clock.now(), event=EventKind.DEFERRED, attempt=attempt)
+    assert await front.spool.settle(incarnation, [put_off]) == 1
+    state = await front.client.state(answer.id)
+    assert state is not None
+    assert (state.state, state.meaning) == ("waiting", "full")
+    (parcel,) = await front.spool.claim(incarnation, 10)
     refused = reply(550, "5.1.1", "no such user")
     outcome = Outcome(Result.PERMANENT, Scope.RECIPIENT, Phase.RCPT, DecidedBy.REMOTE, refused)
-    attempt = AttemptRecord(1, front.clock.now(), outcome, "default", 12)
+    attempt = AttemptRecord(2, front.clock.now(), outcome, "default", 12)
     settlement = Settlement(parcel.seq, 0, State.BOUNCED, event=EventKind.BOUNCED, attempt=attempt)
     assert await front.spool.settle(incarnation, [settlement]) == 1
     state = await front.client.state(answer.id)
     assert state is not None
-    assert (state.state, state.attempts, state.next_due, state.meaning) == ("bounced", 1, None, "unknown-user")
+    assert (state.state, state.attempts, state.next_due, state.meaning) == ("bounced", 2, None, "unknown-user")
     assert state.changed_at == front.clock.now()
 
 

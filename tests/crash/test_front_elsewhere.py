@@ -79,7 +79,7 @@ async def test_a_front_on_postgresql_from_the_form_to_never_again(
         try:
             await front.process.start()
             first = await front.write("ann@plain.lab.test")
-            assert "Nothing has been sent yet" in await front.read(first)
+            await front.until_told(first, "Nothing has been sent yet", SECONDS)
             await outside.relay.start()
             await front.until_told(first, "Their provider has accepted it", SECONDS)
             async with session.post(front.url + link_in(outside), data={"action": "never"}) as answer:
@@ -105,7 +105,7 @@ async def test_a_front_and_its_relay_killed_amid_letters(tmp_path: Path) -> None
             await front.process.start()
             sent: dict[str, str] = {}
             first = await front.write("first@plain.lab.test")
-            assert "Nothing has been sent yet" in await front.read(first)
+            await front.until_told(first, "Nothing has been sent yet", SECONDS)
             await relay.start()
             writing = asyncio.create_task(write_letters(front, sent))
             for turn in range(KILLS):

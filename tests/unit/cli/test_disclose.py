@@ -17,7 +17,7 @@ from relay.opening import open_stores
 from relay.settings import load_settings
 from tests.support.command import REPOSITORY, Ran, leak
 from web.letter_table import DatabaseLetterStore
-from web.letters import Departure, NewLetter, hash_secret
+from web.letters import Departure, Left, NewLetter, hash_secret
 from web.sealing import SealingKeys, SenderRecord, month_of
 
 
@@ -33,7 +33,7 @@ async def _send(file: Path, public: Path) -> None:
     sealed = key.seal(SenderRecord(clock.now(), "203.0.113.9", 4711), "id0")
     letter = NewLetter("id0", hash_secret("s"), "en", "friend", mail, sealed=sealed)
     await letters.add(letter, clock.now(), Departure(clock.now() + timedelta(days=1)))
-    await letters.note_handed_over("id0", "m1")
+    await letters.note_handed_over("id0", "m1", Left(clock.now(), b"place"))
     await stores.close()
 
 

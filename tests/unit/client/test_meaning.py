@@ -13,6 +13,7 @@ from relay.client.meaning import meaning_of
         ({"status": "5.1.1", "phase": "rcpt", "decided_by": "remote"}, "unknown-user"),
         ({"status": "5.2.2", "phase": "rcpt", "decided_by": "remote"}, "full"),
         ({"status": "4.2.2", "phase": "dot", "decided_by": "remote"}, "full"),
+        ({"status": "4.2.1", "phase": "rcpt", "decided_by": "remote"}, "mailbox"),
         ({"status": "5.7.1", "phase": "dot", "decided_by": "remote"}, "policy"),
         ({"status": "4.7.26", "phase": "mail", "decided_by": "remote"}, "policy"),
         ({"status": "5.4.4", "phase": "route", "decided_by": "dns"}, "unreachable"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
 from web.reports import ReportStore
+from web.withheld_table import WithheldTable
+from web.withholding import Withholding
 
 ROUNDS = Rounds(timedelta(milliseconds=20), timedelta(days=90))
-PATIENCE = timedelta(seconds=10)
 START = HandClock().now()
 
 
@@ -60,7 +62,16 @@ class Bench:
         mailboxes = MailboxHasher([b"b" * 32])
         errands = errands_of(self.relay, self.database, self.clock)
         way_out = WayOut(self.relay, errands, reports, mailboxes, self.admission, self.clock)
-        return Courier(way_out, self.store, self.clock, SeededEntropy(3), ROUNDS)
+        withheld = WithheldTable(self.database)
+        withholding = Withholding(self.relay, withheld, self.clock, lambda _: timedelta(0))
+        rounds = replace(ROUNDS, last=(withholding.look,))
+        return Courier(way_out, self.store, withheld, self.clock, SeededEntropy(3), rounds)
+
+    async def send(self, letter: NewLetter) -> bool:
+        """Send a letter, and wait until it was tried once."""
+        sent = await self.courier.send(letter, Departure(START))
+        await self.courier.stop()
+        return sent
 
 
 @pytest.fixture
@@ -74,7 +85,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tmp_path: Path) -> None:
-    assert await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    assert await bench.send(_letter())
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert (record.message_id, record.due, record.refused) == ("m-letter-0", None, False)
@@ -85,7 +96,7 @@ async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tm
 
 async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  # S53, SND 3, SND 11
     bench.clock.move(123.456)
-    await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    await bench.send(_letter())
     rows = await bench.database.read(lambda c: list(c.execute("SELECT * FROM web_letter")))
     assert "secret-0" not in repr(rows)
     assert "victim" not in repr(rows)
@@ -95,9 +106,9 @@ async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  #
 
 
 async def test_the_same_letter_is_sent_once(bench: Bench) -> None:
-    first, second = await asyncio.gather(*(bench.courier.send(_letter(), Departure(START), PATIENCE) for _ in range(2)))
+    first, second = await asyncio.gather(*(bench.send(_letter()) for _ in range(2)))
     assert sorted((first, second)) == [False, True]
-    assert not await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    assert not await bench.send(_letter())
     assert len(bench.relay.letters) == 1
 
 
@@ -129,7 +140,7 @@ async def test_a_relay_that_cannot_just_now_is_asked_again(bench: Bench, how: st
     if how == "refused":
         bench.relay.refusal = LetterRefused(temporary=True, reason="full")
     bench.relay.unavailable = how == "unavailable"
-    assert await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    assert await bench.send(_letter())
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert record.due is not None
@@ -141,7 +152,7 @@ async def test_a_relay_that_cannot_just_now_is_asked_again(bench: Bench, how: st
 
 async def test_waits_grow_and_end_after_five_days(bench: Bench) -> None:
     bench.relay.refusal = LetterRefused(temporary=True, reason="full")
-    await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    await bench.send(_letter())
     tries = 0
     while (record := await bench.store.find(hash_secret("secret-0"))) and record.due is not None:
         bench.clock.move((record.due - bench.clock.now()).total_seconds() + (3600 if tries > 10 else 0))
@@ -154,7 +165,8 @@ async def test_waits_grow_and_end_after_five_days(bench: Bench) -> None:
 
 async def test_a_final_refusal_ends_the_letter_and_forgets_its_words(bench: Bench) -> None:
     bench.relay.refusal = LetterRefused(temporary=False, reason="no")
-    await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    await bench.send(_letter())
+    await bench.courier.make_round()
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert (record.refused, record.due, record.message_id) == (True, None, None)
@@ -190,7 +202,7 @@ async def test_the_rounds_run_by_themselves_and_survive_trouble(bench: Bench) ->
 
 
 async def test_old_letters_are_forgotten_but_never_owed_ones(bench: Bench) -> None:  # S53
-    await bench.courier.send(_letter(0), Departure(START), PATIENCE)
+    await bench.send(_letter(0))
     now = bench.clock.now()
     await bench.store.add(_letter(1), now, Departure(now + timedelta(days=400)))
     bench.clock.move(91 * 86400)
@@ -212,7 +224,7 @@ async def test_what_cannot_be_forgotten_yet_keeps_up_no_other(
 ) -> None:  # S53
     monkeypatch.setattr(forgetting, "_BATCH", 2)
     for n in range(7):
-        await bench.courier.send(_letter(n), Departure(START), PATIENCE)
+        await bench.send(_letter(n))
     bench.clock.move(91 * 86400)
     bench.relay.kept = {"m-letter-0", "m-letter-1", "m-letter-4"}
     forgetter = LetterForgetter(bench.relay, bench.database, bench.clock, timedelta(days=90))
@@ -229,7 +241,7 @@ async def test_a_ceiling_lets_letters_leave_the_day_after(bench: Bench) -> None:
     bench.admission = DayAdmission(bench.database, bench.clock, 2)
     bench.courier = bench.new_courier()
     for n in range(3):
-        await bench.courier.send(_letter(n), Departure(START), PATIENCE)
+        await bench.send(_letter(n))
     assert len(bench.relay.letters) == 2
     record = await bench.store.find(hash_secret("secret-2"))
     assert record is not None
@@ -246,7 +258,7 @@ async def test_a_ceiling_lets_letters_leave_the_day_after(bench: Bench) -> None:
 async def test_a_warm_up_that_is_full_keeps_the_letter_here(bench: Bench) -> None:
     departs = START + timedelta(hours=3)
     bench.relay.room = Admission(0, departs)
-    await bench.courier.send(_letter(), Departure(START), PATIENCE)
+    await bench.send(_letter())
     assert not bench.relay.arrivals
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None

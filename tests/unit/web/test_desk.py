@@ -153,9 +153,8 @@ async def test_a_letter_to_who_reported_one_goes_once_that_is_decided(
     path = await receive(visitor, message="Thank you.")
     await visitor.post(path, {"action": "report", "rule": "hate"})
     link = (await visitor.send(await visitor.preview(to="Ann+x@example.org", message="Again"))).headers["Location"]
-    await visitor.until_told(link, "A person reads it first")
     letters = await held(ann)
-    assert len(letters) == 2
+    assert len(letters) == 1
     for letter in letters:
         response, page = await ann.post(f"/desk/letter/{letter}", action="release", reason="Kind.")
         assert response.status == 422
@@ -167,6 +166,7 @@ async def test_a_letter_to_who_reported_one_goes_once_that_is_decided(
     for letter in letters:
         response, _ = await ann.post(f"/desk/letter/{letter}", action="release", reason="Kind.")
         assert response.headers["Location"].endswith("?done=released")
+    clock.move(600)
     await visitor.until_arrived(3)
     for told in (status, link):
         assert "On its way" in (await visitor.get(told))[1].text

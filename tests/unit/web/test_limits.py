@@ -216,6 +216,7 @@ async def test_a_reported_sender_reaches_this_recipient_no_more(tmp_path: Path) 
         await front.database.write(
             lambda c: c.execute("UPDATE web_report SET outcome = 'upheld' WHERE at <= ?", (now,))
         )
+        front.relay.settle("delivered")
         clock.move(86400)
         link = (await visitor.send(await visitor.preview(message="Again"))).headers["Location"]
         await visitor.until_told(link, "It could not be delivered")

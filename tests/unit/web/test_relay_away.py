@@ -25,6 +25,8 @@ from web.departing import WayOut
 from web.errand_table import Errand, ErrandSeal, ErrandTable
 from web.mailbox import MailboxHasher
 from web.reports import ReportStore
+from web.withheld_table import WithheldTable
+from web.withholding import Withholding
 
 BY_HAND = replace(OPTIONS, hand_over_every=timedelta(days=1))
 """The front's own courier looks once: rounds are made by the test."""
@@ -39,8 +41,10 @@ def courier_of(front: Front, clock: Clock) -> Courier:
     errands = errands_of(front.relay, front.database, clock)
     reports = ReportStore(front.database, clock, SeededEntropy(4))
     way_out = WayOut(front.relay, errands, reports, mailboxes, DayAdmission(front.database, clock, 0), clock)
-    rounds = Rounds(timedelta(days=1), timedelta(days=90), first=(errands.run,))
-    return Courier(way_out, front.store, clock, SeededEntropy(3), rounds)
+    withheld = WithheldTable(front.database)
+    withholding = Withholding(front.relay, withheld, clock, lambda _: timedelta(0))
+    rounds = Rounds(timedelta(days=1), timedelta(days=90), first=(errands.run,), last=(withholding.look,))
+    return Courier(way_out, front.store, withheld, clock, SeededEntropy(3), rounds)
 
 
 async def test_letters_wait_and_may_be_taken_back(tmp_path: Path) -> None:
@@ -126,6 +130,7 @@ async def test_a_recipient_s_no_is_kept_and_holds_at_once(tmp_path: Path) -> Non
         assert (front.relay.refused, front.relay.erased) == ({"ann@example.org": False}, ["ann@example.org"])
         assert await rows(front, "SELECT * FROM web_kept_errand") == []
         assert front.relay.arrivals == 2
+        front.relay.settle("delivered", changed_at=clock.now())
         for link in (waiting, again):
             assert "It could not be delivered" in (await visitor.get(link))[1].text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from relay.client.contract import LetterState
@@ -30,9 +31,8 @@ def test_failures_cannot_be_told_apart() -> None:
     assert {_at_relay(state.label, 3) for state in failed} == {Standing(Stage.UNDELIVERABLE)}
 
 
-def test_a_postponed_letter_tells_its_next_try() -> None:
-    assert _at_relay("waiting") == Standing(Stage.WAITING)
-    assert _at_relay("waiting", 1) == Standing(Stage.RETRYING, NOW)
+def test_a_letter_whose_provider_makes_it_wait_reads_as_any_under_way() -> None:
+    assert {_at_relay(state, tries) for state in ("waiting", "leased") for tries in (0, 1)} == {Standing(Stage.WAITING)}
 
 
 def test_what_the_relay_does_not_know() -> None:
@@ -44,6 +44,10 @@ def test_letters_that_the_relay_does_not_have() -> None:
     def record(message_id: str | None, due: datetime | None, *, refused: bool = False) -> LetterRecord:
         return LetterRecord("id", "en", "friend", NOW, message_id, refused=refused, due=due)
 
-    assert TELLER.before_relay(record(None, NOW)) == Standing(Stage.WAITING)
-    assert TELLER.before_relay(record(None, None, refused=True)) == Standing(Stage.UNDELIVERABLE)
-    assert TELLER.before_relay(record("m", None)) is None
+    assert TELLER.before_departure(record(None, NOW)) is None
+    assert TELLER.before_departure(record("m", None)) is None
+    assert TELLER.beside(record(None, NOW), None) == Standing(Stage.WAITING)
+    gone = record(None, None, refused=True)
+    assert TELLER.before_departure(gone) is None
+    assert TELLER.beside(gone, None) == Standing(Stage.UNDELIVERABLE)
+    assert TELLER.beside(replace(gone, beside="m"), None) == Standing(Stage.FORGOTTEN), "as the one beside it"

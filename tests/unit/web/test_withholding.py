@@ -1,0 +1,332 @@
+"""Two writers, one whose letter is withheld and one whose letter meets no mailbox: no page tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.client.contract import LetterRefused, LetterState
+from relay.ids import SeededEntropy
+from tests.support.front import OPTIONS, Front, running_front
+from tests.support.hand_clock import HandClock
+from tests.support.visitor import Visitor
+from web.decisions import Action, Decision
+from web.freezes import FREEZE
+from web.holds import HoldStore
+from web.links import Addressee, LinkKind, RecipientLinks
+from web.reports import Outcome, ReportStore
+from web.withholding import SLOW, Beside, is_stuck, least_wait
+
+NOW = HandClock().now()
+DELAY = timedelta(minutes=30)
+FOREIGN = "Ich möchte dir heute sagen, dass ich dich sehr vermisse und immer an dich denke, mein lieber Freund."
+ON_ITS_WAY = "On its way"
+_LETTER = "0" * 32
+"""An earlier letter, by whose link a recipient acts."""
+FAILED = "It could not be delivered"
+
+
+@pytest.fixture
+async def writers(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    """Visitors of a front that tells failures late, as a real one does."""
+    options = replace(OPTIONS, failure_delay=DELAY, hand_over_every=timedelta(milliseconds=10))
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+@pytest.fixture
+async def patient(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
+    """Visitors of one whose letters wait for five minutes before they leave."""
+    options = replace(
+        OPTIONS, failure_delay=DELAY, cool_down=timedelta(minutes=5), hand_over_every=timedelta(milliseconds=10)
+    )
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        yield Visitor(front, session)
+
+
+async def written(visitor: Visitor, to: str, **more: str) -> str:
+    return (await visitor.send(await visitor.preview(to=to, **more))).headers["Location"]
+
+
+async def read_alike(visitor: Visitor, links: tuple[str, ...], title: str) -> None:
+    """Every byte of the pages is the same, but for the links themselves; and the header that renews them."""
+    pages = set()
+    for link in links:
+        response, page = await visitor.get(link)
+        pages.add((response.status, response.headers.get("Refresh"), page.document.replace(link[3:], "")))
+    assert len(pages) == 1
+    (((_, _, document),)) = pages
+    assert title in document
+
+
+def met(relay_states: dict[str, LetterState], state: str, front: Front, clock: HandClock, meaning: str = "") -> None:
+    """Every mail at the relay is in this state from now on, after two tries."""
+    for message_id in front.relay.letters:
+        relay_states[f"m-{message_id}"] = LetterState(state, 2, clock.now(), clock.now(), meaning)
+
+
+async def waits_for_nobody(front: Front) -> int:
+    return len(await front.database.read(lambda c: list(c.execute("SELECT 1 FROM web_handover WHERE erased = 0"))))
+
+
+def token_of(address: str) -> str:
+    return RecipientLinks([OPTIONS.link_key], "").token(LinkKind.RECIPIENT, Addressee(_LETTER, address))
+
+
+async def test_a_provider_out_of_reach_keeps_both_on_their_way(writers: Visitor, clock: HandClock) -> None:
+    front = writers.front
+    front.relay.refused["blocked@example.org"] = False
+    links = (await written(writers, "blocked@example.org"), await written(writers, "unknown@example.org"))
+    for _ in range(40):
+        met(front.relay.states, "waiting", front, clock, "unreachable")
+        clock.move(15 * 60)
+        await read_alike(writers, links, ON_ITS_WAY)
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    await read_alike(writers, links, ON_ITS_WAY)
+    clock.move(DELAY.total_seconds() + 60)
+    await read_alike(writers, links, FAILED)
+    assert front.relay.arrivals == 1
+
+
+async def test_a_mailbox_of_the_writer_s_own_tells_nothing(writers: Visitor, clock: HandClock) -> None:
+    """Whoever has a full mailbox at the same provider cannot keep a withheld letter from failing."""
+    front = writers.front
+    front.relay.refused["blocked@example.org"] = False
+    await written(writers, "full@example.org")
+    clock.move(60)
+    link = await written(writers, "blocked@example.org")
+    met(front.relay.states, "waiting", front, clock, "full")
+    clock.move(DELAY.total_seconds())
+    await writers.until_told(link, FAILED)
+
+
+async def test_a_relay_that_is_away_tells_of_neither(writers: Visitor, clock: HandClock) -> None:
+    front = writers.front
+    front.relay.refused["blocked@example.org"] = False
+    links = (await written(writers, "blocked@example.org"), await written(writers, "unknown@example.org"))
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    for _ in range(2):
+        front.relay.unavailable = True
+        await read_alike(writers, links, "We cannot tell just now")
+        clock.move(DELAY.total_seconds())
+        await read_alike(writers, links, "We cannot tell just now")
+        front.relay.unavailable = False
+        await read_alike(writers, links, FAILED)
+
+
+async def test_a_relay_that_forgets_forgets_both(writers: Visitor, clock: HandClock) -> None:
+    front = writers.front
+    await written(writers, "ann@example.org")
+    front.relay.refused["blocked@example.org"] = False
+    links = (await written(writers, "blocked@example.org"), await written(writers, "unknown@example.org"))
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    clock.move(DELAY.total_seconds())
+    await read_alike(writers, links, FAILED)
+    front.relay.states.clear()
+    await read_alike(writers, links, "Its trace is gone")
+
+
+async def test_a_relay_that_takes_nothing_for_now(writers: Visitor, clock: HandClock) -> None:
+    front = writers.front
+    front.relay.refused["blocked@example.org"] = False
+    front.relay.refusal = LetterRefused(temporary=True, reason="full")
+    links = (await written(writers, "unknown@example.org"), await written(writers, "blocked@example.org"))
+    for _ in range(10):
+        arrivals = front.relay.arrivals
+        clock.move(6 * 60)
+        await writers.until_arrived(arrivals + 1)
+        await read_alike(writers, links, ON_ITS_WAY)
+    front.relay.refusal = None
+    clock.move(6 * 60)
+    await writers.until_counted(waits_for_nobody, 0)
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    await read_alike(writers, links, ON_ITS_WAY)
+    clock.move(DELAY.total_seconds() + 60)
+    await read_alike(writers, links, FAILED)
+
+
+@pytest.mark.parametrize("state", ["suppressed", "cancelled"])
+async def test_a_refusal_that_comes_while_the_provider_is_out_of_reach(
+    writers: Visitor, clock: HandClock, state: str
+) -> None:
+    """By a click in an earlier letter, or by erasing: what waits at the relay ends there, and its page does not."""
+    front = writers.front
+    links = (await written(writers, "blocked@example.org"), await written(writers, "unknown@example.org"))
+    met(front.relay.states, "waiting", front, clock, "unreachable")
+    clock.move(3600)
+    blocked = next(key for key, one in front.relay.letters.items() if one.recipient.startswith("blocked"))
+    for _ in range(5):
+        front.relay.states[f"m-{blocked}"] = LetterState(state, 2, NOW + timedelta(hours=1), None)
+        await read_alike(writers, links, ON_ITS_WAY)
+        clock.move(3600)
+        await read_alike(writers, links, ON_ITS_WAY)
+    unknown = next(key for key in front.relay.letters if key != blocked)
+    front.relay.states[f"m-{unknown}"] = LetterState("bounced", 3, clock.now(), None, "unknown-user")
+    await read_alike(writers, links, ON_ITS_WAY)
+    clock.move(DELAY.total_seconds() + 60)
+    await read_alike(writers, links, FAILED)
+
+
+async def test_erasing_ends_nothing_a_writer_sees(patient: Visitor, clock: HandClock) -> None:  # RCP 3
+    front = patient.front
+    cooling = tuple([await written(patient, f"{name}@example.org") for name in ("erased", "unknown")])
+    held = tuple([await written(patient, f"{name}@example.org", message=FOREIGN) for name in ("erased", "unknown")])
+    taken = tuple([await written(patient, f"{name}@example.org", message="Thanks!") for name in ("erased", "unknown")])
+    _, page = await patient.post(f"/r/{token_of('erased@example.org')}", {"action": "erase"})
+    assert "Your address has been erased." in page.text
+    rows = await front.database.read(lambda c: list(c.execute("SELECT * FROM web_handover WHERE erased = 1")))
+    assert len(rows) == 3
+    assert "erased@" not in repr(rows)
+    await read_alike(patient, cooling, "It waits before it leaves")
+    await read_alike(patient, held, "A person reads it first")
+    for link in taken:
+        await patient.post(link, {"action": "cancel"})
+    await read_alike(patient, taken, "You took it back")
+    clock.move(5 * 60)
+    await patient.until_arrived(1)
+    await patient.until_counted(_cooling, 0)
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    await read_alike(patient, cooling, ON_ITS_WAY)
+    clock.move(DELAY.total_seconds())
+    await read_alike(patient, cooling, FAILED)
+    clock.move(48 * 3600)
+    for link in held:
+        await patient.until_told(link, "It has come back to you")
+    await read_alike(patient, held, "sehr vermisse")
+    assert front.relay.arrivals == 1
+
+
+async def _cooling(front: Front) -> int:
+    return len(await front.database.read(lambda c: list(c.execute("SELECT 1 FROM web_handover WHERE due < 4e12"))))
+
+
+async def test_what_was_held_for_an_erased_recipient_never_leaves(patient: Visitor, clock: HandClock) -> None:
+    front = patient.front
+    links = tuple([await written(patient, f"{name}@example.org", message=FOREIGN) for name in ("erased", "unknown")])
+    await patient.post(f"/r/{token_of('erased@example.org')}", {"action": "erase"})
+    holds = HoldStore(front.database, clock, SeededEntropy(9))
+    letters = await holds.held()
+    assert {one.recipient for one in letters} == {"@example.org", "unknown@example.org"}
+    assert {one.message for one in letters} == {FOREIGN}, "a person decides about it as about any other"
+    for one in letters:
+        due = clock.now() + timedelta(minutes=5)
+        assert await holds.release(Decision(one.id, Action.RELEASE, "me", "kind"), due)
+    await read_alike(patient, links, "It waits before it leaves")
+    clock.move(5 * 60)
+    await patient.until_counted(_cooling, 0)
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    await read_alike(patient, links, ON_ITS_WAY)
+    clock.move(DELAY.total_seconds())
+    await read_alike(patient, links, FAILED)
+    assert front.relay.arrivals == 1
+
+
+async def test_a_report_that_comes_while_a_letter_cools_reads_as_a_busy_provider(
+    patient: Visitor, clock: HandClock
+) -> None:  # RCP 2
+    front = patient.front
+    links = (await written(patient, "ann@example.org"), await written(patient, "bob@example.org"))
+    await patient.post(f"/r/{token_of('ann@example.org')}", {"action": "report", "rule": "hate"})
+    written_since = await written(patient, "Ann+x@example.org", message="Again")
+    await read_alike(patient, links, "It waits before it leaves")
+    await read_alike(patient, (written_since,), "It waits before it leaves")
+    clock.move(5 * 60)
+    await patient.until_arrived(1)
+    for link in (*links, written_since):
+        await patient.until_told(link, ON_ITS_WAY)
+    for _ in range(4):
+        met(front.relay.states, "waiting", front, clock, "policy")
+        await read_alike(patient, links, ON_ITS_WAY)
+        await patient.post(links[0], {"action": "cancel"})
+        front.relay.unavailable = True
+        await read_alike(patient, links, "We cannot tell just now")
+        front.relay.unavailable = False
+        clock.move(6 * 3600)
+    reports = ReportStore(front.database, clock, SeededEntropy(8))
+    assert await reports.decide(Decision(_LETTER, Action.DISMISSED, "me", "no rule is broken"), Outcome.DISMISSED)
+    clock.move(600)
+    await patient.until_arrived(3)
+    await patient.until_counted(_cooling, 0)
+    front.relay.settle("delivered")
+    await read_alike(patient, links, "Their provider has accepted it")
+
+
+async def test_a_report_that_nobody_decides_about_ends_like_a_mailbox_that_never_opens(
+    patient: Visitor, clock: HandClock
+) -> None:
+    link = await written(patient, "ann@example.org")
+    await patient.post(f"/r/{token_of('ann@example.org')}", {"action": "report", "rule": "hate"})
+    clock.move(5 * 60)
+    await patient.until_told(link, ON_ITS_WAY)
+    clock.move(6 * 86400)
+    await patient.until_counted(_cooling, 0)
+    assert ON_ITS_WAY in (await patient.get(link))[1].text
+    clock.move(DELAY.total_seconds())
+    await patient.until_told(link, FAILED)
+
+
+async def test_a_pair_that_is_frozen_meanwhile(patient: Visitor, clock: HandClock) -> None:  # RCP 2
+    front = patient.front
+    links = (await written(patient, "frozen@example.org"), await written(patient, "unknown@example.org"))
+    await front.database.write(
+        lambda c: c.execute(
+            "UPDATE web_letter SET pair = X'01' WHERE id = "
+            "(SELECT letter_id FROM web_handover WHERE recipient = 'frozen@example.org')"
+        )
+    )
+    ((letter_id,),) = await front.database.read(
+        lambda c: list(c.execute("SELECT id FROM web_letter WHERE pair IS NOT NULL"))
+    )
+    await front.database.write(lambda c: c.execute(FREEZE, (0, letter_id)))
+    clock.move(5 * 60)
+    await patient.until_counted(_cooling, 0)
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    await read_alike(patient, links, ON_ITS_WAY)
+    clock.move(DELAY.total_seconds())
+    await read_alike(patient, links, FAILED)
+
+
+def _beside(state: str, left: int, changed: int, attempts: int = 1, meaning: str = "") -> Beside:
+    """Minutes before and after `NOW`."""
+    at = NOW + timedelta(minutes=changed)
+    return Beside(NOW + timedelta(minutes=left), LetterState(state, attempts, at, None, meaning))
+
+
+@pytest.mark.parametrize(
+    ("one", "stuck"),
+    [
+        (_beside("waiting", -9, -9, 0), True),
+        (_beside("waiting", -9, -5, 2, "unreachable"), True),
+        (_beside("waiting", -9, -5, 2, "policy"), True),
+        (_beside("leased", -9, -5, 2, "other"), True),
+        (_beside("waiting", -9, -5, 2, "full"), False),
+        (_beside("waiting", -9, -5, 2, "mailbox"), False),
+        (_beside("waiting", -1, -1, 0), False),  # it has only just left
+        (_beside("delivered", -9, -9), False),
+        (_beside("suppressed", -9, -9), False),
+    ],
+)
+def test_what_keeps_a_letter_keeps_others(one: Beside, *, stuck: bool) -> None:
+    assert is_stuck([one], NOW, NOW) is stuck
+    since = NOW - timedelta(minutes=2)
+    assert not is_stuck([one, _beside("bounced", -9, -1)], since, NOW), "their provider answers"
+    assert is_stuck([one, _beside("bounced", -9, -3)], since, NOW) is stuck, "it answered before"
+
+
+def test_a_relay_that_puts_off_taking_letters_keeps_all() -> None:
+    assert is_stuck([], NOW, NOW, refused=True)
+    assert not is_stuck([_beside("delivered", -9, 0)], NOW, NOW, refused=True)
+
+
+def test_a_withheld_letter_fails_no_sooner_than_the_quickest_beside_it() -> None:
+    """Where a provider makes every first mail wait, no letter fails at once."""
+    assert least_wait([], NOW) == timedelta(0)
+    made_wait = [_beside("delivered", -60, -45), _beside("bounced", -90, -70), _beside("delivered", -5, 5)]
+    assert least_wait(made_wait, NOW) == timedelta(minutes=15)
+    assert least_wait([*made_wait, _beside("delivered", -30, -29)], NOW) == timedelta(0)
+    assert timedelta(minutes=1) < SLOW

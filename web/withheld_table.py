@@ -1,0 +1,139 @@
+"""The table side of letters that will not arrive and of which that is not told yet; and what left beside them.
+
+Beside `web.withholding`, which decides. A letter is withheld in the transaction that deletes its address and words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from relay.clock import from_millis, to_millis
+from relay.database.contract import Connection, Database
+from web.letters import Left
+
+_MINUTE: Final = 60_000
+_WITHHOLD: Final = """
+UPDATE web_letter SET withheld = ?, place = ?, left_at = COALESCE(left_at, ?), beside = COALESCE(beside,
+  (SELECT o.message_id FROM web_letter o WHERE o.message_id IS NOT NULL AND o.left_at <= ?
+   ORDER BY o.left_at DESC, o.id LIMIT 1))
+WHERE id = ? AND message_id IS NULL
+"""
+_DELAY: Final = """
+UPDATE web_letter SET left_at = COALESCE(left_at, ?), beside = COALESCE(beside,
+  (SELECT o.message_id FROM web_letter o WHERE o.message_id IS NOT NULL AND o.left_at <= ?
+   ORDER BY o.left_at DESC, o.id LIMIT 1))
+WHERE id = ?
+"""
+_WITHDRAWN: Final = "UPDATE web_letter SET withheld = ? WHERE id = ? AND withheld IS NULL AND refused = 0"
+_OPEN: Final = """
+SELECT id, withheld, left_at, place FROM web_letter
+WHERE withheld IS NOT NULL AND (withheld, id) > (?, ?) ORDER BY withheld, id LIMIT ?
+"""
+_ONE: Final = "SELECT id, withheld, left_at, place FROM web_letter WHERE id = ? AND withheld IS NOT NULL"
+_LEFT: Final = "SELECT message_id, left_at FROM web_letter WHERE message_id IS NOT NULL AND id <> ?"
+_BESIDE: Final = (
+    "AND left_at <= ? ORDER BY left_at DESC, id LIMIT ?",
+    "AND left_at > ? ORDER BY left_at, id LIMIT ?",
+    "AND left_at >= ? ORDER BY left_at DESC, id LIMIT ?",
+)
+"""Those before a letter, those after it, the latest of all."""
+_REFUSED_FOR_NOW: Final = "SELECT 1 FROM web_handover WHERE attempts > 1 AND held_until IS NULL LIMIT 1"
+_NEIGHBOURS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A letter that will not arrive: known `since` then, for the place with this hash, `left` in its writer's eyes."""
+
+    id: str
+    since: datetime
+    left: datetime
+    place: bytes | None
+
+
+class WithheldTable:
+    """Raises SpoolUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def withhold(self, letter_id: str, left: Left) -> None:
+        """It will never arrive: forget recipient and text. A hand-over that another process has noted stands."""
+        at, minute = to_millis(left.at), minute_of(left.at)
+        values = (at, left.place, minute, minute, letter_id)
+        await self._change((_WITHHOLD, values), ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,)))
+
+    async def delay(self, letter_id: str, due: datetime, left: Left) -> None:
+        """Its recipient gets no mail for now: ask again at `due`. To its writer it looks as if it had left."""
+        minute = minute_of(left.at)
+        put_off = "UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?"
+        await self._change((_DELAY, (minute, minute, letter_id)), (put_off, (to_millis(due), letter_id)))
+
+    async def note_withdrawn(self, letter_id: str, since: datetime) -> None:
+        """The relay has it and will not deliver it, since its recipient wants none or was erased."""
+        await self._change((_WITHDRAWN, (to_millis(since), letter_id)))
+
+    async def find(self, letter_id: str) -> Withheld | None:
+        """One of which nothing is told yet."""
+        rows = await self._rows(_ONE, (letter_id,))
+        return _withheld(rows[0]) if rows else None
+
+    async def ended(self, letter_id: str) -> datetime | None:
+        """When one failed that has."""
+        rows = await self._rows("SELECT ended FROM web_letter WHERE id = ? AND refused = 1", (letter_id,))
+        return from_millis(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    async def open(self, after: Withheld | None, limit: int) -> list[Withheld]:
+        """Those of which nothing is told yet, the oldest first, after one."""
+        last = (-1, "") if after is None else (to_millis(after.since), after.id)
+        return [_withheld(row) for row in await self._rows(_OPEN, (*last, limit))]
+
+    async def beside(self, letter: Withheld, earliest: datetime, *, anywhere: bool) -> list[tuple[str, datetime]]:
+        """The relay's ids of letters that left around this one, or lately, for its place or `anywhere`, and when."""
+        where, what = (_LEFT, (letter.id,)) if anywhere else (f"{_LEFT} AND place = ?", (letter.id, letter.place))
+        moments = (to_millis(letter.left), to_millis(letter.left), to_millis(earliest))
+
+        def work(connection: Connection) -> dict[str, int]:
+            found: dict[str, int] = {}
+            for which, moment in zip(_BESIDE, moments, strict=True):
+                found.update(connection.execute(f"{where} {which}", (*what, moment, _NEIGHBOURS)))
+            return found
+
+        found = await self._database.read(work)
+        return [(message_id, at) for message_id, left in found.items() if (at := from_millis(left)) >= earliest]
+
+    async def is_refused_for_now(self) -> bool:
+        """Whether the relay has put off taking some letter."""
+        return bool(await self._rows(_REFUSED_FOR_NOW, ()))
+
+    async def put_off(self, letter_id: str, since: datetime) -> None:
+        """Nothing of its place is answered just now: it fails no sooner than `since`."""
+        sql = "UPDATE web_letter SET withheld = ? WHERE id = ? AND withheld IS NOT NULL"
+        await self._change((sql, (to_millis(since), letter_id)))
+
+    async def end(self, letter_id: str, ended: datetime) -> None:
+        """It failed then; what its page tells follows from that."""
+        sql = "UPDATE web_letter SET refused = 1, ended = ?, withheld = NULL WHERE id = ?"
+        await self._change((sql, (to_millis(ended), letter_id)))
+
+    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+
+    async def _change(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+        def work(connection: Connection) -> None:
+            for sql, bindings in statements:
+                connection.execute(sql, bindings)
+
+        await self._database.write(work)
+
+
+def minute_of(moment: datetime) -> int:
+    """What is kept of the moment a letter left, in milliseconds."""
+    return to_millis(moment) // _MINUTE * _MINUTE
+
+
+def _withheld(row: tuple[Any, ...]) -> Withheld:
+    letter_id, since, left, place = row
+    return Withheld(letter_id, from_millis(since), from_millis(since if left is None else left), place)
