@@ -60,7 +60,7 @@ class Documents:
             "operator": self._parts.options.operator,
             "rules": {rule.anchor: words for rule, words in wording.rules.items()},
             "helps": wording.helps,
-            "seals": bool(self._parts.sealing),
+            "seal": self._parts.sealing.at(now),
             "tallies": tallies,
             "refusals": self._parts.refusals.addresses,
             "late_by": words.about(now - since) if since else "",

@@ -101,6 +101,8 @@ class Problem:
     reason: str
     suggestion: str = ""
     """A whole address that may have been meant."""
+    excess: int = 0
+    """Characters that are too many."""
 
 
 def _what_is_wrong(address: str) -> str:
@@ -139,8 +141,10 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
         problems.append(Problem(Field.TO, "to-school"))
     if not form.message.strip() and not form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-missing"))
-    elif form.is_cut or len(form.message) > MAX_MESSAGE:
+    elif form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-long"))
+    elif (excess := len(form.message) - MAX_MESSAGE) > 0:
+        problems.append(Problem(Field.MESSAGE, "message-over", excess=excess))
     if form.signature not in _SIGNATURES:
         problems.append(Problem(Field.SIGNATURE, "signature-missing"))
     if form.pseudonym:

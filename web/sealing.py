@@ -7,8 +7,10 @@ old; with a half go all records of its month, in every copy of every backup.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +84,11 @@ class SealingKey:
         """`record`, for whoever has the private half and the letter's id."""
         return Sealed(self.name, _SUITE.encrypt(record.pack(), self.public, _binding(self.name, letter_id)))
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the public half (SubjectPublicKeyInfo, DER), in hexadecimal: what its custodian compares."""
+        return hashlib.sha256(self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
 
 def open_sealed(sealed: Sealed, private: X25519PrivateKey, letter_id: str) -> SenderRecord:
     """The record. Raises SealError if it was not sealed to this key for this letter."""
@@ -128,6 +135,9 @@ class SealingKeys:
 
     def __bool__(self) -> bool:
         return bool(self._keys)
+
+    def __iter__(self) -> Iterator[SealingKey]:
+        return iter(self._keys.values())
 
     @property
     def last(self) -> str:

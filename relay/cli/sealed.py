@@ -67,6 +67,19 @@ def make_keys(folder: Path, names: Iterable[str] = ()) -> int:
     return made
 
 
+@app.command("fingerprints")
+def fingerprints(
+    folder: Annotated[Path, typer.Argument(help="A folder of public halves: the custodian's, or `web.sealed_keys`.")],
+    as_json: Json = False,
+) -> None:
+    """The fingerprint of each month's key; /privacy shows the one that is sealed to now, and it must be the same."""
+    keys = list(import_module("web.sealing").SealingKeys(folder))
+    if as_json:
+        say_json([{"month": key.name, "fingerprint": key.fingerprint} for key in keys])
+        return
+    say_table(("month", "fingerprint"), [(key.name, key.fingerprint) for key in keys], empty=f"no key in {folder}")
+
+
 @app.command("destroy")
 def destroy(folder: Folder, yes: Yes = False) -> None:
     """Destroy the private halves in FOLDER whose records are past their time, in this copy of them."""

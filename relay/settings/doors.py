@@ -26,12 +26,16 @@ from relay.settings.values import (
 )
 
 ANSWER_ENGLISH: Final = (
-    "Nobody reads mail to this address: it only sends. Your message was not passed on to anybody.\n"
+    "Nobody reads mail to this address: it only sends. Your message was not passed on to anybody, and whoever wrote to "
+    "you through us cannot be reached.\n"
+    "To get no more of such mail, or to report it, use the links at its end.\n"
     "To reach a person, write to the postmaster of this domain."
 )
 ANSWER_FRENCH: Final = (
     "Personne ne lit le courrier de cette adresse : elle ne fait qu'envoyer. Votre message n'a été transmis à "
-    "personne.\nPour joindre quelqu'un, écrivez au postmaster de ce domaine."
+    "personne, et qui vous a écrit par nous ne peut pas être joint.\n"
+    "Pour ne plus recevoir de tels messages, ou pour en signaler un, prenez les liens à sa fin.\n"
+    "Pour joindre quelqu'un, écrivez au postmaster de ce domaine."
 )
 
 

@@ -88,6 +88,20 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     assert audit["entries"][3]["second"] == "Bob"
 
 
+def test_a_custodian_reads_the_fingerprints_that_the_privacy_page_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public = tmp_path / "public"
+    assert leak(capsys, "sealed", "new-keys", tmp_path, "--from", "2026-11", "--months", "2").status == 0
+    told = json.loads(leak(capsys, "sealed", "fingerprints", public, "--json").out)
+    assert told == [{"month": key.name, "fingerprint": key.fingerprint} for key in SealingKeys(public)]
+    assert [one["month"] for one in told] == ["2026-11", "2026-12"]
+    assert told[1]["fingerprint"] in leak(capsys, "sealed", "fingerprints", public).out
+    private = leak(capsys, "sealed", "fingerprints", tmp_path / "private")
+    assert private.status == 2
+    assert "belongs offline" in private.err
+
+
 def test_the_lab_is_its_own_custodian(tmp_path: Path) -> None:
     file = tmp_path / "config" / "lab.toml"
     file.parent.mkdir()

@@ -9,6 +9,7 @@ import pytest
 
 from relay.mail.address import parse_address
 from relay.report.auto_reply import Words, build_auto_reply
+from relay.settings.doors import ANSWER_ENGLISH, ANSWER_FRENCH
 
 WORDS = Words("Nobody reads this.", "Personne ne lit ceci, vérifié.")
 US, ANN = parse_address("letters@leak.example"), parse_address("ann@x.example")
@@ -36,6 +37,13 @@ def test_a_strange_message_id_is_left_out(given: str) -> None:  # S13
     content = build_auto_reply(WORDS, US, ANN, given)
     assert b"In-Reply-To" not in content
     assert b"Bcc" not in content
+
+
+def test_the_usual_words_tell_that_nobody_can_be_reached_and_how_to_refuse_or_report() -> None:  # RCP 10
+    content = build_auto_reply(Words(ANSWER_ENGLISH, ANSWER_FRENCH), US, ANN)
+    text = " ".join(email.message_from_bytes(content, policy=email.policy.default).get_content().split())
+    for told in ("cannot be reached", "to report it, use the links", "ne peut pas être joint", "pour en signaler un"):
+        assert told in text
 
 
 def test_one_language_may_be_left_out() -> None:

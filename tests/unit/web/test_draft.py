@@ -42,7 +42,7 @@ def test_the_five_signatures(signature: str) -> None:
         ({"message": " \n \r\n"}, ["message-missing"]),
         ({"message": "é" * MAX_MESSAGE}, []),
         ({"message": "a\r\n" * 1000}, []),
-        ({"message": "x" * (MAX_MESSAGE + 1)}, ["message-long"]),
+        ({"message": "x" * (MAX_MESSAGE + 1)}, ["message-over"]),
         ({"message": "Hello" + " " * 9000 + "and the rest"}, ["message-long"]),
         ({"message": "\n" * 9000 + "Hello"}, ["message-long"]),
         ({"signature": "boss"}, ["signature-missing"]),

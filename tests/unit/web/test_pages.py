@@ -147,6 +147,26 @@ async def test_problems_are_listed_linked_and_nothing_is_lost(visitor: Visitor) 
 
 
 @pytest.mark.parametrize(
+    ("language", "told"), [("en", "longer than 2,000 characters, by 143"), ("fr", "dépasse 2 000 caractères, de 143")]
+)
+async def test_a_letter_that_is_too_long_is_told_by_how_much(visitor: Visitor, language: str, told: str) -> None:
+    typed = "é" * 1000 + "\r\n" + "x" * 1142
+    response, page = await visitor.post(f"/{language}/preview", LETTER | {"message": typed})
+    assert response.status == 422
+    assert page.text.replace("\xa0", " ").replace("\u202f", " ").count(told) == 2, "in the list, and at its field"
+    assert page.fields["message"] == typed.replace("\r\n", "\n"), "nothing is lost"
+
+
+async def test_one_honest_sentence_stands_above_each_button(visitor: Visitor) -> None:
+    sentence = "nothing on the internet is perfectly anonymous"
+    for page in ((await visitor.get("/en/"))[1], (await visitor.post("/en/preview", LETTER))[1]):
+        before, found, after = page.document.partition(sentence)
+        assert found
+        assert 'class="main"' in after
+        assert 'class="main"' not in before
+
+
+@pytest.mark.parametrize(
     ("address", "told"),
     [
         ("", "Write the address"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -48,6 +50,11 @@ def make_keys(folder: Path, *months: str) -> Path:
         (folder / "private" / f"{month}.pem").write_bytes(private)
         (folder / "public" / f"{month}.pem").write_bytes(public)
     return folder
+
+
+def _fingerprint(path: Path) -> str:
+    """As `openssl pkey -pubin -outform DER | sha256sum` says it."""
+    return hashlib.sha256(base64.b64decode("".join(path.read_text().splitlines()[1:-1]))).hexdigest()
 
 
 def test_a_record_is_opened_by_its_key_for_its_letter_alone() -> None:
@@ -112,7 +119,9 @@ async def test_pages_speak_of_a_record_where_one_is_kept(tmp_path: Path, *, seal
         assert "nothing on the internet is perfectly anonymous" in preview.text
         assert ("it is sealed so that we cannot read it" in preview.text) is seals
         for language, told in (("en", "The sealed record of a letter"), ("fr", "Le relevé scellé d’une lettre")):
-            assert (told in (await visitor.get(f"/{language}/privacy"))[1].text) is seals
+            page = (await visitor.get(f"/{language}/privacy"))[1].text
+            assert (told in page) is seals
+            assert (_fingerprint(keys / "2026-11.pem") in page) is seals, "whoever holds the other half can compare"
 
 
 def test_records_live_twelve_to_thirteen_months() -> None:
