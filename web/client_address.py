@@ -1,16 +1,20 @@
 """Whose request is it, when proxies stand in between: only what a trusted proxy says is believed (S50).
 
-The list of a Forwarded (RFC 7239) or X-Forwarded-For field is read from the right, where our own proxies
-wrote, up to the first address that is none of theirs. What stands further left was written by strangers.
+The list of a Forwarded (RFC 7239) or X-Forwarded-For field, all of its lines together (RFC 9110 §5.3), is read from
+the right, where our own proxies wrote, up to the first address that is none of theirs. What stands further left was
+written by strangers, who can make it neither too long to be read nor a line before ours. Where a proxy's word cannot
+be told from a stranger's, the client is disputed: whoever has to know them must not go on.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
+
+from multidict import MultiMapping
 
 _LONGEST: Final = 4096
 _FOR: Final = re.compile(r'(?:^|;)\s*for=(?:"([^"]*)"|([^;,"\s]*))', re.IGNORECASE)
@@ -26,6 +30,10 @@ class ClientAddress:
 
     address: IPAddress | None
     port: int | None
+    disputed: bool = False
+    """Whether a trusted proxy stands between that did not say who asks in a way that can be believed: `address` is the
+    proxy's, good for counting what is asked, never for a record of who did.
+    """
 
     @property
     def network(self) -> bytes:
@@ -46,8 +54,8 @@ class ClientAddressReader:
         self._trusted: list[IPv4Network | IPv6Network] = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
         self._port_header = port_header
 
-    def read(self, peer: tuple[str, int] | None, headers: Mapping[str, str]) -> ClientAddress:
-        """The client behind `peer`, a socket's address and port.
+    def read(self, peer: tuple[str, int] | None, headers: MultiMapping[str]) -> ClientAddress:
+        """The client behind `peer`, a socket's address and port; the proxy itself where it names nobody.
 
         If both kinds of field are there and disagree, one of them came through from the client, and neither
         is believed.
@@ -61,11 +69,13 @@ class ClientAddressReader:
             return ClientAddress(direct.address, peer[1])
         told = [
             self._walk(entries)
-            for entries in (_forwarded(headers.get("Forwarded", "")), _listed(headers.get("X-Forwarded-For", "")))
+            for entries in (_forwarded(headers.getall("Forwarded", [])), _listed(headers.getall("X-Forwarded-For", [])))
             if entries
         ]
-        if not told or any(client is None or client != told[0] for client in told) or told[0] is None:
+        if not told:
             return ClientAddress(direct.address, peer[1])
+        if any(client is None or client != told[0] for client in told) or told[0] is None:
+            return ClientAddress(direct.address, peer[1], disputed=True)
         port = told[0].port
         return ClientAddress(told[0].address, self._port(headers) if port is None else port)
 
@@ -83,21 +93,24 @@ class ClientAddressReader:
     def _is_trusted(self, address: IPAddress | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
 
-    def _port(self, headers: Mapping[str, str]) -> int | None:
-        text = headers.get(self._port_header, "").strip()
+    def _port(self, headers: MultiMapping[str]) -> int | None:
+        """The last line is the one that the nearest proxy wrote."""
+        text = headers.getall(self._port_header, [""])[-1].strip()
         return int(text) if text.isascii() and text.isdecimal() and 0 < int(text[:6]) < 65536 else None
 
 
-def _forwarded(value: str) -> list[str]:
+def _forwarded(lines: list[str]) -> list[str]:
     """The `for` of each element; one without a usable `for` stays as an empty entry, so that no hop is skipped."""
-    if not value or len(value) > _LONGEST:
-        return []
-    matches = [_FOR.search(element.strip()) for element in value.split(",")]
+    matches = [_FOR.search(element) for element in _listed(lines)]
     return [(match[1] or match[2] or "") if match else "" for match in matches]
 
 
-def _listed(value: str) -> list[str]:
-    return [entry.strip() for entry in value.split(",")] if value and len(value) <= _LONGEST else []
+def _listed(lines: list[str]) -> list[str]:
+    """The elements of all lines of a field; of more than are read the last ones, which were written nearest to us."""
+    joined = ",".join(lines)
+    if len(joined) > _LONGEST:
+        joined = joined[-_LONGEST:].partition(",")[2] or "too long"
+    return [entry.strip() for entry in joined.split(",")] if joined.strip() else []
 
 
 def _parse(text: str) -> ClientAddress | None:

@@ -94,6 +94,8 @@ class Sending:
                 if age > PREVIEW_LIFETIME and not ticket:
                     return self._previews.show(shown, Beside(words("preview.expired")), HTTPStatus.CONFLICT)
                 client, network = self._parts.client(request), self._parts.network(request)
+                if client.disputed:
+                    return self._disputed(shown)
                 confirmed = await self._parts.confirming.settle(
                     names.id, {**pressed.fields, "ticket": ticket}, client.network, words
                 )
@@ -118,6 +120,12 @@ class Sending:
             response.headers["Retry-After"] = str(_RETRY_AFTER)
             return response
         return self._render.redirect(f"/s/{names.secret}")
+
+    def _disputed(self, shown: Preview) -> web.Response:
+        """No letter goes out without a record of who sent it, nor with one that a header wrote."""
+        remedy = "let the proxy remove Forwarded or X-Forwarded-For, whichever it does not set"
+        _log.warning("client-not-told", remedy=remedy)
+        return self._render.notice("disputed", shown.language, HTTPStatus.BAD_REQUEST)
 
     async def _is_sent_elsewhere(self, letter_id: str) -> bool:
         """Whether another worker, at the other press of a double click, keeps this letter: it counted it before.

@@ -438,6 +438,18 @@ async def test_limits_know_the_visitor_by_the_trusted_proxy_only(tmp_path: Path,
         assert int(answers[-1].headers["Retry-After"]) > 0
 
 
+async def test_no_letter_goes_out_whose_sender_a_header_disputes(tmp_path: Path) -> None:  # S50, SND 4
+    options = replace(OPTIONS, trusted_proxies=("127.0.0.1/32",))
+    async with running_front(tmp_path, options=options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        token = await visitor.preview()
+        smuggled = {"Forwarded": "for=198.51.100.66", "X_Forwarded_For": "203.0.113.9"}
+        response, page = await visitor.post("/en/preview", {"token": token, "action": "send"}, **smuggled)
+        assert (response.status, "Your connection cannot be told" in page.text) == (400, True)
+        assert not front.relay.letters
+        assert (await visitor.send(token, X_Forwarded_For="203.0.113.9")).status == 303
+
+
 async def test_nobody_searches_for_addresses_with_the_form(tmp_path: Path) -> None:  # S50
     async with running_front(tmp_path, options=with_limits()) as front, aiohttp.ClientSession() as session:
         visitor = Visitor(front, session)
