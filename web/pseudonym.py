@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from web.moderation.folding import fold_word
 from web.plain_text import hides_something
 
 MAX_PSEUDONYM: Final = 40
@@ -22,8 +23,17 @@ _HOST: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w])|[0-9a-f]*:
 _LOOKS: Final = str.maketrans("01l345", "oiieas")
 """Digits and letters that are read as another letter; l, 1 and i count as one."""
 _ADDRESS: Final = re.compile(r"[@<>]")
-_SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
+_SCRIPTS: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN"})
 """Scripts whose letters are mistaken for one another (Unicode TR 39)."""
+_OTHERS: Final = (
+    "HEBREW ARABIC SYRIAC THAANA NKO DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU KANNADA MALAYALAM SINHALA "
+    "THAI LAO TIBETAN MYANMAR GEORGIAN HANGUL ETHIOPIC KHMER MONGOLIAN HIRAGANA KATAKANA KATAKANA-HIRAGANA CJK "
+    "BOPOMOFO IDEOGRAPHIC TIFINAGH MODIFIER"
+)
+"""Those that people write names in; what is in none of these (Lisu, Cherokee, …) is there to look like something."""
+_OTHER_SCRIPTS: Final = frozenset(_OTHERS.split())
+_ENCODED: Final = "=?"
+"""Begins an encoded word (RFC 2047), which some programs decode wherever it stands."""
 
 _RESERVED_FILE: Final = Path(__file__).parent / "words" / "reserved.txt"
 
@@ -45,7 +55,7 @@ def screen_pseudonym(name: str, recipient_domain: str) -> PseudonymFault | None:
     folded = unicodedata.normalize("NFKC", name)
     if len(name) > MAX_PSEUDONYM:
         return PseudonymFault.LONG
-    if hides_something(name):
+    if hides_something(name) or _ENCODED in name:
         return PseudonymFault.HIDDEN
     if _ADDRESS.search(folded):
         return PseudonymFault.ADDRESS
@@ -63,14 +73,14 @@ def screen_pseudonym(name: str, recipient_domain: str) -> PseudonymFault | None:
 
 def _mixes_scripts(text: str) -> bool:
     names = {unicodedata.name(character, "").partition(" ")[0] for character in text if character.isalpha()}
-    return len(names & set(_SCRIPTS)) > 1
+    return len(names & _SCRIPTS) > 1 or not names <= _SCRIPTS | _OTHER_SCRIPTS
 
 
 def _words(text: str) -> set[str]:
-    """The words of `text` without accents or case, and the whole text run together ("P o l i c e")."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
-    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", bare)
-    return {*words, *(part for word in words for part in word.split("-")), "".join(words)}
+    """The words of `text` without accents, case or disguise, and the whole text run together ("P o l-i c e")."""
+    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", fold_word(text))
+    joined = "".join(words)
+    return {*words, *(part for word in words for part in word.split("-")), joined, joined.replace("-", "")}
 
 
 @cache

@@ -19,14 +19,25 @@ MOST_TOKENS: Final = 1200
 """Tokens that are read; a letter of 2,000 characters has fewer, unless nearly each is a word of its own."""
 
 _LOOKALIKES: Final = str.maketrans(
-    "аеорсухіјѕԁһӏвкмнтгпαερονκιτυχβ‘’ʼ`´ʹ＇øłđıſ",
-    "aeopcyxijsdhlbkmhtrnaepovkituxb'''''''oldis",
+    "аеорсухіјѕԁһӏвкмнтгпαερονκιτυχβ‘’ʼ`´ʹ＇øłđıſɑɡɩꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴωηγσμς",
+    "aeopcyxijsdhlbkmhtrnaepovkituxb'''''''oldisagibpdtgkjczfmnlsrvhwxyaeiouwnyouc",
 )
+_BLANKS: Final = frozenset("\u115f\u1160\u3164\uffa0")
+"""Letters by their category that show as a space."""
+_SHOWS_A_LETTER: Final = (
+    "CIRCLED LATIN",
+    "SQUARED LATIN",
+    "PARENTHESIZED LATIN",
+    "SMALL CAPITAL",
+    "REGIONAL INDICATOR",
+)
+"""What the names of signs have in them that show a letter: in a circle, in a square, of a flag, as a small capital."""
 _WORD: Final = re.compile(
     r"[@$]?[^\W_]+(?:[@$*#!€]+[^\W_]+)*\*{0,8}|[.!?;…\n]+|[\"“”„«»]|[\u2190-\u2bff\U0001f000-\U0001faff]"
 )
 _CYRILLIC_OR_GREEK: Final = re.compile("[\u0370-\u052f]")
 _LATIN: Final = re.compile("[A-Za-z]")
+_SIDE_BY_SIDE: Final = re.compile("[A-Za-z][\u0370-\u052f]|[\u0370-\u052f][A-Za-z]")
 _SAME_KIND: Final = re.compile("[\\x00-\\x7f]+|[^\\x00-\\x7f]")
 _ENDINGS: Final = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _SINGLES: Final = 3
@@ -44,8 +55,13 @@ class Token(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _fold_character(character: str) -> str:
+    if character in _BLANKS:
+        return " "
     if unicodedata.category(character) in {"Cf", "Mn", "Me"}:
         return ""
+    name = unicodedata.name(character, "")
+    if name[-2:-1] == " " and any(kind in name for kind in _SHOWS_A_LETTER):
+        return name[-1].lower()
     plain = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
     return plain.lower().replace("œ", "oe").replace("æ", "ae")
 
@@ -59,16 +75,23 @@ def plain_letters(word: str) -> str:
     """`word` with the letters that its look-alikes stand for, if most of it is Latin, and nothing without width."""
     if word.isascii():
         return word
-    if len(_LATIN.findall(word)) > len(_CYRILLIC_OR_GREEK.findall(word)):
+    if _is_latin(word):
         word = word.translate(_LOOKALIKES)
     return "".join(c for c in word if unicodedata.category(c) not in {"Cf", "Me"})
+
+
+def _is_latin(text: str) -> bool:
+    """Whether most of it is Latin, or two alphabets stand in one word, as in no honest one."""
+    if len(_LATIN.findall(text)) > len(_CYRILLIC_OR_GREEK.findall(text)):
+        return True
+    return _SIDE_BY_SIDE.search(text) is not None
 
 
 def fold(text: str) -> tuple[str, list[int]]:
     """`text` folded, and for each character of it the place in `text` that it came from."""
     if text.isascii():
         return text.lower(), list(range(len(text)))
-    latin = len(_LATIN.findall(text)) > len(_CYRILLIC_OR_GREEK.findall(text))
+    latin = _is_latin(text)
     out: list[str] = []
     places: list[int] = []
     for match in _SAME_KIND.finditer(text):

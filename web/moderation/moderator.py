@@ -22,6 +22,8 @@ from web.moderation.wording import Wording
 _MOST_SPANS: Final = 20
 _MEANT_WELL: Final = 3.0
 """Logits below the doubt from which a rule's finding is not even worth a nudge."""
+_BESIDE_NAME: Final = 120
+"""Characters at both ends of a letter that are read together with the name it is signed with."""
 Places = Sequence[tuple[int, int]]
 _OF_HARM: Final = frozenset({Rule.THREAT, Rule.SELF_HARM, Rule.VIOLENCE, Rule.BULLYING})
 """What worry about the reader is mistaken for: a finding of these is taken back where worry is spoken of."""
@@ -50,9 +52,24 @@ class Moderator:
         found = [(hit, Part.LETTER) for hit in self._decide(reading, letter, worries)]
         if pseudonym:
             found += [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits]
+            found += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
         ruling = _ruling(found)
         # Words of worry in a letter that pushes its reader are scorn.
         return replace(ruling, worries=ruling.step is not Step.REFUSE and bool(worries))
+
+    def _across(self, letter: str, pseudonym: str) -> Iterator[Hit]:
+        """What begins in the letter and ends in the name below it, or the other way round: held, whatever else it is.
+
+        The places are those of the part in the letter.
+        """
+        end, beginning = letter[-_BESIDE_NAME:], letter[:_BESIDE_NAME]
+        for hit in self.reader.read(f"{end} {pseudonym}").hits:
+            if hit.step.stops and hit.start < len(end) < hit.end - 1:
+                yield replace(hit, step=Step.HOLD, start=len(letter) - len(end) + hit.start, end=len(letter))
+        border = len(pseudonym)
+        for hit in self.reader.read(f"{pseudonym} {beginning}").hits:
+            if hit.step.stops and hit.start < border < hit.end - 1:
+                yield replace(hit, step=Step.HOLD, start=0, end=hit.end - border - 1)
 
     def wording(self, language: str) -> Wording:
         """What rules and steps say to people in `language`, "en" or "fr"."""

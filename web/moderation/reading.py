@@ -6,13 +6,15 @@ length of a letter.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final
 
 from web.moderation.features import clue_feature, hit_feature, stretches
-from web.moderation.folding import BARRIER, Token, spelled_out, tokens_of
+from web.moderation.folding import BARRIER, MOST_TOKENS, Token, spelled_out, tokens_of
 from web.moderation.languages import ForeignWords, load_foreign_words
 from web.moderation.pack import Rulebook
 from web.moderation.pattern import Pattern, Places
@@ -22,6 +24,11 @@ from web.moderation.traces import Found, Trace, find_traces
 MOST_READ: Final = 4000
 """Characters that are read; the front takes 2,000."""
 _BEFORE_QUOTE: Final = 8
+_DRAWN: Final = re.compile(r"[^\w\s.,;:!?…'’\"“”«»()\-–—*~^<>/\\]")
+_BLOCKS: Final = re.compile("[\u2500-\u25ff\u2800-\u28ff]")
+_LEAST_DRAWN: Final = 30
+"""Marks, neither letters nor punctuation, from which on a letter with more of them than letters is a drawing."""
+_ALPHABETS: Final = re.compile("[a-z][\u0370-\u1dff\u2c00-\ufaff]|[\u0370-\u1dff\u2c00-\ufaff][a-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +84,14 @@ class Reader:
     def read(self, text: str) -> Reading:
         """The reading of a text of any content and length."""
         text = text[:MOST_READ]
-        tokens = self._meant(tokens_of(text))
+        written = tokens_of(text)
+        tokens = self._meant(written)
         clues: list[Clue] = []
         hits = [*self._by_rules(tokens, clues), *_by_traces(find_traces(text), tokens)]
         words = [token.word for token in tokens if token.word != BARRIER]
         foreign = self.foreign.speak(text, words, self.book.common)
-        if foreign:
+        # What nobody would write to be read, and what stands behind it, a person looks at.
+        if foreign or len(written) > MOST_TOKENS or _is_drawn(text) or _mixes_alphabets(words):
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
         grave = (token for token in tokens if token.word in self.foreign.grave)
         hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
@@ -105,13 +114,17 @@ class Reader:
                 continue
             if index in runs:
                 part = [one for one in tokens[index : runs[index] + 1] if one.word != BARRIER]
-                if words := self.book.lexicon.split("".join(one.word for one in part)):
+                if words := self._words_of("".join(one.word for one in part)):
                     read += [Token(word, part[0].start, part[-1].end) for word in words]
                     skip_to = runs[index] + 1
                     continue
             long = self.book.aliases.get(token.word)
             read += [Token(word, token.start, token.end, token.quoted) for word in long] if long else [token]
         return self._without_reported(read)
+
+    def _words_of(self, letters: str) -> Sequence[str]:
+        """What `letters`, written apart, were meant as; nothing if they are no words."""
+        return self.book.aliases.get(letters) or self.book.lexicon.split(letters)
 
     def _without_reported(self, tokens: list[Token]) -> list[Token]:
         """The tokens but those between quotation marks that a word of saying introduces."""
@@ -160,6 +173,22 @@ class Reader:
                 classes[number] = classes.get(number, 0) | bits
         everywhere = (1 << len(tokens)) - 1
         return Places(classes, everywhere & ~barriers & ~negated, everywhere & ~barriers)
+
+
+def _is_drawn(text: str) -> bool:
+    """Whether it is a picture made of marks: no rule sees the letters that these show. Emoji are none."""
+    marks = sum(not _is_emoji(mark) for mark in _DRAWN.findall(text))
+    return marks >= _LEAST_DRAWN and marks > sum(character.isalpha() for character in text)
+
+
+def _is_emoji(character: str) -> bool:
+    return unicodedata.category(character) in {"So", "Sk", "Cf", "Mn", "Me"} and not _BLOCKS.match(character)
+
+
+def _mixes_alphabets(words: Sequence[str]) -> bool:
+    """Whether letters of several alphabets stand in one word, more than once."""
+    mixed = (word for word in words if not word.isascii() and _ALPHABETS.search(word))
+    return next(mixed, None) is not None and next(mixed, None) is not None
 
 
 def _by_traces(found: list[Found], tokens: list[Token]) -> Iterator[Hit]:

@@ -91,6 +91,15 @@ def test_a_silent_dns_stops_nobody() -> None:
         ("visit evil.com", PseudonymFault.SITE),
         ("evil．com", PseudonymFault.SITE),  # S24: full-width dot
         ("Аnna", PseudonymFault.MIXED),  # S24: Cyrillic А before Latin letters
+        ("ꓑolice", PseudonymFault.MIXED),  # S24: Lisu
+        ("ꓑꓳꓡꓲꓚꓰ", PseudonymFault.MIXED),
+        ("ᴘolice", PseudonymFault.RESERVED),
+        ("🅟olice", PseudonymFault.RESERVED),
+        ("Роӏісе", PseudonymFault.RESERVED),  # S24: Cyrillic throughout
+        ("Pol-ice", PseudonymFault.RESERVED),
+        ("=?utf-8?b?UG9saWNl?=", PseudonymFault.HIDDEN),  # an encoded word: "Police"
+        ("Σωκράτης", None),
+        ("小林", None),
         ("Service Impôts", PseudonymFault.RESERVED),
         ("P O L I C E", PseudonymFault.RESERVED),
         ("Google", PseudonymFault.RESERVED),

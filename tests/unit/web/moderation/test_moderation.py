@@ -60,6 +60,61 @@ def test_money_under_pressure_is_refused_whatever_the_score(text: str) -> None:
     assert (ruling.step, ruling.rules[0]) == (Step.REFUSE, Rule.EXTORTION)
 
 
+_ENCLOSED = "I will kill you, you stupid bitch.".upper()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("".join(chr(first + ord(c) - 65) if c.isalpha() else c for c in _ENCLOSED) for first in (0x1F130, 0x1F150)),
+        *("".join(chr(first + ord(c) - 65) if c.isalpha() else c for c in _ENCLOSED) for first in (0x1F170, 0x1F110)),
+        "".join(f"{chr(0x1F1E6 + ord(c) - 65)}\u200b" if c.isalpha() else c for c in _ENCLOSED),
+        "ɪ ᴡɪʟʟ ᴋɪʟʟ ʏᴏᴜ, ʏᴏᴜ ʙɪᴛᴄʜ",
+        "I\u3164will\u3164kill\u3164you",
+        "κill yοurself",
+        "k.y.s.",
+    ],
+)
+def test_signs_that_show_letters_are_read_as_letters(text: str) -> None:  # S24
+    assert MODERATOR.rule(text).step is Step.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"), [("I will kill", "you"), ("you", "I will kill"), ("Dear Ann, one day I will kill", "you")]
+)
+def test_what_goes_on_in_the_name_is_read_on(letter: str, name: str) -> None:
+    ruling = MODERATOR.rule(letter, name)
+    assert ruling.step in {Step.HOLD, Step.REFUSE}
+    assert "".join(part for part, _ in ruling.parts(letter)) == letter
+    assert MODERATOR.rule("You stayed late for me, and I will not forget it", "Your colleague").step is Step.PASS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a. " * 650 + "I will kill you tonight",  # more than is read
+        "#   # # #    #   \n# #   # #    #   \n##    # #    #   \n# #   # #    #   \n#   # # #### ####\nYOU",
+        "Ꭵ wꭵll kꭵll you",
+    ],
+)
+def test_what_cannot_be_read_is_held(text: str) -> None:
+    ruling = MODERATOR.rule(text)
+    assert (ruling.step, ruling.rules) == (Step.HOLD, (Rule.LANGUAGE,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Happy birthday! " + "❤️🎉" * 60,
+        "-" * 60 + "\nBonjour Marie, je pense à toi\n" + "*" * 60,
+        "My Ωmega watch gained Δt = 5 μs, and I like you",
+        "Vive la France 🇫🇷🇫🇷🇫🇷 ! Merci pour tout.",
+    ],
+)
+def test_hearts_rulers_flags_and_units_are_no_disguise(text: str) -> None:
+    assert MODERATOR.rule(text).step is Step.PASS
+
+
 def test_a_span_is_the_words_as_written() -> None:
     text = "Hello. You’re a path\u200betic LOSER, really."
     ruling = MODERATOR.rule(text)
