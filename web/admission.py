@@ -15,6 +15,7 @@ from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from web.network import Network
 from web.shares import USUAL, Room, Shares
+from web.turns import Turn, take_turn
 
 OPERATORS: Final = ""
 """The place of the operator's own ceiling; others are a provider's name."""
@@ -83,6 +84,8 @@ class DayAdmission:
         day = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0))
 
         def work(connection: Connection) -> datetime | None:
+            if counts:
+                take_turn(connection, self._database.dialect, Turn.DEPARTURES)
             binding = [*([Ceiling(OPERATORS, most=self._most)] if self._most else []), *ceilings]
             rooms = [one.room(_left(connection, day, one.place)) for one in binding]
             waits = [room.opens(network, self._shares, now) for room in rooms]

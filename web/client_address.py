@@ -21,6 +21,10 @@ _FOR: Final = re.compile(r'(?:^|;)\s*for=(?:"([^"]*)"|([^;,"\s]*))', re.IGNORECA
 _BRACKETED: Final = re.compile(r"\[([^\]]+)\](?::(\d{1,5}))?")
 _WITH_PORT: Final = re.compile(r"([0-9.]+)(?::(\d{1,5}))?")
 
+_SUBSCRIBER: Final = 7
+_SITE: Final = 6
+"""Octets of an IPv6 address that name a /56 and a /48."""
+
 IPAddress = IPv4Address | IPv6Address
 
 
@@ -44,7 +48,12 @@ class ClientAddress:
             case IPv4Address():
                 return self.address.packed
             case IPv6Address():
-                return self.address.packed[:7]
+                return self.address.packed[:_SUBSCRIBER]
+
+
+def site_of(network: bytes) -> bytes | None:
+    """The /48 of a client's network (`ClientAddress.network`), which a single subscriber may have; None for IPv4."""
+    return network[:_SITE] if len(network) == _SUBSCRIBER else None
 
 
 class ClientAddressReader:

@@ -75,7 +75,7 @@ DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR he
 _OVERDUE: Final = "SELECT letter_id FROM web_handover WHERE held_until <= ?"
 _GIVE_BACK: Final = """
 UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', recipient = '', text = '', html = ''
-WHERE letter_id = ?
+WHERE letter_id = ? AND held_until <= ?
 """
 END_LETTER: Final = "UPDATE web_letter SET ending = ?, ended = ? WHERE id = ? AND message_id IS NULL"
 _ERASE: Final = """
@@ -210,11 +210,14 @@ class DatabaseLetterStore:
             return 0
 
         def work(connection: Connection) -> int:
-            overdue = list(connection.execute(_OVERDUE, (moment,)))
-            for (letter_id,) in overdue:
+            returned = 0
+            for (letter_id,) in list(connection.execute(_OVERDUE, (moment,))):
+                connection.execute(_GIVE_BACK, (letter_id, moment))
+                if not connection.changes():
+                    continue  # let go in the same moment: it keeps what it needs to leave
                 connection.execute(END_LETTER, (Ending.RETURNED.value, moment, letter_id))
-                connection.execute(_GIVE_BACK, (letter_id,))
-            return len(overdue)
+                returned += 1
+            return returned
 
         return await self._database.write(work)
 

@@ -20,9 +20,11 @@ from typing import Any, Final
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from relay.ids import Entropy
+from web.client_address import site_of
 from web.limit_keys import Hashes, LimitKeys, Period
 from web.mailbox import mailbox_of
 from web.organisations import AS_USUAL, Organisations
+from web.turns import Turn, take_turn
 
 _KEY: Final = 32
 _MINUTE: Final = 60_000
@@ -42,6 +44,11 @@ class Limit:
     count: int
     span: timedelta
 
+    @property
+    def of_site(self) -> Limit:
+        """What holds for all networks of a site together."""
+        return Limit(self.count * SITE, self.span)
+
 
 SENDER_MINUTE: Final = Limit(1, timedelta(minutes=1))
 SENDER_DAY: Final = Limit(5, timedelta(days=1))
@@ -49,6 +56,8 @@ RECIPIENT_DAY: Final = Limit(3, timedelta(days=1))
 RECIPIENT_MONTH: Final = Limit(10, timedelta(days=30))
 TICKETS: Final = Limit(5, timedelta(days=1))
 """Places in the slow lane for one sender."""
+SITE: Final = 8
+"""A site, the /48 of an IPv6 address, may do so many times what one sender may: it has 256 networks of /56."""
 QUESTIONS_SENDER: Final = Limit(10, timedelta(days=1))
 """Mails that ask whether an address was typed by its owner: a writer's code, the weekly."""
 QUESTIONS_MAILBOX: Final = Limit(3, timedelta(days=1))
@@ -130,13 +139,14 @@ class LetterLimits:
         rows = self._rows(_distinct((*own, *other, theirs)), now)
 
         def work(connection: Connection) -> Admission:
+            take_turn(connection, self._database.dialect, Turn.LIMITS)
             full = _wait(connection, theirs, now)
             pile_on = full > 0 and _senders(connection, theirs, now) >= PILE_ON
             final = max(*(_wait(connection, use, now) for use in other), 0 if pile_on else full)
             mine = [_wait(connection, use, now) for use in own]
             longest = max(final, *mine, 0)
             if longest > 0:
-                queues = final == 0 and mine[-1] > 0
+                queues = final == 0 and max(mine[1:], default=0) > 0
                 return Admission(timedelta(milliseconds=longest), may_queue=queues)
             connection.executemany(_ADD, rows)
             frozen = _frozen(connection, pair)
@@ -144,13 +154,21 @@ class LetterLimits:
 
         return await self._database.write(work)
 
-    def _of_sender(self, sender: bytes, now: int) -> tuple[_Use, _Use]:
-        """The minute has a hash of its own: its exact time must not stand beside what lasts a day."""
+    def _of_sender(self, sender: bytes, now: int) -> tuple[_Use, ...]:
+        """The minute comes first, with a hash of its own: its exact time must not stand beside what lasts a day."""
         minute = b"%d\0" % (now // _MINUTE)
         return (
             _Use(SENDER_MINUTE, self._keys.hashes(Period.DAY, b"minute\0" + minute + sender)),
-            _Use(SENDER_DAY, self._keys.hashes(Period.DAY, b"sender\0" + sender)),
+            *self._of_network(SENDER_DAY, b"sender\0", sender),
         )
+
+    def _of_network(self, limit: Limit, purpose: bytes, sender: bytes) -> tuple[_Use, ...]:
+        """What counts for a network in a day, and for its site where it has one."""
+        own = _Use(limit, self._keys.hashes(Period.DAY, purpose + sender))
+        site = site_of(sender)
+        if site is None:
+            return (own,)
+        return own, _Use(limit.of_site, self._keys.hashes(Period.DAY, b"site\0" + purpose + site))
 
     def _rows(self, uses: Sequence[_Use], now: int) -> list[tuple[bytes, bytes, int, int, bytes | None]]:
         return sorted(use.row(now, self._keys.lot()) for use in uses)
@@ -165,17 +183,17 @@ class LetterLimits:
 
     async def take_ticket(self, sender: bytes) -> timedelta | None:
         """Count one place in the slow lane; None if `sender` may have it, else how long to wait."""
-        return await self._take(_Use(TICKETS, self._keys.hashes(Period.DAY, b"ticket\0" + sender)))
+        return await self._take(*self._of_network(TICKETS, b"ticket\0", sender))
 
     async def take_notice(self, sender: bytes) -> timedelta | None:
         """Count one notice of unlawful content; None if `sender` may file it, else how long to wait."""
-        return await self._take(_Use(NOTICES, self._keys.hashes(Period.DAY, b"notice\0" + sender)))
+        return await self._take(*self._of_network(NOTICES, b"notice\0", sender))
 
     async def take_question(self, sender: bytes, address: str) -> bool:
         """Count one mail that asks whoever has `address`; False if `sender` or the mailbox has had enough."""
         mailbox = b"asked\0" + mailbox_of(address).encode()
         wait = await self._take(
-            _Use(QUESTIONS_SENDER, self._keys.hashes(Period.DAY, b"asks\0" + sender)),
+            *self._of_network(QUESTIONS_SENDER, b"asks\0", sender),
             _Use(QUESTIONS_MAILBOX, self._keys.hashes(Period.DAY, mailbox)),
             _Use(QUESTIONS_MAILBOX_MONTH, self._keys.hashes(Period.MONTH, mailbox)),
         )
@@ -187,6 +205,7 @@ class LetterLimits:
         rows = self._rows(uses, now)
 
         def work(connection: Connection) -> int:
+            take_turn(connection, self._database.dialect, Turn.LIMITS)
             wait = max(_wait(connection, use, now) for use in uses)
             if wait <= 0:
                 connection.executemany(_ADD, rows)

@@ -9,23 +9,26 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from relay.well_known import one_mailbox, without_tag
+
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
-_GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
 _OCTETS: Final = 16
 
 
 def mailbox_of(recipient: str) -> str:
     """One name for every address that leads to the same mailbox, as far as strangers can know.
 
-    Case, quotes and what follows a + make no other person; nor do dots at Gmail.
+    Case, quotes and what follows a + make no other person; nor does what their provider does not tell apart.
     """
+    return "@".join(one_mailbox(*_parts(recipient)))
+
+
+def _parts(recipient: str) -> tuple[str, str]:
+    """Local part and domain, without case and quotes."""
     local, _, domain = unicodedata.normalize("NFC", recipient).casefold().rpartition("@")
     if len(local) > 1 and local.startswith('"') and local.endswith('"'):
         local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
-    local = local.partition("+")[0] or local
-    if domain in _GMAIL:
-        local, domain = local.replace(".", ""), "gmail.com"
-    return f"{local}@{domain}"
+    return local, domain
 
 
 def masked(address: str) -> str:
@@ -53,5 +56,9 @@ class MailboxHasher:
 
     def all_of(self, address: str) -> tuple[bytes, ...]:
         """Every hash by which it may have been kept."""
-        what = b"front mailbox\0" + mailbox_of(address).encode()
-        return tuple(hmac.digest(key, what, hashlib.sha256)[:_OCTETS] for key in self._keys)
+        forms = dict.fromkeys((mailbox_of(address), "@".join(without_tag(*_parts(address)))))
+        return tuple(
+            hmac.digest(key, b"front mailbox\0" + form.encode(), hashlib.sha256)[:_OCTETS]
+            for key in self._keys
+            for form in forms
+        )

@@ -16,6 +16,7 @@ from relay.ids import Entropy, base32
 from web.decisions import Decision, DecisionLog
 from web.letters import hash_secret
 from web.reports import Outcome
+from web.turns import Turn, take_turn
 
 MOST_OPEN: Final = 5_000
 """Notices that may wait; more are not taken until some were decided."""
@@ -82,6 +83,7 @@ class NoticeStore:
         values = (receipt.id, hash_secret(receipt.secret), to_millis(self._clock.now()), language, *said)
 
         def work(connection: Connection) -> bool:
+            take_turn(connection, self._database.dialect, Turn.NOTICES)
             ((waiting,),) = connection.execute(_COUNT)
             if waiting >= MOST_OPEN:
                 return False

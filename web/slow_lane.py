@@ -15,6 +15,7 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from web.network import Network
 from web.token import TokenSigner
+from web.turns import Turn, take_turn
 
 SOONEST: Final = timedelta(minutes=1)
 """How long even the first in the row waits."""
@@ -60,6 +61,7 @@ class SlowLane:
         soonest, longest = now + _millis(SOONEST), now + _millis(LONGEST)
 
         def work(connection: Connection) -> int | None:
+            take_turn(connection, self._database.dialect, Turn.LANE)
             rows = list(connection.execute("SELECT next FROM web_lane WHERE network = ?", (network.value,)))
             at = max(soonest, rows[0][0] if rows else 0)
             if at > longest:

@@ -1,8 +1,8 @@
 """Addresses as keyed hashes: the same mailbox gives the same octets, and without the key they say nothing. Pure.
 
 A refusal by a person is of the person: it is hashed as the *mailbox*, in which case, needless quotes, what follows
-a "+", and dots at Gmail make no difference. What a host said is about the *address*, and only case and quotes are
-let go: user+x may be unknown where user is not.
+a "+", and what its provider does not tell apart (dots at Gmail, me.com and icloud.com) make no difference. What a
+host said is about the *address*, and only case and quotes are let go: user+x may be unknown where user is not.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import Final
 
 from relay.mail.address import Address
+from relay.well_known import one_mailbox, without_tag
 
 OCTETS: Final = 16
-_GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
@@ -33,10 +33,7 @@ def address_form(address: Address) -> str:
 def mailbox_form(address: Address) -> str:
     """One text for every address that leads to the same mailbox, as far as strangers can know."""
     local, _, domain = address_form(address).rpartition("@")
-    local = local.partition("+")[0] or local
-    if domain in _GMAIL:
-        local, domain = local.replace(".", "") or local, "gmail.com"
-    return f"{local}@{domain}"
+    return "@".join(one_mailbox(local, domain))
 
 
 class AddressHasher:
@@ -64,7 +61,9 @@ class AddressHasher:
         return self._all_of(address)
 
     def _every(self, address: Address) -> tuple[bytes, ...]:
-        forms = (b"address\0" + address_form(address).encode(), b"mailbox\0" + mailbox_form(address).encode())
+        local, _, domain = address_form(address).rpartition("@")
+        mailboxes = dict.fromkeys((mailbox_form(address), "@".join(without_tag(local, domain))))
+        forms = (b"address\0" + address_form(address).encode(), *(b"mailbox\0" + one.encode() for one in mailboxes))
         return tuple(self._hash(number, form) for number in range(len(self._keys)) for form in forms)
 
     def _hash(self, number: int, data: bytes) -> bytes:

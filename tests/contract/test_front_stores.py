@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +33,7 @@ from web.legal_requests import Answer, Asked, LegalRequestStore
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, Left, NewLetter, hash_secret
 from web.limit_keys import LimitKeys
-from web.limits import LetterLimits
+from web.limits import QUESTIONS_MAILBOX, LetterLimits
 from web.links import Addressee
 from web.mailbox import MailboxHasher
 from web.network import Network
@@ -168,6 +169,21 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     await reports.forget()
     await limits.forget()
     assert await reports.of_letter("id0") is None
+
+
+async def test_forms_that_are_sent_at_once_find_one_room(database: Database) -> None:  # S17, RCP 5
+    await DatabaseLetterStore(database).prepare()
+    clock, limits = (
+        HandClock(),
+        LetterLimits(database, LimitKeys(KeyMemory(), HandClock(), SeededEntropy(2)), HandClock()),
+    )
+    same = await asyncio.gather(*(limits.take(b"me", f"ann{n}@b.example") for n in range(6)))
+    assert sum(one.wait is None for one in same) == 1, "a letter a minute"
+    asked = await asyncio.gather(*(limits.take_question(b"you", "bob@b.example") for _ in range(8)))
+    assert sum(asked) == QUESTIONS_MAILBOX.count
+    admission = DayAdmission(database, clock, 2)
+    left = await asyncio.gather(*(admission.take() for _ in range(6)))
+    assert sum(at is None for at in left) <= 2
 
 
 async def test_counts_tell_nobody_which_letters_have_one_sender(database: Database) -> None:  # SND 4, S53

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hmac
 import io
 import json
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,14 @@ def test_a_mailbox_is_one_however_it_is_written() -> None:
     ways = ["ann.b@gmail.com", "AnnB@gmail.com", "a.nnb+shop@googlemail.com", '"ann.b"@gmail.com']
     assert len({hasher.of_mailbox(parse_address(one)) for one in ways}) == 1
     assert len({hasher.of_address(parse_address(one)) for one in ways}) == 3  # quotes alone make no other address
+    for ways in (
+        ["ann.b_c@proton.me", "ann-bc@protonmail.com", "annbc+x@pm.me"],
+        ["ann@icloud.com", "ann+1@me.com", "ANN@mac.com"],
+        ["ann@fastmail.com", "shop@ann.fastmail.com", "other@Ann.Fastmail.com"],
+    ):
+        assert len({hasher.of_mailbox(parse_address(one)) for one in ways}) == 1
+    apart = ["ann@fastmail.com", "ann@fastmail.fm", "ann@icloud.com", "a.nn@icloud.com", "ann@proton.me", "-@proton.me"]
+    assert len({hasher.of_mailbox(parse_address(one)) for one in apart}) == len(apart)
     assert hasher.of_mailbox(parse_address("a.b@b.example")) != hasher.of_mailbox(parse_address("ab@b.example"))
     assert hasher.of_mailbox(parse_address("ann@exämple.org")) == hasher.of_mailbox(
         parse_address("Ann@xn--exmple-cua.org")
@@ -38,6 +47,12 @@ def test_a_hash_says_nothing_without_its_key_and_old_keys_are_asked_too() -> Non
     assert old.of_mailbox(ann) != new.of_mailbox(ann)
     assert old.of_mailbox(ann) in new.all_of(ann)
     assert old.key_id != new.key_id
+
+
+def test_a_refusal_from_before_a_provider_was_known_still_counts() -> None:
+    hasher = AddressHasher([b"k" * 32])
+    kept = hmac.digest(b"k" * 32, b"mailbox\0ann.b@proton.me", "sha256")[:16]
+    assert kept in hasher.all_of(parse_address("Ann.B+x@proton.me"))
 
 
 def test_absence_never_denies_what_was_added() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ import pytest
 
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
-from relay.key_memory import KeyMemory, make_key_memory
+from relay.key_memory import SIZE, KeyMemory, make_key_memory
 from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
@@ -23,7 +24,17 @@ from tests.support.visitor import Visitor
 from web.copies import MOST_RECIPIENTS, Copies, looks_of
 from web.letter_table import DatabaseLetterStore
 from web.limit_keys import LimitKeys, Period
-from web.limits import PAIR_DAY, PILE_ON, PREVIEWS, RECIPIENT_DAY, SENDER_DAY, LetterLimits, PreviewLimits
+from web.limits import (
+    PAIR_DAY,
+    PILE_ON,
+    PREVIEWS,
+    RECIPIENT_DAY,
+    SENDER_DAY,
+    SITE,
+    TICKETS,
+    LetterLimits,
+    PreviewLimits,
+)
 from web.mailbox import mailbox_of
 from web.organisations import Organisations
 
@@ -69,11 +80,28 @@ async def test_a_sender_writes_so_many_letters_a_day_and_one_a_minute(bench: Ben
     assert await bench.goes("me", "another@example.org")
 
 
+async def test_whoever_has_a_site_has_no_thousand_letters(bench: Bench) -> None:  # S53, RCP 5
+    def network(n: int, site: int = 0) -> bytes:
+        return bytes([0x20, 1, 0xD, 0xB8, 0, site, n])
+
+    went = [(await bench.limits.take(network(n), f"r{n}@s{n}.example")).wait is None for n in range(256)]
+    assert sum(went) == SENDER_DAY.count * SITE
+    over = await bench.limits.take(network(255), "another@example.org")
+    assert (over.may_queue, over.wait is not None) == (True, True)
+    tickets = [await bench.limits.take_ticket(network(n)) is None for n in range(256)]
+    assert sum(tickets) == TICKETS.count * SITE
+    assert (await bench.limits.take(network(255), "another@example.org", has_ticket=True)).wait is None
+    assert (await bench.limits.take(network(0, site=1), "yet@example.org")).wait is None
+
+
 @pytest.mark.parametrize(
     "written",
     [
         ["victim@example.org", "victim+1@example.org", '"victim"@example.org', "VICTIM+@example.org"],
         ["j.doe@gmail.com", "jdoe@gmail.com", "J.D.o.e+x.y@googlemail.com", "jd.oe@GMail.com"],
+        ["john.doe@proton.me", "johndoe@protonmail.com", "john-doe+2@pm.me", "JOHN_DOE@protonmail.ch"],
+        ["jo@icloud.com", "jo@me.com", "jo+1@mac.com", "JO@me.com"],
+        ["jo@fastmail.com", "a@jo.fastmail.com", "b+c@jo.fastmail.com", "c@x.jo.fastmail.com"],
         ["+x@example.org", '"+x"@example.org', "+X@example.org", "+x@EXAMPLE.org"],
     ],
 )
@@ -306,3 +334,16 @@ async def test_a_preview_that_is_shown_again_is_counted(tmp_path: Path) -> None:
         fields = {"token": await visitor.preview(), "action": "translate"}
         statuses = [(await visitor.post("/en/preview", fields))[0].status for _ in range(PREVIEWS.count)]
         assert statuses == [200] * (PREVIEWS.count - 1) + [429]
+
+
+def test_the_page_of_keys_is_kept_from_swap_space() -> None:  # S53
+    def locked() -> int:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(next(line for line in status.splitlines() if line.startswith("VmLck:")).split()[1])
+
+    most, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if most != resource.RLIM_INFINITY and most < locked() * 1024 + SIZE:
+        pytest.skip("the system lets this user pin no memory")
+    before, memory = locked(), KeyMemory(make_key_memory())
+    assert locked() == before + 4
+    memory.page.close()
