@@ -109,6 +109,11 @@ async def test_a_reported_letter_keeps_what_its_recipient_copied(
     assert "No record of the connection exists" in page.text
     assert (await log_of(visitor.front, clock))[0] == Decision(letter, Action.DANGER, "ann", "A date.")
     assert (await ann.post(f"/desk/case/{letter}", action="close"))[0].status == 422
+    theirs = (await visitor.get(path))[1].text
+    assert "We agree with you about this letter" in theirs
+    assert "Decided around" in theirs
+    for said in ("A date.", "life-", "Threat to life"):
+        assert said not in theirs, "whoever else reads their mail learns of no case"
 
 
 async def test_a_case_that_nobody_closes_ends_by_itself(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
