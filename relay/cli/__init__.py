@@ -9,7 +9,8 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage or configuration.
 
-    `leak --version` and `leak send` start without loading the rest; called as `sendmail`, it is `leak send`.
+    `leak --version`, `leak send` and `leak run --config FILE`, which every worker is, start without loading the rest;
+    called as `sendmail`, it is `leak send`.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None and sys.argv[0].rpartition("/")[2] == "sendmail":
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from relay.cli.send import main as send
 
         return send(rest[1:])
+    node = _node_of(words)
+    if node is not None:
+        return _run_node(node)
     from relay.cli.app import run
 
     return run(words)
@@ -34,3 +38,27 @@ def _after_config(words: list[str]) -> list[str]:
     if words[:1] == ["--config"]:
         return words[2:]
     return words[1:] if words and words[0].startswith("--config=") else words
+
+
+def _node_of(words: Sequence[str]) -> str | None:
+    """The file that `words` say to run a node with and nothing else; None for any other words."""
+    match words:
+        case ["run", "--config", file] | ["--config", file, "run"]:
+            return file
+        case ["run", word] | [word, "run"] if word.startswith("--config="):
+            return word.partition("=")[2]
+        case _:
+            return None
+
+
+def _run_node(file: str) -> int:
+    from pathlib import Path
+
+    from relay.cli.ending import told_status
+    from relay.cli.front import load_front
+    from relay.supervisor import run
+
+    try:
+        return told_status(lambda: run(Path(file), load_front))
+    except KeyboardInterrupt:
+        return 130  # as from a shell, and as every other command; once it runs, the node itself ends at SIGINT

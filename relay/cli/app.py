@@ -6,8 +6,9 @@ Each command imports what it needs when it runs, so that `leak --help` does not 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from typer.main import get_command
@@ -37,11 +38,7 @@ from relay.cli import (
     user,
     webhook,
 )
-from relay.cli.output import CommandError, UsageError, warn
-
-DONE: Final = 0
-FAILED: Final = 1
-WRONG: Final = 2
+from relay.cli.ending import DONE, FAILED, told_status
 
 app = typer.Typer(
     name="leak",
@@ -117,21 +114,14 @@ app.command()(tls.tls)
 
 def run(words: Sequence[str]) -> int:
     """Run one command line; the exit status. Complaints go to standard error, without a traceback."""
-    from relay.errors import ConfigurationError, LeakError
+    return told_status(partial(_called, words))
 
+
+def _called(words: Sequence[str]) -> int:
     try:
         get_command(app).main(hoist_config(words), prog_name="leak")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
-    except (ConfigurationError, UsageError) as error:
-        warn(f"leak: {error}")
-        return WRONG
-    except (CommandError, LeakError) as error:
-        warn(f"leak: {error}")
-        return FAILED
-    except OSError as error:
-        warn(f"leak: {error.filename or 'the system'}: {error.strerror or error}")
-        return FAILED
     return DONE
 
 

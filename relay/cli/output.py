@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-import typer
-
 from relay.units import format_duration
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
@@ -105,6 +103,8 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"{question} Repeat the command with --yes to do it")
+    import typer  # here and not above: a node, which asks nothing, starts without it
+
     if not typer.confirm(question, err=True):
         raise CommandError("nothing was changed")
 
