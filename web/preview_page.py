@@ -16,7 +16,7 @@ from aiohttp import web
 from web.confirming import Asking
 from web.judgement import Piece, marked_paragraphs
 from web.mail import Mail
-from web.moderation.ruling import Step
+from web.moderation.ruling import Ruling, Step
 from web.parts import Parts
 from web.preview import SECOND_THOUGHT, Preview
 from web.self_naming import names_writer
@@ -57,9 +57,11 @@ class PreviewPage:
         crisis = self._parts.judge.crisis(ruling, language)
         mail = self._parts.writer.compose(shown.draft, self._render.words(language), crisis=crisis)
         wording = self._parts.judge.wording(language)
+        # Whoever speaks of dying is shown who answers; their own words are not held up to them.
+        held_up = Ruling(Step.PASS) if ruling.step is Step.CARE else ruling
         values = {
             "mail": mail,
-            "body": marked_paragraphs(shown.draft.message, ruling),
+            "body": marked_paragraphs(shown.draft.message, held_up),
             "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
             "token": self._parts.tokens.sign(shown),
             "notice": beside.notice,

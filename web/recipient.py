@@ -100,9 +100,9 @@ class RecipientPages:
 
     async def _report(self, language: Language, addressee: Addressee, fields: Mapping[str, str]) -> web.Response:
         rule = fields.get("rule", "")
-        if rule not in {one.value for one in _REPORTABLE}:
-            return await self._page(language, addressee, problem="rule", status=HTTPStatus.UNPROCESSABLE_ENTITY)
         words = clean_message(fields.get("words", "")[:_MOST_WORDS])
+        if rule not in {one.value for one in _REPORTABLE}:
+            return await self._page(language, addressee, problem="rule", typed=words)
         filed = await self._parts.reports.file(
             Report(addressee.letter_id, rule, words), self._parts.mailboxes.of(addressee.address)
         )
@@ -127,9 +127,8 @@ class RecipientPages:
         done: str = "",
         *,
         problem: str = "",
-        status: int = HTTPStatus.OK,
+        typed: str = "",
     ) -> web.Response:
-        wording = self._parts.judge.wording(language)
         words = self._parts.renderer.words(language)
         post = await self._parts.wall.of_letter(addressee.letter_id)
         refuses = await self._parts.errands.refuses(addressee.address)
@@ -142,12 +141,14 @@ class RecipientPages:
             "token": self._parts.links.token(LinkKind.RECIPIENT, addressee),
             "done": done,
             "problem": problem,
-            "rules": [(rule.anchor, wording.rules[rule].title) for rule in _REPORTABLE],
+            "typed": typed,
+            "rules": [rule.value for rule in _REPORTABLE],
             "reported": reported,
             "decided": words.around(reported.decided) if reported and reported.decided else "",
             "held": [words("recipient.holds_link"), *await self._held(words, addressee, refuses=refuses)],
             "is_refused": refuses is True,
         }
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
         return self._parts.renderer.page("recipient.html", language, values, status=status)
 
     async def _held(self, words: Words, addressee: Addressee, *, refuses: bool | None) -> list[str]:

@@ -92,7 +92,7 @@ class Tour:
         front.relay.suggestions = {"ann@gone.test": "ann@example.org"}
         await self._post(front, "/preview", {"to": "ann@gone.test", "pseudonym": "Police"})
         yield "compose with problems"
-        kinds = {"preview": LONG, "nudge": NUDGED, "hold": FOREIGN, "care": DESPAIR, "refused": INSULT}
+        kinds = {"preview": LETTER["message"], "nudge": NUDGED, "hold": FOREIGN, "care": DESPAIR, "refused": INSULT}
         for name, message in kinds.items():
             wall = {"wall": "on"} if name == "preview" else {}
             await self._post(front, "/preview", LETTER | wall | {"message": f"{message}\n\nJulie"})

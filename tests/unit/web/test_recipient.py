@@ -119,9 +119,10 @@ async def test_looking_changes_nothing_and_never_again_holds(visitor: Visitor) -
 
 async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, clock: HandClock) -> None:  # RCP 2
     path = await receive(visitor)
-    response, page = await visitor.post(path, {"action": "report"})
+    response, page = await visitor.post(path, {"action": "report", "words": "You are <nothing>."})
     assert response.status == 422
-    assert "Choose the rule" in page.text
+    assert "You are &lt;nothing&gt;.</textarea>" in page.document
+    assert "Choose what is wrong" in page.text
     _, page = await visitor.post("/fr" + path, {"action": "report", "rule": "bullying", "words": "Vous <êtes> nul."})
     assert "aucune lettre ne vous parvient" in page.text
 
