@@ -12,7 +12,7 @@ from typing import Any, Final
 from relay.database.contract import Connection, Database
 
 _ROWS: Final = """
-SELECT l.secret_hash, l.message_id, l.ending, l.refused, h.held_until, h.letter_id
+SELECT l.secret_hash, l.message_id, l.ending, l.refused, l.withheld, h.held_until, h.letter_id
 FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id
 """
 
@@ -35,12 +35,12 @@ async def accounts(database: Database) -> Mapping[bytes, Account]:
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    _, message_id, ending, refused, held_until, waits = row
+    _, message_id, ending, refused, withheld, held_until, waits = row
     if message_id is not None:
         return Account(message_id, "handed over")
     if ending:
         return Account(None, ending)
-    if refused:
+    if refused or withheld is not None:
         return Account(None, "undeliverable")
     if held_until is not None:
         return Account(None, "held")

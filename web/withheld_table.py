@@ -29,17 +29,20 @@ WHERE id = ?
 _WITHDRAWN: Final = "UPDATE web_letter SET withheld = ? WHERE id = ? AND withheld IS NULL AND refused = 0"
 _OPEN: Final = """
 SELECT id, withheld, left_at, place FROM web_letter
-WHERE withheld IS NOT NULL AND (withheld, id) > (?, ?) ORDER BY withheld, id LIMIT ?
+WHERE withheld IS NOT NULL AND id > ? ORDER BY id LIMIT ?
 """
 _ONE: Final = "SELECT id, withheld, left_at, place FROM web_letter WHERE id = ? AND withheld IS NOT NULL"
-_LEFT: Final = "SELECT message_id, left_at FROM web_letter WHERE message_id IS NOT NULL AND id <> ?"
+_LEFT: Final = "SELECT message_id, left_at FROM web_letter WHERE message_id IS NOT NULL AND place = ? AND id <> ?"
 _BESIDE: Final = (
     "AND left_at <= ? ORDER BY left_at DESC, id LIMIT ?",
     "AND left_at > ? ORDER BY left_at, id LIMIT ?",
     "AND left_at >= ? ORDER BY left_at DESC, id LIMIT ?",
 )
 """Those before a letter, those after it, the latest of all."""
-_REFUSED_FOR_NOW: Final = "SELECT 1 FROM web_handover WHERE attempts > 1 AND held_until IS NULL LIMIT 1"
+_REFUSED_FOR_NOW: Final = """
+SELECT 1 FROM web_handover WHERE attempts > 1 AND held_until IS NULL
+  AND NOT EXISTS (SELECT 1 FROM web_letter WHERE message_id IS NOT NULL AND left_at >= ?) LIMIT 1
+"""
 _NEIGHBOURS: Final = 4
 
 
@@ -85,28 +88,26 @@ class WithheldTable:
         rows = await self._rows("SELECT ended FROM web_letter WHERE id = ? AND refused = 1", (letter_id,))
         return from_millis(rows[0][0]) if rows and rows[0][0] is not None else None
 
-    async def open(self, after: Withheld | None, limit: int) -> list[Withheld]:
-        """Those of which nothing is told yet, the oldest first, after one."""
-        last = (-1, "") if after is None else (to_millis(after.since), after.id)
-        return [_withheld(row) for row in await self._rows(_OPEN, (*last, limit))]
+    async def open(self, after: str, limit: int) -> list[Withheld]:
+        """Those of which nothing is told yet, by id, after one; an order that what is done about them never changes."""
+        return [_withheld(row) for row in await self._rows(_OPEN, (after, limit))]
 
-    async def beside(self, letter: Withheld, earliest: datetime, *, anywhere: bool) -> list[tuple[str, datetime]]:
-        """The relay's ids of letters that left around this one, or lately, for its place or `anywhere`, and when."""
-        where, what = (_LEFT, (letter.id,)) if anywhere else (f"{_LEFT} AND place = ?", (letter.id, letter.place))
+    async def beside(self, letter: Withheld, earliest: datetime) -> list[tuple[str, datetime]]:
+        """The relay's ids of letters for its place that left around this one, or lately, and when."""
         moments = (to_millis(letter.left), to_millis(letter.left), to_millis(earliest))
 
         def work(connection: Connection) -> dict[str, int]:
             found: dict[str, int] = {}
             for which, moment in zip(_BESIDE, moments, strict=True):
-                found.update(connection.execute(f"{where} {which}", (*what, moment, _NEIGHBOURS)))
+                found.update(connection.execute(f"{_LEFT} {which}", (letter.place, letter.id, moment, _NEIGHBOURS)))
             return found
 
         found = await self._database.read(work)
         return [(message_id, at) for message_id, left in found.items() if (at := from_millis(left)) >= earliest]
 
-    async def is_refused_for_now(self) -> bool:
-        """Whether the relay has put off taking some letter."""
-        return bool(await self._rows(_REFUSED_FOR_NOW, ()))
+    async def is_refused_for_now(self, since: datetime) -> bool:
+        """Whether the relay puts off taking letters, and has taken none `since` then."""
+        return bool(await self._rows(_REFUSED_FOR_NOW, (to_millis(since),)))
 
     async def put_off(self, letter_id: str, since: datetime) -> None:
         """Nothing of its place is answered just now: it fails no sooner than `since`."""

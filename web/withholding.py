@@ -2,9 +2,9 @@
 
 After the courier, before the status page. A letter whose recipient wants none, has reported its writer or was erased
 ends here, and one that left ends somewhere else: at a provider that may be out of reach for hours, may make first mail
-wait, or behind a relay that takes nothing. So a withheld letter fails once letters that left around it have shown that
-mail was answered, and no sooner than the quickest of them was. What one of them alone met, a full mailbox for one,
-holds up no other: whoever owns that mailbox could tell.
+wait, or behind a relay that takes nothing. So a withheld letter fails once letters for the same domain, that left
+around it, have shown that mail was answered there, and no sooner than the quickest of them was. What one of them alone
+met, a full mailbox for one, holds up no other, nor does what another domain meets: whoever owns those could tell.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = Log("courier")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A letter that left around a withheld one, and where it stands at the relay."""
+    """A letter for the same domain that left around a withheld one, and where it stands at the relay."""
 
     left: datetime
     state: LetterState
@@ -53,12 +53,12 @@ class Beside:
         return waits and (self.state.attempts == 0 or self.state.meaning not in _OF_A_MAILBOX)
 
 
-def is_stuck(beside: Iterable[Beside], since: datetime, now: datetime, *, refused: bool = False) -> bool:
-    """Whether a letter could not have failed from `since` to `now`; `refused`: the relay puts off taking letters."""
+def is_stuck(beside: Iterable[Beside], since: datetime, now: datetime) -> bool:
+    """Whether a letter that left beside these could not have failed from `since` to `now`."""
     known = tuple(beside)
     if any(one.answered is not None and one.answered >= since for one in known):
         return False
-    return refused or any(one.is_stuck(now) for one in known)
+    return any(one.is_stuck(now) for one in known)
 
 
 def least_wait(beside: Iterable[Beside], since: datetime) -> timedelta:
@@ -87,13 +87,12 @@ class Withholding:
         if at_all:
             self._next_look = self._clock.monotonic() + _LOOK_SECONDS
         states: dict[str, LetterState | None] = {}
-        last: Withheld | None = None
+        last = ""
         while letters := await self._table.open(last, _BATCH):
-            for last in letters:
-                if at_all or self._would_be_told(last, timedelta(0)):
-                    await self._look_at(last, states)
-            if len(letters) < _BATCH:
-                break
+            last = letters[-1].id
+            for letter in letters:
+                if at_all or self._would_be_told(letter, timedelta(0)):
+                    await self._look_at(letter, states)
 
     async def ended(self, letter_id: str) -> datetime | None:
         """When a withheld letter failed, if that may be told by now."""
@@ -112,16 +111,13 @@ class Withholding:
 
     async def _look_at(self, letter: Withheld, states: dict[str, LetterState | None]) -> datetime | None:
         now = self._clock.now()
-        there = await self._beside(letter, states, anywhere=False)
-        anywhere = await self._beside(letter, states, anywhere=True)
-        refused = await self._table.is_refused_for_now()
+        beside = await self._beside(letter, states)
+        refused = await self._table.is_refused_for_now(letter.since)
         is_late = now - letter.left > LONGEST
-        if not is_late and (
-            is_stuck(there, letter.since, now) or is_stuck(anywhere, letter.since, now, refused=refused)
-        ):
+        if not is_late and (refused or is_stuck(beside, letter.since, now)):
             await self._table.put_off(letter.id, now)
             return None
-        wait = timedelta(0) if is_late else least_wait(there, letter.since)
+        wait = timedelta(0) if is_late else least_wait(beside, letter.since)
         if not self._would_be_told(letter, wait):
             return None
         ended = letter.since + wait
@@ -132,10 +128,9 @@ class Withholding:
     def _would_be_told(self, letter: Withheld, wait: timedelta) -> bool:
         return letter.since + wait + self.told_after(letter.id) <= self._clock.now()
 
-    async def _beside(self, letter: Withheld, states: dict[str, LetterState | None], *, anywhere: bool) -> list[Beside]:
+    async def _beside(self, letter: Withheld, states: dict[str, LetterState | None]) -> list[Beside]:
         found = []
-        earliest = letter.left - LONGEST
-        for message_id, left in await self._table.beside(letter, earliest, anywhere=anywhere):
+        for message_id, left in await self._table.beside(letter, letter.left - LONGEST):
             if message_id not in states:
                 async with asyncio.timeout(_STATE_TIMEOUT):
                     states[message_id] = await self._relay.state(message_id)
