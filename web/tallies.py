@@ -33,7 +33,8 @@ SELECT COUNT(*), MIN(COALESCE(promised, due)), MIN(due) FROM web_handover
 WHERE held_until IS NULL AND due < ? AND COALESCE(promised, due) < ?
 """
 _NOTICES: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_notice WHERE at >= ? GROUP BY 1"
-_REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? GROUP BY 1"
+# As they stood when the day began: a writer who looks again after each letter would learn which was reported.
+_REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? AND at < ? GROUP BY 1"
 _AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
 _PROGRAM: Final = "SELECT rule, CAST(SUM(letters) AS BIGINT) FROM web_ruling_count WHERE day >= ? GROUP BY 1"
 _WAITS: Final = """
@@ -71,7 +72,7 @@ class Tallies:
     notices: Mapping[str, int] = field(default_factory=dict)
     """Notices of unlawful content, by what was decided; "" for those that wait."""
     reports: Mapping[str, int] = field(default_factory=dict)
-    """Recipients' reports, likewise."""
+    """Recipients' reports, likewise; not those of today (UTC)."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Letters that the program refused at the form, by rule."""
     decided_within: timedelta | None = None
@@ -98,6 +99,7 @@ class DatabaseTallies:
 
     async def read(self, now: datetime) -> Tallies:
         since = (to_millis(now - SPAN),)
+        today = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0))
 
         def work(connection: Connection) -> Tallies:
             endings = _counts(connection, _ENDINGS, since)
@@ -116,7 +118,7 @@ class DatabaseTallies:
                 behind_since=_moment(behind_since),
                 next_try=_moment(next_try),
                 notices=_counts(connection, _NOTICES, since),
-                reports=_counts(connection, _REPORTS, since),
+                reports=_counts(connection, _REPORTS, (*since, today)),
                 refused=_counts(connection, _PROGRAM, since),
                 decided_within=timedelta(milliseconds=max(0, median(waits))) if waits else None,
                 disclosures=Counter(str(said["action"]) for said in audit),

@@ -116,14 +116,42 @@ async def test_a_number_to_call_is_said_once_and_its_link_calls_it(visitor: Visi
 
 async def test_who_wants_no_letters_is_counted(tmp_path: Path) -> None:  # RCP 12
     relay = RelayInMemory()
-    relay.refused = {"ann@example.org": False, "bob@example.org": True}
+    relay.refused = {f"somebody{n}@example.org": bool(n % 2) for n in range(7)}
     async with running_front(tmp_path, relay=relay) as front, aiohttp.ClientSession() as session:
         visitor = Visitor(front, session)
-        await visitor.until_told("/en/transparency", "because their owners said so (today) 2")
-        assert (
-            "parce que leurs propriétaires l’ont demandé (à ce jour) 2"
-            in (await visitor.get("/fr/transparency"))[1].text
+        await visitor.until_told("/en/transparency", "because their owners said so 5 to 9")
+        assert "parce que leurs propriétaires l’ont demandé 5 à 9" in (await visitor.get("/fr/transparency"))[1].text
+
+
+async def test_no_count_tells_what_became_of_one_letter(visitor: Visitor, clock: HandClock) -> None:
+    """A report or a refusal changes nothing that day, and nothing later unless it makes five."""
+    clock.move(60)  # the count of refusals is made anew once a minute at most
+
+    async def counts() -> str:
+        page = (await visitor.get("/en/transparency"))[1].text
+        return page.partition("Reports by recipients")[2].partition("The numbers of this table")[0]
+
+    async def report(count: int, first: int = 0) -> None:
+        now = int(clock.now().timestamp() * 1000)
+        rows = [(f"letter{first + n}", now, b"m", "hate", "", None) for n in range(count)]
+        await visitor.front.database.write(
+            lambda c: c.executemany("INSERT INTO web_report VALUES (?, ?, ?, ?, ?, ?)", rows)
         )
+
+    await visitor.until_told("/en/transparency", "because their owners said so")
+    before = await counts()
+    assert before.startswith(" fewer than 5")
+    await report(1)
+    assert await counts() == before
+    clock.move(86400)
+    assert await counts() == before
+    await report(3, first=1)
+    clock.move(86400)
+    assert await counts() == before
+    await report(1, first=4)
+    assert await counts() == before
+    clock.move(86400)
+    assert (await counts()).startswith(" 5 to 9")
 
 
 async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:  # RCP 12
@@ -144,9 +172,9 @@ async def test_requests_to_know_who_wrote_are_counted(visitor: Visitor, clock: H
     for case, action in (("1", "disclose"), ("2", REFUSE), ("2", REFUSE), ("3", REFUSE)):
         await audit.note(Disclosure("letter", case, "insult", "Ann", action=action))
     page = (await visitor.get("/en/transparency"))[1].text
-    assert "Requests to know who wrote a letter 3 – granted 1 – refused 2" in page
+    assert "Requests to know who wrote a letter fewer than 5 – granted fewer than 5 – refused fewer than 5" in page
     page = (await visitor.get("/fr/transparency"))[1].text
-    assert "Demandes de savoir qui a écrit une lettre 3 – accordées 1 – refusées 2" in page
+    assert "Demandes de savoir qui a écrit une lettre moins de 5 – accordées moins de 5" in page
 
 
 async def test_what_the_program_refuses_is_counted_by_rule_and_how_long_people_take(

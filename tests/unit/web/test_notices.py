@@ -44,7 +44,7 @@ async def test_a_notice_is_acknowledged_decided_and_counted(visitor: Visitor, fr
     deciding = Deciding(front.database, clock, SeededEntropy(3))
     [case] = await deciding.notices.waiting()
     assert (case.notice.name, case.notice.mail, case.language) == ("Ann Example", "ann@example.org", "en")
-    assert "<td>1</td>" in (await visitor.get("/en/transparency"))[1].document
+    assert "Notices of unlawful content fewer than 5" in (await visitor.get("/en/transparency"))[1].text
     clock.move(3600)
     assert await deciding.answer(case.id, Outcome.UPHELD, Voice("me", "It threatens."))
     assert not await deciding.answer(case.id, Outcome.DISMISSED, Voice("me", "No.")), "decided once"
