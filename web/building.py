@@ -55,7 +55,7 @@ class Building:
         templates.globals["documents"] = _pages_below(options)
         self._renderer = Renderer(templates, self._words, https=options.is_https, onion=options.onion_url)
         self._writer = MailWriter(options, templates, self._links)
-        self._judge = Judge(outside.moderator)
+        self._judge = Judge(outside.moderator, outside.clock, outside.entropy)
         self.stores = make_stores(options, outside)
         self._limits = self.stores.limits if options.limits else None
         self.errands = Errands(outside.relay, self.stores.errands, self.stores.keys, outside.clock)

@@ -1,18 +1,31 @@
-"""What moderation says of a draft, as the pages show it. Pure, but for the moderator it holds.
+"""What moderation says of a draft, as the pages show it.
 
-Between compose and preview, and again when a letter is sent: rules may have changed in between.
+Between compose and preview, and again when a letter is sent: another process, with other rules, may have shown it. A
+letter that this process has read lately is not read again, however often it is sent.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
+from relay.clock import Clock
+from relay.ids import Entropy
 from web.catalogue import Language
 from web.draft import Draft
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Ruling
 from web.moderation.wording import HelpLine, RuleText, Wording
+
+REMEMBERED: Final = 4000
+"""Rulings of so many letters are remembered, about 2 MB of them."""
+_KEPT: Final = timedelta(hours=2)
+_KEY: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +45,50 @@ class ToldRule:
 
 
 class Judge:
-    """Rules on drafts, and knows what rules and steps say to people."""
+    """Rules on drafts, and knows what rules and steps say to people.
 
-    def __init__(self, moderator: Moderator) -> None:
+    What it remembers for two hours are the places and rules of a ruling, under a hash of the words whose key ends with
+    the process: never the words.
+    """
+
+    def __init__(self, moderator: Moderator, clock: Clock, entropy: Entropy) -> None:
         self._moderator = moderator
+        self._clock = clock
+        self._key = entropy.bytes(_KEY)
+        self._known: OrderedDict[bytes, tuple[float, Ruling]] = OrderedDict()
+
+    def knows(self, draft: Draft) -> bool:
+        """Whether a ruling on this draft costs no reading."""
+        return self._remembered(self._name(draft.message, draft.pseudonym)) is not None
 
     def rule_on(self, draft: Draft) -> Ruling:
         """The ruling on the letter and on the invented name."""
-        return self._moderator.rule(draft.message, draft.pseudonym)
+        return self._rule(draft.message, draft.pseudonym)
 
     def rule_on_words(self, message: str) -> Ruling:
         """The ruling on a letter's words alone, for whoever reads it again."""
-        return self._moderator.rule(message, "")
+        return self._rule(message, "")
+
+    def _rule(self, message: str, pseudonym: str) -> Ruling:
+        name = self._name(message, pseudonym)
+        ruling = self._remembered(name)
+        if ruling is None:
+            ruling = self._moderator.rule(message, pseudonym)
+            self._known[name] = (self._clock.monotonic() + _KEPT.total_seconds(), ruling)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return ruling
+
+    def _remembered(self, name: bytes) -> Ruling | None:
+        now = self._clock.monotonic()
+        while self._known and next(iter(self._known.values()))[0] <= now:
+            self._known.popitem(last=False)
+        known = self._known.get(name)
+        return None if known is None else known[1]
+
+    def _name(self, message: str, pseudonym: str) -> bytes:
+        what = f"{len(pseudonym)} {pseudonym}{message}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, what, hashlib.sha256)
 
     def wording(self, language: Language) -> Wording:
         """What is said in `language`."""

@@ -208,7 +208,7 @@ def make_desk(
         deciding=Deciding(database, clock, outside.entropy, options.jitter, mailboxes),
         sealed=SealedStore(database, clock),
         legal=LegalRequestStore(database, clock),
-        judge=Judge(outside.moderator),
+        judge=Judge(outside.moderator, clock, outside.entropy),
         renderer=Renderer(make_templates(), load_words(), https=False),
         clock=clock,
         authorities=load_authorities(folder),

@@ -74,6 +74,11 @@ class Pages:
         shown, age = opened
         match fields.get("action"):
             case "send" | "wait" | "appeal" as action:
+                # What this process has not read lately costs a reading, and that is counted like a preview.
+                if not self._parts.judge.knows(shown.draft):
+                    refused = self._too_often(request, shown.draft.form(), shown.nonce)
+                    if refused is not None:
+                        return refused
                 return await self._sending.send(request, shown, age, Pressed(Button(action), fields))
             case "edit":
                 return self._form(language, shown.draft.form(), shown.nonce)
