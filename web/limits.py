@@ -34,6 +34,13 @@ _WHO: Final = "SELECT DISTINCT who FROM web_count WHERE hash IN (?, ?) AND at > 
 _ADD: Final = "INSERT INTO web_count (hash, lot, at, until, who) VALUES (?, ?, ?, ?, ?)"
 _FORGET: Final = (("DELETE FROM web_count WHERE until < ?", 0), ("DELETE FROM web_use WHERE at < ?", 2 * 24 * _HOUR))
 """`web_use` is what an older front of the same database counts in; two days are longer than both run side by side."""
+_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('web_count'))"
+_MIX: Final = """
+WITH moved AS (DELETE FROM web_count WHERE at >= ? AND at < ? RETURNING hash, lot, at, until, who)
+INSERT INTO web_count (hash, lot, at, until, who) SELECT hash, lot, at, until, who FROM moved ORDER BY hash, lot
+"""
+_MIXED: Final = 2 * _HOUR
+"""Rows of so long are mixed each time: the hour that is just over, and the one before where a round came late."""
 MAX_TRACKED: Final = 50_000
 
 
@@ -215,12 +222,19 @@ class LetterLimits:
         return timedelta(milliseconds=wait) if wait > 0 else None
 
     async def forget(self) -> None:
-        """Delete uses that count for no limit any more."""
+        """Delete uses that count for no limit any more, and mix the others of the hours that are over.
+
+        PostgreSQL keeps rows in the order and under the transactions in which they came: those of one letter together.
+        """
         now = to_millis(self._clock.now())
+        hour = now // _HOUR * _HOUR
 
         def work(connection: Connection) -> None:
             for sql, age in _FORGET:
                 connection.execute(sql, (now - age,))
+            if self._database.dialect == "postgres":
+                list(connection.execute(_ALONE, ()))  # two at once would wait for each other's rows
+                connection.execute(_MIX, (hour - _MIXED, hour))
 
         await self._database.write(work)
 

@@ -7,7 +7,6 @@ every octet that told of who wrote.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import struct
 from email import message_from_bytes
@@ -26,6 +25,7 @@ from relay.node_secrets import ensure_secrets
 from relay.notify.book import WebhookBook
 from relay.notify.webhook import Form, NewWebhook
 from tests.support.form import PageReader
+from tests.support.log_text import log_text
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.support.whole_relay import WholeRelay, whole_relay
 from tests.unit.web.test_sealed import make_keys
@@ -91,11 +91,6 @@ async def _crowd(relay: WholeRelay) -> None:
         writer.close()
 
 
-def _said(records: list[logging.LogRecord]) -> str:
-    """Every line of the log with its facts, which stand beside the text."""
-    return "\n".join(f"{one.getMessage()} {getattr(one, 'facts', '')} {one.exc_text or ''}" for one in records)
-
-
 def _without_lot(text: str, recipient: str) -> str:
     """`text` without what is drawn by lot: the recipient's link, and their address."""
     return re.sub(r"/r/[\w-]+", "/r/TOKEN", text.replace(recipient, "RECIPIENT"))
@@ -145,7 +140,7 @@ async def test_two_letters_from_two_browsers_differ_by_lot_alone(
     for content, browser in zip(sent, BROWSERS, strict=True):
         for trace in (*browser.values(), "203.0.113", "2001:db8"):
             assert trace.encode() not in content
-    log = _said(caplog.records)
+    log = log_text(caplog.records)
     assert all(action in log for action in ("bad-request", "connections-refused"))
     _search(tmp_path, [post.body for post in told], log, capfd.readouterr())
 
