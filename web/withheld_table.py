@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
-from web.letters import Left
+from web.letters import WAITS, Left
 
 _MINUTE: Final = 60_000
 _WITHHOLD: Final = """
@@ -69,10 +69,16 @@ class WithheldTable:
         await self._change((_WITHHOLD, values), ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,)))
 
     async def delay(self, letter_id: str, due: datetime, left: Left) -> None:
-        """Its recipient gets no mail for now: ask again at `due`. To its writer it looks as if it had left."""
+        """Its recipient gets no mail for now: ask again at `due`. To its writer it looks as if it had left.
+
+        One that rings waits to be asked for as long after that as any other.
+        """
         minute = minute_of(left.at)
-        put_off = "UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?"
-        await self._change((_DELAY, (minute, minute, letter_id)), (put_off, (to_millis(due), letter_id)))
+        await self._change(
+            (_DELAY, (minute, minute, letter_id)),
+            ("UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?", (to_millis(due), letter_id)),
+            ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id)),
+        )
 
     async def note_withdrawn(self, letter_id: str, since: datetime) -> None:
         """The relay has it and will not deliver it, since its recipient wants none or was erased."""
