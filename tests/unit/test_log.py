@@ -39,6 +39,9 @@ def lines() -> Iterator[io.StringIO]:
         ("password: hunter2", "password: …"),
         ("key leak_0123456789abcdef used", "key … used"),
         ("GET /s/0123456789abcdef HTTP/1.1", "GET /s/… HTTP/1.1"),
+        ("554 https://leak.example/r/AbC-_0123456789abcdef#never", "554 https://leak.example/r/…#never"),
+        ("/u/0123456789abcdef /en/weekly/leave/0123456789abcdef", "/u/… /en/weekly/leave/…"),
+        ("/usr/share/u/readme /notice/read", "/usr/share/u/readme /notice/read"),
         (
             "a\r\nb\x1b[31m\u202e",
             "a??b?[31m?".replace("?", "\N{SYMBOL FOR SUBSTITUTE}"),
