@@ -58,7 +58,7 @@ class Documents:
         values = {
             "document": document.value,
             "operator": self._parts.options.operator,
-            "rules": {rule.anchor: words for rule, words in wording.rules.items()},
+            "rules": {rule.anchor: texts for rule, texts in wording.rules.items()},
             "helps": wording.helps,
             "seal": self._parts.sealing.at(now),
             "tallies": tallies,

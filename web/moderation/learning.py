@@ -41,10 +41,6 @@ class Rows:
         """Features of each row."""
         return np.diff(self.starts)
 
-    def of_letters(self, chosen: Mask) -> Rows:
-        """The rows of the letters `chosen`, which keep their numbers."""
-        return self.only(chosen[self.letters])
-
     def only(self, chosen: Mask) -> Rows:
         """The rows `chosen`."""
         starts = np.concatenate([[0], np.cumsum(self.sizes[chosen])])
@@ -94,11 +90,6 @@ def learn(whole: Rows, stretches: Rows, answers: Mask, size: int) -> Model:
     yes = answers[stretches.letters]
     chosen = stretches.only(~yes | _standing_out(stretches.letters, first.scores(stretches)))
     return _descend(whole.with_rows(chosen), answers, size)
-
-
-def learn_whole(whole: Rows, answers: Mask, size: int) -> Model:
-    """Likewise, from whole letters alone."""
-    return _descend(whole, answers, size)
 
 
 def _standing_out(letters: Places, scores: Numbers) -> Mask:
