@@ -12,6 +12,7 @@ from relay.clock import Clock
 from relay.errors import ConfigurationError
 from relay.log import Log
 from web.catalogue import load_words
+from web.ceilings import Ceilings
 from web.client_address import ClientAddressReader
 from web.confirming import Confirming, SenderConfirmation
 from web.copies import Copies
@@ -90,6 +91,7 @@ class Building:
             sealing=self._sealing,
             doorbell=stores.doorbell,
             confirming=self._confirming,
+            ceilings=Ceilings(relay, stores.admission, clock),
             way_in=WayIn(self._limits, stores.lane, stores.admission, relay, options.sender, clock),
             wall=stores.wall,
             reports=stores.reports,

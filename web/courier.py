@@ -21,6 +21,7 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
+from web.ceilings import SPREAD
 from web.departing import Later, NotAsked, Paused, WayOut
 from web.letters import Departure, LetterStore, NewLetter, PendingLetter
 from web.withheld_table import WithheldTable
@@ -38,8 +39,6 @@ _RELAY_WAIT: Final = timedelta(seconds=10)
 """After so long at most a letter is tried again that found no relay to ask."""
 _REPORT_WAIT: Final = timedelta(minutes=10)
 """Likewise one whose recipient has an open report."""
-_SPREAD: Final = timedelta(minutes=20)
-"""Letters that waited for the same moment leave within so much after it."""
 _GIVE_UP: Final = timedelta(days=5)
 _FORGET_EVERY: Final = 3600.0
 _WATCH_EVERY: Final = 60.0
@@ -171,7 +170,7 @@ class Courier:
                 case Paused():
                     await self._wait_for_report(letter)
                 case Later():
-                    await self._store.wait(letter.id, outcome.at + _SPREAD * self._entropy.uniform())
+                    await self._store.wait(letter.id, outcome.at + SPREAD * self._entropy.uniform())
                 case NotAsked():
                     await self._wait_for_relay(letter, outcome.why)
                     return False

@@ -7,19 +7,19 @@ repeat one that was taken, and then the relay alone knows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from relay.client.contract import LetterAccepted, LetterRefused, RelayAwayError, RelayClient
 from relay.clock import Clock
-from web.admission import Ceiling, DayAdmission
+from web.admission import DayAdmission
+from web.ceilings import Ceilings, Way
 from web.errands import Errands
-from web.letters import DOORBELLS, Left, PendingLetter
+from web.letters import Left, PendingLetter
 from web.mailbox import MailboxHasher
 from web.refusals import refuses_mail
 from web.reports import ReportStore
 
-_ASK_AGAIN: Final = timedelta(minutes=30)
 _WANTS_NONE: Final = LetterRefused(temporary=False, reason="the recipient wants none")
 
 
@@ -56,7 +56,7 @@ class WayOut:
     ) -> None:
         self._relay = relay
         self._errands = errands
-        self._admission = admission
+        self._ceilings = Ceilings(relay, admission, clock)
         self._reports = reports
         self._mailboxes = mailboxes
         self._clock = clock
@@ -102,25 +102,7 @@ class WayOut:
         return None
 
     async def _ceiling(self, letter: PendingLetter, *, counts: bool) -> datetime | None:
-        """When a letter may leave that a ceiling holds back: the warm-up's of its provider, or one of the operator's.
-
-        One that `counts` takes its place among those of today.
-
-        It waits here rather than in the relay: until it leaves, its writer may take it back.
-        """
+        """When a letter may leave that a ceiling holds back; one that `counts` takes its place among those of today."""
         recipient = f"erased{letter.mail.recipient}" if letter.erased else letter.mail.recipient
-        try:
-            room = await self._relay.admission(letter.mail.sender, letter.mail.stream, recipient)
-        except ValueError:  # no address, as the relay will say too
-            return None
-        if room.remaining is not None and room.remaining <= 0:
-            return max(room.departs_at or self._clock.now() + _ASK_AGAIN, self._clock.now() + timedelta(minutes=1))
-        provider = room.provider or recipient.rpartition("@")[2].lower()
-        ceilings = []
-        if room.remaining is not None:
-            # A domain warms up by itself, so what its letters left says nothing of another's.
-            domain = letter.mail.sender.rpartition("@")[2]
-            ceilings.append(Ceiling(f"{domain} {provider}", room.remaining))
-        if letter.mail.stream == DOORBELLS and self._admission.doorbells:
-            ceilings.append(Ceiling(f"{DOORBELLS} {provider}", most=self._admission.doorbells))
-        return await self._admission.take(letter.network, ceilings, counts=counts)
+        way = Way(letter.mail.sender, letter.mail.stream, recipient)
+        return await self._ceilings.opens(way, letter.network, counts=counts)

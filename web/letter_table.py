@@ -121,7 +121,7 @@ class DatabaseLetterStore:
         until = to_millis(leaves + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         schedule = _schedule(departure)
-        handover = (letter.id, *schedule, *_content(letter, departure), letter.network.value, schedule[0])
+        handover = (letter.id, *schedule, *_content(letter, departure), letter.network.value, _promised(departure))
 
         def work(connection: Connection) -> bool:
             if not list(connection.execute(_ADD_LETTER, known)):
@@ -255,6 +255,12 @@ def _schedule(departure: Departure) -> tuple[Any, ...]:
     if hold is None:
         return (to_millis(departure.due), int(departure.claimed), None, None)
     return (NEVER, 0, to_millis(hold.until), hold.why.value)
+
+
+def _promised(departure: Departure) -> int:
+    """From when on a letter is late."""
+    wished = departure.wished if departure.hold is None else None
+    return _schedule(departure)[0] if wished is None else to_millis(wished)
 
 
 def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:

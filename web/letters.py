@@ -99,6 +99,8 @@ class Departure:
     hold: Hold | None = None
     claimed: bool = False
     """Whether somebody is handing it over right now, so that it cannot be called back."""
+    wished: datetime | None = None
+    """When it would leave if no ceiling held it back; None: at `due`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from web.draft import Draft, Field, Form, Problem, judge
 from web.options import FrontOptions
 from web.parts import Parts
 from web.preview import Preview
-from web.preview_page import PreviewPage
+from web.preview_page import Beside, PreviewPage
 from web.requests import language_of, read_fields
 from web.samples import read_samples
 from web.schools import SchoolMail
@@ -87,9 +87,8 @@ class Pages:
                 return await self._judge(request, form, shown.nonce)
             case _:
                 # A token costs a reading each time it is shown again, so that is counted like any preview.
-                return self._too_often(request, shown.draft.form(), shown.nonce) or self._previews.show(
-                    shown.in_language(language)
-                )
+                refused = self._too_often(request, shown.draft.form(), shown.nonce)
+                return refused or await self._show(request, shown.in_language(language))
 
     async def back_to_compose(self, request: web.Request) -> web.StreamResponse:
         """GET /preview: there is nothing to show without a form."""
@@ -124,13 +123,18 @@ class Pages:
                 unknown = draft.recipient.rpartition("@")[2] if check.unknown else ""
                 shown = Preview(draft, language, nonce, check.suggestion, unknown)
                 try:
-                    return self._previews.show(shown)
+                    return await self._show(request, shown)
                 except ValueError:  # nobody could check the address, and the relay would not take it
                     return self._form(language, form, nonce, (Problem(Field.TO, "to-syntax"),))
             case Draft():
                 raise AssertionError("a draft has a checked address")
             case problems:
                 return self._form(language, form, nonce, problems)
+
+    async def _show(self, request: web.Request, shown: Preview) -> web.Response:
+        """The preview, which says so if the letter will not leave soon."""
+        late = await self._previews.ceiling(shown, self._parts.network(request))
+        return self._previews.show(shown, Beside(late=late))
 
     def _too_often(self, request: web.Request, form: Form, nonce: str) -> web.Response | None:
         """The form again, if its sender has had enough previews; else one more is counted."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.ids import Entropy
+from web.ceilings import Ceilings
 from web.client_address import ClientAddress, ClientAddressReader
 from web.confirming import Confirming
 from web.copies import Copies
@@ -52,6 +53,7 @@ class Parts:
     renderer: Renderer
     addresses: ClientAddressReader
     way_in: WayIn
+    ceilings: Ceilings
     confirming: Confirming
     limits: LetterLimits | None
     previews: PreviewLimits | None

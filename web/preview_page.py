@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
+from web.ceilings import Way
 from web.confirming import Asking
 from web.judgement import Piece, marked_paragraphs
+from web.letters import STREAM
 from web.mail import Mail
 from web.moderation.ruling import Ruling, Step
+from web.morning import tomorrow_morning
+from web.network import Network
 from web.parts import Parts
 from web.preview import SECOND_THOUGHT, Preview
 from web.self_naming import names_writer
@@ -29,6 +33,8 @@ class Beside:
     notice: str = ""
     ticket: str = ""
     asking: Asking | None = None
+    late: datetime | None = None
+    """When the letter is expected to leave that a ceiling holds back."""
 
 
 _NOTHING: Final = Beside()
@@ -77,6 +83,7 @@ class PreviewPage:
             "ring": self._ring(shown) if self._parts.options.doorbell else None,
             "wall": shown.draft.wall and self._parts.options.wall,
             "morning": shown.draft.morning,
+            "late": self._late(shown, ruling.step, beside.late),
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "second_thought": self._second_thought(shown, ruling.step),
             "suggestion": shown.suggestion,
@@ -87,6 +94,25 @@ class PreviewPage:
             status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
             return self._render.page("refused.html", language, values, status=status)
         return self._render.page("preview.html", language, values, status=status)
+
+    async def ceiling(self, shown: Preview, network: Network) -> datetime | None:
+        """When a letter to there may leave that a ceiling holds back just now; None if none does.
+
+        None too where a mail may ask first: it has a ceiling of its own, and who gets one is no writer's to know.
+        """
+        if self._parts.options.doorbell:
+            return None
+        way = Way(self._parts.options.sender, STREAM, shown.draft.recipient)
+        return await self._parts.ceilings.look(way, network)
+
+    def _late(self, shown: Preview, step: Step, at: datetime | None) -> str:
+        """When a letter is expected to leave that a ceiling keeps longer than its writer wished; "" for any other."""
+        if at is None or step is Step.HOLD:
+            return ""
+        now, zone = self._parts.clock.now(), self._parts.options.time_zone
+        if shown.draft.morning and at <= tomorrow_morning(now, zone, 1.0):
+            return ""
+        return self._render.words(shown.language).around(at)
 
     def _ring(self, shown: Preview) -> Shown:
         """The mail that comes first to whoever never read a letter from here: who that is, no writer learns."""

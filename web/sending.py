@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from math import ceil
@@ -20,6 +20,7 @@ from aiohttp import web
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
+from web.ceilings import SPREAD
 from web.confirming import Asking
 from web.draft import Draft
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
@@ -107,7 +108,8 @@ class Sending:
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                departure = self._departure(shown.draft, ruling, admission, pressed.button)
+                late = await self._previews.ceiling(shown, network)
+                departure = self._departure(shown.draft, ruling, admission, pressed.button, late)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
@@ -159,8 +161,10 @@ class Sending:
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    def _departure(self, draft: Draft, ruling: Ruling, admission: Admission, button: Button) -> Departure:
-        """When a letter leaves, or for what it waits.
+    def _departure(
+        self, draft: Draft, ruling: Ruling, admission: Admission, button: Button, late: datetime | None
+    ) -> Departure:
+        """When a letter leaves, or for what it waits; not before `late`, when a ceiling lets it.
 
         Whether its recipient wants letters, or has reported one, is asked at its departure only: whatever became of it
         earlier would tell.
@@ -169,10 +173,13 @@ class Sending:
         chance = self._parts.entropy.uniform()
         why = self._why_held(draft, ruling, admission)
         if why is None:
-            soonest = now + options.cool_down + options.jitter * chance
+            wished = now + options.cool_down + options.jitter * chance
             if draft.morning:
-                return Departure(max(soonest, tomorrow_morning(now, options.time_zone, chance)))
-            return Departure(soonest + SECOND_THOUGHT if button is Button.WAIT else soonest)
+                wished = max(wished, tomorrow_morning(now, options.time_zone, chance))
+            elif button is Button.WAIT:
+                wished += SECOND_THOUGHT
+            is_late = late is not None and late > wished
+            return Departure(late + SPREAD * chance, wished=wished) if late and is_late else Departure(wished)
         until = now + HOLD_TIME
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         return Departure(until, Hold(until, why, rules))

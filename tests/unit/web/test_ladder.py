@@ -372,6 +372,45 @@ async def test_a_ceiling_holds_every_letter_back_alike(tmp_path: Path, clock: Ha
         assert "It could not be delivered" in await shown()
 
 
+@pytest.mark.parametrize("language", list(Language))
+async def test_a_ceiling_is_told_before_the_letter_is_sent(
+    patient: Visitor, clock: HandClock, language: Language
+) -> None:
+    relay, words = patient.front.relay, load_words()[language]
+    departs = clock.now() + timedelta(hours=9)
+    late = " ".join(words("preview.late", moment=words.around(departs)).split())
+
+    async def told(**changes: str) -> bool:
+        page = (await patient.post(f"/{language.value}/preview", LETTER | changes))[1]
+        return late in page.text
+
+    assert not await told()
+    relay.room = Admission(0, departs)
+    assert await told()
+    assert not await told(message=FOREIGN), "a person decides when it leaves"
+    assert not await told(leaves="morning"), "it leaves later anyway"
+    link = (await patient.send(await patient.preview())).headers["Location"]
+    page = (await patient.get(f"/{language.value}{link}"))[1].text
+    moments = (words.around(departs + timedelta(minutes=minutes)) for minutes in range(0, 21, 5))
+    assert any(" ".join(moment.split()) in page for moment in moments), page
+    assert " ".join(words("status.ceiling").split()) in page, "at once, not when it could not leave"
+    assert words("status.cancel") in page
+    clock.move(31 * 60)
+    assert "1 letter late" in (await patient.get("/en/status"))[1].text, "what a ceiling keeps is not on time"
+    assert not relay.arrivals
+    relay.room = Admission(None)
+    clock.move(9 * 3600)
+    await patient.until_arrived()
+
+
+async def test_a_relay_that_cannot_be_asked_about_ceilings_keeps_nobody_from_writing(patient: Visitor) -> None:
+    patient.front.relay.away = True
+    response, page = await patient.post("/en/preview", LETTER)
+    assert response.status == 200
+    assert "no room just now" not in page.text
+    assert (await patient.send(page.fields["token"])).status == 303
+
+
 async def test_who_refused_since_it_was_written_gets_nothing(patient: Visitor, clock: HandClock) -> None:  # RCP 1
     await patient.send(await patient.preview())
     patient.front.relay.refused["ann@example.org"] = False
