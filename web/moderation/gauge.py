@@ -32,7 +32,7 @@ _HELD: Final = 0.016
 _REFUSED: Final = 0.004
 """For what reads like a threat, and again for the rest."""
 _CARED_FOR: Final = 0.006
-_CLEARED: Final = 0.8
+_CLEARED: Final = 0.87
 """The share that one reading is enough for."""
 _RAW: Final = WholeAndWorst((0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
 
