@@ -47,6 +47,11 @@ class Line:
         """Whether only the figures may look at it."""
         return not self.all_learned and sha256(self.letter.encode()).digest()[0] % 6 == 0
 
+    @property
+    def sampled(self) -> bool:
+        """Whether it is of the eighth of all letters by which figures are checked in seconds."""
+        return sha256(self.letter.encode()).digest()[1] % 8 == 0
+
 
 def read_corpus(folder: Path) -> Iterator[Line]:
     """The lines of `folder`/{en,fr}*.txt. Raises ConfigurationError that names file and line."""

@@ -20,6 +20,8 @@ from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Step
 
 FIGURES_FILE: Final = "moderation/figures.json"
+SAMPLE: Final = "sample"
+"""The key of the figures of the sampled letters alone."""
 _Z: Final = 1.96
 _MIX: Final = 1000
 _HARD_IN_MIX: Final = 0.2
@@ -45,11 +47,24 @@ def share(hits: int, of: int) -> Share:
     return Share(hits, of, round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4))
 
 
+Ruled = tuple[Line, Step]
+"""A letter with what moderation did about it."""
+
+
 def measure(moderator: Moderator, lines: Iterable[Line]) -> dict[str, Any]:
     """The figures of `lines`, by language; a JSON value."""
+    return _counted(rule_all(moderator, lines))
+
+
+def rule_all(moderator: Moderator, lines: Iterable[Line]) -> list[Ruled]:
+    """Each of `lines` with its ruling."""
+    return [(line, moderator.rule(line.letter).step) for line in lines]
+
+
+def _counted(ruled: Iterable[Ruled]) -> dict[str, Any]:
     steps: dict[str, dict[str, Counter[Step]]] = {}
-    for line in lines:
-        steps.setdefault(line.language, {}).setdefault(line.label, Counter())[moderator.rule(line.letter).step] += 1
+    for line, step in ruled:
+        steps.setdefault(line.language, {}).setdefault(line.label, Counter())[step] += 1
     both: dict[str, Counter[Step]] = {}
     for labels in steps.values():
         for label, counted in labels.items():
@@ -68,18 +83,22 @@ def letters_for_measuring(place: Path) -> dict[str, list[Line]]:
 
 
 def measure_all(moderator: Moderator, place: Path) -> dict[str, Any]:
-    """The figures of each set of the corpus at `place` that is for measuring; a JSON value."""
-    sets = letters_for_measuring(place)
-    figures: dict[str, Any] = {name: measure(moderator, lines) for name, lines in sets.items()}
-    hard = [line for line in sets[STRANGER] if line.label == PASS]
-    return figures | {"mix": measure_mix(moderator, sets[ORDINARY], hard)}
+    """The figures of each set of the corpus at `place` that is for measuring; a JSON value.
+
+    Those of the letters in the sample stand beside them: so few can be counted again in seconds.
+    """
+    sets = {name: rule_all(moderator, lines) for name, lines in letters_for_measuring(place).items()}
+    figures: dict[str, Any] = {name: _counted(ruled) for name, ruled in sets.items()}
+    sample = {name: _counted(one for one in ruled if one[0].sampled) for name, ruled in sets.items()}
+    hard = [one for one in sets[STRANGER] if one[0].label == PASS]
+    return figures | {SAMPLE: sample, "mix": _mixed(sets[ORDINARY], hard)}
 
 
-def measure_mix(moderator: Moderator, ordinary: Sequence[Line], hard: Sequence[Line]) -> dict[str, Any]:
+def _mixed(ordinary: Sequence[Ruled], hard: Sequence[Ruled]) -> dict[str, Any]:
     """What waits for a person, or is refused, of letters that all ought to pass, as they come in: most are ordinary."""
     held: dict[Step, float] = {}
-    for lines, share_of in ((ordinary, 1 - _HARD_IN_MIX), (hard, _HARD_IN_MIX)):
-        steps = Counter(moderator.rule(line.letter).step for line in lines)
+    for ruled, share_of in ((ordinary, 1 - _HARD_IN_MIX), (hard, _HARD_IN_MIX)):
+        steps = Counter(step for _, step in ruled)
         for step in (Step.HOLD, Step.REFUSE, Step.CARE):
             held[step] = held.get(step, 0.0) + _MIX * share_of * steps[step] / (steps.total() or 1)
     told = {step.value: round(count, 1) for step, count in held.items()}
