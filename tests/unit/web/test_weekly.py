@@ -25,13 +25,21 @@ from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter, week_due
 from web.weekly_links import WeeklyLinks
 from web.weekly_store import WeeklyStore
 
+WEEKLY = replace(OPTIONS, weekly_domain="weekly.leak.lab.test")
 SUNDAY = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    """Its own keeper may be the one that hands a mail over."""
+    async with running_front(tmp_path, clock, WEEKLY) as running:
+        yield running
 
 
 @pytest.fixture
 async def quiet(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
     """A front that makes no weekly of its own, with a subscriber: nobody else moves when a test does."""
-    async with running_front(tmp_path, clock, replace(OPTIONS, weekly="off")) as running:
+    async with running_front(tmp_path, clock, replace(WEEKLY, weekly="off")) as running:
         sealed = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock).seal("ann@example.org")
         store = WeeklyStore(running.database, clock)
         await store.note_question(b"a" * 16, "m", SUNDAY)
@@ -42,7 +50,7 @@ async def quiet(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
 def keeper_of(front: Front, clock: HandClock) -> WeeklyKeeper:
     """A second worker's keeper, beside the front's own."""
     links = WeeklyLinks(RecipientLinks([OPTIONS.link_key], OPTIONS.base_url), clock)
-    writer = WeeklyWriter(replace(OPTIONS, weekly_domain="weekly.leak.lab.test"), make_templates(), links)
+    writer = WeeklyWriter(WEEKLY, make_templates(), links)
     parts = WeeklyParts(WeeklyStore(front.database, clock), writer, links, MailboxHasher([OPTIONS.block_key]))
     return WeeklyKeeper(parts, front.relay, load_words(), OPTIONS.weekly, clock)
 
