@@ -95,7 +95,7 @@ def test_a_week_is_due_on_its_day_at_nine() -> None:
 async def test_nobody_is_subscribed_who_did_not_confirm(visitor: Visitor, clock: HandClock) -> None:
     await visitor.post("/en/weekly", {"to": "ann@example.org"})
     (asked,) = visitor.front.relay.letters.values()
-    assert (asked.stream, asked.sender, asked.unnamed) == ("weekly", "weekly@leak.lab.test", True)
+    assert (asked.stream, asked.sender, asked.unnamed) == ("weekly", "weekly@weekly.leak.lab.test", True)
     await visitor.post("/en/weekly", {"to": "ann@example.org"})
     assert len(visitor.front.relay.letters) == 1
     path = path_in(asked, "confirm")

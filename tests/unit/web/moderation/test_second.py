@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -146,3 +149,15 @@ def test_a_broken_gauge_is_named(tmp_path: Path, change: dict[str, object]) -> N
 def test_one_reader_is_a_plain_value() -> None:
     assert isinstance(READER, SecondReader)
     assert set(READER.labels) == {"pass", "care", *(rule.value for rule in Rule if rule is not Rule.LANGUAGE)}
+
+
+def test_the_runtime_reports_nothing_to_its_makers(tmp_path: Path) -> None:
+    # SND 4. It would keep an identifier of the machine, and what it reports, below the user's cache.
+    told = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LD_LIBRARY_PATH"}}
+    program = "from web.moderation.second.reader import load_second_reader; load_second_reader().read('Hello.')"
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=told | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "ORT_DISABLE_TELEMETRY": "0"},
+        check=True,
+    )
+    assert list(tmp_path.iterdir()) == []
