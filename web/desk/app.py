@@ -27,6 +27,8 @@ from web.render import Renderer
 from web.requests import ForeignFormError, UnreadableFormError, language_of, read_fields
 
 _OPEN: Final = ("/desk/enter", "/static/")
+_OUTSIDE: Final = ("/", "/admin")
+"""What only leads to the desk, which is where the cookie is told."""
 _OWN: Final = "http://localhost"
 
 _log = Log("desk")
@@ -93,6 +95,7 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
             web.get("/static/{digest}/{name}", _asset(parts.renderer)),
             web.get("/", _to_desk(parts.renderer)),
             web.get("/desk/", _to_desk(parts.renderer)),
+            web.get("/admin", _to_desk(parts.renderer)),
             web.get("/desk", reports.today),
             web.get("/desk/enter", entry.ask),
             web.post("/desk/enter", entry.enter),
@@ -142,7 +145,7 @@ def _asset(renderer: Renderer) -> Handler:
 def _door_keeper(door: Door, renderer: Renderer) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_OPEN):
+        if request.path.startswith(_OPEN) or request.path in _OUTSIDE:
             return await handler(request)
         session = door.open(request.cookies.get(COOKIE, ""))
         if session is None:

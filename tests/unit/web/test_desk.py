@@ -188,6 +188,12 @@ async def test_what_another_page_sends_decides_nothing(visitor: Visitor, ann: Mo
     assert await held(ann) == [letter]
 
 
+async def test_whoever_asks_for_the_operators_pages_comes_to_the_desk(ann: Moderator) -> None:
+    for path in ("/", "/admin", "/desk/"):
+        response, _ = await ann.ask("GET", path, {})
+        assert (response.status, response.headers["Location"]) == (303, "/desk")
+
+
 async def test_no_letter_can_be_written_there(front: Front, ann: Moderator) -> None:  # RCP 11
     for path in ("/", "/en/preview", "/preview", "/desk/preview", "/desk/send", "/desk/letters", "/desk/letter"):
         for method in ("POST", "PUT"):
