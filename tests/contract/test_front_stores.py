@@ -219,9 +219,8 @@ async def test_counts_tell_nobody_which_letters_have_one_sender(database: Databa
     assert await database.read(lambda c: list(c.execute("SELECT * FROM web_use"))) == []
 
 
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
 async def test_postgres_keeps_the_order_of_counting_for_an_hour(database: Database) -> None:  # SND 4
-    if database.dialect != "postgres":
-        pytest.skip("SQLite keeps the rows in the order of their hashes")
     clock = HandClock()
     await DatabaseLetterStore(database).prepare()
     limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(2)), clock)
