@@ -35,8 +35,8 @@ from web.sealing import Sealed, SenderRecord
 from web.way_in import Asked, Wait
 
 _RETRY_AFTER: Final = 60
-_LOOKS: Final = (0.0, 0.1, 0.4)
-"""Seconds before each look for a letter that another worker may be keeping."""
+_LOOKS: Final = (0.0, 0.05, 0.1)
+"""Seconds before each look for a letter that another worker may be keeping: all who are limited wait for it."""
 
 _log = Log("front")
 
