@@ -265,8 +265,9 @@ def _promised(departure: Departure) -> int:
 
 def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
     mail = letter.mail
-    # What waits for a person may have to go back; everything else is in the mail's text already.
-    return (mail.sender, mail.sender_name, mail.recipient, mail.subject, mail.text, mail.html, letter.message)
+    # What waits for a person may have to go back; of everything else the mail's text has the words already.
+    words = letter.message if departure.hold is not None else ""
+    return (mail.sender, mail.sender_name, mail.recipient, mail.subject, mail.text, mail.html, words)
 
 
 def _record(row: tuple[Any, ...]) -> LetterRecord:

@@ -96,26 +96,15 @@ async def test_a_provider_out_of_reach_keeps_both_on_their_way(writers: Visitor,
     assert front.relay.arrivals == 1
 
 
-async def test_a_mailbox_of_the_writer_s_own_tells_nothing(writers: Visitor, clock: HandClock) -> None:
-    """Whoever has a full mailbox at the same provider cannot keep a withheld letter from failing."""
+@pytest.mark.parametrize(("own", "stuck"), [("full@example.org", "full"), ("ann@dead.test", "unreachable")])
+async def test_what_is_the_writer_s_own_tells_nothing(writers: Visitor, clock: HandClock, own: str, stuck: str) -> None:
+    """Neither a full mailbox at the provider nor a domain that nobody reaches keeps a withheld letter from failing."""
     front = writers.front
     front.relay.refused["blocked@example.org"] = False
-    await written(writers, "full@example.org")
+    await written(writers, own)
     clock.move(60)
     link = await written(writers, "blocked@example.org")
-    met(front.relay.states, "waiting", front, clock, "full")
-    clock.move(DELAY.total_seconds())
-    await writers.until_told(link, FAILED)
-
-
-async def test_a_domain_of_the_writer_s_own_tells_nothing(writers: Visitor, clock: HandClock) -> None:
-    """Whoever has a domain that nobody reaches cannot keep a letter for another domain from failing."""
-    front = writers.front
-    front.relay.refused["blocked@example.org"] = False
-    await written(writers, "ann@dead.test")
-    clock.move(60)
-    link = await written(writers, "blocked@example.org")
-    met(front.relay.states, "waiting", front, clock, "unreachable")
+    met(front.relay.states, "waiting", front, clock, stuck)
     clock.move(DELAY.total_seconds())
     await writers.until_told(link, FAILED)
 
