@@ -1,6 +1,6 @@
 """The audit of one case as JSON lines, for a court: each line can be checked against the one before it.
 
-Written from `web.disclosure`'s chain. The case's entries stand in full. Of all others there is a line with its hashes
+Written from `web.audit`'s chain. The case's entries stand in full. Of all others there is a line with its hashes
 alone, so that the chain is followed from its first entry to its last and yet no other case is told. Whoever has the
 last hash from another place (an earlier export, a note in a safe) sees that nothing was put in, changed or cut off.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from web.disclosure import FIRST, ChainLink, entry_hash
+from web.audit import FIRST, ChainLink, entry_hash
 
 HOW: Final = "hash = SHA-256(previous, then the UTF-8 of n, LF, at, LF, entry); previous is the hash of the line before"
 

@@ -15,8 +15,9 @@ from typing import Any, Final
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.ids import Entropy, base32
+from web.audit import Audit, Disclosure
 from web.decisions import Action, Decision, DecisionLog
-from web.disclosure import OWN_BASIS, Disclosure, SealedStore
+from web.disclosure import OWN_BASIS
 from web.freezes import FREEZE
 from web.letter_table import END_LETTER
 from web.letters import Ending
@@ -77,7 +78,7 @@ class DangerStore:
         self._clock = clock
         self._entropy = entropy
         self._log = DecisionLog(clock, entropy)
-        self._sealed = SealedStore(database, clock)
+        self._audit = Audit(database, clock)
 
     async def open_cases(self, limit: int = 200) -> list[Danger]:
         """What is not closed, the latest first."""
@@ -154,7 +155,7 @@ class DangerStore:
     def _write(self, connection: Connection, decision: Decision, case: str, action: str) -> None:
         self._log.write(connection, decision)
         said = Disclosure(decision.subject, case, OWN_BASIS, decision.actor, reason=decision.reason, action=action)
-        self._sealed.write(connection, said)
+        self._audit.write(connection, said)
 
     async def _rows(self, where: str, binding: Any) -> list[Danger]:
         sql = f"SELECT {_COLUMNS} FROM web_danger WHERE {where}"  # noqa: S608 - texts of this module

@@ -19,7 +19,7 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.data_files import data_file, read_data_file
 from relay.database.contract import Connection, Database
 from relay.errors import ConfigurationError
-from web.disclosure import ANSWER, RECEIVE, Disclosure, SealedStore
+from web.audit import ANSWER, RECEIVE, Audit, Disclosure
 
 _NAME: Final = "legal/fr.toml"
 _KEYS: Final = frozenset({"title", "law", "hours"})
@@ -115,7 +115,7 @@ class LegalRequestStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._sealed = SealedStore(database, clock)
+        self._audit = Audit(database, clock)
 
     async def note(self, asked: Asked, actor: str) -> LegalRequest:
         """Keep a request, and that it came in the audit."""
@@ -128,7 +128,7 @@ class LegalRequestStore:
             details = {"request": str(n), "kind": asked.kind, "authority": asked.authority}
             details |= {"received": _told(asked.received), "due": _told(asked.due)}
             said = Disclosure(asked.letter_id, asked.case, asked.basis, actor, action=RECEIVE, details=details)
-            self._sealed.write(connection, said)
+            self._audit.write(connection, said)
             return int(n)
 
         return LegalRequest(await self._database.write(work), asked)
@@ -142,7 +142,7 @@ class LegalRequestStore:
             for case, basis, letter_id in found:
                 details = {"request": str(n), "answer": answer.value}
                 said = Disclosure(letter_id, case, basis, actor, reason=reason, action=ANSWER, details=details)
-                self._sealed.write(connection, said)
+                self._audit.write(connection, said)
             return bool(found)
 
         return await self._database.write(work)

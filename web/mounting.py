@@ -15,13 +15,13 @@ from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
 from web.app import OPT_OUT, make_app
+from web.audit import Audit
 from web.authorities import load_authorities
 from web.catalogue import load_words
 from web.deciding import Deciding
 from web.desk.app import make_desk_app
 from web.desk.door import Door
 from web.desk.frame import DeskParts
-from web.disclosure import SealedStore
 from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
 from web.letter_table import DatabaseLetterStore
@@ -35,6 +35,7 @@ from web.organisations import Organisations
 from web.outside import Outside
 from web.render import Renderer, make_templates
 from web.schools import SchoolMail
+from web.sealed_store import SealedStore
 from web.shares import Shares
 
 
@@ -206,6 +207,7 @@ def make_desk(
     parts = DeskParts(
         database=database,
         deciding=Deciding(database, clock, outside.entropy, options.jitter, mailboxes),
+        audit=Audit(database, clock),
         sealed=SealedStore(database, clock),
         legal=LegalRequestStore(database, clock),
         judge=Judge(outside.moderator, clock, outside.entropy),

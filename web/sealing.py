@@ -33,6 +33,9 @@ from relay.errors import ConfigurationError, LeakError
 KEPT_MONTHS: Final = 12
 """A month's records go when so many months have followed it: each lived twelve to thirteen."""
 
+CASE_PREFIX: Final = "case-"
+"""Begins the name of a case's key: a record sealed to it is not deleted with its month."""
+
 _SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _PADDED: Final = 512
 _LONGEST_EMAIL: Final = 254
@@ -86,8 +89,8 @@ class SealingKey:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the public half (SubjectPublicKeyInfo, DER), in hexadecimal: what its custodian compares."""
-        return hashlib.sha256(self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+        """That of the public half: what its custodian compares."""
+        return fingerprint_of(self.public)
 
 
 def open_sealed(sealed: Sealed, private: X25519PrivateKey, letter_id: str) -> SenderRecord:
@@ -96,6 +99,11 @@ def open_sealed(sealed: Sealed, private: X25519PrivateKey, letter_id: str) -> Se
         return SenderRecord.unpack(_SUITE.decrypt(sealed.data, private, _binding(sealed.key, letter_id)))
     except (InvalidTag, ValueError):
         raise SealError(f"this key does not open the record; it was sealed to {sealed.key}") from None
+
+
+def fingerprint_of(public: X25519PublicKey) -> str:
+    """SHA-256 of a public half (SubjectPublicKeyInfo, DER), in hexadecimal."""
+    return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def month_of(at: datetime) -> str:
@@ -171,6 +179,11 @@ def read_public_key(path: Path) -> X25519PublicKey:
     if not isinstance(key, X25519PublicKey):
         raise ConfigurationError(f"{path} is no X25519 key")
     return key
+
+
+def case_key(case: str, path: Path) -> SealingKey:
+    """The key of a case, from its public half. Raises ConfigurationError."""
+    return SealingKey(f"{CASE_PREFIX}{case}", read_public_key(path))
 
 
 def read_private_key(path: Path) -> X25519PrivateKey:

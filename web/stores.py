@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from web.admission import DayAdmission
 from web.danger import DangerStore
-from web.disclosure import SealedStore
 from web.doorbell import DoorbellStore
 from web.errand_table import ErrandSeal, ErrandTable
 from web.forgetting import LetterForgetter, QuestionForgetter
@@ -21,6 +20,7 @@ from web.options import FrontOptions
 from web.outside import Outside
 from web.reports import ReportStore
 from web.ruling_counts import RulingCounts
+from web.sealed_store import SealedStore
 from web.slow_lane import SlowLane
 from web.tallies import DatabaseTallies
 from web.token import TokenSigner

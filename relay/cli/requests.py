@@ -17,7 +17,7 @@ import typer
 from relay.cli.context import Json, config_file, load
 from relay.cli.output import UsageError, fail, say, say_json, say_table, until
 from relay.cli.queue_filter import now
-from relay.cli.sealed import letter_id_of, with_database
+from relay.cli.sealed import letter_id_of, with_database, with_records
 from relay.units import format_duration
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ def kinds(context: typer.Context, as_json: Json = False) -> None:
 def export(context: typer.Context, case: Annotated[str, typer.Argument(help="The number of the case.")]) -> None:
     """The audit's entries of one case as JSON lines, with the hashes of all, for a court to verify."""
 
-    async def work(_: Any, sealed: Any) -> Any:
-        return await sealed.chain(), await sealed.broken_at()
+    async def work(_: Any, audit: Any) -> Any:
+        return await audit.chain(), await audit.broken_at()
 
-    chain, broken = _with_stores(load(context), work)
+    chain, broken = with_records(load(context), work)
     for line in import_module("web.audit_export").export_case(chain, case, now()):
         say(line)
     if broken is not None:
@@ -205,10 +205,8 @@ def _plain(request: Any) -> dict[str, Any]:
 
 def _with_stores(settings: Settings, work: Callable[[Any, Any], Coroutine[Any, Any, Any]]) -> Any:
     """What `work` gives for the stores of requests and of sealed records."""
-    requests, disclosure = import_module("web.legal_requests"), import_module("web.disclosure")
+    requests, stored = import_module("web.legal_requests"), import_module("web.sealed_store")
     return with_database(
         settings,
-        lambda database, clock: work(
-            requests.LegalRequestStore(database, clock), disclosure.SealedStore(database, clock)
-        ),
+        lambda database, clock: work(requests.LegalRequestStore(database, clock), stored.SealedStore(database, clock)),
     )

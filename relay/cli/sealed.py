@@ -100,10 +100,10 @@ def destroy(folder: Folder, yes: Yes = False) -> None:
 def audit(context: typer.Context, as_json: Json = False) -> None:
     """Every opening of a record and every refusal, and whether the list is as it was written; status 1 if it is not."""
 
-    async def work(store: Any) -> tuple[list[Any], int | None]:
-        return await store.entries(), await store.broken_at()
+    async def work(_: Any, written: Any) -> tuple[list[Any], int | None]:
+        return await written.entries(), await written.broken_at()
 
-    entries, broken = _with_store(load(context), work)
+    entries, broken = with_records(load(context), work)
     if as_json:
         say_json({"entries": [{"n": one.n, "at": one.at.isoformat(), **one.said} for one in entries], "broken": broken})
     else:
@@ -142,18 +142,19 @@ def refuse(
 ) -> None:
     """Record that a request for a record was refused; it needs no key, and /transparency counts it."""
     settings = load(context)
-    module: Any = import_module("web.disclosure")
+    rules: Any = import_module("web.disclosure")
+    auditing: Any = import_module("web.audit")
     if not reason.strip():
         raise UsageError("a refusal needs its reason")
 
-    async def work(store: Any) -> int:
+    async def work(store: Any, written: Any) -> int:
         letter_id = await letter_id_of(settings, store, letter) if letter else ""
-        refused = module.Disclosure(letter_id, case, basis, actor, reason=reason, action=module.REFUSE)
-        if missing := module.unusable(refused, module.load_bases(settings.folder)):
+        refused = auditing.Disclosure(letter_id, case, basis, actor, reason=reason, action=auditing.REFUSE)
+        if missing := rules.unusable(refused, rules.load_bases(settings.folder)):
             raise UsageError(missing)
-        return int(await store.note(refused))
+        return int(await written.note(refused))
 
-    say(f"refused, as entry {_with_store(settings, work)} of the audit says")
+    say(f"refused, as entry {with_records(settings, work)} of the audit says")
 
 
 def disclose(
@@ -172,21 +173,22 @@ def disclose(
 ) -> None:
     """Open one sealed sender record; the audit entry is written first, and says so too where it is not opened."""
     settings = load(context)
-    module: Any = import_module("web.disclosure")
+    rules: Any = import_module("web.disclosure")
+    auditing: Any = import_module("web.audit")
     sealing: Any = import_module("web.sealing")
     private = sealing.read_private_key(key)
-    action = "reseal" if reseal else "disclose"
-    to = sealing.SealingKey(f"{module.CASE_PREFIX}{case}", sealing.read_public_key(reseal)) if reseal else None
+    action = auditing.RESEAL if reseal else auditing.DISCLOSE
+    to = sealing.case_key(case, reseal) if reseal else None
     asked = {"case": case, "basis": basis, "actor": actor, "second": second, "reason": reason, "action": action}
-    known = module.load_bases(settings.folder)
+    known = rules.load_bases(settings.folder)
 
-    async def work(store: Any) -> Any:
+    async def work(store: Any, written: Any) -> Any:
         letter_id = await letter_id_of(settings, store, letter)
-        disclosure = module.Disclosure(letter_id, **asked)
-        if missing := module.unusable(disclosure, known):
+        disclosure = auditing.Disclosure(letter_id, **asked)
+        if missing := rules.unusable(disclosure, known):
             raise UsageError(missing)
-        if doubt := module.doubt_about(disclosure, known[basis]):
-            entry = await store.note(replace(disclosure, action=module.REFUSE))
+        if doubt := rules.doubt_about(disclosure, known[basis]):
+            entry = await written.note(replace(disclosure, action=auditing.REFUSE))
             raise UsageError(f"{doubt}; the request stands in the audit as refused (entry {entry})")
         sealed = await store.find(letter_id)
         if sealed is None:
@@ -195,18 +197,24 @@ def disclose(
         if to is not None:
             await store.reseal(disclosure, to.seal(record, letter_id))
             return None
-        await store.note(disclosure)
+        await written.note(disclosure)
         return record
 
-    record = _with_store(settings, work)
+    record = with_records(settings, work)
     if record is None:
         say(f"sealed anew to the key of case {case}, and kept until somebody deletes it")
-    elif as_json:
-        at = record.at.isoformat(timespec="milliseconds")
-        say_json({"at": at, "ip": record.address, "port": record.port, "email": record.email})
     else:
-        say(f"time   {record.at.isoformat(timespec='milliseconds')}\nip     {record.address}")
-        say(f"port   {'unknown' if record.port is None else record.port}\ne-mail {record.email or 'none'}")
+        say_record(record, as_json=as_json)
+
+
+def say_record(record: Any, *, as_json: bool) -> None:
+    """Show who sent a letter."""
+    at = record.at.isoformat(timespec="milliseconds")
+    if as_json:
+        say_json({"at": at, "ip": record.address, "port": record.port, "email": record.email})
+        return
+    say(f"time   {at}\nip     {record.address}")
+    say(f"port   {'unknown' if record.port is None else record.port}\ne-mail {record.email or 'none'}")
 
 
 async def letter_id_of(settings: Settings, store: Any, text: str) -> str:
@@ -225,10 +233,12 @@ async def letter_id_of(settings: Settings, store: Any, text: str) -> str:
     return await store.letter_of_message(text) or text
 
 
-def _with_store(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    """What `work` gives for the store of sealed records."""
-    module: Any = import_module("web.disclosure")
-    return with_database(settings, lambda database, clock: work(module.SealedStore(database, clock)))
+def with_records(settings: Settings, work: Callable[[Any, Any], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` gives for the sealed records and their audit."""
+    stored, auditing = import_module("web.sealed_store"), import_module("web.audit")
+    return with_database(
+        settings, lambda database, clock: work(stored.SealedStore(database, clock), auditing.Audit(database, clock))
+    )
 
 
 def with_database(settings: Settings, work: Callable[[Any, Any], Coroutine[Any, Any, Any]]) -> Any:

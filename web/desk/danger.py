@@ -15,8 +15,9 @@ from relay.log import Log
 from web.danger import Danger
 from web.deciding import UndecidedError
 from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
-from web.disclosure import CASE_PREFIX, OWN_BASIS
+from web.disclosure import OWN_BASIS
 from web.plain_text import paragraphs
+from web.sealing import CASE_PREFIX
 
 _log = Log("desk")
 

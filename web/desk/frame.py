@@ -12,18 +12,19 @@ from aiohttp import web
 
 from relay.clock import Clock
 from relay.database.contract import Database
+from web.audit import Audit
 from web.authorities import Authority
 from web.backlog import Backlog, read_backlog
 from web.catalogue import Words
 from web.deciding import Deciding, Voice
 from web.desk.door import Session
-from web.disclosure import SealedStore
 from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
 from web.letters import HeldFor
 from web.operator import Operator
 from web.render import Renderer
 from web.requests import ForeignFormError, read_fields
+from web.sealed_store import SealedStore
 
 SESSION: Final = web.RequestKey("session", Session)
 _OWN: Final = "http://localhost"
@@ -63,6 +64,7 @@ class DeskParts:
 
     database: Database
     deciding: Deciding
+    audit: Audit
     sealed: SealedStore
     legal: LegalRequestStore
     judge: Judge

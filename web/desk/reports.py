@@ -76,7 +76,7 @@ class ReportDesk:
 
     async def cases(self, request: web.Request) -> web.StreamResponse:
         """GET /desk/cases: threats to life, what authorities ask, and which sealed records were kept or opened."""
-        entries, broken = await self._parts.sealed.entries(), await self._parts.sealed.broken_at()
+        entries, broken = await self._parts.audit.entries(), await self._parts.audit.broken_at()
         dangers = await self._parts.deciding.dangers.open_cases()
         words, now = self._frame.words(request), self._parts.clock.now()
         requests = [(one, time_left(words, one.asked.due - now)) for one in await self._parts.legal.waiting()]

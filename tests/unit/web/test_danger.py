@@ -19,11 +19,12 @@ from tests.unit.web.test_desk import held, log_of
 from tests.unit.web.test_ladder import FOREIGN
 from tests.unit.web.test_recipient import receive
 from tests.unit.web.test_wall import Bell
+from web.audit import Audit
 from web.authorities import load_authorities
 from web.danger import KEPT, DangerStore
 from web.decisions import Action, Decision
-from web.disclosure import SealedStore
 from web.operator import Operator
+from web.sealed_store import SealedStore
 from web.sealing import new_key_pair
 from web.wall_keeper import BellRinger
 
@@ -61,7 +62,7 @@ async def test_a_held_letter_is_frozen_kept_and_told(tmp_path: Path, clock: Hand
             response, _ = await ann.post(f"/desk/case/{letter}", action="close", reason="Asked and answered.")
             assert response.headers["Location"] == "/desk/cases?done=danger-closed"
             assert (await ann.get(f"/desk/case/{letter}"))[0].headers["Location"] == "/desk/cases?done=gone"
-        store = SealedStore(front.database, clock)
+        store = Audit(front.database, clock)
         assert [one.said["action"] for one in await store.entries()] == ["preserve", "close"]
         assert await store.broken_at() is None
         assert not await record_of(front, letter, clock)

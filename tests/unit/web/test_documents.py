@@ -19,8 +19,8 @@ from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_desk import held
 from tests.unit.web.test_ladder import FOREIGN, INSULT
+from web.audit import REFUSE, Audit, Disclosure
 from web.catalogue import Language
-from web.disclosure import REFUSE, Disclosure, SealedStore
 from web.documents import Document
 from web.letters import HOLD_TIME
 from web.moderation.figures import published_figures
@@ -168,7 +168,7 @@ async def test_letters_are_counted_as_they_are(visitor: Visitor) -> None:  # RCP
 
 
 async def test_requests_to_know_who_wrote_are_counted(visitor: Visitor, clock: HandClock) -> None:  # RCP 12
-    audit = SealedStore(visitor.front.database, clock)
+    audit = Audit(visitor.front.database, clock)
     for case, action in (("1", "disclose"), ("2", REFUSE), ("2", REFUSE), ("3", REFUSE)):
         await audit.note(Disclosure("letter", case, "insult", "Ann", action=action))
     page = (await visitor.get("/en/transparency"))[1].text

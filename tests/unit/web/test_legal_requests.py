@@ -16,8 +16,9 @@ from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator
 from tests.support.visitor import Visitor
 from tests.unit.web.test_wall import Bell
+from web.audit import Audit, Disclosure
 from web.audit_export import BrokenExportError, Verified, export_case, verify_export
-from web.disclosure import Disclosure, Requests, SealedStore, count_requests, load_bases
+from web.disclosure import Requests, count_requests, load_bases
 from web.legal_requests import Answer, Asked, LegalRequestStore, load_deadlines, unfit
 from web.wall_keeper import BellRinger
 
@@ -63,18 +64,17 @@ def test_a_request_that_was_noted_counts_once() -> None:  # RCP 12
     assert count_requests(entries).asked == 5
 
 
-async def _case(front: Front, clock: HandClock) -> SealedStore:
+async def _case(front: Front, clock: HandClock) -> Audit:
     """An audit with two entries of the case 26/9, and one of another between them."""
-    sealed, requests = SealedStore(front.database, clock), LegalRequestStore(front.database, clock)
+    audit, requests = Audit(front.database, clock), LegalRequestStore(front.database, clock)
     await requests.note(ASKED, "Ann")
-    await sealed.note(Disclosure("other", "26/8", "crime", "Ann"))
+    await audit.note(Disclosure("other", "26/8", "crime", "Ann"))
     await requests.close(1, Answer.REFUSED, "Ann", "Not « ours ».")
-    return sealed
+    return audit
 
 
 async def test_a_court_checks_an_export_and_reads_no_other_case(front: Front, clock: HandClock) -> None:
-    sealed = await _case(front, clock)
-    chain = await sealed.chain()
+    chain = await (await _case(front, clock)).chain()
     lines = list(export_case(chain, "26/9", clock.now()))
     assert "26/8" not in "".join(lines)
     assert verify_export(f"{line}\n" for line in lines) == Verified("26/9", 3, 2, chain[-1].hash.hex())

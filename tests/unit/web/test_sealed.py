@@ -21,8 +21,10 @@ from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.log_text import log_text
 from tests.support.visitor import Visitor
-from web.disclosure import Disclosure, Requests, SealedStore, count_requests, doubt_about, load_bases, unusable
+from web.audit import Audit, Disclosure
+from web.disclosure import Requests, count_requests, doubt_about, load_bases, unusable
 from web.letter_table import DatabaseLetterStore
+from web.sealed_store import SealedStore
 from web.sealing import (
     Sealed,
     SealError,
@@ -166,7 +168,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def test_the_audit_tells_when_it_was_changed(database: Database) -> None:
-    store = SealedStore(database, HandClock())
+    store = Audit(database, HandClock())
     assert [await store.note(replace(ASKED, case=f"{n}")) for n in range(3)] == [1, 2, 3]
     assert await store.broken_at() is None
     assert [one.said["case"] for one in await store.entries()] == ["0", "1", "2"]
