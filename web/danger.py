@@ -89,6 +89,11 @@ class DangerStore:
         found = await self._rows("closed IS NULL AND letter_id = ?", letter_id)
         return found[0] if found else None
 
+    async def letter_of_case(self, case: str) -> str | None:
+        """The letter of an open case, by the case's number."""
+        found = await self._rows("closed IS NULL AND case_id = ?", case)
+        return found[0].letter_id if found else None
+
     async def freeze(self, decision: Decision) -> bool:
         """Open the case of the letter `decision.subject`; False if it is neither held nor reported any more."""
         case, moment = f"life-{base32(self._entropy.bytes(5))}", to_millis(self._clock.now())

@@ -151,6 +151,10 @@ class LegalRequestStore:
         """The open ones, what is due first on top."""
         return await self._rows("closed IS NULL ORDER BY due, n")
 
+    async def of_case(self, case: str) -> list[LegalRequest]:
+        """The open ones of a case, in the order in which they were noted."""
+        return await self._rows("closed IS NULL AND case_number = ? ORDER BY n", (case,))
+
     async def every(self) -> list[LegalRequest]:
         """Closed ones too, the latest first."""
         return await self._rows("n > 0 ORDER BY n DESC")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
-from web.audit import Audit, Disclosure
+from web.audit import EXPORT, Audit, ChainLink, Disclosure, read_chain
+from web.opening_note import BrokenNoteError, OpeningNote
 from web.sealing import CASE_PREFIX, Sealed, oldest_kept
 
 _FORGOTTEN: Final = """
@@ -15,8 +18,8 @@ SELECT letter_id FROM web_sealed s WHERE key_name < ? AND key_name NOT LIKE ?
 AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = s.letter_id AND d.closed IS NULL)
 AND NOT EXISTS (SELECT 1 FROM web_legal_request r WHERE r.letter_id = s.letter_id AND r.closed IS NULL) LIMIT ?
 """
-FIND: Final = "SELECT key_name, record FROM web_sealed WHERE letter_id = ?"
-REPLACE: Final = "UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?"
+_FIND: Final = "SELECT key_name, record FROM web_sealed WHERE letter_id = ?"
+_REPLACE: Final = "UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?"
 
 
 class SealedStore:
@@ -29,7 +32,7 @@ class SealedStore:
 
     async def find(self, letter_id: str) -> Sealed | None:
         """The record of a letter."""
-        rows = await self._rows(FIND, (letter_id,))
+        rows = await self._rows(_FIND, (letter_id,))
         return Sealed(rows[0][0], bytes(rows[0][1])) if rows else None
 
     async def letter_of_message(self, message_id: str) -> str | None:
@@ -41,8 +44,53 @@ class SealedStore:
         """Keep a record under a case's key, and the audit entry with it; its number."""
 
         def work(connection: Connection) -> int:
-            connection.execute(REPLACE, (sealed.key, sealed.data, disclosure.letter_id))
+            connection.execute(_REPLACE, (sealed.key, sealed.data, disclosure.letter_id))
             return self._audit.write(connection, disclosure)
+
+        return await self._database.write(work)
+
+    async def export(self, asked: Sequence[Disclosure]) -> tuple[dict[str, Sealed], list[ChainLink]]:
+        """The records that are here of those asked for, by letter; an audit entry for each, and the audit with them.
+
+        The entries are there before anything leaves, and name each record by its SHA-256.
+        """
+
+        def work(connection: Connection) -> tuple[dict[str, Sealed], list[ChainLink]]:
+            found: dict[str, Sealed] = {}
+            for one in asked:
+                for key, data in list(connection.execute(_FIND, (one.letter_id,))):
+                    sealed = found[one.letter_id] = Sealed(key, bytes(data))
+                    details = {**one.details, "record": sealed.digest, "key": key}
+                    self._audit.write(connection, replace(one, action=EXPORT, details=details))
+            return found, read_chain(connection)
+
+        return await self._database.write(work)
+
+    async def bring_back(self, note: OpeningNote, digest: str, actor: str) -> tuple[int, bool]:
+        """The audit entry of what was done with an exported record, by its number, and whether it is new.
+
+        `digest` is the SHA-256 of the note's file, which is entered once. What was sealed anew takes its record's
+        place. Raises BrokenNoteError if the audit has no such export, or another record took that place meanwhile.
+        """
+        said = note.disclosure
+
+        def work(connection: Connection) -> tuple[int, bool]:
+            entries = [(link.n, json.loads(link.entry)) for link in read_chain(connection)]
+            for n, entry in entries:
+                if entry.get("note") == digest:
+                    return n, False
+            sought = (EXPORT, said.letter_id, said.case, said.basis, note.record)
+            names = ("action", "letter", "case", "basis", "record")
+            if not any(tuple(entry.get(name) for name in names) == sought for _, entry in entries):
+                raise BrokenNoteError(f"the audit has no export of this record for case {said.case}")
+            if note.resealed is not None:
+                kept = [Sealed(key, bytes(data)) for key, data in connection.execute(_FIND, (said.letter_id,))]
+                if [one.digest for one in kept] != [note.record]:
+                    raise BrokenNoteError("the record that was sealed anew is no longer here as it was exported")
+                connection.execute(_REPLACE, (note.resealed.key, note.resealed.data, said.letter_id))
+            done = note.at.isoformat(timespec="milliseconds")
+            details = {"record": note.record, "export": note.export, "note": digest, "done": done, "brought_by": actor}
+            return self._audit.write(connection, replace(said, details=details)), True
 
         return await self._database.write(work)
 

@@ -75,6 +75,11 @@ class Sealed:
     key: str
     data: bytes
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is sealed, in hexadecimal: it names this record and no other, and says nothing of it."""
+        return hashlib.sha256(self.data).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from relay.cli import (
     check,
+    custody,
     database,
     dkim,
     dns,
@@ -102,6 +103,13 @@ app.command()(database.restore)
 app.add_typer(letters.app, name="letters")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(secrets.app, name="secrets")
+for name, command in (
+    ("export", custody.export),
+    ("verify", custody.verify),
+    ("open", custody.open_record),
+    ("import", custody.bring_back),
+):
+    sealed.app.command(name)(command)
 app.add_typer(sealed.app, name="sealed")
 app.command()(sealed.disclose)
 app.add_typer(requests.app, name="requests")

@@ -21,7 +21,7 @@ from tests.support.front import OPTIONS, errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from web.admission import Ceiling, DayAdmission
-from web.audit import Audit, Disclosure
+from web.audit import RESEAL, Audit, Disclosure
 from web.backlog import read_backlog
 from web.deciding import Deciding, Voice
 from web.decisions import Action, Decision
@@ -38,6 +38,7 @@ from web.links import Addressee
 from web.mailbox import MailboxHasher
 from web.network import Network
 from web.notices import Notice, NoticeStore
+from web.opening_note import BrokenNoteError, OpeningNote
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
@@ -310,6 +311,37 @@ async def test_records_and_their_audit(database: Database) -> None:
     assert await store.forget() == 0
 
 
+async def test_a_record_goes_to_its_custodian_and_a_note_comes_back(database: Database) -> None:  # SND 5
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    store, audit = SealedStore(database, clock), Audit(database, clock)
+    record = Sealed("2026-11", b"\0sealed")
+    await letters.add(_letter(0, sealed=record), clock.now(), Departure(clock.now()))
+    asked = [Disclosure(letter, "26/7", "crime", "Ann", details={"request": "1"}) for letter in ("id0", "gone")]
+    found, chain = await store.export(asked)
+    assert found == {"id0": record}
+    assert chain == await audit.chain()
+    said = [entry.said for entry in await audit.entries()]
+    assert [(one["action"], one["letter"], one["record"], one["request"]) for one in said] == [
+        ("export", "id0", record.digest, "1")
+    ]
+
+    opened = OpeningNote(replace(asked[0], actor="Cleo"), clock.now(), "f" * 64, record.digest)
+    for wrong in (replace(opened, record="0" * 64), replace(opened, disclosure=replace(asked[0], basis="insult"))):
+        with pytest.raises(BrokenNoteError, match="no export of this record"):
+            await store.bring_back(wrong, "d1", "Ann")
+    assert await store.bring_back(opened, "d1", "Ann") == (2, True)
+    assert await store.bring_back(opened, "d1", "Ann") == (2, False)
+    anew = Sealed("case-26/7", b"again")
+    resealed = replace(opened, disclosure=replace(opened.disclosure, action=RESEAL), resealed=anew)
+    assert await store.bring_back(resealed, "d2", "Ann") == (3, True)
+    assert await store.find("id0") == anew
+    with pytest.raises(BrokenNoteError, match="no longer here"):
+        await store.bring_back(resealed, "d3", "Ann")
+    assert [entry.said["action"] for entry in await audit.entries()] == ["export", "disclose", "reseal"]
+    assert await audit.broken_at() is None
+
+
 async def test_doorbells_and_ceilings(database: Database) -> None:
     clock, letters = HandClock(), DatabaseLetterStore(database)
     await letters.prepare()
@@ -465,6 +497,7 @@ async def test_a_threat_to_life(database: Database) -> None:  # RCP 8
     assert not await deciding.freeze_letter("id1", voice)
     (case,) = await deciding.dangers.open_cases()
     assert (case.rules, case.message, case.reason, case.told) == (("violence",), "Words 1", "Why.", None)
+    assert await deciding.dangers.letter_of_case(case.case) == "id1"
     assert await database.read(lambda c: list(c.execute("SELECT state, words FROM web_post"))) == [("removed", "")]
     assert await deciding.freeze_letter("id2", voice)
     assert await database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_waiting"))) == [(0,)]
@@ -480,6 +513,7 @@ async def test_a_threat_to_life(database: Database) -> None:  # RCP 8
     assert await deciding.close_case("id1", voice)
     assert not await deciding.close_case("id1", voice)
     assert (await deciding.dangers.find("id1"), await sealed.forget()) == (None, 1)
+    assert await deciding.dangers.letter_of_case(case.case) is None
     assert [entry.said["action"] for entry in await Audit(database, clock).entries()] == [
         "preserve",
         "preserve",

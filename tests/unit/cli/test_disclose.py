@@ -21,7 +21,7 @@ from web.letters import Departure, Left, NewLetter, hash_secret
 from web.sealing import SealingKeys, SenderRecord, month_of
 
 
-async def _send(file: Path, public: Path) -> None:
+async def send_letter(file: Path, public: Path) -> None:
     """A letter of somebody at 203.0.113.9, as the front keeps it; the relay has it as m1."""
     clock = SystemClock()
     key = SealingKeys(public).at(clock.now())
@@ -48,7 +48,7 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     assert run("sealed", "new-keys", custody, "--months", "3").out.startswith("1 keys made")
     private = custody / "private" / f"{month_of(SystemClock().now())}.pem"
     assert private.stat().st_mode & 0o777 == 0o600
-    asyncio.run(_send(file, custody / "public"))
+    asyncio.run(send_letter(file, custody / "public"))
     spool = (tmp_path / "spool.db").read_bytes()
     assert b"203.0.113.9" not in spool
 
@@ -130,7 +130,7 @@ def test_requests_are_noted_listed_closed_and_exported(tmp_path: Path, capsys: p
         return leak(capsys, "--config", file, *words)
 
     run("sealed", "new-keys", custody, "--months", "1")
-    asyncio.run(_send(file, custody / "public"))
+    asyncio.run(send_letter(file, custody / "public"))
     assert "production" in run("requests", "kinds").out
     asked = ("requests", "note", "--case", "26/9", "--authority", "TJ Brest", "--by", "Ann", "--basis")
     assert "--due is needed" in run(*asked, "crime").err
