@@ -35,6 +35,7 @@ from relay.receiving import Receiving, ReceivingParts, sts_policies
 from relay.reloading import Reloaded
 from relay.resolver.resolver import DnsResolver
 from relay.settings import Settings
+from relay.spool.letter_replies import LetterReplies
 from relay.submission.options import SubmissionOptions
 from relay.submission.server import SubmissionServer
 from relay.tls_files import server_context
@@ -77,6 +78,7 @@ class Doors:
             parts.entropy,
             parts.stores.suppressions,
             parts.stores.database,
+            LetterReplies(parts.stores.database, parts.clock),
             parts.engine.admissions,
             parts.engine.alarms,
             parts.opt_outs,

@@ -20,6 +20,7 @@ from relay.doors import DoorParts, Doors
 from relay.egress.reach import ReachMemory
 from relay.engine.engine import Engine, EngineParts
 from relay.engine.lease import place
+from relay.engine.reply_address import ReplyAddresses
 from relay.engine.return_path import ReturnPaths
 from relay.engine.senders import Senders
 from relay.engine.unsubscribe import OptOuts, UnsubscribeFields
@@ -151,6 +152,7 @@ class Node:
             stores.suppressions,
             senders.wrote,
             UnsubscribeFields(tokens, base_url, settings.inbound.domain or ""),
+            ReplyAddresses(tokens, settings.inbound.domain or ""),
             stores.figures,
             stores.warm_ups,
             stores.notes,

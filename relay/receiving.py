@@ -32,6 +32,7 @@ from relay.settings import Settings
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.inbound_room import InboundRoom
 from relay.spool.inbound_values import NewInbound
+from relay.spool.letter_replies import LetterReplies
 from relay.submission.options import SubmissionOptions
 from relay.suppression.hashing import AddressHasher
 from relay.tls_files import server_context
@@ -119,6 +120,7 @@ def make_answers(settings: Settings, parts: ReceivingParts) -> Answers:
             resolver=parts.resolver,
             prepare=parts.engine.intake.prepare,
             suppressions=stores.suppressions,
+            replies=LetterReplies(stores.database, parts.clock),
         )
     )
 
@@ -144,7 +146,12 @@ class Receiving:
             make_answers(settings, parts),
         )
         addresses = Addresses(
-            settings.node.name, our_domains(settings), parts.tokens, self._store.is_sender, parts.clock
+            settings.node.name,
+            our_domains(settings),
+            parts.tokens,
+            self._store.is_sender,
+            self._store.replies,
+            parts.clock,
         )
         rate = Rate(settings.inbound.max_per_minute, parts.clock)
         self._server = InboundServer(

@@ -44,6 +44,8 @@ class TokenKind(StrEnum):
     """Where reports about one delivery come back. Subject: `delivery_subject`."""
     UNSUBSCRIBE = "u"
     """Whoever sends it wants no more. Its subject belongs to who mints it."""
+    REPLY = "a"
+    """Where whoever got a letter may answer it. Subject: `delivery_subject`."""
     FEEDBACK = "f"
     """In the Feedback-ID field: one message. Subject: `delivery_subject` of its first delivery."""
 

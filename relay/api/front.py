@@ -170,6 +170,10 @@ async def _opt_out(relay: RelayClient, asked: wire.LinkHanded) -> wire.Answer:
     return wire.Answer(yes=await relay.opt_out(asked.token))
 
 
+async def _replies(relay: RelayClient, asked: wire.RepliesAsked) -> wire.RepliesTold:
+    return wire.RepliesTold.of(await relay.replies(asked.taken))
+
+
 async def _bell(relay: RelayClient, asked: wire.LettersWait) -> wire.Answer:
     if isinstance(relay, ModerationBell):
         await relay.letters_wait(asked.letters, asked.oldest, asked.in_danger, asked.requests_due)
@@ -251,6 +255,14 @@ _CALLS: Final = (
         wire.LinkHanded,
         _opt_out,
         wire.Answer,
+    ),
+    _call(
+        "takeFrontReplies",
+        "/replies",
+        "Replies by mail to letters that asked for them, the oldest first; those in `taken` are deleted before.",
+        wire.RepliesAsked,
+        _replies,
+        wire.RepliesTold,
     ),
     _call(
         "postFrontBell",

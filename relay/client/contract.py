@@ -6,7 +6,7 @@ so that the front can stand on another machine. The same tests run against both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -50,6 +50,8 @@ class Letter:
     headers: Mapping[str, str] = field(default_factory=dict)
     unnamed: bool = False
     """Whether the relay tells nobody to whom it went, whatever becomes of it."""
+    answerable: bool = False
+    """Whether its recipient may answer it by mail, at an address of its own: see `RelayClient.replies`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,18 @@ class LetterRefused:
 
     temporary: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterReply:
+    """What a letter's recipient answered by mail: their own words alone, as plain text with \\n; nobody judged them.
+
+    `message_id` is the relay's of the letter, `recipient` the address that the letter went to.
+    """
+
+    message_id: str
+    recipient: str
+    words: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +169,14 @@ class RelayClient(Protocol):
 
     async def opt_out(self, token: str) -> bool:
         """Act on the one-click link of a mail, named by its token; False if it is no good one."""
+        ...
+
+    async def replies(self, taken: Sequence[str] = ()) -> Sequence[LetterReply]:
+        """Replies that wait for this customer, the oldest first, a few at a time; at most one a letter, ever.
+
+        `taken` are the messages whose replies the customer has: the relay forgets those words first. What is not
+        named there comes again. From a relay that is too old for replies none come.
+        """
         ...
 
     def preview(self, letter: Letter) -> Mapping[str, str]:

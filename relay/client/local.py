@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -16,7 +16,15 @@ from typing import Final, assert_never
 from relay.account.identity import Identity
 from relay.client.bell import AlarmBell
 from relay.client.checking import AddressChecker
-from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
+from relay.client.contract import (
+    AddressCheck,
+    Admission,
+    Letter,
+    LetterAccepted,
+    LetterRefused,
+    LetterReply,
+    LetterState,
+)
 from relay.client.meaning import meaning_of
 from relay.client.writing import shown_fields, written
 from relay.database.contract import Database
@@ -34,12 +42,15 @@ from relay.policy.suppress import Reason
 from relay.spool.contract import Spool
 from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.inquiry import DeliveryView, MessageView
+from relay.spool.letter_replies import Customer, LetterReplies
 from relay.spool.work import Door, Idempotency
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import NewSuppression
 
 KEY_KEPT: Final = timedelta(days=7)
 """How long a letter handed over again is the same letter: longer than a front tries to hand one over."""
+REPLIES: Final = 5
+"""Told at once: a front elsewhere reads no answer above 64 KiB."""
 _FAILED: Final = frozenset({State.BOUNCED, State.EXPIRED, State.RETURNED})
 _UNDER_WAY: Final = frozenset({State.WAITING, State.LEASED})
 _FAILURES: Final = frozenset({EventKind.BOUNCED, EventKind.EXPIRED, EventKind.RETURNED, EventKind.DEFERRED})
@@ -55,6 +66,7 @@ class RelayParts:
     entropy: Entropy
     book: SuppressionBook
     database: Database
+    replies: LetterReplies
     admissions: Admissions | None = None
     alarms: Alarms | None = None
     opt_outs: OptOuts | None = None
@@ -91,6 +103,7 @@ class LocalRelayClient:
             content=content,
             stream=letter.stream,
             unnamed=letter.unnamed,
+            replies_as=letter.sender_name if letter.answerable else None,
             idempotency=_idempotency(letter),
         )
         # The accept may be inside its commit, so a visitor who leaves must not end it.
@@ -177,6 +190,12 @@ class LocalRelayClient:
     async def opt_out(self, token: str) -> bool:
         """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""
         return self._parts.opt_outs is not None and await self._parts.opt_outs.by_link(token)
+
+    async def replies(self, taken: Sequence[str] = ()) -> Sequence[LetterReply]:
+        """See `RelayClient.replies`. Raises SpoolUnavailableError."""
+        store, whose = self._parts.replies, Customer(self._identity.tenant, self._identity.id)
+        await store.taken(whose, [one for one in taken if is_spool_id(one)])
+        return [LetterReply(one.message, one.recipient, one.words) for one in await store.waiting(whose, REPLIES)]
 
     async def letters_wait(
         self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -31,6 +31,7 @@ from relay.client.contract import (
     Letter,
     LetterAccepted,
     LetterRefused,
+    LetterReply,
     LetterState,
     RelayAwayError,
 )
@@ -89,6 +90,7 @@ _SUPPRESSED: Final = _Call("suppressed", "/refused")
 _REFUSALS: Final = _Call("refusals", "/refusal-count", is_new=True)
 _ERASE: Final = _Call("erase", "/erasures", seconds=ERASE_SECONDS)
 _OPT_OUT: Final = _Call("opt-out", "/opt-outs")
+_REPLIES: Final = _Call("replies", "/replies", is_new=True)
 _BELL: Final = _Call("bell", "/bell")
 
 
@@ -245,6 +247,13 @@ class RemoteRelayClient:
             _log.warning("bell-is-older", remedy=f"bring the relay up to date: it knows no {news}")
             return False
         return True
+
+    async def replies(self, taken: Sequence[str] = ()) -> Sequence[LetterReply]:
+        """See `RelayClient.replies`."""
+        try:
+            return (await self._ask(_REPLIES, wire.RepliesTold, wire.RepliesAsked(taken=list(taken)))).value()
+        except _UnknownError:
+            return ()
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

@@ -8,12 +8,21 @@ status: no proxy's 4xx may end a letter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from relay.client.contract import AddressCheck, Admission, Letter, LetterAccepted, LetterRefused, LetterState
+from relay.client.contract import (
+    AddressCheck,
+    Admission,
+    Letter,
+    LetterAccepted,
+    LetterRefused,
+    LetterReply,
+    LetterState,
+)
 
 PATH: Final = "/api/v1/front"
 """Everything a front asks stands below it."""
@@ -98,6 +107,7 @@ class LetterHanded(_Asked):
     stream: StreamText
     headers: dict[str, str] = Field(default={}, max_length=MAX_HEADERS)
     unnamed: bool = Field(False, description="Whether nobody is told to whom it went, whatever becomes of it.")
+    answerable: bool = Field(False, description="Whether its recipient may answer it at an address of its own.")
 
     @classmethod
     def of(cls, letter: Letter) -> LetterHanded:
@@ -113,6 +123,7 @@ class LetterHanded(_Asked):
             stream=letter.stream,
             headers=dict(letter.headers),
             unnamed=letter.unnamed,
+            answerable=letter.answerable,
         )
 
     def value(self) -> Letter:
@@ -128,6 +139,7 @@ class LetterHanded(_Asked):
             idempotency_key=self.key,
             headers=self.headers,
             unnamed=self.unnamed,
+            answerable=self.answerable,
         )
 
 
@@ -254,6 +266,37 @@ class RefusalsTold(_Told):
     """How many recipients want none."""
 
     addresses: int
+
+
+class RepliesAsked(_Asked):
+    """The next replies, and which the front has."""
+
+    taken: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=100, description="Letters whose replies the front has: their words are deleted first."
+    )
+
+
+class ReplyTold(_Told):
+    """What a letter's recipient answered by mail, in their own words."""
+
+    id: str = Field(description="The letter's.")
+    recipient: str = Field(description="The address that the letter went to.")
+    words: str
+
+
+class RepliesTold(_Told):
+    """Replies that wait, the oldest first."""
+
+    replies: list[ReplyTold]
+
+    @classmethod
+    def of(cls, replies: Sequence[LetterReply]) -> RepliesTold:
+        """The document of replies."""
+        return cls(replies=[ReplyTold(id=one.message_id, recipient=one.recipient, words=one.words) for one in replies])
+
+    def value(self) -> tuple[LetterReply, ...]:
+        """As the contract has them."""
+        return tuple(LetterReply(one.id, one.recipient, one.words) for one in self.replies)
 
 
 class LettersWait(_Open):

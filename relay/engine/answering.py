@@ -1,9 +1,10 @@
-"""Answers to replies that nobody reads: a mail to a From address of ours is told so, once, if it is what it says.
+"""What becomes of replies: a letter's may be passed on to the front that sent it, who writes otherwise is told once.
 
-Stands behind the feedback that sorts inbound mail. Whether a program may answer at all is `relay.policy.answering`'s;
-that the author is who he says is judged here, by aligned DMARC; then the right to answer is taken, and the answer goes
-through intake with the null path, which nobody answers. Every judgement is a task of its own, bounded in number
-and time, so that a stranger's slow DNS delays no bounce; what is not settled is found again by the next sweep.
+Stands behind the feedback that sorts inbound mail. Whether a person wrote at all is `relay.policy.answering`'s; that
+the author is who he says is judged here, by aligned DMARC. A reply is passed on if it came to its letter's own address,
+from the mailbox that the letter went to, and is the first. To the author of any other the right to answer is taken, and
+the answer goes through intake with the null path, which nobody answers. Every judgement is a task of its own, bounded
+in number and time, so that a stranger's slow DNS delays no bounce; what is not settled is found by the next sweep.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 from relay.account.identity import Identity
 from relay.authentication.spf import Evidence
-from relay.authentication.verdict import judge
+from relay.authentication.verdict import Judged, judge
 from relay.engine.refusals import stops_for
 from relay.engine.submission import Refusal, Submission
 from relay.errors import SpoolUnavailableError
@@ -26,15 +27,17 @@ from relay.mail.author import parse_mailboxes
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.header import HeaderError, parse_fields, split_content
 from relay.policy.answering import ONCE_IN, Incoming, prefers_french, why_silent
-from relay.policy.hearing import Followed, Hearing
+from relay.policy.hearing import Followed, Hearing, Purpose
 from relay.report.auto_reply import Words, build_auto_reply
+from relay.report.reply_text import read_reply_text
 from relay.resolver.contract import Resolver
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Spool
-from relay.spool.inbound_values import InboundItem
+from relay.spool.inbound_values import InboundItem, SentDelivery
+from relay.spool.letter_replies import LetterReplies
 from relay.spool.work import Door, Idempotency, NewMessage
 from relay.suppression.book import SuppressionBook
-from relay.suppression.hashing import AddressHasher
+from relay.suppression.hashing import AddressHasher, mailbox_form
 
 _log = Log("answer")
 
@@ -42,6 +45,7 @@ MAX_JUDGING: Final = 20
 """Replies judged at once; what comes beyond is kept unanswered."""
 SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0
+_NO_WORDS: Final = "nothing is set to be answered"
 
 Settle = Callable[[Hearing], Awaitable[None]]
 """Writes down what followed from the item; raises SpoolUnavailableError."""
@@ -60,6 +64,7 @@ class AnswerParts:
     resolver: Resolver
     prepare: Callable[[Submission], Awaitable[NewMessage | Refusal]]
     suppressions: SuppressionBook
+    replies: LetterReplies
 
 
 class Answers:
@@ -69,16 +74,19 @@ class Answers:
         self._parts = parts
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def offer(self, item: InboundItem, settle: Settle) -> str:
-        """Take up an item, to be settled later; or the reason why it is not answered, and nothing is taken up."""
+    def offer(self, item: InboundItem, sent: SentDelivery | None, settle: Settle) -> str:
+        """Take up an item, to be settled later; or the reason why nothing follows, and nothing is taken up.
+
+        `sent` is the letter that a reply token names.
+        """
         if item.id in self._tasks:
             return ""
         mail = read_incoming(item)
-        why = "nothing is set to be answered" if not self._parts.words else why_silent(mail)
+        why = _NO_WORDS if sent is None and not self._parts.words else why_silent(mail)
         if not why and len(self._tasks) >= MAX_JUDGING:
             why = "too many others are being looked at"
         if not why:
-            task = asyncio.create_task(self._settle(item, mail, settle), name="answer")
+            task = asyncio.create_task(self._settle(item, mail, sent, settle), name="answer")
             self._tasks[item.id] = task
             task.add_done_callback(lambda _: self._tasks.pop(item.id, None))
         return why
@@ -92,39 +100,65 @@ class Answers:
             # Bounded: asyncio.wait_for of Python 3.11, which the SPF evaluation uses, can swallow a cancellation.
             await asyncio.wait(tasks, timeout=_STOP_SECONDS)
 
-    async def _settle(self, item: InboundItem, mail: Incoming, settle: Settle) -> None:
+    async def _settle(self, item: InboundItem, mail: Incoming, sent: SentDelivery | None, settle: Settle) -> None:
         try:
             async with asyncio.timeout(SECONDS):
-                why = await self._judge(item, mail) or await self._answer(item, mail)
+                hearing = await self._hear(item, mail, sent)
         except SpoolUnavailableError as error:
             _log.warning("answer-failed", inbound=item.id, error=error)
             return
         except TimeoutError:
-            why = "it could not be judged in time"
+            hearing = _heard(item, "it could not be judged in time")
         except Exception:  # noqa: BLE001 - one mail that breaks the judging is kept as it is
             _log.exception("answer-broken", inbound=item.id)
-            why = "it could not be judged; the log says more"
-        hearing = Hearing(Followed.KEPT, f"a reply to a From address, not answered: {why}")
-        if not why:
-            hearing = Hearing(Followed.ANSWERED, "a reply to a From address, and its author is who he says")
+            hearing = _heard(item, "it could not be judged; the log says more")
         try:
             await settle(hearing)
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=item.id, error=error)
 
-    async def _judge(self, item: InboundItem, mail: Incoming) -> str:
-        """Why the author is not to be believed, "" if he is: DMARC passed, aligned (RFC 9989)."""
-        parts = self._parts
-        evidence = Evidence(parts.node_name, item.peer, item.helo, item.reverse_path, item.content or b"")
-        judged = await judge(parts.resolver, evidence, [mail.authors[0].domain])
-        return "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}: {judged.dmarc.why}"[:300]
-
-    async def _answer(self, item: InboundItem, mail: Incoming) -> str:
-        """Answer, and "": or why not. Raises SpoolUnavailableError."""
+    async def _hear(self, item: InboundItem, mail: Incoming, sent: SentDelivery | None) -> Hearing:
+        """What follows from a person's reply. Raises SpoolUnavailableError."""
         parts, author = self._parts, mail.authors[0]
+        evidence = Evidence(parts.node_name, item.peer, item.helo, item.reverse_path, item.content or b"")
+        judged = await judge(parts.resolver, evidence, [author.domain])
+        if item.address.purpose is not Purpose.REPLY:
+            why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}: {judged.dmarc.why}"[:300]
+            return _heard(item, why or await self._answer(item, mail, _written_to(item)))
+        # Of who answers a letter nothing is kept: no domain, that is, either.
+        passed = (
+            await self._pass_on(item, author, sent) if _is_vouched_for(judged, author) else "nothing vouches for it"
+        )
+        if isinstance(passed, Hearing):
+            return passed
+        why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}"
+        letters_from = sent.reverse_path if sent is not None else None
+        why = why or await self._answer(item, mail, letters_from if isinstance(letters_from, Address) else None)
+        return _heard(item, why, passed)
+
+    async def _pass_on(self, item: InboundItem, author: Address, sent: SentDelivery | None) -> Hearing | str:
+        """Its words on their way to the front, or why not. Raises SpoolUnavailableError."""
+        if sent is None or sent.recipient is None:
+            return "its letter is forgotten"
         try:
-            sender = parse_address(item.address.address)
+            recipient = parse_address(sent.recipient)
         except AddressError:
+            return "its letter went to no mailbox"
+        if mailbox_form(author) != mailbox_form(recipient):
+            return "somebody else wrote it than who got the letter"
+        if not await self._parts.replies.has_room(sent.message):
+            return "the letter has its reply, or too many wait"
+        words = await asyncio.to_thread(read_reply_text, item.content or b"")
+        if not words:
+            return "it has no words of its own"
+        return Hearing(Followed.PASSED_ON, "the first reply to a letter, by who got it", words=words)
+
+    async def _answer(self, item: InboundItem, mail: Incoming, sender: Address | None) -> str:
+        """Answer as `sender`, and "": or why not. Raises SpoolUnavailableError."""
+        parts, author = self._parts, mail.authors[0]
+        if not parts.words:
+            return _NO_WORDS
+        if sender is None:
             return "the address it was written to cannot be used as a From"
         if await stops_for(parts.suppressions, parts.tenant, "", [author]):
             return "its author is under a standing refusal"
@@ -149,6 +183,32 @@ class Answers:
             envelope=Envelope(NULL_PATH, (Recipient(author),), smtputf8=author.needs_smtputf8),
             content=build_auto_reply(self._parts.words, sender, author, answered, french_first=french),
         )
+
+
+def _written_to(item: InboundItem) -> Address | None:
+    try:
+        return parse_address(item.address.address)
+    except AddressError:
+        return None
+
+
+def _is_vouched_for(judged: Judged, author: Address) -> bool:
+    """Whether the author's domain vouches for the mail: by DMARC or, where it publishes none, by its very name."""
+    if judged.dmarc.result != "none":
+        return judged.dmarc.result == "pass"
+    passed = {one.domain for one in judged.dkim if one.result == "pass"}
+    if judged.spf.result == "pass":
+        passed.add(judged.spf.domain)
+    return author.domain in passed
+
+
+def _heard(item: InboundItem, why_silent: str, not_passed: str = "") -> Hearing:
+    """That a reply was answered, or why it was not; and why it was not passed on."""
+    what = "a reply to a letter" if item.address.purpose is Purpose.REPLY else "a reply to a From address"
+    what += f", not passed on: {not_passed}" if not_passed else ""
+    if why_silent:
+        return Hearing(Followed.KEPT, f"{what}, not answered: {why_silent}")
+    return Hearing(Followed.ANSWERED, f"{what}, and its author is who he says")
 
 
 def read_incoming(item: InboundItem) -> Incoming:

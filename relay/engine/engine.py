@@ -24,6 +24,7 @@ from relay.engine.lease import Lease
 from relay.engine.notice import Notices
 from relay.engine.prelude import PreludeWriter
 from relay.engine.refusals import Refusals
+from relay.engine.reply_address import ReplyAddresses
 from relay.engine.return_path import KEPT, ReturnPaths
 from relay.engine.scheduler import Scheduler
 from relay.engine.settler import Settler
@@ -100,6 +101,8 @@ class EngineParts:
     """Hears of the From of mail that is being accepted."""
     links: UnsubscribeFields | None = None
     """None: one-click unsubscribe is offered by nobody here."""
+    replies: ReplyAddresses | None = None
+    """None: no letter gets a reply address of its own."""
     figures: FigureBook | None = None
     """None: nothing is counted, and nothing learnt from what happens."""
     warm_ups: WarmUpBook | None = None
@@ -133,6 +136,7 @@ class Engine:
             hand_over=self._hand_over,
             book=parts.suppressions,
             links=parts.links,
+            replies=parts.replies,
             wrote=parts.wrote,
             may_wait=options.pools.may_wait,
         )

@@ -55,6 +55,9 @@ _LOOPS: Final = {
 """Second-level labels of a complaint's From and the loop of the ledger it came by."""
 OTHER_LOOP: Final = "other"
 
+_PEOPLE_WRITE_TO: Final = frozenset({Purpose.SENDER, Purpose.REPLY})
+"""Addresses at which a person's mail is a reply."""
+
 Unsubscribe = Callable[[bytes], Awaitable[bool]]
 """Acts on the subject of an unsubscribe token; False if it names nobody. Must be harmless when repeated."""
 
@@ -209,8 +212,8 @@ class Feedback:
         sent = found.sent
         state, recipient = (None, None) if sent is None else (sent.state, sent.recipient)
         hearing = hear(item.address.purpose, reading, state, recipient)
-        if item.address.purpose is Purpose.SENDER and reading.kind is Kind.OTHER and self._answers is not None:
-            why = self._answers.offer(item, lambda judged: self._settle(item, reading, judged, found))
+        if item.address.purpose in _PEOPLE_WRITE_TO and reading.kind is Kind.OTHER and self._answers is not None:
+            why = self._answers.offer(item, sent, lambda judged: self._settle(item, reading, judged, found))
             if not why:
                 return
             hearing = replace(hearing, why=f"{hearing.why}, not answered: {why}")
@@ -222,16 +225,19 @@ class Feedback:
 
     async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, found: _Found) -> None:
         sent, wide = found.sent, found.wide
+        replies = item.address.purpose is Purpose.REPLY
         consequence = Consequence(
             kind=reading.kind.value,
             followed=hearing.followed,
-            detail={"why": hearing.why, **_summary(item, reading), **hearing.told},
+            detail={"why": hearing.why, **({} if replies else _summary(item, reading)), **hearing.told},
             shown=hearing.shown,
             delivery=None if sent is None else (sent.message, None if wide else sent.n),
             event=hearing.event,
             told=hearing.told,
-            document=_document(reading),
-            loop=_loop(item) if reading.kind is Kind.COMPLAINT and sent is not None else "",
+            document=None if replies else _document(reading),
+            loop=_loop(item) if reading.kind is Kind.COMPLAINT and sent is not None and not replies else "",
+            words=hearing.words,
+            forgets=replies,
         )
         if not await self._store.settle(item.id, consequence):
             return

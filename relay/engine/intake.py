@@ -21,6 +21,7 @@ from relay.engine.incoming import FULL, LARGE, UNAVAILABLE, Bodies, IncomingCont
 from relay.engine.labels import read_labels
 from relay.engine.prelude import PreludeWriter
 from relay.engine.refusals import stops_for, told
+from relay.engine.reply_address import ReplyAddresses
 from relay.engine.submission import Accepted, AcceptedDelivery, Refusal, Submission
 from relay.engine.unsubscribe import UnsubscribeFields
 from relay.errors import SpoolFullError, SpoolUnavailableError
@@ -98,6 +99,7 @@ class MailIntake:
         book: SuppressionBook | None = None,
         wrote: Callable[[Address], None] = lambda _: None,
         links: UnsubscribeFields | None = None,
+        replies: ReplyAddresses | None = None,
         may_wait: Callable[[str, str, int], bool] = lambda *_: False,
     ) -> None:
         self._options = options
@@ -112,6 +114,7 @@ class MailIntake:
         self._book = book
         self._wrote = wrote
         self._links = links
+        self._replies = replies
         self._may_wait = may_wait
         self._bodies = Bodies(spool, life)
         self._in_flight = 0
@@ -220,8 +223,7 @@ class MailIntake:
         messages: list[NewMessage] = []
         for part in parts:
             draft = replace(self._draft(part, checked, content), copies_body=bool(messages))
-            if one_click and self._links is not None:
-                draft = replace(draft, received=draft.received + self._links.of(draft.id, draft.due))
+            draft = replace(draft, received=draft.received + self._ways_back(part, draft, one_click=one_click))
             message = await self._finish(part, draft, checked.author.domain)
             if isinstance(message, Refusal):
                 return message
@@ -238,6 +240,16 @@ class MailIntake:
         if len(draft.initial) == len(draft.envelope.recipients):
             return draft
         return await self._sign(submission, draft, author_domain)
+
+    def _ways_back(self, submission: Submission, draft: NewMessage, *, one_click: bool) -> bytes:
+        """The fields that name one recipient's message: how to be rid of its stream, and where to answer it."""
+        fields = b""
+        if one_click and self._links is not None:
+            fields += self._links.of(draft.id, draft.due)
+        name = submission.replies_as
+        if name is not None and self._replies is not None and len(submission.envelope.recipients) == 1:
+            fields += self._replies.of(name, draft.id, draft.due)
+        return fields
 
     def _offers_one_click(self, submission: Submission, checked: Checked) -> bool:
         """Whether we write the link: it is wanted, and the message brings none of its own."""

@@ -52,6 +52,8 @@ class Submission:
     idempotency: Idempotency | None = None
     unsubscribe: bool | None = None
     """Whether to offer one-click unsubscribe; None: as the stream's setting says."""
+    replies_as: str | None = None
+    """The name before a reply address of its own, which one recipient gets; None: there is no such address."""
     body: StoredBody | None = None
     """Of large content the body, stored while it came in; `content` is then the header with the empty line."""
 

@@ -1,7 +1,8 @@
 """Which addresses the inbound door takes mail for, and what for; everything else is refused at RCPT (C07, C14).
 
-Only what we made or announced: return and unsubscribe tokens, the fixed names below, and From addresses that mail
-was sent with. Never an open relay: a domain that is not ours is refused whatever stands before it (S14).
+Only what we made or announced: tokens of return paths, replies and unsubscribing, the fixed names below, and From
+addresses that mail was sent with. Never an open relay: a domain that is not ours is refused whatever stands before it
+(S14).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from relay.clock import Clock
+from relay.ids import SpoolId
 from relay.mail.address import Address
 from relay.policy.hearing import Purpose
 from relay.smtp.reply import Reply, reply
@@ -28,13 +30,21 @@ NAMES: Final[Mapping[str, Purpose]] = {
 
 NOT_OURS: Final = reply(550, "5.7.1", "relaying denied")
 NOBODY: Final = reply(550, "5.1.1", "no such address")
+ENOUGH: Final = reply(550, "5.7.1", "no more replies to this letter are taken")
 
+MOST_REPLIES: Final = 10
+"""Mails that one letter's reply address takes, within the time that mail from outside is kept."""
+
+_ABOUT_A_DELIVERY: Final = {TokenKind.RETURN: Purpose.RETURN, TokenKind.REPLY: Purpose.REPLY}
 _REMEMBERED: Final = 10_000
 _FRESH_SECONDS: Final = 60.0
 
 
 class Addresses:
-    """Judges recipients. `domains` are ours, `name` is the node's; `is_sender` asks for From addresses in use."""
+    """Judges recipients. `domains` are ours, `name` is the node's.
+
+    `is_sender` asks for From addresses in use, `replies` how many replies to a delivery came.
+    """
 
     def __init__(
         self,
@@ -42,12 +52,14 @@ class Addresses:
         domains: frozenset[str],
         tokens: Tokens,
         is_sender: Callable[[str], Awaitable[bool]],
+        replies: Callable[[SpoolId, int], Awaitable[int]],
         clock: Clock,
     ) -> None:
         self._name = name
         self._domains = domains | {name}
         self._tokens = tokens
         self._is_sender = is_sender
+        self._replies = replies
         self._clock = clock
         # Strangers' guesses must not become as many look-ups in the database.
         self._known: OrderedDict[str, tuple[bool, float]] = OrderedDict()
@@ -69,10 +81,15 @@ class Addresses:
         if isinstance(token, Token):
             named = _named(name, token)
             if named is not None:
-                return named
+                return ENOUGH if await self._has_enough(named) else named
         if await self._sent_from(name):
             return InboundAddress(name, Purpose.SENDER)
         return NOBODY
+
+    async def _has_enough(self, named: InboundAddress) -> bool:
+        if named.purpose is not Purpose.REPLY or named.delivery is None:
+            return False
+        return await self._replies(*named.delivery) >= MOST_REPLIES
 
     async def _sent_from(self, address: str) -> bool:
         now = self._clock.monotonic()
@@ -91,9 +108,10 @@ def _named(address: str, token: Token) -> InboundAddress | None:
     """The address a token makes; a token that belongs in a header makes none."""
     if token.kind is TokenKind.UNSUBSCRIBE:
         return InboundAddress(address, Purpose.UNSUBSCRIBE, subject=token.subject)
-    if token.kind is not TokenKind.RETURN:
+    purpose = _ABOUT_A_DELIVERY.get(token.kind)
+    if purpose is None:
         return None
     try:
-        return InboundAddress(address, Purpose.RETURN, subject_delivery(token.subject))
+        return InboundAddress(address, purpose, subject_delivery(token.subject))
     except ValueError:
         return None

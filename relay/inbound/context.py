@@ -11,6 +11,7 @@ from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.inbound.addresses import Addresses
 from relay.inbound.rate import Rate
 from relay.log import Log
+from relay.policy.hearing import Purpose
 from relay.smtp.reply import Reply, reply
 from relay.spool.inbound_values import NewInbound
 from relay.submission import replies
@@ -57,6 +58,14 @@ class InboundContext(DoorContext):
             _log.exception("take-broken", peer=mail.peer)
             return LOCAL_ERROR
         metrics.accepted.labels("inbound").inc()
-        _log.info("taken", peer=mail.peer, inbound=numbers[0], addresses=len(numbers), octets=len(mail.content))
+        # Whoever answers a letter may be a person with a mail host of their own.
+        answers = all(one.purpose is Purpose.REPLY for one in mail.addresses)
+        _log.info(
+            "taken",
+            peer="" if answers else mail.peer,
+            inbound=numbers[0],
+            addresses=len(numbers),
+            octets=len(mail.content),
+        )
         self._took(numbers)
         return reply(250, "2.0.0", f"taken {numbers[0]}")

@@ -39,6 +39,8 @@ class Purpose(StrEnum):
     ABUSE = "abuse"
     SENDER = "sender"
     """A From address that mail was sent with."""
+    REPLY = "reply"
+    """A reply token: an answer to the letter it names. Of such mail nothing is kept but words that are passed on."""
 
 
 class Followed(StrEnum):
@@ -54,6 +56,8 @@ class Followed(StrEnum):
     """An aggregate report, kept for the operator."""
     SHOWN = "shown"
     """A person should look: nothing follows by itself."""
+    PASSED_ON = "passed-on"
+    """The words of a reply wait for the front that sent the letter."""
     ANSWERED = "answered"
     """A program told its author that nobody reads the address."""
     KEPT = "kept"
@@ -68,6 +72,8 @@ class Hearing:
     why: str
     event: EventKind | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+    words: str = field(default="", repr=False)
+    """Those of a reply that is passed on."""
 
     @property
     def shown(self) -> bool:
@@ -81,6 +87,9 @@ def hear(purpose: Purpose, reading: Reading, state: State | None, recipient: str
     `state` and `recipient` are those of the delivery that a token names; None when none does, `recipient` also when
     its address was erased.
     """
+    if purpose is Purpose.REPLY:
+        why = "a reply to a letter" if reading.kind is Kind.OTHER else f"no person's reply: {reading.kind.value}"
+        return Hearing(Followed.KEPT, why)
     match reading.kind:
         case Kind.BOUNCE:
             return _bounced(reading, state, recipient)

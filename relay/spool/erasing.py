@@ -2,7 +2,7 @@
 
 Mail that waits for an erased recipient is cancelled when it would be claimed. Content that went to nobody else goes
 with the address, since the address stands in its header too. So do the transcripts of attempts and the words of hosts,
-which repeat it, and reports of failures that came back.
+which repeat it, reports of failures that came back, and the words of a reply that no front has fetched.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from relay.database.contract import Connection, Database
+from relay.spool.letter_replies import erase_reply
 from relay.spool.rows import dump, load, wordless
 
 _FIND: Final = """
@@ -76,6 +77,7 @@ def _forget_words(connection: Connection, seq: int, n: int, message_id: str) -> 
         if whose == n:
             connection.execute(_QUIET_EVENT, (dump(wordless(load(detail))), event))
     connection.execute(_RETURNED, (message_id, n))
+    erase_reply(connection, seq)
 
 
 def _forget_content(connection: Connection, seq: int) -> bool:

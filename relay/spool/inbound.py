@@ -30,6 +30,7 @@ from relay.spool.inbound_values import (
     NewInbound,
     SentDelivery,
 )
+from relay.spool.letter_replies import add_reply, forget_replies
 from relay.spool.rows import dump, path_column
 
 _ONCE: Final = frozenset({EventKind.COMPLAINED, EventKind.OPTED_OUT})
@@ -43,6 +44,14 @@ WHERE id = (SELECT mail FROM inbound WHERE id = ?)
     AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.seq AND r.n = ?))
 """
 """What comes back about an erased recipient is sorted, and not kept: it names them."""
+
+_OF_REPLIES: Final = """
+UPDATE inbound_mail SET content = NULL, size = 0, peer = '', helo = '', reverse_path = NULL
+WHERE id = (SELECT mail FROM inbound WHERE id = ?)
+  AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.mail = inbound_mail.id
+    AND (i.sorted_at IS NULL OR i.purpose <> 'reply'))
+"""
+"""Who answers a letter leaves nothing here but words."""
 
 _VIEW: Final = (
     "SELECT i.id, i.at, m.peer, i.address, i.purpose, i.message, i.n, i.kind, i.result, i.shown, i.done_at, i.detail,"
@@ -154,6 +163,13 @@ class InboundStore:
 
         return await self._database.write(work)
 
+    async def replies(self, message: SpoolId, n: int) -> int:
+        """How many replies to a delivery came, of those that are still listed."""
+        query = "SELECT count(*) FROM inbound WHERE message = ? AND n = ? AND purpose = ?"
+        bindings = (message, n, Purpose.REPLY.value)
+        rows = await self._database.read(lambda connection: list(connection.execute(query, bindings)))
+        return int(rows[0][0])
+
     async def waiting(self, purpose: Purpose) -> tuple[int, datetime | None]:
         """How many items of a purpose wait for a person, and since when the oldest does."""
         query = "SELECT count(*), min(at) FROM inbound WHERE shown = 1 AND done_at IS NULL AND purpose = ?"
@@ -162,9 +178,10 @@ class InboundStore:
         return count, None if oldest is None else from_millis(oldest)
 
     async def forget(self, before: datetime, limit: int) -> int:
-        """Delete mails that were sorted and came before a moment; the number deleted."""
+        """Delete mails that were sorted and came before a moment, and words that no front fetched; how many mails."""
 
         def work(connection: Connection) -> int:
+            forget_replies(connection, to_millis(before))
             old = [
                 row[0]
                 for row in connection.execute(
@@ -276,6 +293,10 @@ def _settle(connection: Connection, number: int, consequence: Consequence, packe
         _tell(connection, number, consequence, now)
     if consequence.delivery is not None:
         connection.execute(_OF_NOBODY, (number, *consequence.delivery))
+        if consequence.words:
+            add_reply(connection, consequence.delivery[0], consequence.words, now)
+    if consequence.forgets:
+        connection.execute(_OF_REPLIES, (number,))
     if packed is not None:
         connection.execute(
             "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, ?, ?, ?, ?)"

@@ -15,6 +15,7 @@ from typing import Final
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from relay.errors import SpoolFullError
+from relay.policy.hearing import Purpose
 from relay.spool.inbound_values import NewInbound
 
 LOOK_SECONDS: Final = 10.0
@@ -23,6 +24,8 @@ REPORTS_KEPT: Final = timedelta(days=400)
 AT_ONCE: Final = 100
 """Mails or reports that one transaction deletes."""
 
+_KNOWN: Final = frozenset({Purpose.RETURN, Purpose.UNSUBSCRIBE})
+"""Tokens that mail systems send to; whoever may answer a letter is a stranger like others."""
 _USED: Final = (
     "SELECT (SELECT coalesce(sum(size), 0) FROM inbound_mail)"
     " + (SELECT coalesce(sum(octet_length(content)), 0) FROM aggregate_report)"
@@ -48,7 +51,7 @@ class InboundRoom:
     async def make(self, mail: NewInbound) -> None:
         """Count `mail` in. Raises SpoolFullError when it has no room, SpoolUnavailableError."""
         size = len(mail.content)
-        known = any(one.delivery is not None or one.subject is not None for one in mail.addresses)
+        known = any(one.purpose in _KNOWN for one in mail.addresses)
         bound = self._octets if known else self._octets // 2
         async with self._one:
             if self._clock.monotonic() - self._looked >= LOOK_SECONDS:

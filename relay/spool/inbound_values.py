@@ -24,7 +24,7 @@ UNREAD: Final = "unread"
 
 @dataclass(frozen=True, slots=True)
 class InboundAddress:
-    """One accepted recipient: `delivery` is what its return token names, `subject` an unsubscribe token's subject."""
+    """One accepted recipient: `delivery` is what its return or reply token names, `subject` an unsubscribe token's."""
 
     address: str
     purpose: Purpose
@@ -102,6 +102,10 @@ class Consequence:
     document: tuple[str, str, bytes] | None = None
     loop: str = ""
     """The feedback loop a complaint came by."""
+    words: str = field(default="", repr=False)
+    """Of a reply to `delivery`: they wait for the front that sent the letter."""
+    forgets: bool = False
+    """Whether nothing else of the mail is kept, unless it came to other addresses too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Spool
-from relay.spool.erasing import erase_message
+from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_room import LOOK_SECONDS, REPORTS_KEPT, InboundRoom
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
+from relay.spool.letter_replies import Customer, LetterReplies
 from relay.spool.work import Door, NewMessage, Settlement
 from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
@@ -244,3 +245,80 @@ async def test_an_item_that_was_left_is_counted_until_it_is_sorted(bench: Bench)
     assert [await bench.store.begin(number) for _ in range(3)] == [1, 2, 3]
     assert await bench.store.settle(number, Consequence("unread", Followed.SHOWN, {"why": "x"}, shown=True))
     assert await bench.store.begin(number) == 0
+
+
+async def replied(bench: Bench, message: SpoolId, *beside: InboundAddress) -> int:
+    """A reply to that message, committed and not sorted; `beside` are other addresses it came to."""
+    address = InboundAddress("a0@bounces.leak.example", Purpose.REPLY, (message, 0))
+    content = b"From: bob@x.example\r\nX-Originating-IP: 192.0.2.9\r\n\r\nYes.\r\n"
+    path = parse_address("bob@x.example")
+    return (await bench.store.take(NewInbound("192.0.2.1", "laptop", True, path, (address, *beside), content)))[0]
+
+
+def passed_on(message: SpoolId, words: str = "Yes.") -> Consequence:
+    detail = {"why": "x"}
+    return Consequence("other", Followed.PASSED_ON, detail, delivery=(message, 0), words=words, forgets=True)
+
+
+OURS = Customer(1, None)
+
+
+async def test_of_a_reply_its_words_alone_are_kept_until_the_front_has_them(bench: Bench) -> None:  # RCP 10
+    message = await bench.delivered()
+    replies = LetterReplies(bench.database, bench.clock)
+    assert await replies.has_room(message)
+    number = await replied(bench, message)
+    assert await bench.store.replies(message, 0) == 1
+    for _ in range(2):  # who sorted it died before anybody heard so
+        await bench.store.settle(number, passed_on(message))
+    rows = await bench.database.read(lambda connection: list(connection.execute("SELECT * FROM inbound_mail")))
+    assert not [part for part in ("192.0.2", "laptop", "bob", "Yes") if part in repr(rows)]
+    (waiting,) = await replies.waiting(OURS, 5)
+    assert (waiting.message, waiting.recipient, waiting.words) == (message, "bob@x.example", "Yes.")
+    assert not await replies.has_room(message)
+    for stranger in (Customer(2, None), Customer(1, 7)):
+        assert await replies.waiting(stranger, 5) == []
+        await replies.taken(stranger, [message])
+    assert len(await replies.waiting(OURS, 5)) == 1
+    for _ in range(2):
+        await replies.taken(OURS, [message, "nobody's"])
+        assert await replies.waiting(OURS, 5) == []
+    again = await replied(bench, message)
+    assert await bench.store.settle(again, passed_on(message, "And another thing."))
+    assert await replies.waiting(OURS, 5) == [], "a letter has one reply"
+
+
+async def test_what_came_to_a_person_of_ours_too_is_kept_for_them(bench: Bench) -> None:
+    message = await bench.delivered()
+    number = await replied(bench, message, InboundAddress("abuse@leak.example", Purpose.ABUSE))
+    assert await bench.store.settle(number, passed_on(message))
+    assert await bench.store.settle(number + 1, Consequence("other", Followed.SHOWN, {}, shown=True))
+    item = await bench.store.item(number + 1)
+    assert item is not None
+    assert item.content is not None
+
+
+async def test_a_reply_goes_with_its_letter_and_with_time(bench: Bench) -> None:  # RCP 10
+    replies = LetterReplies(bench.database, bench.clock)
+    kept, forgotten, late = [await bench.delivered() for _ in range(3)]
+    for message in (kept, forgotten):
+        await bench.store.settle(await replied(bench, message), passed_on(message))
+    unsorted = await replied(bench, late)
+    assert await erase_message(bench.database, 1, late)
+    await bench.store.settle(unsorted, passed_on(late))
+    assert await erase_message(bench.database, 1, forgotten)
+    assert [one.message for one in await replies.waiting(OURS, 5)] == [kept]
+
+    async def words() -> int:
+        sql = "SELECT count(*) FROM letter_reply WHERE words IS NOT NULL"
+        return int((await bench.database.read(lambda connection: list(connection.execute(sql))))[0][0])
+
+    assert await words() == 1
+    bench.clock.move(60)
+    assert await bench.store.forget(bench.clock.now(), 10) == 3
+    assert await words() == 0
+    fresh = await bench.delivered()
+    await bench.store.settle(await replied(bench, fresh), passed_on(fresh))
+    assert await words() == 1
+    assert await erase_recipient(bench.database, 1, "Bob@x.example") > 0
+    assert await words() == 0

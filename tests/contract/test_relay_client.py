@@ -21,21 +21,22 @@ from relay.api.connections import HttpLimits
 from relay.api.server import HttpServer
 from relay.client.checking import MAX_QUESTIONS, AddressChecker
 from relay.client.contract import Letter, LetterAccepted, LetterRefused, RelayClient
-from relay.client.local import LocalRelayClient, RelayParts
+from relay.client.local import REPLIES, LocalRelayClient, RelayParts
 from relay.client.remote import RemoteRelayClient, Way
 from relay.clock import SystemClock
-from relay.database.contract import Database
+from relay.database.contract import Connection, Database
 from relay.database.sqlite import SqliteDatabase
 from relay.engine.submission import Refusal
 from relay.errors import SpoolUnavailableError
 from relay.event import EventKind
-from relay.ids import SystemEntropy
+from relay.ids import SpoolId, SystemEntropy
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.resolver.resolver import DnsResolver
 from relay.smtp.reply import reply
 from relay.spool.contract import Spool
+from relay.spool.letter_replies import LetterReplies, add_reply
 from relay.spool.sqlite import SqliteSpool
 from relay.spool.work import AttemptRecord, Door, Settlement
 from relay.suppression.book import SuppressionBook
@@ -125,7 +126,9 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await book.migrate()
     async with DnsServer(ZONE, faults={("slow.example", "MX"): Fault.SERVFAIL}) as dns, AsyncExitStack() as ends:
         resolver = DnsResolver([dns.address], timeout=1.0, trust_ad=False, clock=SystemClock())
-        parts = RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database)
+        parts = RelayParts(
+            intake, spool, AddressChecker(resolver), entropy, book, database, LetterReplies(database, clock)
+        )
         keys, identities = [], []
         for name in ("leak", "other"):
             created = await accounts.add_user(
@@ -181,7 +184,9 @@ async def test_checks_leave_the_resolver_to_delivery(tmp_path: Path) -> None:  #
         database = await SqliteDatabase.open(tmp_path / "spool.db")
         spool = SqliteSpool(database, SystemClock())
         intake, book = SpoolingIntake(spool, HandClock(), entropy), book_on(database, HandClock())
-        parts = RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database)
+        parts = RelayParts(
+            intake, spool, AddressChecker(resolver), entropy, book, database, LetterReplies(database, HandClock())
+        )
         client = LocalRelayClient(parts, Identity(1, "leak", None, "front", ("leak.example",)))
         first = asyncio.create_task(client.check("a@many.example"))
         checks = [first, *(asyncio.create_task(client.check(f"a@s{n}.example")) for n in range(100))]
@@ -344,3 +349,29 @@ async def test_a_spool_that_is_away_refuses_no_letter(front: Front) -> None:
         await front.client.submit(LETTER)
     front.intake.failure = None
     assert isinstance(await front.client.submit(LETTER), LetterAccepted)
+
+
+async def test_replies_are_told_until_the_front_has_them(front: Front) -> None:  # RCP 10
+    answers = [
+        await front.client.submit(replace(LETTER, idempotency_key=f"a{n}", answerable=True)) for n in range(REPLIES + 1)
+    ]
+    ids = [answer.id for answer in answers if isinstance(answer, LetterAccepted)]
+    assert {submission.replies_as for submission in front.intake.submissions} == {LETTER.sender_name}
+    await front.client.submit(LETTER)
+    assert front.intake.submissions[-1].replies_as is None
+    words = "Merci\N{NO-BREAK SPACE}!\n\n" + "é" * 1990
+
+    def work(connection: Connection) -> None:
+        for n, one in enumerate(ids):
+            add_reply(connection, SpoolId(one), words, n)
+
+    await front.database.write(work)
+    first = await front.client.replies()
+    assert [(one.message_id, one.recipient) for one in first] == [(one, LETTER.recipient) for one in ids[:REPLIES]]
+    assert {one.words for one in first} == {words}
+    assert await front.client.replies() == first, "an answer that was lost is told again"
+    assert not await front.other.replies([*ids, "", "x", "a\0b"])
+    (rest,) = await front.client.replies([one.message_id for one in first])
+    assert rest.message_id == ids[-1]
+    for _ in range(2):
+        assert not await front.client.replies([rest.message_id])

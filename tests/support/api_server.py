@@ -26,6 +26,7 @@ from relay.ids import SystemEntropy
 from relay.notify.book import WebhookBook, migrate_webhooks
 from relay.notify.poster import Poster
 from relay.resolver.resolver import DnsResolver
+from relay.spool.letter_replies import LetterReplies
 from relay.spool.sqlite import SqliteSpool
 from tests.support.hand_clock import HandClock
 from tests.support.spooling_intake import SpoolingIntake
@@ -100,7 +101,10 @@ async def running_api(
     poster = Poster(_localhost, ssl.create_default_context(), clock, 10.0, private=True, clear=True)
     door = WebhookDoor(webhooks, poster, most=3)
     resolver = DnsResolver([("127.0.0.1", 9)], timeout=1.0, trust_ad=False, clock=clock)
-    desk = partial(LocalRelayClient, RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database))
+    desk = partial(
+        LocalRelayClient,
+        RelayParts(intake, spool, AddressChecker(resolver), entropy, book, database, LetterReplies(database, clock)),
+    )
     application = make_api(
         ApiDependencies(intake, spool, accounts, clock, entropy, options, health, book, door, figures, fronts=desk)
     )

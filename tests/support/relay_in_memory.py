@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from relay.client.contract import (
@@ -11,6 +11,7 @@ from relay.client.contract import (
     Letter,
     LetterAccepted,
     LetterRefused,
+    LetterReply,
     LetterState,
     RelayAwayError,
 )
@@ -37,6 +38,7 @@ class RelayInMemory:
         self.kept: set[str] = set()
         """Mails that it cannot forget yet."""
         self.followed: list[str] = []
+        self.waiting_replies: list[LetterReply] = []
         self.stumbles_at: set[str] = set()
         """Tokens at which it fails."""
         self.room = Admission(None)
@@ -124,6 +126,12 @@ class RelayInMemory:
             raise RelayAwayError("set by a test")
         self.followed.append(token)
         return False
+
+    async def replies(self, taken: Sequence[str] = ()) -> Sequence[LetterReply]:
+        """What a test put into `waiting_replies`, until it is named in `taken`."""
+        self._be_there()
+        self.waiting_replies = [one for one in self.waiting_replies if one.message_id not in taken]
+        return self.waiting_replies[:2]
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """The fields a reader sees."""

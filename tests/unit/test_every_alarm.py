@@ -269,7 +269,7 @@ async def sealing_keys(bench: Bench) -> None:
 def front_of(bench: Bench, number: int | None, name: str) -> LocalRelayClient:
     """The relay as a front rings it; one elsewhere has a key, with a number."""
     nothing: Any = None
-    parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
+    parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, nothing, alarms=bench.alarms)
     return LocalRelayClient(parts, Identity(1, "leak", number, name, ("leak.example",)))
 
 

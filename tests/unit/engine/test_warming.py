@@ -188,7 +188,7 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
         rooms, fresh = bench.engine.admissions, Room(2, provider="mx.b.example")
         assert (await rooms.room_for(whose, "b.example"), await rooms.room_today(whose)) == (fresh, Room(2))
         nothing: Any = None
-        parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, admissions=rooms)
+        parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, nothing, admissions=rooms)
         client = LocalRelayClient(parts, Identity(1, "leak", None, "front", ("leak.example",)))
         assert (await client.admission("a@leak.example", "")).remaining == 2
         assert await client.admission("a@other.example", "") == Admission(None), "another's domain"

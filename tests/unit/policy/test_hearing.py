@@ -49,12 +49,20 @@ def test_what_is_final_otherwise_stays(state: State) -> None:
     assert (hearing.followed, hearing.event) == (Followed.RECORDED, None)
 
 
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", [one for one in Purpose if one is not Purpose.REPLY])
 @pytest.mark.parametrize("reading", [BOUNCE, complaint("abuse")])
 def test_without_a_token_nothing_is_believed_and_a_person_sees_it(purpose: Purpose, reading: Reading) -> None:  # S22
     hearing = hear(purpose, reading, None, None)
     assert hearing.shown
     assert hearing.event is None
+
+
+@pytest.mark.parametrize("reading", [BOUNCE, complaint("abuse"), *map(Reading, Kind)])
+@pytest.mark.parametrize("state", [None, State.DELIVERED])
+def test_where_a_letter_is_answered_programs_change_nothing(reading: Reading, state: State | None) -> None:  # RCP 10
+    """Of such mail nothing is kept, so there is nothing to show to anybody."""
+    hearing = hear(Purpose.REPLY, reading, state, "bob@x.example")
+    assert (hearing.followed, hearing.event, hearing.shown) == (Followed.KEPT, None, False)
 
 
 @pytest.mark.parametrize("said", [Said.DELAYED, Said.DELIVERED, Said.RELAYED, Said.EXPANDED])
