@@ -64,7 +64,7 @@ class Building:
         self._sealing = _sealing_keys(options, outside.clock)
         self._tokens = PreviewTokens(options, outside.clock, outside.entropy)
         self._withholding = self._make_withholding()
-        self._refusals = RefusalCount(outside.relay, outside.clock)
+        self._refusals = RefusalCount(outside.relay, self.stores.counts)
         links = WeeklyLinks(self._links, outside.clock)
         self.weekly = WeeklyParts(
             self.stores.weekly, WeeklyWriter(options, templates, links), links, self.stores.mailboxes
@@ -78,6 +78,7 @@ class Building:
             options=options,
             relay=relay,
             errands=self.errands,
+            database=outside.database,
             store=stores.letters,
             tallies=stores.tallies,
             courier=self._courier(),
@@ -101,7 +102,6 @@ class Building:
             copies=Copies(clock, entropy) if options.limits else None,
             networks=NetworkLists(options.network_lists),
             rulings=stores.rulings,
-            refusals=self._refusals,
             withholding=self._withholding,
         )
 

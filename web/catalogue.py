@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +68,18 @@ class Words:
         """A day as a reader sees it, in UTC."""
         at = at.astimezone(UTC)
         return self("time.day", day=at.day, month=self.months[at.month - 1], year=at.year)
+
+    def date(self, day: date) -> str:
+        """A day without its year."""
+        return self("time.date", day=day.day, month=self.months[day.month - 1])
+
+    def number(self, value: float) -> str:
+        """A number as this language writes it; a fraction below ten has one decimal."""
+        whole = value >= 10 or value == int(value)
+        written = f"{round(value):,}" if whole else f"{value:.1f}"
+        if self.language is not Language.FR:
+            return written
+        return written.replace(",", "\u202f").replace(".", ",")
 
     def week(self, name: str) -> str:
         """An ISO week, "2026-W07", as a reader sees it."""

@@ -6,17 +6,24 @@ words filled in, so that a rule reads the same here and where a letter is refuse
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from aiohttp import web
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
+from web.catalogue import Words
+from web.charts import FEWEST, Chart, Charts
+from web.history import full_weeks, monday, read_days
 from web.moderation.figures import published_figures
 from web.parts import Parts
 from web.requests import language_of
 from web.tallies import SPAN, Tallies
+
+WEEKS: Final = 26
+"""How far back the plots go."""
 
 _log = Log("front")
 
@@ -54,6 +61,7 @@ class Documents:
         words = self._parts.renderer.words(language)
         now = self._parts.clock.now()
         tallies = await self._tallies(now) if document.counts else None
+        charts, rules = await self._charts(words, now) if document is Document.TRANSPARENCY else ({}, {})
         since, tried = (tallies.behind_since, tallies.next_try) if tallies else (None, None)
         values = {
             "document": document.value,
@@ -62,7 +70,10 @@ class Documents:
             "helps": wording.helps,
             "seal": self._parts.sealing.at(now),
             "tallies": tallies,
-            "refusals": self._parts.refusals.addresses,
+            "charts": charts,
+            "rule_charts": rules,
+            "weeks": WEEKS,
+            "fewest": FEWEST,
             "late_by": words.about(now - since) if since else "",
             "next_try": words.around(max(tried, now)) if tried else "",
             "decided_within": words.about(tallies.decided_within) if tallies and tallies.decided_within else "",
@@ -72,6 +83,17 @@ class Documents:
             "kept_days": self._parts.options.status_kept.days,
         }
         return self._parts.renderer.public_page("document.html", request, values)
+
+    async def _charts(self, words: Words, now: datetime) -> tuple[dict[str, Chart], dict[str, Chart]]:
+        """Week by week, and the same by rule; nothing before a week is over, or while we cannot count."""
+        today, charts = now.date(), Charts(words)
+        try:
+            days = await read_days(self._parts.database, monday(today) - timedelta(weeks=WEEKS), today)
+        except SpoolUnavailableError as error:
+            _log.warning("weeks-not-counted", why=str(error))
+            return {}, {}
+        weeks = full_weeks(days, today)
+        return (charts.of_weeks(weeks), charts.rules_of_weeks(weeks)) if weeks else ({}, {})
 
     async def _tallies(self, now: datetime) -> Tallies | None:
         try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from relay.client.contract import Letter
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from web.day_counts import What, count
 from web.letters import (
     DOORBELLS,
     STREAM,
@@ -127,6 +128,9 @@ class DatabaseLetterStore:
             if not list(connection.execute(_ADD_LETTER, known)):
                 return False
             connection.execute(_ADD_HANDOVER, handover)
+            count(connection, to_millis(now), What.LETTERS)
+            if departure.hold is not None:
+                count(connection, to_millis(now), What.HELD, departure.hold.why.value)
             if letter.rings:
                 connection.execute(_ADD_WAITING, waiting)
             if (post := _post(letter, now, departure)) is not None:

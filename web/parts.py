@@ -8,6 +8,7 @@ from aiohttp import web
 
 from relay.client.contract import RelayClient
 from relay.clock import Clock
+from relay.database.contract import Database
 from relay.ids import Entropy
 from web.ceilings import Ceilings
 from web.client_address import ClientAddress, ClientAddressReader
@@ -24,7 +25,6 @@ from web.mailbox import MailboxHasher
 from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
-from web.refusal_count import RefusalCount
 from web.render import Renderer
 from web.reports import ReportStore
 from web.ruling_counts import RulingCounts
@@ -42,6 +42,7 @@ class Parts:
     options: FrontOptions
     relay: RelayClient
     errands: Errands
+    database: Database
     store: LetterStore
     tallies: TallyReader
     courier: Courier
@@ -65,7 +66,6 @@ class Parts:
     mailboxes: MailboxHasher
     networks: NetworkLists
     rulings: RulingCounts
-    refusals: RefusalCount
     withholding: Withholding
 
     def client(self, request: web.Request) -> ClientAddress:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.ids import Entropy
+from web.day_counts import What, count
 from web.decisions import Decision, DecisionLog
 from web.freezes import FREEZE, THAW
 
@@ -121,6 +122,7 @@ class ReportStore:
             values = (report.letter_id, now, mailbox, report.rule, report.words)
             if list(connection.execute(_FILE, values)):
                 connection.execute(FREEZE, (now, report.letter_id))
+                count(connection, now, What.REPORTS)
                 return Filed.NEW
             ((outcome, kept, dismissals),) = connection.execute(_KNOWN, (report.letter_id,))
             filed = _filed_again(outcome, dismissals, report.words)

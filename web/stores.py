@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from web.admission import DayAdmission
 from web.danger import DangerStore
+from web.day_counts import DayCounts
 from web.doorbell import DoorbellStore
 from web.errand_table import ErrandSeal, ErrandTable
 from web.forgetting import LetterForgetter, QuestionForgetter
@@ -35,6 +36,7 @@ class Stores:
 
     letters: LetterStore
     admission: DayAdmission
+    counts: DayCounts
     dangers: DangerStore
     doorbell: DoorbellStore
     errands: ErrandTable
@@ -62,6 +64,7 @@ class Stores:
             self.limits,
             self.doorbell,
             self.admission,
+            self.counts,
             self.notices,
             self.wall,
             self.rulings,
@@ -84,6 +87,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
     return Stores(
         letters=outside.letters,
         admission=DayAdmission(database, clock, most, options.shares, doorbells),
+        counts=DayCounts(database, clock),
         dangers=DangerStore(database, clock, entropy),
         doorbell=DoorbellStore(database, mailboxes, clock),
         errands=ErrandTable(database, seal, mailboxes, clock),

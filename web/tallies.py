@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from web.disclosure import Requests, count_requests
+from web.history import WAITS
 from web.letter_table import NEVER
 from web.letters import Ending
 
@@ -37,13 +38,7 @@ _NOTICES: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_notice WHERE 
 _REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? AND at < ? GROUP BY 1"
 _AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
 _PROGRAM: Final = "SELECT rule, CAST(SUM(letters) AS BIGINT) FROM web_ruling_count WHERE day >= ? GROUP BY 1"
-_WAITS: Final = """
-SELECT d.at - l.created FROM web_decision d JOIN web_letter l ON l.id = d.subject
-WHERE d.at >= ? AND d.action IN ('release', 'refuse')
-UNION ALL SELECT d.at - r.at FROM web_decision d JOIN web_report r ON r.letter_id = d.subject
-WHERE d.at >= ? AND d.action IN ('upheld', 'dismissed')
-UNION ALL SELECT decided - at FROM web_notice WHERE decided >= ?
-"""
+_REFUSING: Final = "SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ? ORDER BY day DESC LIMIT 1"
 _HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL"
 
 
@@ -75,6 +70,8 @@ class Tallies:
     """Recipients' reports, likewise; not those of today (UTC)."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Letters that the program refused at the form, by rule."""
+    refusing: int | None = None
+    """Addresses that get no letters because their owners said so, as last counted; None if nobody has told."""
     decided_within: timedelta | None = None
     """Half of what people decided about waited no longer; None if nothing did."""
     disclosures: Mapping[str, int] = field(default_factory=dict)
@@ -106,7 +103,8 @@ class DatabaseTallies:
             [(held, until)] = connection.execute(_HELD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
             audit = [json.loads(entry) for (entry,) in connection.execute(_AUDIT, since)]
-            waits = [wait for (wait,) in connection.execute(_WAITS, since * 3)]
+            refusing = [number for (number,) in connection.execute(_REFUSING, since)]
+            waits = [wait for _, wait in connection.execute(WAITS, since * 3)]
             return Tallies(
                 letters=sum(endings.values()),
                 endings={Ending(name): count for name, count in endings.items() if name},
@@ -120,6 +118,7 @@ class DatabaseTallies:
                 notices=_counts(connection, _NOTICES, since),
                 reports=_counts(connection, _REPORTS, (*since, today)),
                 refused=_counts(connection, _PROGRAM, since),
+                refusing=refusing[0] if refusing else None,
                 decided_within=timedelta(milliseconds=max(0, median(waits))) if waits else None,
                 disclosures=Counter(str(said["action"]) for said in audit),
                 requests=count_requests(audit),

@@ -20,6 +20,7 @@ from relay.ids import SeededEntropy
 from tests.support.front import MODERATORS, OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator, a_moderator
+from tests.support.season import put_season
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_ladder import DESPAIR, FOREIGN, INSULT, NUDGED
 from tests.unit.web.test_recipient import receive
@@ -64,6 +65,7 @@ class Tour:
             aiohttp.ClientSession(headers={"Accept-Language": self.language.value}) as session,
         ):
             visitor = Visitor(front, session)
+            await put_season(front.database, clock.now())
             for stops in (self._writing(front), self._following(visitor, clock), self._reading(front)):
                 async for stop in stops:
                     yield stop
@@ -74,6 +76,7 @@ class Tour:
             aiohttp.ClientSession() as session,
             a_moderator(front) as ann,
         ):
+            await put_season(front.database, clock.now())
             async for stop in self._receiving(Visitor(front, session), ann, clock):
                 yield stop
             async for stop in self._desk(front):

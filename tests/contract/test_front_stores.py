@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+import web
 from relay.client.contract import Followed, Letter, RelayAwayError
 from relay.clock import to_millis
 from relay.database.contract import Database
+from relay.database.migrations import read_migrations, statements
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
@@ -23,11 +25,13 @@ from tests.support.relay_in_memory import RelayInMemory
 from web.admission import Ceiling, DayAdmission
 from web.audit import RESEAL, Audit, Disclosure
 from web.backlog import read_backlog
+from web.day_counts import DayCounts
 from web.deciding import Deciding, Voice
 from web.decisions import Action, Decision
 from web.doorbell import KNOWN_KEPT, DoorbellStore
 from web.errand_table import Errand
 from web.forgetting import LetterForgetter
+from web.history import read_days
 from web.holds import HoldStore
 from web.legal_requests import Answer, Asked, LegalRequestStore
 from web.letter_table import DatabaseLetterStore
@@ -39,6 +43,7 @@ from web.mailbox import MailboxHasher
 from web.network import Network
 from web.notices import Notice, NoticeStore
 from web.opening_note import BrokenNoteError, OpeningNote
+from web.refusal_count import RefusalCount
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
@@ -447,6 +452,43 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
     await letters.forget(clock.now(), clock.now(), 9)
     await deciding.wall.forget()
     assert await database.read(lambda connection: list(connection.execute("SELECT COUNT(*) FROM web_post"))) == [(0,)]
+
+
+async def test_days_are_counted_once_whoever_counts(database: Database, tmp_path: Path) -> None:  # RCP 12
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    now, until = clock.now(), clock.now() + HOLD_TIME
+    await asyncio.gather(*(letters.add(_letter(n % 4), now, Departure(now)) for n in range(8)))
+    assert await letters.add(_letter(4), now, Departure(until, Hold(until, HeldFor.PILE_ON)))
+    reports = ReportStore(database, clock, SeededEntropy(1))
+    for words in ("", "Look", "Look again"):
+        await reports.file(Report("id0", "hate", words), b"m" * 16)
+    relay = RelayInMemory()
+    relay.refused = {"ann@b.example": False}
+    await RefusalCount(relay, DayCounts(database, clock)).look()
+    relay.refused["bob@b.example"] = False
+    restarted = DayCounts(database, clock)
+    relay.away = True
+    await RefusalCount(relay, restarted).look()
+    relay.away = False
+    assert (await DatabaseTallies(database).read(now)).refusing == 1, "as it stood this morning, for every process"
+    clock.move(86400)
+    await asyncio.gather(*(RefusalCount(relay, DayCounts(database, clock)).look() for _ in range(3)))
+    assert (await DatabaseTallies(database).read(clock.now())).refusing == 2
+    first, second = await read_days(database, date(2026, 1, 1), clock.now().date())
+    assert (first.letters, first.held, first.reports, first.opt_outs) == (5, {"pile-on": 1}, 1, 1)
+    assert (second.letters, second.reports, second.opt_outs) == (0, 0, None)
+
+    folder = Path(web.__file__).parent / "sql" / database.dialect
+    (migration,) = (one for one in read_migrations(folder) if one.name.endswith("_day_counts.sql"))
+    rows = "SELECT day, what, number FROM web_day_count WHERE what IN ('letters', 'reports') ORDER BY what"
+    before = await database.read(lambda c: list(c.execute(rows)))
+    for sql in ("DELETE FROM web_day_count", *list(statements(migration.sql))[1:]):
+        await database.write(lambda c, sql=sql: list(c.execute(sql)))  # type: ignore[misc]
+    assert await database.read(lambda c: list(c.execute(rows))) == before, "what was there before is counted"
+    clock.move(401 * 86400)
+    await restarted.forget()
+    assert await read_days(database, date(2026, 1, 1), clock.now().date()) == []
 
 
 async def test_legal_requests(database: Database) -> None:  # RCP 12

@@ -22,6 +22,7 @@ from web.desk.frame import SESSION, DeskParts, Frame, read_decision, session_of
 from web.desk.letters import LetterDesk
 from web.desk.notices import NoticeDesk
 from web.desk.reports import ReportDesk
+from web.desk.today import TodayDesk
 from web.desk.wall import WallDesk
 from web.render import Renderer
 from web.requests import ForeignFormError, UnreadableFormError, language_of, read_fields
@@ -96,7 +97,7 @@ def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
             web.get("/", _to_desk(parts.renderer)),
             web.get("/desk/", _to_desk(parts.renderer)),
             web.get("/admin", _to_desk(parts.renderer)),
-            web.get("/desk", reports.today),
+            web.get("/desk", TodayDesk(parts, frame).today),
             web.get("/desk/enter", entry.ask),
             web.post("/desk/enter", entry.enter),
             web.post("/desk/leave", entry.leave),

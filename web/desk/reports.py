@@ -29,10 +29,6 @@ class ReportDesk:
         self._parts = parts
         self._frame = frame
 
-    async def today(self, request: web.Request) -> web.StreamResponse:
-        """GET /desk: what waits, at a glance."""
-        return await self._frame.page(request, "today.html", None, {})
-
     async def reports(self, request: web.Request) -> web.StreamResponse:
         """GET /desk/reports: what recipients reported."""
         return await self._reports(request)
