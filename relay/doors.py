@@ -1,4 +1,4 @@
-"""The doors of a node, built from the settings: submission, HTTP with API and front, the desk, and the inbound server.
+"""The doors of a node, built from the settings: submission, HTTP with API and front, inbound, the operator's pages.
 
 Stands between the settings and the node, which opens them last and closes them first: nothing is taken in before the
 spool is ready for it, and nothing after the node began to stop.
@@ -12,8 +12,13 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
+
+from aiohttp import web
 
 from relay.account.identity import FRONT_TENANT, LOCAL_TENANT, Identity
+from relay.admin.app import make_admin_app
+from relay.admin.parts import AdminParts
 from relay.api.app import ApiDependencies, ApiOptions, add_api, make_api
 from relay.api.connections import HttpLimits
 from relay.api.dependencies import WebhookDoor
@@ -22,8 +27,9 @@ from relay.api.server import HttpServer
 from relay.client.checking import AddressChecker
 from relay.client.local import LocalRelayClient, RelayParts
 from relay.clock import Clock
+from relay.database.contract import Database
 from relay.descriptors import HTTP_SHARE, SMTP_SHARE, within_share
-from relay.desk_tokens import ensure_desk_tokens
+from relay.door_tokens import ensure_admin_tokens, ensure_desk_tokens
 from relay.engine.engine import Engine
 from relay.engine.unsubscribe import OptOuts
 from relay.fronting import Front, FrontParts, front_domains
@@ -83,7 +89,8 @@ class Doors:
             parts.engine.alarms,
             parts.opt_outs,
         )
-        self._desk: HttpServer | None = None
+        self._admin: HttpServer | None = None
+        self._aside: Database | None = None
 
     async def start(self) -> None:
         """Open them. Raises ConfigurationError, SpoolUnavailableError."""
@@ -97,9 +104,11 @@ class Doors:
             await self._submission.drain(seconds * 2 / 3)
         if self._receiving is not None:
             await self._receiving.drain(seconds / 3)
-        for server in (self._desk, self._http):
+        for server in (self._admin, self._http):
             if server is not None:
                 await server.stop()
+        if self._aside is not None:
+            await self._aside.close()
 
     def with_tls(self) -> Iterator[WatchedDoor]:
         """The doors with a certificate of which this worker has a socket."""
@@ -158,24 +167,35 @@ class Doors:
         await self._receiving.start(listeners)
 
     async def _start_http(self) -> None:
-        listeners, desks = self._listeners("http"), self._listeners("admin")
-        if not listeners:
-            return
-        settings, dependencies = self._settings, self._api_dependencies()
-        if _has_visitors(settings):
-            faces = self._parts.front(await self._front_parts())
-            application = faces.public
-            # The probes belong to every HTTP port; without the role `api` no key opens the rest.
-            add_api(application, dependencies)
-            if desks:
-                faces.desk.middlewares.insert(0, loopback_only)
-                self._desk = HttpServer(faces.desk, http_limits(settings), self._parts.clock)
-        else:
-            application = make_api(dependencies)
-        self._http = HttpServer(application, http_limits(settings), self._parts.clock)
-        await self._http.start([one.socket for one in listeners])
-        if self._desk is not None:
-            await self._desk.start([one.socket for one in desks])
+        settings, desk = self._settings, None
+        if listeners := self._listeners("http"):
+            dependencies = self._api_dependencies()
+            if _has_visitors(settings):
+                faces = self._parts.front(await self._front_parts())
+                application, desk = faces.public, faces.desk
+                # The probes belong to every HTTP port; without the role `api` no key opens the rest.
+                add_api(application, dependencies)
+            else:
+                application = make_api(dependencies)
+            self._http = HttpServer(application, http_limits(settings), self._parts.clock)
+            await self._http.start([one.socket for one in listeners])
+        if listeners := self._listeners("admin"):
+            self._admin = HttpServer(self._operators_pages(desk), http_limits(settings), self._parts.clock)
+            await self._admin.start([one.socket for one in listeners])
+
+    def _operators_pages(self, desk: web.Application | None) -> web.Application:
+        """What this machine's people see, with the desk beside it where there is one."""
+        mine = self._parts
+        self._aside = mine.stores.database.aside()
+        parts = AdminParts(
+            self._settings.node.name,
+            self._aside,
+            mine.clock,
+            ensure_admin_tokens(self._settings.path(self._settings.node.secrets), mine.entropy),
+            mine.engine.provider_of,
+            desk=desk is not None,
+        )
+        return beside_desk(make_admin_app(parts), desk)
 
     def _api_dependencies(self) -> ApiDependencies:
         settings, mine = self._settings, self._parts
@@ -228,6 +248,20 @@ def submission_options(settings: Settings) -> SubmissionOptions:
         idle_timeout=submission.idle_timeout.total_seconds(),
         tls=server_context(settings, submission.tls, "submission.tls") if submission.tls else None,
     )
+
+
+def beside_desk(admin: web.Application, desk: web.Application | None) -> web.Application:
+    """The operator's pages below `/admin` of one application for this machine alone, the desk's if there is one."""
+    if desk is None:
+        desk = web.Application()
+        desk.router.add_get("/", _to_admin)
+    desk.middlewares.insert(0, loopback_only)
+    desk.add_subapp("/admin", admin)
+    return desk
+
+
+async def _to_admin(_request: web.Request) -> web.StreamResponse:
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/admin"})
 
 
 def http_limits(settings: Settings) -> HttpLimits:

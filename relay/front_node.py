@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from aiohttp import web
+
+from relay.admin.app import make_admin_app
+from relay.admin.parts import AdminParts
 from relay.alarming import Alarming
 from relay.api.app import Alone, add_front_s_own
-from relay.api.guard import loopback_only
 from relay.api.server import HttpServer
 from relay.client.bell import AlarmBell, LoneBell
 from relay.client.remote import RemoteRelayClient, Way
-from relay.desk_tokens import ensure_desk_tokens
-from relay.doors import http_limits
+from relay.door_tokens import ensure_admin_tokens, ensure_desk_tokens
+from relay.doors import beside_desk, http_limits
 from relay.engine.alarms import Alarms
 from relay.errors import ConfigurationError
 from relay.fronting import FrontParts, front_domains
@@ -83,14 +87,30 @@ class FrontNode:
             faces.opt_out,
         )
         add_front_s_own(faces.public, alone)
-        faces.desk.middlewares.insert(0, loopback_only)
-        for purpose, application in (("http", faces.public), ("admin", faces.desk)):
+        inside = beside_desk(self._admin(stores, ensure_admin_tokens(folder, parts.entropy)), faces.desk)
+        for purpose, application in (("http", faces.public), ("admin", inside)):
             sockets = [one.socket for one in parts.listeners if one.purpose == purpose]
             if sockets:
                 server = HttpServer(application, http_limits(settings), parts.clock)
                 self._servers.append(server)
                 await server.start(sockets)
         _log.info("started", worker=parts.worker, roles="web", relay=settings.web.relay.url)
+
+    def _admin(self, stores: Stores, operators: Mapping[str, str]) -> web.Application:
+        """The operator's pages of a front: its own alarms, and where the rest is to be seen."""
+        aside = stores.database.aside()
+        self._ends.push_async_callback(aside.close)
+        return make_admin_app(
+            AdminParts(
+                self._settings.node.name,
+                aside,
+                self._parts.clock,
+                operators,
+                lambda _host, _domain: "",
+                desk=True,
+                relay=self._settings.web.relay.url,
+            )
+        )
 
     async def _start_watching(self, stores: Stores, relay: RemoteRelayClient) -> LoneBell:
         """What one worker does for all of the node: database, disk and relay are looked at, and people are called."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.clock import Clock, SystemClock
-from relay.desk_tokens import ensure_desk_tokens
+from relay.door_tokens import ensure_admin_tokens, ensure_desk_tokens
 from relay.errors import ConfigurationError
 from relay.fronting import Front
 from relay.ids import Entropy, SystemEntropy
@@ -131,12 +131,16 @@ async def _live(file: Path, settings: Settings, front: Front, say: Callable[[str
     return 0
 
 
-def desk_door(settings: Settings) -> str:
-    """Where the moderators' desk is, and what opens it; "" without one."""
+def token_doors(settings: Settings) -> tuple[str, str]:
+    """Where the operator's pages and the moderators' desk are, and what opens each; "" without them."""
     if settings.api.admin_listen is None:
-        return ""
-    tokens = ensure_desk_tokens(settings.path(settings.node.secrets), SystemEntropy())
-    return f"http://{settings.api.admin_listen}/desk   token {next(iter(tokens.values()), '')}"
+        return "", ""
+    folder, entropy = settings.path(settings.node.secrets), SystemEntropy()
+    doors = (("admin", ensure_admin_tokens(folder, entropy)), ("desk", ensure_desk_tokens(folder, entropy)))
+    told = (
+        f"http://{settings.api.admin_listen}/{path}   token {next(iter(tokens.values()), '')}" for path, tokens in doors
+    )
+    return next(told), next(told)
 
 
 def greeting(settings: Settings, lab: Lab, file: Path) -> str:
@@ -146,10 +150,12 @@ def greeting(settings: Settings, lab: Lab, file: Path) -> str:
         program = program.relative_to(Path.cwd())
     clear = next((one for one in settings.submission.listen if not one.tls), None)
     implicit = next((one for one in settings.submission.listen if one.tls), None)
+    admin, desk = token_doors(settings)
     rows = [
         ("Write a letter", f"http://{settings.web.listen}/"),
         ("Read it in the lab's inbox", f"{lab.inbox_url}/"),
-        ("The moderators' desk", desk_door(settings)),
+        ("The operator's pages", admin),
+        ("The moderators' desk", desk),
         ("HTTP API (key: lab)", f"http://{settings.api.listen}/api/v1/messages"),
         ("SMTP submission (STARTTLS)", f"{clear}   user lab, password lab" if clear else ""),
         ("SMTP submission (TLS)", str(implicit).removesuffix("/tls") if implicit else ""),

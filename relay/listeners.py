@@ -52,7 +52,7 @@ def wanted_listeners(settings: Settings) -> tuple[Wanted, ...]:
     for role, listen in (("web", settings.web.listen), ("api", settings.api.listen)):
         if role in roles and listen is not None:
             http.setdefault(str(listen), Wanted("http", listen, f"{role}.listen"))
-    if "web" in roles and settings.api.admin_listen is not None:
+    if settings.api.admin_listen is not None:
         wanted.append(Wanted("admin", settings.api.admin_listen, "api.admin_listen"))
     return (*wanted, *http.values())
 

@@ -40,8 +40,6 @@ def _inbound(settings: Settings) -> Iterator[str]:
 
 
 def _http(settings: Settings) -> Iterator[str]:
-    if settings.api.admin_listen is not None and "web" not in settings.node.roles:
-        yield "api.admin_listen: has no effect here: the role web is not in node.roles"
     for key, listen in (("api.listen", settings.api.listen), ("web.listen", settings.web.listen)):
         if listen is not None and listen.tls:
             yield f"{key}: /tls has no effect yet: HTTP is spoken in clear, behind a proxy that speaks HTTPS"

@@ -14,13 +14,13 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
+from relay.token_door import TokenDoor
 from web.app import OPT_OUT, make_app
 from web.audit import Audit
 from web.authorities import load_authorities
 from web.catalogue import load_words
 from web.deciding import Deciding
 from web.desk.app import make_desk_app
-from web.desk.door import Door
 from web.desk.frame import DeskParts
 from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
@@ -216,7 +216,7 @@ def make_desk(
         authorities=load_authorities(folder),
         operator=options.operator,
     )
-    return make_desk_app(parts, Door(moderators, clock))
+    return make_desk_app(parts, TokenDoor("desk", moderators, clock))
 
 
 def _operator(values: OperatorValues) -> Operator:

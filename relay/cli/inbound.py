@@ -10,7 +10,8 @@ import typer
 
 from relay.cli.context import Json, load, run_async, stores
 from relay.cli.inbound_reports import reports_command
-from relay.cli.output import UsageError, ago, fail, print_rows, say, say_json
+from relay.cli.output import UsageError, fail, print_rows, say, say_json
+from relay.wording import ago
 
 if TYPE_CHECKING:
     from relay.opening import Stores

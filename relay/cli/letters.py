@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from relay.cli.context import Json, load, run_async, stores
-from relay.cli.output import UsageError, clean, fail, say, say_json, say_table, until
+from relay.cli.output import UsageError, fail, say, say_json, say_table
 from relay.cli.queue_filter import now
+from relay.wording import clean, until
 
 if TYPE_CHECKING:
     from relay.settings import Settings

@@ -24,10 +24,9 @@ def message(
     as_json: Json = False,
 ) -> None:
     """Show the life of one message: steps, attempts, transcripts, and what happens next and why."""
-    from relay.cli.life import describe
+    from relay.admin.life import describe
     from relay.clock import SystemClock
     from relay.ids import SpoolId, is_spool_id
-    from relay.policy.state import State
 
     bare = message_id.strip().lower().partition(".")[0]
     if not is_spool_id(bare):
@@ -40,33 +39,21 @@ def message(
     if as_json:
         say_json(as_plain(view, obstacles))
         return
-    for line in describe(view, SystemClock().now(), obstacles, transcripts=not brief):
+    for line in describe(view, SystemClock().now(), obstacles, brake, transcripts=not brief):
         say(line)
-    if brake and any(delivery.state is State.WAITING for delivery in view.deliveries):
-        say(f"  waits      because {brake}")
 
 
 async def _read(settings: Settings, message_id: SpoolId) -> tuple[MessageView | None, str, Obstacles]:
     """The message, why its stream is braked ("" if it is not), and what else stands in its way."""
-    from relay.figures.brakes import EVERY_STREAM
-    from relay.shaping.path_notes import paces, rests
-    from relay.spool.explaining import NO_OBSTACLES, Obstacles, ceilings_of
+    from relay.admin.standing import read_obstacles, why_braked
+    from relay.spool.explaining import NO_OBSTACLES, ceilings_of
 
     async with stores(settings, must_exist=True) as opened:
         view = await opened.spool.message(message_id)
         if view is None:
             return None, "", NO_OBSTACLES
-        notes = await opened.notes.all()
-        obstacles = Obstacles(
-            await opened.spool.suspensions(),
-            await opened.warm_ups.reasons(ceilings_of(view)),
-            paces(notes),
-            rests(notes),
-        )
-        for one in await opened.figures.brakes():
-            if one.tenant == view.tenant_id and one.stream in (view.stream, EVERY_STREAM):
-                return view, f"the stream {one.subject} is {one}", obstacles
-        return view, "", obstacles
+        obstacles = await read_obstacles(opened, ceilings_of(view))
+        return view, why_braked(view, await opened.figures.brakes()), obstacles
 
 
 def as_plain(view: MessageView, obstacles: Obstacles | None = None) -> dict[str, Any]:

@@ -7,15 +7,12 @@ cannot move the cursor or turn the line around (S46).
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
-from relay.units import format_duration
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+from relay.wording import CONTROL, clean
 
 
 class CommandError(Exception):
@@ -24,11 +21,6 @@ class CommandError(Exception):
 
 class UsageError(Exception):
     """A command was called wrongly; the text says what is allowed. Exit status 2."""
-
-
-def clean(text: str) -> str:
-    """`text` without control characters and changes of direction."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def say(text: str = "") -> None:
@@ -44,7 +36,7 @@ def warn(text: str) -> None:
 def say_json(value: Any) -> None:
     """One JSON value; datetimes as RFC 3339 in UTC; what a terminal would obey is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
-    print(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    print(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def _plain(value: Any) -> Any:
@@ -83,18 +75,6 @@ def print_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, 
         say_json(list(rows))
     else:
         say_table(columns, [[row[column] for column in columns] for row in rows], empty=empty)
-
-
-def ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago a moment was, "-" for none."""
-    return "-" if moment is None else format_duration(now - moment)
-
-
-def until(moment: datetime | None, now: datetime) -> str:
-    """How far away a moment is, "now" when it is past, "-" for none."""
-    if moment is None:
-        return "-"
-    return "now" if moment - now < timedelta(seconds=1) else f"in {format_duration(moment - now)}"
 
 
 def confirm(question: str, *, yes: bool) -> None:

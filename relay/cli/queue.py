@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.context import Json, load, run_async, stores
-from relay.cli.output import ago, print_rows, say, say_json, say_table, until
+from relay.cli.output import print_rows, say, say_json, say_table
 from relay.cli.queue_control import register
 from relay.cli.queue_filter import Domain, MessageId, OlderThan, Sender, Site, Tenant, To, make_filter, now
-from relay.cli.warm_up import plain, waiting_lines, warm_up
+from relay.cli.warm_up import plain, warm_up
+from relay.wording import ago, until
 
 if TYPE_CHECKING:
-    from relay.figures.brakes import Brake
+    from relay.admin.standing import Standing
     from relay.settings import Settings
-    from relay.shaping.contract import WarmUpView
-    from relay.shaping.path_notes import PathNote
     from relay.spool.inquiry import DeliveryView, LaneFigures, QueueFilter
-    from relay.spool.orders import Alarm, Suspension
 
 app = typer.Typer(help="What waits for delivery; summary by tenant and domain without a further word.")
 
@@ -31,16 +29,16 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     """Waiting, leased and held deliveries by tenant and domain, the oldest and the next due, suspensions and alarms."""
     if context.invoked_subcommand is not None:
         return
-    lanes, suspended, alarms, braked, warm_ups, notes = run_async(_read_summary(load(context)))
+    lanes, standing = run_async(_read_summary(load(context)))
     if as_json:
         say_json(
             {
                 "lanes": [asdict(lane) for lane in lanes],
-                "suspensions": [asdict(one) for one in suspended],
-                "alarms": [asdict(alarm) for alarm in alarms],
-                "brakes": [asdict(one) for one in braked],
-                "paths": [asdict(one) for one in notes],
-                "warm_ups": [plain(one) for one in warm_ups if one.waits_until],
+                "suspensions": [asdict(one) for one in standing.suspensions],
+                "alarms": [asdict(alarm) for alarm in standing.alarms],
+                "brakes": [asdict(one) for one in standing.brakes],
+                "paths": [asdict(one) for one in standing.notes],
+                "warm_ups": [plain(one) for one in standing.warm_ups if one.waits_until],
             }
         )
         return
@@ -60,37 +58,15 @@ def summary(context: typer.Context, as_json: Json = False) -> None:
     ]
     columns = ("domain", "tenant", "waiting", "leased", "held", "oldest", "next due", "site")
     say_table(columns, rows, empty="nothing waits")
-    for one in suspended:
-        what = " ".join(
-            filter(
-                None, (one.site, one.source and f"from {one.source}", one.domain, one.tenant and f"tenant {one.tenant}")
-            )
-        )
-        say(f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S}: {what}: {one.reason}")
-    for note in notes:
-        say(str(note))
-    for line in waiting_lines(warm_ups):
+    for line in (*standing.rests(), *standing.paces(), *standing.alarming()):
         say(line)
-    for brake in braked:
-        how = f"leak queue resume --tenant {brake.tenant_name} --stream '{brake.stream}'"
-        say(f"{brake.subject} {brake}; to end it: {how}")
-    for alarm in alarms:
-        say(f"alarm since {alarm.since:%Y-%m-%d %H:%M:%S}: {alarm.kind} {alarm.subject}: {alarm.detail}")
 
 
-async def _read_summary(
-    settings: Settings,
-) -> tuple[list[LaneFigures], list[Suspension], list[Alarm], list[Brake], list[WarmUpView], list[PathNote]]:
+async def _read_summary(settings: Settings) -> tuple[list[LaneFigures], Standing]:
+    from relay.admin.standing import read_standing
+
     async with stores(settings, must_exist=True) as opened:
-        spool = opened.spool
-        return (
-            await spool.lanes(),
-            await spool.suspensions(),
-            await spool.alarms(),
-            await opened.figures.brakes(),
-            await opened.warm_ups.views(),
-            await opened.notes.all(),
-        )
+        return await opened.spool.lanes(), await read_standing(opened)
 
 
 @app.command("list")

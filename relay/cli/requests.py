@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.cli.context import Json, config_file, load
-from relay.cli.output import UsageError, fail, say, say_json, say_table, until
+from relay.cli.output import UsageError, fail, say, say_json, say_table
 from relay.cli.queue_filter import now
 from relay.cli.sealed import letter_id_of, with_database, with_records
 from relay.units import format_duration
+from relay.wording import until
 
 if TYPE_CHECKING:
     from relay.settings import Settings

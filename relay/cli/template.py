@@ -56,7 +56,7 @@ max_message_size = "25 MB"
 
 [api]
 listen = {http}       # the HTTP API; behind a proxy that speaks HTTPS
-admin_listen = "127.0.0.1:8081"  # the moderators' desk, /desk; loopback only, keep it out of the proxy
+admin_listen = "127.0.0.1:8081"  # the operator's pages, /admin, and the moderators' desk, /desk; loopback only
 
 [inbound]
 # Bounces and complaints come back here: the MX record of the domain below points to this node.

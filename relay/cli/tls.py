@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.context import Json, load, run_async, stores
-from relay.cli.output import UsageError, ago, print_rows
+from relay.cli.output import UsageError, print_rows
 from relay.cli.queue_filter import now
+from relay.wording import ago
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.cli.output import ago, clean, until
+from relay.wording import ago, clean, until
 
 COUNTED: Final = ("accepted", "delivered", "deferred", "bounced", "expired", "refused")
 _COLUMNS: Final = {"WAITING": 9, "LEASED": 8, "HELD": 7, "OLDEST": 9, "NEXT": 9}

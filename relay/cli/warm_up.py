@@ -49,8 +49,3 @@ def plain(view: WarmUpView) -> dict[str, Any]:
     shown = {**asdict(view), **view.key._asdict()}
     del shown["key"], shown["row"]
     return shown
-
-
-def waiting_lines(views: list[WarmUpView]) -> list[str]:
-    """A sentence for each warm-up that holds mail back."""
-    return [f"{view}; mail waits until {view.waits_until:%Y-%m-%d %H:%M} UTC" for view in views if view.waits_until]

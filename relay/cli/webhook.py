@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from relay.cli.context import Json, Yes, load, run_async
-from relay.cli.output import UsageError, ago, confirm, fail, print_rows, say, say_json
+from relay.cli.output import UsageError, confirm, fail, print_rows, say, say_json
 from relay.cli.webhook_open import LATEST, Number, open_webhooks
 from relay.cli.webhook_posts import knock_command, log_command, replay_command
+from relay.wording import ago
 
 if TYPE_CHECKING:
     from relay.event import EventKind

@@ -52,6 +52,13 @@ class Database(Protocol):
         """Run `work` on a read-only connection, in one snapshot."""
         ...
 
+    def aside(self) -> Database:
+        """The same database for long questions: its reads run beside all others and hold none of them up.
+
+        Closed by itself, before this one.
+        """
+        ...
+
     async def migrate(self, component: str, folder: Path) -> list[str]:
         """Apply the numbered `NNNN_name.sql` files of `folder` that were not yet; the names applied.
 

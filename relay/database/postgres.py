@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar, cast
 
 import asyncpg
 
-from relay.database.contract import Connection
+from relay.database.aside import Aside
+from relay.database.contract import Connection, Database
 from relay.database.migrations import apply_migrations, read_migrations
 from relay.database.postgres_bridge import Bridge
 from relay.database.postgres_errors import certainly_not_committed, may_succeed_again, translate
@@ -92,6 +93,20 @@ class Transaction:
         status = await self.connection.execute(sql, *values, timeout=self.seconds)
         number = status.rpartition(" ")[2]
         return int(number) if number.isdecimal() else 0
+
+
+class _AsideReader:
+    """A thread of its own, for units whose statements may take long."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._bridge = Bridge(1)
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        return await self._database.read_over(self._bridge, work)
+
+    async def close(self) -> None:
+        self._bridge.close()
 
 
 class PostgresDatabase:
@@ -258,8 +273,15 @@ class PostgresDatabase:
             self._bridge.place.release()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        async with self._bridge.place:
-            return await self.look(lambda transaction: self._bridge.run(transaction, work))
+        return await self.read_over(self._bridge, work)
+
+    async def read_over(self, bridge: Bridge, work: Callable[[Connection], T]) -> T:
+        """As `read`, with a unit in a thread of `bridge`."""
+        async with bridge.place:
+            return await self.look(lambda transaction: bridge.run(transaction, work))
+
+    def aside(self) -> Database:
+        return Aside(self, _AsideReader(self))
 
     async def migrate(self, component: str, folder: Path) -> list[str]:
         migrations = read_migrations(folder)

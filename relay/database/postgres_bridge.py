@@ -99,9 +99,9 @@ class BridgedConnection:
 class Bridge:
     """Owns the threads."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="database-bridge")
-        self._places = asyncio.Semaphore(THREADS)
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database-bridge")
+        self._places = asyncio.Semaphore(threads)
 
     @property
     def place(self) -> asyncio.Semaphore:

@@ -15,7 +15,8 @@ from typing import Any, Final, Self, TypeVar, cast
 
 import apsw
 
-from relay.database.contract import Connection
+from relay.database.aside import Aside
+from relay.database.contract import Connection, Database
 from relay.database.group_commit import GroupCommit, GroupCommitWriter, Opener, TransactionalConnection
 from relay.database.migrations import apply_migrations, read_migrations
 from relay.errors import LeakError, SchemaError, SpoolFullError, SpoolUnavailableError
@@ -92,6 +93,55 @@ class _SqliteOpener:
         os.close(self._lock)
 
 
+class _Reader:
+    """One thread and one read-only connection, opened when it is first needed."""
+
+    def __init__(self, opener: _SqliteOpener, name: str) -> None:
+        self._opener = opener
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._connection: apsw.Connection | None = None
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one snapshot, after what was asked before."""
+        loop = asyncio.get_running_loop()
+        try:
+            reading = loop.run_in_executor(self._thread, self._read, work)
+        except RuntimeError:  # the executor was shut down
+            raise SpoolUnavailableError("the spool is closing") from None
+        return await reading
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = self._opener.open_reader()
+            self._connection.execute("BEGIN")
+            try:
+                return work(cast("Connection", self._connection))
+            finally:
+                self._connection.execute("COMMIT")
+        except apsw.Error as error:
+            translated = self._opener.translate(error)
+            if translated is None:
+                raise
+            self.let_go()
+            raise translated from None
+
+    async def close(self) -> None:
+        """End the thread once it is done."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.let_go)
+        self._thread.shutdown()
+
+    def let_go(self) -> None:
+        """Close the connection; after a disk failed, that too may fail, and stopping goes on."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.close(True)
+        except apsw.Error as error:
+            _log.warning("close-failed", error=error)
+
+
 class SqliteDatabase:
     """One SQLite file; open it with `SqliteDatabase.open`. `writer` makes what runs the write transactions."""
 
@@ -103,8 +153,7 @@ class SqliteDatabase:
         self.path = path
         self._opener = _SqliteOpener(path, vfs)
         self._writer = writer(self._opener)
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
-        self._reader: apsw.Connection | None = None
+        self._reader = _Reader(self._opener, "spool-reader")
 
     @classmethod
     async def open(
@@ -128,28 +177,10 @@ class SqliteDatabase:
         return cast("T", await self._writer.run(work, patience))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        try:
-            reading = loop.run_in_executor(self._readers, self._read, work)
-        except RuntimeError:  # the executor was shut down
-            raise SpoolUnavailableError("the spool is closing") from None
-        return await reading
+        return await self._reader.run(work)
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        try:
-            if self._reader is None:
-                self._reader = self._opener.open_reader()
-            self._reader.execute("BEGIN")
-            try:
-                return work(cast("Connection", self._reader))
-            finally:
-                self._reader.execute("COMMIT")
-        except apsw.Error as error:
-            translated = self._opener.translate(error)
-            if translated is None:
-                raise
-            self._close_reader()
-            raise translated from None
+    def aside(self) -> Database:
+        return Aside(self, _Reader(self._opener, "spool-aside"))
 
     async def migrate(self, component: str, folder: Path) -> list[str]:
         migrations = read_migrations(folder)
@@ -164,19 +195,8 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         await self._writer.close()
-        await asyncio.get_running_loop().run_in_executor(self._readers, self._close_reader)
-        self._readers.shutdown()
+        await self._reader.close()
         self._opener.close()
-
-    def _close_reader(self) -> None:
-        """Let go of the reader; after a disk failed, that too may fail, and stopping goes on."""
-        reader, self._reader = self._reader, None
-        if reader is None:
-            return
-        try:
-            reader.close(True)
-        except apsw.Error as error:
-            _log.warning("close-failed", error=error)
 
     @property
     def damage(self) -> str:

@@ -236,6 +236,10 @@ class Engine:
         await self._lease.stop()
         return settled
 
+    def provider_of(self, host: str, domain: str) -> str:
+        """Whose a host, else a domain, is by the rules in force; "" = nobody's we know."""
+        return self._attempter.diagnoser.provider_of(host, domain)
+
     def use(self, diagnoser: Diagnoser, shaping: ShapingBook) -> None:
         """From now on, understand replies and limit paths by these rules."""
         self._attempter.diagnoser = diagnoser

@@ -71,8 +71,8 @@ class ApiSettings(Section):
     listen: ListenAddress | None = Field(None, description="Where the HTTP API answers.")
     admin_listen: ListenAddress | None = Field(
         None,
-        description="Where the moderators' desk answers (`/desk`), on nodes with the role web; loopback only. "
-        "None: there is no desk.",
+        description="Where the operator's pages answer (`/admin`), and on nodes with the role web the moderators' desk "
+        "(`/desk`); loopback only. None: there are neither.",
         examples=["127.0.0.1:8081"],
     )
     max_body: Size = Field(40_000_000, description="Largest request body (a 25 MB message in base64 is 34 MB).")
@@ -85,9 +85,9 @@ class ApiSettings(Section):
 
     @field_validator("admin_listen")
     @classmethod
-    def _desk_on_loopback(cls, value: Listen | None) -> Listen | None:
+    def _admin_on_loopback(cls, value: Listen | None) -> Listen | None:
         if value is not None and (not value.loopback or value.tls):
-            raise ValueError("the desk answers on loopback only, in clear: write 127.0.0.1:PORT")
+            raise ValueError("these pages answer on loopback only, in clear: write 127.0.0.1:PORT")
         return value
 
 

@@ -94,9 +94,14 @@ def _bounds(connection: Connection, where: MessageFilter) -> tuple[int, int]:
     return upper, lower
 
 
+def id_at(millis: int) -> str:
+    """The least id that a message of this time, in milliseconds since the epoch, can have."""
+    return base32(max(millis, 0).to_bytes(6) + bytes(10))
+
+
 def _number_at(connection: Connection, millis: int, condition: str) -> int | None:
     """The number of the message next to a time, by the time in the ids."""
-    id_then = base32(max(millis, 0).to_bytes(6) + bytes(10))
+    id_then = id_at(millis)
     for (seq,) in list(connection.execute(f"SELECT seq FROM message WHERE {condition} LIMIT 1", (id_then,))):  # noqa: S608
         return int(seq)
     return None

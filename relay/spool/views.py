@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
@@ -136,6 +136,12 @@ def deliveries_view(connection: Connection, where: QueueFilter) -> list[Delivery
         (*values, where.limit),
     )
     return [_delivery(row) for row in rows]
+
+
+def deliveries_named(connection: Connection, keys: Sequence[tuple[int, int]]) -> list[DeliveryView]:
+    """Deliveries by number of message and recipient, in that order; unknown ones are left out."""
+    query = f"{_DELIVERY} WHERE d.message = ? AND d.n = ?"
+    return [_delivery(row) for key in keys for row in connection.execute(query, key)]
 
 
 def matching(connection: Connection, where: QueueFilter) -> list[tuple[int, int, int, State]]:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from relay.desk_tokens import ensure_desk_tokens
+from relay.door_tokens import ensure_desk_tokens
 from relay.ids import SystemEntropy
 from tests.support.form import PageReader
 from tests.support.visitor import LETTER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +33,29 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     database = await open_database(request, tmp_path)
     yield database
     await database.close()
+
+
+async def test_a_long_question_aside_holds_no_other_up(database: Database) -> None:
+    answered, asked, beside = threading.Event(), asyncio.Event(), database.aside()
+    loop = asyncio.get_running_loop()
+
+    def long(connection: Connection) -> list[tuple[int, ...]]:
+        loop.call_soon_threadsafe(asked.set)
+        assert answered.wait(10)
+        return list(connection.execute("SELECT 1"))
+
+    asking = asyncio.create_task(beside.read(long))
+    try:
+        async with asyncio.timeout(10):
+            await asked.wait()
+            assert await database.read(lambda connection: list(connection.execute("SELECT 2"))) == [(2,)]
+            assert not asking.done()
+        answered.set()
+        assert await asking == [(1,)]
+    finally:
+        answered.set()
+        await beside.close()
+    assert await database.read(lambda connection: list(connection.execute("SELECT 3"))) == [(3,)]
 
 
 async def test_accounts(database: Database) -> None:

@@ -195,5 +195,5 @@ class SimulatedDatabase(SqliteDatabase):
         writer = self._writer
         if isinstance(writer, LoopWriter):
             writer.abandon()
-        self._close_reader()
+        self._reader.let_go()
         self._opener.close()

@@ -39,6 +39,10 @@ class SwitchedDatabase:
         """As the contract says."""
         return await self._here().migrate(component, folder)
 
+    def aside(self) -> Database:
+        """As the contract says."""
+        return self._here().aside()
+
     def free_bytes(self) -> int:
         """Plenty, while the database is there."""
         self._here()

@@ -14,10 +14,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
+from relay.token_door import LIFETIME, TokenDoor
 from web.catalogue import Language
 from web.deciding import Deciding
 from web.desk.danger import DangerDesk
-from web.desk.door import COOKIE, LIFETIME, Door
+from web.desk.door import COOKIE, session_by
 from web.desk.frame import SESSION, DeskParts, Frame, read_decision, session_of
 from web.desk.letters import LetterDesk
 from web.desk.notices import NoticeDesk
@@ -27,9 +28,7 @@ from web.desk.wall import WallDesk
 from web.render import Renderer
 from web.requests import ForeignFormError, UnreadableFormError, language_of, read_fields
 
-_OPEN: Final = ("/desk/enter", "/static/")
-_OUTSIDE: Final = ("/", "/admin")
-"""What only leads to the desk, which is where the cookie is told."""
+_OPEN: Final = "/desk/enter"
 _OWN: Final = "http://localhost"
 
 _log = Log("desk")
@@ -38,7 +37,7 @@ _log = Log("desk")
 class Entry:
     """Coming and going."""
 
-    def __init__(self, door: Door, deciding: Deciding, renderer: Renderer) -> None:
+    def __init__(self, door: TokenDoor, deciding: Deciding, renderer: Renderer) -> None:
         self._door = door
         self._deciding = deciding
         self._renderer = renderer
@@ -75,7 +74,7 @@ class Entry:
 
     def _kept(self, name: str, language: Language) -> web.Response:
         response = self._renderer.redirect("/desk")
-        value = self._door.cookie(name, language)
+        value = self._door.cookie(name, language.value)
         seconds = int(LIFETIME.total_seconds())
         response.set_cookie(COOKIE, value, max_age=seconds, path="/desk", httponly=True, samesite="Strict")
         return response
@@ -84,43 +83,54 @@ class Entry:
         return self._renderer.page("desk/enter.html", language_of(request), {"problem": problem}, status=status)
 
 
-def make_desk_app(parts: DeskParts, door: Door) -> web.Application:
-    """The desk; serve it to this machine alone, and without an access log."""
-    app = web.Application(middlewares=[_pages_for_errors(parts.renderer), _door_keeper(door, parts.renderer)])
+def make_desk_app(parts: DeskParts, door: TokenDoor) -> web.Application:
+    """The desk below `/desk`, its files, and `/` that leads there; serve it to this machine alone, and without an
+    access log. Other pages for this machine's people may be put beside the desk: it asks for its own token only.
+    """
+    app = web.Application(middlewares=[_pages_for_errors(parts.renderer)])
+    app.add_routes(
+        [
+            web.get("/static/{digest}/{name}", _asset(parts.renderer)),
+            web.get("/", _to_desk(parts.renderer)),
+        ]
+    )
+    app.add_subapp("/desk", _inside(parts, door))
+    return app
+
+
+def _inside(parts: DeskParts, door: TokenDoor) -> web.Application:
+    app = web.Application(middlewares=[_door_keeper(door, parts.renderer)])
     frame = Frame(parts)
     letters, reports = LetterDesk(parts, frame), ReportDesk(parts, frame)
     posts, notices, dangers = WallDesk(parts, frame), NoticeDesk(parts, frame), DangerDesk(parts, frame)
     entry = Entry(door, parts.deciding, parts.renderer)
     app.add_routes(
         [
-            web.get("/static/{digest}/{name}", _asset(parts.renderer)),
             web.get("/", _to_desk(parts.renderer)),
-            web.get("/desk/", _to_desk(parts.renderer)),
-            web.get("/admin", _to_desk(parts.renderer)),
-            web.get("/desk", TodayDesk(parts, frame).today),
-            web.get("/desk/enter", entry.ask),
-            web.post("/desk/enter", entry.enter),
-            web.post("/desk/leave", entry.leave),
-            web.post("/desk/language", entry.translate),
-            web.get("/desk/letters", letters.pile),
-            web.get("/desk/appeals", letters.pile),
-            web.get("/desk/pile-ons", letters.pile),
-            web.get("/desk/letter/{id}", letters.show),
-            web.post("/desk/letter/{id}", letters.decide),
-            web.get("/desk/reports", reports.reports),
-            web.post("/desk/reports", reports.settle),
-            web.get("/desk/notices", notices.notices),
-            web.post("/desk/notices", notices.answer),
-            web.get("/desk/wall", posts.queue),
-            web.post("/desk/wall", posts.take_down),
-            web.get("/desk/post/{id}", posts.show),
-            web.post("/desk/post/{id}", posts.decide),
-            web.get("/desk/frozen", reports.frozen),
-            web.post("/desk/frozen", reports.thaw),
-            web.get("/desk/cases", reports.cases),
-            web.get("/desk/case/{id}", dangers.show),
-            web.post("/desk/case/{id}", dangers.decide),
-            web.get("/desk/log", reports.log),
+            web.get("", TodayDesk(parts, frame).today),
+            web.get("/enter", entry.ask),
+            web.post("/enter", entry.enter),
+            web.post("/leave", entry.leave),
+            web.post("/language", entry.translate),
+            web.get("/letters", letters.pile),
+            web.get("/appeals", letters.pile),
+            web.get("/pile-ons", letters.pile),
+            web.get("/letter/{id}", letters.show),
+            web.post("/letter/{id}", letters.decide),
+            web.get("/reports", reports.reports),
+            web.post("/reports", reports.settle),
+            web.get("/notices", notices.notices),
+            web.post("/notices", notices.answer),
+            web.get("/wall", posts.queue),
+            web.post("/wall", posts.take_down),
+            web.get("/post/{id}", posts.show),
+            web.post("/post/{id}", posts.decide),
+            web.get("/frozen", reports.frozen),
+            web.post("/frozen", reports.thaw),
+            web.get("/cases", reports.cases),
+            web.get("/case/{id}", dangers.show),
+            web.post("/case/{id}", dangers.decide),
+            web.get("/log", reports.log),
         ]
     )
     return app
@@ -143,12 +153,12 @@ def _asset(renderer: Renderer) -> Handler:
     return asset
 
 
-def _door_keeper(door: Door, renderer: Renderer) -> Middleware:
+def _door_keeper(door: TokenDoor, renderer: Renderer) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_OPEN) or request.path in _OUTSIDE:
+        if request.path == _OPEN:
             return await handler(request)
-        session = door.open(request.cookies.get(COOKIE, ""))
+        session = session_by(door, request.cookies.get(COOKIE, ""))
         if session is None:
             return renderer.redirect("/desk/enter")
         request[SESSION] = session

@@ -1,7 +1,8 @@
-"""The tokens that open the moderators' desk: a private file among the node's secrets, `NAME TOKEN` on each line.
+"""The tokens that open the operator's pages and the moderators' desk: private files among the node's secrets.
 
-Made with one token at the first start, the same on every node. A decision is logged under its token's name, so several
-people get a line each; a line that is taken out is good for nothing after the node's next start.
+Each line is `NAME TOKEN`. A file is made with one token at the first start, the same on every node. What somebody does
+is logged under their token's name, so several people get a line each; a line that is taken out is good for nothing
+after the node's next start. The two doors have a file each: who reads letters need not see the relay, nor the reverse.
 """
 
 from __future__ import annotations
@@ -15,20 +16,29 @@ from relay.errors import ConfigurationError
 from relay.ids import Entropy, base32
 from relay.private_file import make_private_folder, read_private_file, write_private_file
 
-FILE: Final = "desk-tokens"
-FIRST_NAME: Final = "moderator"
+DESK_FILE: Final = "desk-tokens"
+ADMIN_FILE: Final = "admin-tokens"
 _OCTETS: Final = 20
 _LINE: Final = re.compile(r"([a-z0-9-]{1,40})\s+([!-~]{24,128})")
 
 
 def ensure_desk_tokens(folder: Path, entropy: Entropy) -> dict[str, str]:
-    """The token of each name, the first made if there is none. Raises ConfigurationError naming file and line."""
-    path = folder / FILE
+    """The moderators' token by name, the first made if there is none. Raises ConfigurationError with file and line."""
+    return _ensure(folder, DESK_FILE, "moderator", entropy)
+
+
+def ensure_admin_tokens(folder: Path, entropy: Entropy) -> dict[str, str]:
+    """The operators' token by name, the first made if there is none. Raises ConfigurationError with file and line."""
+    return _ensure(folder, ADMIN_FILE, "operator", entropy)
+
+
+def _ensure(folder: Path, file: str, first: str, entropy: Entropy) -> dict[str, str]:
+    path = folder / file
     try:
         make_private_folder(folder)
         if not path.exists():
             with suppress(FileExistsError):
-                write_private_file(path, f"{FIRST_NAME} {base32(entropy.bytes(_OCTETS))}\n".encode())
+                write_private_file(path, f"{first} {base32(entropy.bytes(_OCTETS))}\n".encode())
         lines = read_private_file(path).decode("utf-8", "replace").splitlines()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from relay.cli.life import describe, what_next
+from relay.admin.life import describe, what_next
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.state import State

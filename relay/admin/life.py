@@ -1,14 +1,15 @@
 """The life of a message in words: the steps of its path, the attempts with their transcripts, and what comes next.
 
-Pure: a view of the spool and the time in, lines out. The steps bear the names the design gives them: door, accept,
-claim, plan, talk, understand, settle.
+Pure: a view of the spool and the time in, words out. The steps bear the names the design gives them: door, intake,
+accept, plan, talk, understand, settle. `leak message` prints them, and the operator's page shows the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from relay.event import EventKind
 from relay.policy.state import State
@@ -16,6 +17,22 @@ from relay.spool.explaining import NO_OBSTACLES, Obstacles, last_words, waiting
 from relay.spool.inquiry import AttemptView, DeliveryView, EventView, MessageView
 from relay.spool.work import Door
 from relay.units import format_duration, format_size
+
+
+class Step(NamedTuple):
+    """A step and what is told of it; a step without a name goes on with the one before."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a life: the message itself, or one of its deliveries."""
+
+    title: str
+    steps: tuple[Step, ...]
+
 
 _DOORS = {
     Door.SMTP: "SMTP submission",
@@ -29,30 +46,54 @@ def describe(
     view: MessageView,
     now: datetime,
     obstacles: Obstacles = NO_OBSTACLES,
+    brake: str = "",
     *,
     transcripts: bool = True,
 ) -> Iterator[str]:
     """The whole life, line by line."""
+    for number, chapter in enumerate(chapters(view, now, obstacles, brake, transcripts=transcripts)):
+        if number:
+            yield ""
+        yield chapter.title
+        for step in chapter.steps:
+            yield f"  {step.name:<10} {step.text}".rstrip()
+
+
+def chapters(
+    view: MessageView,
+    now: datetime,
+    obstacles: Obstacles = NO_OBSTACLES,
+    brake: str = "",
+    *,
+    transcripts: bool = True,
+) -> Iterator[Chapter]:
+    """The message, then each of its deliveries. `brake` says why its stream is slowed or stopped, "" if it is not."""
+    yield Chapter(f"message {view.id}", tuple(_message(view)))
+    for delivery in view.deliveries:
+        recipient = delivery.recipient or f"(erased)@{delivery.domain}"
+        steps = [*_delivery(view, delivery, transcripts=transcripts)]
+        steps.append(Step("next", what_next(view, delivery, now, obstacles)))
+        if brake and delivery.state is State.WAITING:
+            steps.append(Step("waits", f"because {brake}"))
+        title = f"delivery {delivery.message}.{delivery.n} to {recipient}: {delivery.state.label}"
+        yield Chapter(title, tuple(steps))
+
+
+def _message(view: MessageView) -> Iterator[Step]:
     sender = view.reverse_path or "<> (nobody: reports about it go nowhere)"
-    yield f"message {view.id}"
-    yield f"  door       {_DOORS[view.door]}, tenant {view.tenant}{f', stream {view.stream}' if view.stream else ''}"
-    yield f"  intake     from {sender}, {format_size(view.size)}, {_count(len(view.deliveries), 'recipient')}"
+    yield Step("door", f"{_DOORS[view.door]}, tenant {view.tenant}{f', stream {view.stream}' if view.stream else ''}")
+    size = format_size(view.size)
+    yield Step("intake", f"from {sender}, {size}, {_count(len(view.deliveries), 'recipient')}")
     if view.tags:
-        yield f"             tags {', '.join(view.tags)}"
+        yield Step("", f"tags {', '.join(view.tags)}")
     scheduled = f"not sent before {_time(view.send_at)}; " if view.send_at is not None else ""
-    yield f"  accept     {_time(view.accepted_at)}; {scheduled}given up after {_time(view.expires_at)}"
+    yield Step("accept", f"{_time(view.accepted_at)}; {scheduled}given up after {_time(view.expires_at)}")
     for event in view.events:
         if event.n is None and event.kind is not EventKind.ACCEPTED:
-            yield f"  {event.kind.label:<10} {_time(event.at)} {_detail(event.detail)}".rstrip()
-    for delivery in view.deliveries:
-        yield ""
-        yield from _delivery(view, delivery, transcripts=transcripts)
-        yield f"  next       {what_next(view, delivery, now, obstacles)}"
+            yield Step(event.kind.label, f"{_time(event.at)} {_detail(event.detail)}".rstrip())
 
 
-def _delivery(view: MessageView, delivery: DeliveryView, *, transcripts: bool) -> Iterator[str]:
-    recipient = delivery.recipient or f"(erased)@{delivery.domain}"
-    yield f"delivery {delivery.message}.{delivery.n} to {recipient}: {delivery.state.label}"
+def _delivery(view: MessageView, delivery: DeliveryView, *, transcripts: bool) -> Iterator[Step]:
     attempts = {item.number: item for item in view.attempts if item.n == delivery.n}
     told: set[int] = set()
     for event in view.events:
@@ -72,20 +113,20 @@ def _delivery(view: MessageView, delivery: DeliveryView, *, transcripts: bool) -
             yield from _attempt(attempt, transcripts=transcripts)
 
 
-def _attempt(attempt: AttemptView, *, transcripts: bool) -> Iterator[str]:
+def _attempt(attempt: AttemptView, *, transcripts: bool) -> Iterator[Step]:
     detail = attempt.detail
     where = f"{detail['host']} [{detail.get('address', '')}]" if detail.get("host") else "no host"
     source = f" from {detail['source']}" if detail.get("source") else ""
-    yield f"  attempt {attempt.number}  {_time(attempt.at)}, {detail.get('ms', 0)} ms"
-    yield f"  plan       {where}{source}"
+    yield Step(f"attempt {attempt.number}", f"{_time(attempt.at)}, {detail.get('ms', 0)} ms")
+    yield Step("plan", f"{where}{source}")
     for one in detail.get("passed", ()):
-        yield f"  talk       {one.get('host')} [{one.get('address')}] was passed over. {_tls(one.get('tls', {}))}"
+        yield Step("talk", f"{one.get('host')} [{one.get('address')}] was passed over. {_tls(one.get('tls', {}))}")
     if tls := detail.get("tls"):
-        yield f"  talk       {_tls(tls)}"
+        yield Step("talk", _tls(tls))
     if transcripts:
         for exchange in attempt.transcript:
-            yield f"  talk       {exchange.millis:>6} ms {exchange.speaker:<4} {exchange.text}"
-    yield f"  understand {_outcome(detail)}"
+            yield Step("talk", f"{exchange.millis:>6} ms {exchange.speaker:<4} {exchange.text}")
+    yield Step("understand", _outcome(detail))
 
 
 _POLICIES = {"tlsa": "the TLSA records", "sts": "the MTA-STS policy", "no-policy-found": ""}
@@ -131,7 +172,7 @@ def _reported(detail: Mapping[str, Any]) -> str:
     )
 
 
-def _settled(event: EventView) -> Iterator[str]:
+def _settled(event: EventView) -> Iterator[Step]:
     if event.kind is EventKind.ACCEPTED:
         return
     reason = str(event.detail.get("reason") or "")
@@ -140,7 +181,7 @@ def _settled(event: EventView) -> Iterator[str]:
     elif not event.detail.get("attempt") and event.detail.get("reply"):
         reason = _outcome(event.detail)
     late = ", too late to change anything" if event.detail.get("late") else ""
-    yield f"  settle     {_time(event.at)} {event.kind.label}{late}{f': {reason}' if reason else ''}"
+    yield Step("settle", f"{_time(event.at)} {event.kind.label}{late}{f': {reason}' if reason else ''}")
 
 
 def what_next(

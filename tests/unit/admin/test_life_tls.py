@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from relay.cli.life import _tls
+from relay.admin.life import _tls
 from relay.policy.outcome import TlsFacts
 
 

@@ -1,0 +1,24 @@
+"""What every page shows besides its own: who is there, the other pages, and the time its figures are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from relay.token_door import Entered
+
+SESSION: Final = web.RequestKey("session", Entered)
+
+PLACES: Final = (
+    ("", "Today"),
+    ("queue", "Queue"),
+)
+"""The pages: the path below `/admin`, and the name."""
+
+
+def framed(request: web.Request, place: str, now: datetime, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A page's values with those of the frame; the door has let in who asks."""
+    return {"session": request[SESSION], "places": PLACES, "place": place, "now": now, **values}

@@ -1,0 +1,41 @@
+"""What the operator's pages are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from relay.clock import Clock
+from relay.database.contract import Database
+from relay.figures.book import FigureBook
+from relay.shaping.path_notes import PathNotes
+from relay.shaping.warm_ups import WarmUpBook
+from relay.spool.portable import PortableSpool
+
+
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """Built once by the node. `database` is one for long questions: see `relay.database.contract.Database.aside`."""
+
+    node: str
+    database: Database
+    clock: Clock
+    operators: Mapping[str, str]
+    """The token of each name."""
+    provider_of: Callable[[str, str], str]
+    """Whose a host, else a domain, is; "" = nobody's we know."""
+    desk: bool
+    """Whether the moderators' desk stands beside these pages."""
+    relay: str = ""
+    """Where the relay is whose letters this front writes; "" where this node is the relay."""
+
+
+class Records:
+    """The node's stores, opened for long questions."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.spool = PortableSpool(database, clock)
+        self.figures = FigureBook(database, clock)
+        self.warm_ups = WarmUpBook(database, clock)
+        self.notes = PathNotes(database, clock)

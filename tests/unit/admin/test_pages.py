@@ -1,0 +1,154 @@
+"""The operator's pages over a real spool on both databases: the facts of the commands, in their words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from relay.admin.life import what_next
+from relay.engine.alarms import Alarms
+from relay.ids import SpoolId, SystemEntropy, new_spool_id
+from relay.mail.address import parse_address
+from relay.mail.envelope import Envelope, Recipient
+from relay.policy.alarms import AlarmKind
+from relay.policy.outcome import Result
+from relay.shaping.path_notes import PathNote, PathNotes
+from relay.shaping.warm_ups import WarmUpBook
+from relay.spool.explaining import Obstacles
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Suspension, Verb
+from relay.spool.work import Door, NewMessage
+from tests.contract.test_learning import BLOCKED, GONE, Bench, bench
+from tests.support.operator import Operator, an_operator
+
+__all__ = ["bench"]
+
+
+@pytest.fixture
+async def ann(bench: Bench) -> AsyncIterator[Operator]:
+    await WarmUpBook(bench.database, bench.clock).migrate()
+    async with an_operator(bench.database, bench.clock) as somebody:
+        yield somebody
+
+
+async def waits(bench: Bench, recipient: str, tenant: int = 1, **fields: object) -> SpoolId:
+    """A message that waits for its first attempt, due in an hour."""
+    now = bench.clock.now()
+    message = NewMessage(
+        id=new_spool_id(int(now.timestamp() * 1000), SystemEntropy()),
+        tenant=tenant,
+        credential=None,
+        door=Door.SMTP,
+        envelope=Envelope(parse_address("ann@sender.example"), (Recipient(parse_address(recipient)),)),
+        content=b"Subject: x\r\n\r\nnobody's business\r\n",
+        prelude=None,
+        accepted_at=now,
+        expires_at=now + timedelta(days=5),
+        due=now + timedelta(hours=1),
+        stream="news",
+        **fields,  # type: ignore[arg-type]
+    )
+    await bench.spool.accept(message)
+    return message.id
+
+
+async def test_a_node_without_mail_has_pages(ann: Operator) -> None:
+    page = await ann.get("/admin")
+    assert "Alarms None stands." in page.text
+    assert "Waiting 0 Under way 0 Held 0 Oldest -" in page.text
+    assert "Nothing left in this time." in page.text
+    assert "Nothing waits." in (await ann.get("/admin/queue")).text
+    assert "/desk" not in page.document
+
+
+async def test_today_shows_what_happened_and_why(bench: Bench, ann: Operator) -> None:
+    for number in range(3):
+        await bench.ends(f"a{number}@b.example", Result.DELIVERED)
+    await bench.ends("gone@b.example", Result.PERMANENT, GONE)
+    await bench.ends("eve@b.example", Result.PERMANENT, BLOCKED)
+    await bench.learn()
+    await Alarms(bench.spool, bench.clock).start(AlarmKind.DKIM_KEY, "leak.example", "no key <b>can</b> be read")
+    page = await ann.get("/admin")
+    assert "Hard bounces, 24 h 40 %" in page.text
+    assert "big 3 0 0 % 2 40 % 0 (0 %)" in page.text
+    hour = bench.clock.now().strftime("%d %H:00")
+    assert f"{hour} 5 3 0 2 0" in page.text
+    assert page.document.count('<rect class="delivered"') == 1
+    assert page.document.count('<rect class="bounced"') == 1
+    assert "dkim-key leak.example since" in page.text
+    assert "no key &lt;b&gt;can&lt;/b&gt; be read" in page.document
+    about_us, _, about_recipients = page.text.partition("Failures about recipients")
+    assert "mx.b.example remote source blocked" in about_us.partition("Failures about us")[2]
+    assert "mx.b.example remote recipient unknown-user" in about_recipients
+
+
+async def test_a_reply_is_new_for_an_hour(bench: Bench, ann: Operator) -> None:
+    await bench.ends("gone@b.example", Result.PERMANENT, GONE)
+    assert page_of_new(await ann.get("/admin")) == 0, "nobody can tell what was there before"
+    bench.clock.move(2 * 3600)
+    await bench.ends("eve@b.example", Result.PERMANENT, GONE)
+    assert page_of_new(await ann.get("/admin")) == 0, "the words are those of two hours ago"
+    await bench.ends("eve@b.example", Result.TEMPORARY, BLOCKED)
+    assert page_of_new(await ann.get("/admin")) == 1
+    bench.clock.move(3601)
+    assert page_of_new(await ann.get("/admin")) == 0
+
+
+def page_of_new(page: object) -> int:
+    return str(getattr(page, "document")).count(">new</strong>")  # noqa: B009 - a PageReader
+
+
+async def test_the_queue_is_shown_by_provider_site_and_domain(bench: Bench, ann: Operator) -> None:
+    for recipient in ("a@gmail.com", "b@gmail.com", "c@b.example"):
+        await waits(bench, recipient)
+    bench.clock.move(2 * 3600)
+    await waits(bench, "d@b.example", tenant=2)
+    await bench.spool.note_site(1, "b.example", "mx.b.example")
+    page = await ann.get("/admin/queue")
+    assert "all 1 0 3 0 0 0 4 0 0 2h now" in page.text
+    assert "google 0 0 2 0 0 0 2 0 0 2h now" in page.text
+    assert "other 1 0 1 0 0 0 2 0 0 2h now" in page.text
+    page = await ann.get("/admin/queue?by=site&provider=other")
+    assert "mx.b.example 0 0 1" in page.text
+    assert "(not looked up yet) 1 0 0" in page.text
+    assert "gmail" not in page.text
+    page = await ann.get("/admin/queue?by=domain&provider=other&site=mx.b.example")
+    assert 'href="/admin/queue/domain?domain=b.example"' in page.document
+    assert (await ann.get("/admin/queue?by=%3Cb%3E&site=%22nowhere")).text.count("Nothing waits.") == 1
+
+
+async def test_a_domain_tells_what_comes_next_and_why_in_the_words_of_the_command(bench: Bench, ann: Operator) -> None:
+    message = await waits(bench, "a@b.example")
+    held = await waits(bench, "b@b.example")
+    await bench.spool.ask(Verb.HOLD, QueueFilter(message=held), "asked by the sender", timedelta())
+    until = bench.clock.now() + timedelta(hours=3)
+    stopped = Suspension(0, "", "b.example", "", until, "they are down")
+    await bench.spool.suspend(stopped)
+    view = await bench.spool.message(message)
+    assert view is not None
+    (suspension,) = await bench.spool.suspensions()
+    told = what_next(view, view.deliveries[0], bench.clock.now(), Obstacles((suspension,)))
+    assert "they are down" in told
+    page = await ann.get("/admin/queue/domain?domain=B.example")
+    assert f"{message}.0 to a@b.example 0 attempts, next try in 1h: {told}" in page.text
+    assert f"{held}.0 to b@b.example 0 attempts: asked by the sender" in page.text
+    assert "nobody's business" not in page.text
+    page = await ann.get("/admin/queue")
+    assert f"until {until:%Y-%m-%d %H:%M:%S}: b.example: they are down" in page.text
+
+
+async def test_what_stops_and_slows_paths_is_told(bench: Bench, ann: Operator) -> None:
+    now = bench.clock.now()
+    notes = (
+        PathNote("mx.b.example", "ip1", now, now + timedelta(minutes=9), "connect", "refused\u202e"),
+        PathNote("mx.c.example", "ip1", pace="30 a minute"),
+    )
+    await PathNotes(bench.database, bench.clock).write(1, notes, ())
+    page = await ann.get("/admin/queue")
+    assert (
+        "mx.b.example from ip1 rests until 2026-11-21 12:09:00 UTC because: refused\N{REPLACEMENT CHARACTER}"
+        in page.text
+    )
+    assert "mx.c.example from ip1: its provider limits us, the pace learnt is 30 a minute" in page.text
