@@ -10,6 +10,8 @@ from typing import Final
 from relay.clock import from_millis
 from relay.database.contract import Connection, Database
 from web.letters import HOLD_TIME, HeldFor
+from web.network import Network
+from web.pile import held_letters, open_notices
 
 _HELD: Final = """
 SELECT held_for, COUNT(*), MIN(held_until) FROM web_handover
@@ -28,8 +30,11 @@ class Backlog:
     """How much waits, and since when the oldest of it does."""
 
     held: Mapping[HeldFor, int]
+    held_from: Mapping[Network, int]
+    """The same letters by the kind of network they came by."""
     reports: int
     notices: int
+    notices_from: Mapping[Network, int]
     offered: int
     """Letters for the wall; nobody is harmed while they wait, so they count nowhere else."""
     frozen: int
@@ -60,6 +65,17 @@ async def read_backlog(database: Database) -> Backlog:
         began = [from_millis(until) - HOLD_TIME for _, _, until in held]
         began += [from_millis(at) for at in (first_report, first_notice) if at is not None]
         counts = {HeldFor(why): count for why, count, _ in held}
-        return Backlog(counts, reports, notices, offered, frozen, min(began, default=None), dangers, requests)
+        return Backlog(
+            held=counts,
+            held_from=held_letters(connection),
+            reports=reports,
+            notices=notices,
+            notices_from=open_notices(connection),
+            offered=offered,
+            frozen=frozen,
+            oldest=min(began, default=None),
+            dangers=dangers,
+            requests=requests,
+        )
 
     return await database.read(work)

@@ -93,7 +93,7 @@ class Building:
             doorbell=stores.doorbell,
             confirming=self._confirming,
             ceilings=Ceilings(relay, stores.admission, clock),
-            way_in=WayIn(self._limits, stores.lane, stores.admission, relay, options.sender, clock),
+            way_in=WayIn(self._limits, stores.pile, stores.lane, stores.admission, relay, options.sender, clock),
             wall=stores.wall,
             reports=stores.reports,
             mailboxes=stores.mailboxes,
@@ -160,7 +160,7 @@ class Building:
         if options.weekly != "off":
             watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)
         if outside.bell is not None:
-            watches.append(BellRinger(database, outside.bell, clock).ring)
+            watches.append(BellRinger(database, outside.bell, clock, options.pile).ring)
         forgetting = (*stores.forgetting(), self._confirming.forget, self._read_sealing_keys)
         return Rounds(
             options.hand_over_every,

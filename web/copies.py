@@ -45,21 +45,36 @@ class Copies:
         self._sent: deque[_Sent] = deque()
         self._alike: defaultdict[tuple[int, int], deque[_Sent]] = defaultdict(deque)
 
-    def note(self, message: str, recipient: str) -> bool:
-        """Remember a letter; whether its words have now gone to more people than they may."""
+    def are_too_many(self, message: str, recipient: str) -> bool:
+        """Whether with this letter its words would have gone to more people than they may."""
         looks = looks_of(message)
         if looks is None:
             return False
-        now = self._clock.monotonic()
-        while self._sent and (self._sent[0][0] < now - _SPAN.total_seconds() or len(self._sent) >= _REMEMBERED):
+        self._forget_old()
+        alike = (one for band in _bands(looks) for one in self._alike[band])
+        whom = {to for _, known, to in alike if (known ^ looks).bit_count() <= _NEAR}
+        return len(whom | {self._hash(recipient)}) > MOST_RECIPIENTS
+
+    def note(self, message: str, recipient: str) -> None:
+        """Remember a letter that is sent."""
+        looks = looks_of(message)
+        if looks is None:
+            return
+        self._forget_old()
+        if len(self._sent) >= _REMEMBERED:
             self._forget_oldest()
-        whom = hmac.digest(self._key, mailbox_of(recipient).encode(), hashlib.sha256)[:16]
-        sent = (now, looks, whom)
+        sent = (self._clock.monotonic(), looks, self._hash(recipient))
         self._sent.append(sent)
         for band in _bands(looks):
             self._alike[band].append(sent)
-        alike = (one for band in _bands(looks) for one in self._alike[band])
-        return len({to for _, known, to in alike if (known ^ looks).bit_count() <= _NEAR}) > MOST_RECIPIENTS
+
+    def _hash(self, recipient: str) -> bytes:
+        return hmac.digest(self._key, mailbox_of(recipient).encode(), hashlib.sha256)[:16]
+
+    def _forget_old(self) -> None:
+        now = self._clock.monotonic()
+        while self._sent and self._sent[0][0] < now - _SPAN.total_seconds():
+            self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         _, looks, _ = self._sent.popleft()

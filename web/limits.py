@@ -23,7 +23,9 @@ from relay.ids import Entropy
 from web.client_address import site_of
 from web.limit_keys import Hashes, LimitKeys, Period
 from web.mailbox import mailbox_of
+from web.network import Network
 from web.organisations import AS_USUAL, Organisations
+from web.pile import HeldPile
 from web.turns import Turn, take_turn
 
 _KEY: Final = 32
@@ -92,6 +94,18 @@ class Admission:
     """Whether nothing but the sender's limit for a day makes it wait."""
     pile_on: bool = False
     pair: bytes | None = None
+    is_full: bool = False
+    """A person would look first, and too many letters wait for that. It is not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the pile of held letters has to know of a letter: where it comes from, and whether a person looks at it
+    whoever else wrote to its recipient.
+    """
+
+    network: Network = Network.DIRECT
+    anyway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +131,24 @@ class LetterLimits:
     """Admits letters. Raises SpoolUnavailableError."""
 
     def __init__(
-        self, database: Database, keys: LimitKeys, clock: Clock, organisations: Organisations = AS_USUAL
+        self,
+        database: Database,
+        keys: LimitKeys,
+        clock: Clock,
+        organisations: Organisations = AS_USUAL,
+        pile: HeldPile | None = None,
     ) -> None:
         self._database = database
+        self._pile = pile
         self._keys = keys
         self._clock = clock
         self._organisations = organisations
 
-    async def take(self, sender: bytes, recipient: str, *, has_ticket: bool = False) -> Admission:
+    async def take(self, sender: bytes, recipient: str, *, has_ticket: bool = False, held: Held = Held()) -> Admission:
         """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted.
 
-        Who has waited for a ticket is free of the sender's limits, never of the recipient's or their organisation's.
+        Who has waited for a ticket is free of the sender's limits, never of the recipient's or their organisation's,
+        nor of their own part of what a person looks at.
         """
         mailbox = mailbox_of(recipient).encode()
         both = sender + b"\0" + mailbox
@@ -143,19 +164,25 @@ class LetterLimits:
         )
         who = self._keys.hashes(Period.DAY, b"who\0" + both).now
         theirs = _Use(RECIPIENT_DAY, self._keys.hashes(Period.DAY, b"recipient\0" + mailbox), who)
-        rows = self._rows(_distinct((*own, *other, theirs)), now)
+        watched = self._of_pile(sender)
+        passing = self._rows(_distinct((*own, *other, theirs)), now)
+        waiting = self._rows(_distinct((*own, *other, theirs, *watched)), now)
 
         def work(connection: Connection) -> Admission:
             take_turn(connection, self._database.dialect, Turn.LIMITS)
             full = _wait(connection, theirs, now)
             pile_on = full > 0 and _senders(connection, theirs, now) >= PILE_ON
-            final = max(*(_wait(connection, use, now) for use in other), 0 if pile_on else full)
+            is_held = held.anyway or pile_on
+            strict = (*other, *watched) if is_held else other
+            final = max(*(_wait(connection, use, now) for use in strict), 0 if pile_on else full)
             mine = [_wait(connection, use, now) for use in own]
             longest = max(final, *mine, 0)
             if longest > 0:
                 queues = final == 0 and max(mine[1:], default=0) > 0
                 return Admission(timedelta(milliseconds=longest), may_queue=queues)
-            connection.executemany(_ADD, rows)
+            if is_held and self._pile is not None and not self._pile.has_room(connection, held.network):
+                return Admission(is_full=True)
+            connection.executemany(_ADD, waiting if is_held else passing)
             frozen = _frozen(connection, pair)
             return Admission(pile_on=pile_on, pair=frozen or pair.now)
 
@@ -168,6 +195,12 @@ class LetterLimits:
             _Use(SENDER_MINUTE, self._keys.hashes(Period.DAY, b"minute\0" + minute + sender)),
             *self._of_network(SENDER_DAY, b"sender\0", sender),
         )
+
+    def _of_pile(self, sender: bytes) -> tuple[_Use, ...]:
+        """What one sender may add in a day to what waits for a person."""
+        if self._pile is None:
+            return ()
+        return self._of_network(Limit(self._pile.bounds.of_one, timedelta(days=1)), b"held\0", sender)
 
     def _of_network(self, limit: Limit, purpose: bytes, sender: bytes) -> tuple[_Use, ...]:
         """What counts for a network in a day, and for its site where it has one."""

@@ -86,6 +86,8 @@ class FrontValues(Protocol):
     @property
     def school_domains(self) -> str: ...
     @property
+    def most_waiting(self) -> int: ...
+    @property
     def domain_per_day(self) -> int: ...
     @property
     def large_domains(self) -> tuple[str, ...]: ...
@@ -174,6 +176,7 @@ def mount(  # the node's parts, each with a purpose of its own
         organisations=Organisations(values.domain_per_day, frozenset(values.large_domains)),
         sender_confirmation=values.sender_confirmation,
         shares=Shares(values.share_tor, values.share_data_centre),
+        most_waiting=values.most_waiting,
         network_lists={
             Network.TOR: tuple(folder / path for path in values.tor_lists),
             Network.DATA_CENTRE: tuple(folder / path for path in values.data_centre_lists),
@@ -215,6 +218,7 @@ def make_desk(
         clock=clock,
         authorities=load_authorities(folder),
         operator=options.operator,
+        pile=options.pile,
     )
     return make_desk_app(parts, TokenDoor("desk", moderators, clock))
 

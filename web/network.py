@@ -1,7 +1,7 @@
 """What kind of network a visitor comes from: an ordinary one, Tor, or a data centre.
 
 Told from lists that the operator keeps as files; who is in none of them comes directly. Only the kind is ever kept,
-and only while a letter waits: it decides whose share of a day a letter is counted in.
+and only while a letter or a notice waits: it decides whose share of a day, or of a pile, it is counted in.
 """
 
 from __future__ import annotations

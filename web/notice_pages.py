@@ -16,6 +16,7 @@ from aiohttp import web
 from relay.log import Log
 from web.notices import Notice, NoticeStore
 from web.parts import Parts
+from web.pile import RETRY_AFTER
 from web.plain_text import clean_line, clean_message, paragraphs
 from web.requests import language_of, read_fields
 
@@ -49,9 +50,12 @@ class NoticePages:
         if limits is not None and await limits.take_notice(self._parts.client(request).network) is not None:
             return self._form(request, fields, ("often",), HTTPStatus.TOO_MANY_REQUESTS)
         language = language_of(request)
-        receipt = await self._notices.file(notice, language.value)
+        receipt = await self._notices.file(notice, language.value, self._parts.network(request))
         if receipt is None:
-            return self._parts.renderer.notice("unavailable", language, HTTPStatus.SERVICE_UNAVAILABLE)
+            _log.warning("notices-full", remedy="decide about notices at the desk, or raise web.most_waiting")
+            response = self._form(request, fields, ("full",), HTTPStatus.SERVICE_UNAVAILABLE)
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+            return response
         _log.warning("notice-filed", case=receipt.id, remedy="leak letters notices")
         return self._parts.renderer.redirect(f"/{language.value}/notice/{receipt.secret}")
 

@@ -6,7 +6,7 @@ as a hash. Name, mail and words go half a year after the decision, the bare case
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,12 +15,12 @@ from relay.database.contract import Connection, Database
 from relay.ids import Entropy, base32
 from web.decisions import Decision, DecisionLog
 from web.letters import hash_secret
+from web.network import Network
+from web.pile import Pile, open_notices
 from web.reports import Outcome
 from web.turns import Turn, take_turn
 
-MOST_OPEN: Final = 5_000
-"""Notices that may wait; more are not taken until some were decided."""
-
+_USUAL: Final = Pile()
 _WORDS_KEPT: Final = timedelta(days=183)
 _CASE_KEPT: Final = timedelta(days=548)
 _SELECT: Final = (
@@ -28,10 +28,12 @@ _SELECT: Final = (
 )
 _COUNT: Final = "SELECT COUNT(*) FROM web_notice WHERE outcome IS NULL"
 _ADD: Final = """
-INSERT INTO web_notice (id, secret_hash, at, language, item, grounds, name, mail, children)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO web_notice (id, secret_hash, at, language, item, grounds, name, mail, children, network)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_DECIDE: Final = "UPDATE web_notice SET outcome = ?, reason = ?, decided = ? WHERE id = ? AND outcome IS NULL"
+_DECIDE: Final = """
+UPDATE web_notice SET outcome = ?, reason = ?, decided = ?, network = 'direct' WHERE id = ? AND outcome IS NULL
+"""
 _STRIP: Final = "UPDATE web_notice SET item = '', grounds = '', name = '', mail = '' WHERE decided < ? AND item <> ''"
 
 
@@ -70,22 +72,26 @@ class Receipt:
 class NoticeStore:
     """Notices in the front's tables. Raises SpoolUnavailableError."""
 
-    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy, pile: Pile = _USUAL) -> None:
         self._database = database
+        self._pile = pile
         self._clock = clock
         self._entropy = entropy
         self._log = DecisionLog(clock, entropy)
 
-    async def file(self, notice: Notice, language: str) -> Receipt | None:
-        """Keep a notice; None if too many wait."""
+    async def file(self, notice: Notice, language: str, network: Network = Network.DIRECT) -> Receipt | None:
+        """Keep a notice that came by `network`; None if too many wait.
+
+        One about abused children finds as much room again: no flood of others keeps it out.
+        """
+        pile = replace(self._pile, most=2 * self._pile.most) if notice.about_children else self._pile
         receipt = Receipt(base32(self._entropy.bytes(8)), base32(self._entropy.bytes(20)))
         said = (notice.item, notice.grounds, notice.name, notice.mail, int(notice.about_children))
-        values = (receipt.id, hash_secret(receipt.secret), to_millis(self._clock.now()), language, *said)
+        values = (receipt.id, hash_secret(receipt.secret), to_millis(self._clock.now()), language, *said, network.value)
 
         def work(connection: Connection) -> bool:
             take_turn(connection, self._database.dialect, Turn.NOTICES)
-            ((waiting,),) = connection.execute(_COUNT)
-            if waiting >= MOST_OPEN:
+            if not pile.has_room(open_notices(connection), network):
                 return False
             connection.execute(_ADD, values)
             return True

@@ -12,6 +12,7 @@ from relay.errors import ConfigurationError
 from web.network import Network
 from web.operator import NOBODY, Operator
 from web.organisations import AS_USUAL, Organisations
+from web.pile import USUAL_MOST, Pile
 from web.schools import SchoolMail
 from web.shares import USUAL, Shares
 
@@ -62,6 +63,8 @@ class FrontOptions:
     """Letters that leave on a day; 0 = as many as the relay's warm-up allows."""
     school_domains: SchoolMail = SchoolMail.HOLD
     """What becomes of letters to schools."""
+    most_waiting: int = USUAL_MOST
+    """How many letters may wait for a person, and how many notices."""
     organisations: Organisations = AS_USUAL
     """How many letters a day the people of one organisation get together."""
     sender_confirmation: str = "off"
@@ -100,6 +103,13 @@ class FrontOptions:
     def sender(self) -> str:
         """The From address of every letter: one for all, so that it says nothing about who wrote."""
         return f"{self.sender_local_part}@{self.sender_domain}"
+
+    @property
+    def pile(self) -> Pile:
+        """How much may wait for a person; a kind of network that no list tells apart keeps no room of its own."""
+        known = {kind for kind, files in self.network_lists.items() if files}
+        tor = self.shares.tor if Network.TOR in known else 0.0
+        return Pile(self.most_waiting, Shares(tor, self.shares.data_centre if Network.DATA_CENTRE in known else 0.0))
 
     @property
     def doorbell_sender(self) -> str:

@@ -102,14 +102,18 @@ class Sending:
                 )
                 if isinstance(confirmed, Asking):
                     return self._ask_code(shown, ticket, confirmed)
-                asked = Asked(client, network, names.id, shown.draft.recipient, ticket)
+                why = self._why_held(shown.draft, ruling)
+                asked = Asked(client, network, names.id, shown.draft.recipient, ticket, is_held=why is not None)
                 admission = await self._parts.way_in.ask(asked)
                 if isinstance(admission, Wait):
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
                 late = await self._previews.ceiling(shown, network)
-                departure = self._departure(shown.draft, ruling, admission, pressed.button, late)
+                hold = self._hold(_final(why, admission), ruling)
+                departure = self._departure(shown.draft, hold, pressed.button, late)
+                if self._parts.copies is not None:
+                    self._parts.copies.note(shown.draft.message, shown.draft.recipient)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
@@ -152,18 +156,20 @@ class Sending:
         """The preview again: the letter may be sent later, from its place in the slow lane if there is one."""
         words = self._render.words(shown.language)
         key = "preview.lane" if wait.ticket else "preview.limited"
+        if wait.is_full:
+            key = "preview.full"
+            _log.warning("pile-full", remedy="decide about held letters at the desk, or raise web.most_waiting")
         notice = words(key, span=words.about(wait.span))
         asking = self._previews.first_question(has_ticket=bool(wait.ticket))
         if asking is not None and fields.get("code"):
             # What was typed is typed: a code is good for two hours, and the letter's turn may come before.
             asking = Asking(fields.get("sender_mail", ""), fields.get("challenge", ""), typed=fields["code"][:40])
-        response = self._previews.show(shown, Beside(notice, wait.ticket, asking), HTTPStatus.TOO_MANY_REQUESTS)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if wait.is_full else HTTPStatus.TOO_MANY_REQUESTS
+        response = self._previews.show(shown, Beside(notice, wait.ticket, asking), status)
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    def _departure(
-        self, draft: Draft, ruling: Ruling, admission: Admission, button: Button, late: datetime | None
-    ) -> Departure:
+    def _departure(self, draft: Draft, hold: Hold | None, button: Button, late: datetime | None) -> Departure:
         """When a letter leaves, or for what it waits; not before `late`, when a ceiling lets it.
 
         Whether its recipient wants letters, or has reported one, is asked at its departure only: whatever became of it
@@ -171,31 +177,33 @@ class Sending:
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        why = self._why_held(draft, ruling, admission)
-        if why is None:
-            wished = now + options.cool_down + options.jitter * chance
-            if draft.morning:
-                wished = max(wished, tomorrow_morning(now, options.time_zone, chance))
-            elif button is Button.WAIT:
-                wished += SECOND_THOUGHT
-            is_late = late is not None and late > wished
-            return Departure(late + SPREAD * chance, wished=wished) if late and is_late else Departure(wished)
-        until = now + HOLD_TIME
-        rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
-        return Departure(until, Hold(until, why, rules))
+        if hold is not None:
+            return Departure(hold.until, hold)
+        wished = now + options.cool_down + options.jitter * chance
+        if draft.morning:
+            wished = max(wished, tomorrow_morning(now, options.time_zone, chance))
+        elif button is Button.WAIT:
+            wished += SECOND_THOUGHT
+        is_late = late is not None and late > wished
+        return Departure(late + SPREAD * chance, wished=wished) if late and is_late else Departure(wished)
 
-    def _why_held(self, draft: Draft, ruling: Ruling, admission: Admission) -> HeldFor | None:
-        """Why a person looks at a letter first; None if nobody needs to."""
-        copies = self._parts.copies is not None and self._parts.copies.note(draft.message, draft.recipient)
+    def _hold(self, why: HeldFor | None, ruling: Ruling) -> Hold | None:
+        """How long a letter waits for a person, and what the rules say of it; None if nobody needs to look."""
+        if why is None:
+            return None
+        rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
+        return Hold(self._parts.clock.now() + HOLD_TIME, why, rules)
+
+    def _why_held(self, draft: Draft, ruling: Ruling) -> HeldFor | None:
+        """Why a person looks at a letter first, by what stands in it; None if nobody needs to."""
         if ruling.step is Step.REFUSE:
             return HeldFor.APPEAL
         if ruling.step.stops:
             return HeldFor.RULES
-        if admission.pile_on:
-            return HeldFor.PILE_ON
         if self._parts.options.school_domains is SchoolMail.HOLD and is_school(draft.recipient):
             return HeldFor.SCHOOL
-        return HeldFor.COPIES if copies else None
+        copies = self._parts.copies
+        return HeldFor.COPIES if copies is not None and copies.are_too_many(draft.message, draft.recipient) else None
 
     def _seal(self, request: web.Request, letter_id: str, mail: str) -> Sealed | None:
         """Who sends this, sealed at once; in clear it is nowhere but in this call."""
@@ -224,3 +232,10 @@ class Sending:
             subject=letter.subject,
             network=self._parts.network(request),
         )
+
+
+def _final(why: HeldFor | None, admission: Admission) -> HeldFor | None:
+    """Why a person looks at a letter, now that it is known who else writes to its recipient."""
+    if admission.pile_on and why not in (HeldFor.APPEAL, HeldFor.RULES):
+        return HeldFor.PILE_ON
+    return why

@@ -48,8 +48,11 @@ class Room:
 
     def has_room(self, network: Network, shares: Shares, remaining: float) -> bool:
         """Whether one more letter of `network` may leave, `remaining` being the part of the day that is to come."""
-        kept = sum(self._kept(other, shares, remaining) for other in Network if other is not network)
-        return sum(self.left.values()) + kept < self.most
+        return sum(self.left.values()) < self.open_to(network, shares, remaining)
+
+    def open_to(self, network: Network, shares: Shares, remaining: float) -> float:
+        """So many may leave in all while `network` may: what the others' parts keep is not for it."""
+        return self.most - sum(self._kept(other, shares, remaining) for other in Network if other is not network)
 
     def opens(self, network: Network, shares: Shares, now: datetime) -> datetime | None:
         """When to ask for `network`, None at once. Days are in UTC."""

@@ -19,6 +19,7 @@ from web.mailbox import MailboxHasher
 from web.notices import NoticeStore
 from web.options import FrontOptions
 from web.outside import Outside
+from web.pile import HeldPile
 from web.reports import ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
@@ -44,6 +45,7 @@ class Stores:
     lane: SlowLane
     legal: LegalRequestStore
     notices: NoticeStore
+    pile: HeldPile
     old: LetterForgetter
     questions: QuestionForgetter
     reports: ReportStore
@@ -83,6 +85,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
     seal = ErrandSeal((options.link_key, *options.old_link_keys))
     keys = LimitKeys(outside.memory, clock, entropy)
     weekly = WeeklyStore(database, clock)
+    pile = HeldPile(database, options.pile)
     most, doorbells = options.admission_per_day, options.doorbells_per_day
     return Stores(
         letters=outside.letters,
@@ -91,10 +94,11 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         dangers=DangerStore(database, clock, entropy),
         doorbell=DoorbellStore(database, mailboxes, clock),
         errands=ErrandTable(database, seal, mailboxes, clock),
-        limits=LetterLimits(database, keys, clock, options.organisations),
+        limits=LetterLimits(database, keys, clock, options.organisations, pile),
         lane=SlowLane(database, TokenSigner(options.form_key, clock), clock),
         legal=LegalRequestStore(database, clock),
-        notices=NoticeStore(database, clock, entropy),
+        notices=NoticeStore(database, clock, entropy, options.pile),
+        pile=pile,
         old=LetterForgetter(outside.relay, database, clock, options.status_kept),
         questions=QuestionForgetter(outside.relay, weekly),
         reports=ReportStore(database, clock, entropy),

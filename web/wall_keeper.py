@@ -13,7 +13,8 @@ from relay import metrics
 from relay.client.contract import ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
-from web.backlog import read_backlog
+from web.backlog import Backlog, read_backlog
+from web.pile import EASED, NEARLY, Pile
 from web.timeline import Stage, Teller
 from web.wall import WallStore
 
@@ -22,6 +23,7 @@ LATE: Final = timedelta(hours=12)
 DUE_SOON: Final = timedelta(hours=48)
 """A request of an authority calls so long before it is owed its answer; one that has hours calls at once."""
 
+_USUAL: Final = Pile()
 _BATCH: Final = 50
 _OUTBOX: Final = "SELECT COUNT(*) FROM web_handover"
 _STATE_TIMEOUT: Final = 5.0
@@ -65,10 +67,12 @@ class OutboxCounter:
 class BellRinger:
     """Says how much waits for a moderator longer than it should."""
 
-    def __init__(self, database: Database, bell: ModerationBell, clock: Clock) -> None:
+    def __init__(self, database: Database, bell: ModerationBell, clock: Clock, pile: Pile = _USUAL) -> None:
         self._database = database
         self._bell = bell
         self._clock = clock
+        self._pile = pile
+        self._is_short = False
 
     async def ring(self) -> None:
         """Start, or end, the alarms; a threat to life rings without delay. Raises SpoolUnavailableError."""
@@ -76,4 +80,10 @@ class BellRinger:
         late = backlog.oldest is not None and backlog.oldest < self._clock.now() - LATE
         letters, since = (backlog.total, backlog.oldest) if late else (0, None)
         due = sum(1 for moment in backlog.requests if moment <= self._clock.now() + DUE_SOON)
-        await self._bell.letters_wait(letters, since, backlog.dangers, due)
+        await self._bell.letters_wait(letters, since, backlog.dangers, due, self._filled(backlog))
+
+    def _filled(self, backlog: Backlog) -> int:
+        """How full the fuller of the two piles is, in per cent, from when it is nearly full until it has eased."""
+        filled = max(self._pile.filled(backlog.held_from), self._pile.filled(backlog.notices_from))
+        self._is_short = filled >= (EASED if self._is_short else NEARLY)
+        return filled if self._is_short else 0

@@ -16,8 +16,9 @@ from relay.clock import Clock
 from web.admission import DayAdmission
 from web.client_address import ClientAddress
 from web.letters import STREAM
-from web.limits import Admission, LetterLimits
+from web.limits import Admission, Held, LetterLimits
 from web.network import Network
+from web.pile import RETRY_AFTER, HeldPile
 from web.slow_lane import SlowLane, Ticket, pace
 
 _REMEMBERED: Final = 30.0
@@ -33,6 +34,8 @@ class Wait:
 
     span: timedelta
     ticket: str = ""
+    is_full: bool = False
+    """Because a person would look first, and too many letters wait for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Asked:
     letter_id: str
     recipient: str
     ticket: str = ""
+    is_held: bool = False
+    """Whether a person looks at it first, whoever else writes to its recipient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class WayIn:
     def __init__(
         self,
         limits: LetterLimits | None,
+        pile: HeldPile,
         lane: SlowLane,
         admission: DayAdmission,
         relay: RelayClient,
@@ -67,6 +73,7 @@ class WayIn:
         clock: Clock,
     ) -> None:
         self._limits = limits
+        self._pile = pile
         self._lane = lane
         self._admission = admission
         self._relay = relay
@@ -76,6 +83,8 @@ class WayIn:
 
     async def ask(self, asked: Asked) -> Admission | Wait:
         """Count the letter and let it in, or say how long to wait; one that has to wait is not counted."""
+        if asked.is_held and not await self._pile.takes(asked.network):
+            return _full(asked)
         if self._limits is None:
             return Admission()
         ticket = self._lane.read(asked.ticket, asked.letter_id)
@@ -85,7 +94,10 @@ class WayIn:
         if ticket is None and crowd.crowded:
             return await self._queue(asked, crowd, timedelta(hours=1))
         sender = asked.client.network
-        admission = await self._limits.take(sender, asked.recipient, has_ticket=ticket is not None)
+        held = Held(asked.network, asked.is_held)
+        admission = await self._limits.take(sender, asked.recipient, has_ticket=ticket is not None, held=held)
+        if admission.is_full:
+            return _full(asked)
         if admission.wait is None:
             return admission
         if admission.may_queue:
@@ -132,3 +144,8 @@ class WayIn:
             crowd = _Crowd(part, crowded=await self._admission.waiting(network) >= max(part, _FEWEST))
         self._crowds[network] = (self._clock.monotonic() + _REMEMBERED, crowd)
         return crowd
+
+
+def _full(asked: Asked) -> Wait:
+    """Later, with the place in the row that a letter has."""
+    return Wait(timedelta(seconds=RETRY_AFTER), asked.ticket, is_full=True)

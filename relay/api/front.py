@@ -176,7 +176,7 @@ async def _replies(relay: RelayClient, asked: wire.RepliesAsked) -> wire.Replies
 
 async def _bell(relay: RelayClient, asked: wire.LettersWait) -> wire.Answer:
     if isinstance(relay, ModerationBell):
-        await relay.letters_wait(asked.letters, asked.oldest, asked.in_danger, asked.requests_due)
+        await relay.letters_wait(asked.letters, asked.oldest, asked.in_danger, asked.requests_due, asked.filled)
     return wire.Answer(yes=True)
 
 

@@ -14,7 +14,7 @@ from relay.policy.alarms import AlarmKind
 
 OWN: Final = "letters"
 """The subject of the alarms about letters of a node's own front."""
-KINDS: Final = (AlarmKind.MODERATION, AlarmKind.THREAT_TO_LIFE, AlarmKind.LEGAL_REQUEST)
+KINDS: Final = (AlarmKind.MODERATION, AlarmKind.THREAT_TO_LIFE, AlarmKind.LEGAL_REQUEST, AlarmKind.PILE)
 """What a bell starts and ends."""
 
 
@@ -32,7 +32,7 @@ class AlarmBell:
         self._subject = subject_of(front) if front else OWN
 
     async def letters_wait(
-        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0, filled: int = 0
     ) -> None:
         """See `ModerationBell.letters_wait`."""
         if letters and oldest is not None:
@@ -50,6 +50,11 @@ class AlarmBell:
             await self._alarms.start(AlarmKind.LEGAL_REQUEST, self._subject, evidence)
         else:
             await self._alarms.end(AlarmKind.LEGAL_REQUEST, self._subject)
+        if filled:
+            evidence = f"{filled} % of the letters or notices that may wait for a person do; at 100 % no more are taken"
+            await self._alarms.start(AlarmKind.PILE, self._subject, evidence)
+        else:
+            await self._alarms.end(AlarmKind.PILE, self._subject)
 
 
 class LoneBell:
@@ -61,14 +66,14 @@ class LoneBell:
         self._calls_somebody = calls_somebody
 
     async def letters_wait(
-        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0, filled: int = 0
     ) -> None:
         """See `ModerationBell.letters_wait`. Raises SpoolUnavailableError if the relay cannot be asked.
 
         The relay is told in any case that nothing waits for it: what it was told before may still stand there.
         """
-        await self._own.letters_wait(letters, oldest, in_danger, requests_due)
+        await self._own.letters_wait(letters, oldest, in_danger, requests_due, filled)
         if self._calls_somebody:
             await self._relay.letters_wait(0, None)
         else:
-            await self._relay.letters_wait(letters, oldest, in_danger, requests_due)
+            await self._relay.letters_wait(letters, oldest, in_danger, requests_due, filled)

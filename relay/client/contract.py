@@ -202,11 +202,12 @@ class ModerationBell(Protocol):
     """Calls a moderator."""
 
     async def letters_wait(
-        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0, filled: int = 0
     ) -> None:
         """So many letters wait for a moderator for too long, the oldest since then: somebody is told. 0: it is over.
 
         `in_danger`: so many threaten a life, and no authority has been told of them.
         `requests_due`: so many requests of authorities are owed an answer soon, or were before.
+        `filled`: so full, in per cent, is what may wait for a person; 0: there is room.
         """
         ...

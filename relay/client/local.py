@@ -198,12 +198,13 @@ class LocalRelayClient:
         return [LetterReply(one.message, one.recipient, one.words) for one in await store.waiting(whose, REPLIES)]
 
     async def letters_wait(
-        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0, filled: int = 0
     ) -> None:
         """See `ModerationBell.letters_wait`."""
         if self._parts.alarms is not None:
             elsewhere = "" if self._identity.id is None else self._identity.name
-            await AlarmBell(self._parts.alarms, elsewhere).letters_wait(letters, oldest, in_danger, requests_due)
+            bell = AlarmBell(self._parts.alarms, elsewhere)
+            await bell.letters_wait(letters, oldest, in_danger, requests_due, filled)
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""

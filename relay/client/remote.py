@@ -216,12 +216,18 @@ class RemoteRelayClient:
         return (await self._ask(_OPT_OUT, wire.Answer, wire.LinkHanded(token=token))).yes
 
     async def letters_wait(
-        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0
+        self, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0, filled: int = 0
     ) -> None:
         """See `ModerationBell.letters_wait`.
 
         A relay that refuses what it does not know is told the same in the words that an older one has.
         """
+        if filled:
+            if await self._ring(
+                wire.LettersWait.of(letters, oldest, in_danger, requests_due, filled), "piles that are nearly full"
+            ):
+                return
+            letters, oldest = max(letters, 1), oldest or self._clock.now()
         if requests_due:
             if await self._ring(
                 wire.LettersWait.of(letters, oldest, in_danger, requests_due), "requests of authorities"

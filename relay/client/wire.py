@@ -309,7 +309,12 @@ class LettersWait(_Open):
     requests_due: int = Field(0, ge=0, le=10_000_000)
     """Requests of authorities that are owed an answer soon, or were before."""
 
+    filled: int = Field(0, ge=0, le=1_000_000)
+    """How full is what may wait for a person, in per cent; 0: there is room."""
+
     @classmethod
-    def of(cls, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0) -> LettersWait:
+    def of(
+        cls, letters: int, oldest: datetime | None, in_danger: int = 0, requests_due: int = 0, filled: int = 0
+    ) -> LettersWait:
         """The document of a call."""
-        return cls(letters=letters, oldest=oldest, in_danger=in_danger, requests_due=requests_due)
+        return cls(letters=letters, oldest=oldest, in_danger=in_danger, requests_due=requests_due, filled=filled)

@@ -42,6 +42,7 @@ class AlarmKind(StrEnum):
     MX = "mx"
     NODE_NAME_TAKEN = "node-name-taken"
     OPEN_RELAY = "open-relay"
+    PILE = "pile"
     PORT_25 = "port-25"
     POSTMASTER_MAIL = "postmaster-mail"
     PROVIDER = "provider"
@@ -180,6 +181,11 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
     AlarmKind.OPEN_RELAY: _doctor(
         "a door of ours takes strangers' mail to strangers: it will be used for spam within hours",
         "stop the node; see submission.require_auth and submission.trusted_networks",
+    ),
+    AlarmKind.PILE: About(
+        "the letters that wait for a person, or the notices, are nearly as many as may: who comes then is sent away",
+        "decide about them at the desk (`leak letters held`); `web.most_waiting` lets more wait",
+        "less than 60 % of the room is used",
     ),
     AlarmKind.PORT_25: _doctor("no mail host can be reached: port 25 outward is closed, or the smarthost is away"),
     AlarmKind.POSTMASTER_MAIL: About(

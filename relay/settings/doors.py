@@ -236,6 +236,13 @@ class WebSettings(Section):
         description="Letters to schools (a list of patterns, `web/words/schools.txt`): a person reads them first, the "
         "form refuses them, or they leave like others.",
     )
+    most_waiting: Whole = Field(
+        1000,
+        ge=1,
+        description="How many letters may wait for a moderator, and how many notices of unlawful content; who finds "
+        "no room is asked to try later, with their text kept. Shared between kinds of network as a day is "
+        "(`share_tor`); one network adds a fiftieth of it a day at most. At 80 % the alarm `pile` calls.",
+    )
     domain_per_day: Whole = Field(
         20,
         ge=0,

@@ -32,7 +32,9 @@ from web.legal_requests import Asked, LegalRequestStore
 from web.links import RecipientLinks
 from web.mailbox import MailboxHasher
 from web.operator import Operator
+from web.options import FrontOptions
 from web.reports import Outcome
+from web.sealing import new_key_pair
 from web.wall import WallStore
 from web.weekly_links import WeeklyLinks, Wish
 from web.weekly_store import WeeklyStore
@@ -72,7 +74,7 @@ class Tour:
             async for stop in self._notices(front):
                 yield stop
         async with (
-            running_front(self._new("wall"), clock := HandClock(), replace(OPTIONS, operator=OPERATOR)) as front,
+            running_front(self._new("wall"), clock := HandClock(), self._sealing(clock)) as front,
             aiohttp.ClientSession() as session,
             a_moderator(front) as ann,
         ):
@@ -81,8 +83,15 @@ class Tour:
                 yield stop
             async for stop in self._desk(front):
                 yield stop
-        async for stop in self._asking():
-            yield stop
+        for stops in (self._asking(), self._crowded()):
+            async for stop in stops:
+                yield stop
+
+    def _sealing(self, clock: HandClock) -> FrontOptions:
+        """A front that keeps a record of who sent a letter."""
+        keys = self._new("sealed")
+        (keys / f"{clock.now():%Y-%m}.pem").write_bytes(new_key_pair()[1])
+        return replace(OPTIONS, operator=OPERATOR, sealed_keys=keys)
 
     def _new(self, name: str) -> Path:
         folder = self.folder / name
@@ -309,6 +318,33 @@ class Tour:
             await front.database.write(lambda c: c.execute("DELETE FROM web_waiting"))
             await self._open(front, path)
             yield "doorbell, over"
+
+    async def _crowded(self) -> AsyncIterator[str]:
+        """What is said where no more may wait for a person."""
+        options = replace(OPTIONS, most_waiting=1)
+        told = {
+            "item": "La lettre.",
+            "grounds": "C’est une menace.",
+            "faith": "on",
+            "name": "A",
+            "mail": "a@example.org",
+        }
+        async with (
+            running_front(self._new("crowded"), HandClock(), options) as front,
+            aiohttp.ClientSession() as session,
+        ):
+            visitor = Visitor(front, session)
+            await self._send(visitor, LETTER | {"message": FOREIGN})
+            _, page = await visitor.post(f"/{self.language}/preview", LETTER | {"message": f"{FOREIGN} Noch einmal."})
+            await self._post(front, "/preview", {"token": page.fields["token"], "action": "send"})
+            yield "preview, no room"
+            for _ in range(2):
+                await self._post(front, "/notice", told)
+            yield "notice, no room"
+            await self.page.goto(f"{front.desk}/desk/enter")
+            await self.page.fill("#token", MODERATORS["ann"])
+            await self.page.press("#token", "Enter")
+            yield "desk, today with little room"
 
     async def _send(self, visitor: Visitor, fields: dict[str, str]) -> str:
         """Send a letter in the tour's language; its status page."""

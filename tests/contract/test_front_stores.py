@@ -37,17 +37,19 @@ from web.legal_requests import Answer, Asked, LegalRequestStore
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, Left, NewLetter, hash_secret
 from web.limit_keys import LimitKeys
-from web.limits import QUESTIONS_MAILBOX, LetterLimits
+from web.limits import QUESTIONS_MAILBOX, Held, LetterLimits
 from web.links import Addressee
 from web.mailbox import MailboxHasher
 from web.network import Network
 from web.notices import Notice, NoticeStore
 from web.opening_note import BrokenNoteError, OpeningNote
+from web.pile import HeldPile, Pile
 from web.refusal_count import RefusalCount
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
 from web.sealing import Sealed
+from web.shares import Shares
 from web.tallies import DatabaseTallies
 from web.weekly_store import WeeklyStore
 from web.withheld_table import WithheldTable
@@ -345,6 +347,37 @@ async def test_a_record_goes_to_its_custodian_and_a_note_comes_back(database: Da
         await store.bring_back(resealed, "d3", "Ann")
     assert [entry.said["action"] for entry in await audit.entries()] == ["export", "disclose", "reseal"]
     assert await audit.broken_at() is None
+
+
+async def test_what_waits_for_a_person_is_counted_by_network(database: Database) -> None:  # S17
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    pile = Pile(10, Shares(0.2, 0.0))
+    held, keys = HeldPile(database, pile), LimitKeys(KeyMemory(), clock, SeededEntropy(2))
+    limits = LetterLimits(database, keys, clock, pile=held)
+    hold = Hold(clock.now() + HOLD_TIME, HeldFor.RULES)
+    await letters.add(_letter(9), clock.now(), Departure(clock.now()))
+    for n in range(8):
+        assert await held.takes(Network.DIRECT)
+        assert (await limits.take(f"{n}".encode(), f"a@d{n}.example", held=Held(anyway=True))).wait is None
+        await letters.add(_letter(n), clock.now(), Departure(hold.until, hold))
+    assert not await held.takes(Network.DIRECT)
+    assert (await limits.take(b"late", "a@late.example", held=Held(anyway=True))).is_full
+    assert (await limits.take(b"late", "a@late.example")).wait is None
+    assert await held.takes(Network.TOR)
+    notices = NoticeStore(database, clock, SeededEntropy(1), pile)
+    assert [bool(await notices.file(Notice("x", "y", "Ann", "a@b.example"), "en")) for _ in range(9)] == [
+        *[True] * 8,
+        False,
+    ]
+    assert await notices.file(Notice("x", "y", "Ann", "a@b.example"), "en", Network.TOR)
+    backlog = await read_backlog(database)
+    assert (backlog.held_from, backlog.notices_from) == ({Network.DIRECT: 8}, {Network.DIRECT: 8, Network.TOR: 1})
+    assert (pile.filled(backlog.held_from), pile.filled(backlog.notices_from)) == (100, 100)
+    one = (await notices.waiting())[0].id
+    assert await notices.decide(Decision(one, Action.NOTICE_UPHELD, "ann", "Why."), Outcome.UPHELD)
+    kinds = "SELECT DISTINCT network FROM web_notice WHERE outcome IS NOT NULL"
+    assert await database.read(lambda connection: list(connection.execute(kinds))) == [("direct",)]
 
 
 async def test_doorbells_and_ceilings(database: Database) -> None:

@@ -311,6 +311,14 @@ async def legal_request(bench: Bench) -> None:
     assert not await bench.stands(AlarmKind.LEGAL_REQUEST)
 
 
+async def pile(bench: Bench) -> None:
+    client = front_of(bench, None, "front")
+    await client.letters_wait(0, None, 0, 0, 85)
+    assert await bench.stands(AlarmKind.PILE)
+    await client.letters_wait(0, None)
+    assert not await bench.stands(AlarmKind.PILE)
+
+
 DOCTORS: Final = (
     AlarmKind.ADDRESS,
     AlarmKind.BLOCKLIST,
@@ -343,6 +351,7 @@ STORIES: Final[Mapping[AlarmKind, Story]] = {
     AlarmKind.MODERATION: moderation,
     AlarmKind.THREAT_TO_LIFE: threat_to_life,
     AlarmKind.LEGAL_REQUEST: legal_request,
+    AlarmKind.PILE: pile,
     AlarmKind.RELAY_AWAY: relay_away,
     AlarmKind.SEALING_KEYS: sealing_keys,
     AlarmKind.PROVIDER: provider,

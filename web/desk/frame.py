@@ -22,6 +22,7 @@ from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
 from web.letters import HeldFor
 from web.operator import Operator
+from web.pile import NEARLY, Pile
 from web.render import Renderer
 from web.requests import ForeignFormError, read_fields
 from web.sealed_store import SealedStore
@@ -72,6 +73,7 @@ class DeskParts:
     clock: Clock
     authorities: tuple[Authority, ...]
     operator: Operator
+    pile: Pile
 
 
 class Frame:
@@ -95,6 +97,7 @@ class Frame:
             "session": session,
             "place": place.value if place else "",
             "places": [(one.value, _waiting(one, backlog)) for one in Place],
+            "room": _room(backlog, self._parts.pile),
             "done": done if (done := request.query.get("done", "")) in _DONE else "",
         }
         return self._parts.renderer.page(f"desk/{template}", session.language, {**framed, **values}, status=status)
@@ -102,6 +105,28 @@ class Frame:
     def words(self, request: web.Request) -> Words:
         """The words of this moderator's language."""
         return self._parts.renderer.words(session_of(request).language)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How full the piles of held letters and of notices are."""
+
+    held: int
+    notices: int
+    most: int
+    held_filled: int
+    """Per cent."""
+    notices_filled: int
+
+    @property
+    def is_short(self) -> bool:
+        """Whether either is nearly full."""
+        return max(self.held_filled, self.notices_filled) >= NEARLY
+
+
+def _room(backlog: Backlog, pile: Pile) -> Room:
+    held, notices = backlog.held_from, backlog.notices_from
+    return Room(sum(held.values()), backlog.notices, pile.most, pile.filled(held), pile.filled(notices))
 
 
 def _waiting(place: Place, backlog: Backlog) -> int | None:

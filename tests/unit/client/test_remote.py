@@ -162,6 +162,22 @@ async def test_a_relay_that_knows_no_requests_of_authorities_still_hears_of_a_th
         assert [one.get("requests_due") for one in rung[-2:]] == [2, None]
 
 
+async def test_a_relay_that_knows_no_piles_still_hears_of_requests_and_calls_somebody() -> None:
+    rung: list[dict[str, object]] = []
+
+    async def older(request: web.Request) -> web.StreamResponse:
+        rung.append(await request.json())
+        return web.Response(status=422 if "filled" in rung[-1] else 200, text='{"yes": true}')
+
+    async with far_side(older) as far:
+        await far.client.letters_wait(0, None, 0, 2, 85)
+        assert [(one["letters"], one.get("requests_due"), one.get("filled")) for one in rung] == [
+            (0, 2, 85),
+            (1, 2, None),
+        ]
+        assert rung[-1]["oldest"], "without a moment nobody would be called"
+
+
 async def test_an_older_relay_does_not_tell_how_many_refuse(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for status in (404, 405):

@@ -201,17 +201,24 @@ def test_previews_are_counted_in_bounded_memory() -> None:  # S50, S53
     assert limits.take(b"me") is None
 
 
+def _sent(copies: Copies, message: str, recipient: str) -> bool:
+    """Whether a person looks at a letter, which is sent."""
+    looked_at = copies.are_too_many(message, recipient)
+    copies.note(message, recipient)
+    return looked_at
+
+
 def test_the_same_words_to_several_people_are_noticed() -> None:  # RCP 6
     clock = HandClock()
     copies = Copies(clock, SeededEntropy(1))
     near = LETTER.replace("evening", "evening,")
-    assert [copies.note(text, f"r{n}@example.org") for n, text in enumerate((LETTER, near, LETTER))] == [
+    assert [_sent(copies, text, f"r{n}@example.org") for n, text in enumerate((LETTER, near, LETTER))] == [
         n >= MOST_RECIPIENTS for n in range(3)
     ]
-    assert not Copies(clock, SeededEntropy(1)).note(LETTER, "r@example.org")
-    assert not any(copies.note("Thank you for everything.", f"r{n}@example.org") for n in range(9))
+    assert not _sent(Copies(clock, SeededEntropy(1)), LETTER, "r@example.org")
+    assert not any(_sent(copies, "Thank you for everything.", f"r{n}@example.org") for n in range(9))
     clock.move(86401)
-    assert not copies.note(LETTER, "r9@example.org")
+    assert not _sent(copies, LETTER, "r9@example.org")
     other = looks_of("Ce que tu as fait pour mon frère, personne ne l'avait fait avant toi, et je voulais te le dire.")
     mine = looks_of(LETTER)
     assert other is not None
@@ -223,13 +230,13 @@ def test_copies_are_found_among_many_and_forgotten_with_the_oldest() -> None:  #
     clock, chance = HandClock(), Random(1)
     copies = Copies(clock, SeededEntropy(1))
     for n in range(2):
-        assert not copies.note(LETTER, f"early{n}@example.org")
+        assert not _sent(copies, LETTER, f"early{n}@example.org")
     for n in range(4_997):
-        assert not copies.note(" ".join(chance.choices(LETTER.split(), k=30)), f"r{n}@example.org")
-    assert copies.note(LETTER.replace("evening", "evening,"), "late@example.org")
+        assert not _sent(copies, " ".join(chance.choices(LETTER.split(), k=30)), f"r{n}@example.org")
+    assert _sent(copies, LETTER.replace("evening", "evening,"), "late@example.org")
     for n in range(4_999):
         copies.note(" ".join(chance.choices(LETTER.split(), k=30)), f"r{n}@example.org")
-    assert not copies.note(LETTER, "later@example.org"), "5,000 letters are remembered"
+    assert not _sent(copies, LETTER, "later@example.org"), "5,000 letters are remembered"
 
 
 async def test_a_reported_sender_reaches_this_recipient_no_more(tmp_path: Path) -> None:  # RCP 2

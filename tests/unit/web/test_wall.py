@@ -265,11 +265,15 @@ class Bell:
         self.heard: list[int] = []
         self.endangered: list[int] = []
         self.due: list[int] = []
+        self.filled: list[int] = []
 
-    async def letters_wait(self, letters: int, oldest: object, in_danger: int = 0, requests_due: int = 0) -> None:
+    async def letters_wait(
+        self, letters: int, oldest: object, in_danger: int = 0, requests_due: int = 0, filled: int = 0
+    ) -> None:
         self.heard.append(letters)
         self.endangered.append(in_danger)
         self.due.append(requests_due)
+        self.filled.append(filled)
 
 
 async def test_what_waits_too_long_rings(visitor: Visitor, clock: HandClock) -> None:
