@@ -7,13 +7,14 @@ allows at the provider a letter goes to. Both are shared between the kinds of ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from web.network import Network
+from web.row import SPREAD, Spot, count_ahead, is_shared
 from web.shares import USUAL, Room, Shares
 from web.turns import Turn, take_turn
 
@@ -21,6 +22,9 @@ OPERATORS: Final = ""
 """The place of the operator's own ceiling; others are a provider's name."""
 
 _DAY: Final = timedelta(days=1)
+_STEP: Final = timedelta(minutes=30)
+_SOONEST: Final = timedelta(minutes=1)
+_LEAST_PART: Final = 0.01
 _COUNTS: Final = "SELECT network, letters FROM web_left WHERE day = ? AND place = ?"
 _ADD: Final = """
 INSERT INTO web_left (day, place, network, letters) VALUES (?, ?, ?, 1)
@@ -37,10 +41,49 @@ class Ceiling:
     place: str
     remaining: int = 0
     most: int | None = None
+    daily: int = 0
+    """What may leave there on a whole day, if it leaves evenly; 0: nobody told."""
+    next: datetime | None = None
+    """When the next one may leave, where that is not at once."""
 
-    def room(self, left: Mapping[Network, int]) -> Room:
-        """The day at this place, of which `left` has been used."""
-        return Room(max(0, self.remaining) + sum(left.values()) if self.most is None else self.most, left)
+    def opens(self, standing: Standing, shares: Shares, now: datetime) -> datetime | None:
+        """When there is room for a letter that stands so; None at once."""
+        flows = self._flows(standing, shares, now)
+        if self.most is None and self.remaining <= 0:
+            return max(flows, now + _SOONEST)
+        most = self.remaining + sum(standing.left.values()) if self.most is None else self.most
+        opens = Room(most, standing.left, self.daily).opens(standing.network, shares, now, standing.ahead)
+        return opens if flows - now <= SPREAD else max(flows, opens or flows)
+
+    def _flows(self, standing: Standing, shares: Shares, now: datetime) -> datetime:
+        """When its turn comes in an even flow, of which each kind has its part as long as others wait too."""
+        at = max(self.next or now, now)
+        if not self.daily:
+            return at
+        gap = _DAY / self.daily
+        if self.remaining > 0:
+            gap = min(gap, (_tomorrow(now) - now) / self.remaining)
+        if standing.shared:
+            gap /= max(_LEAST_PART, shares.of(standing.network))
+        return at + standing.ahead * gap
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A letter of `network` before a ceiling, where `left` have left today; `shared`: other kinds wait there too."""
+
+    network: Network
+    left: Mapping[Network, int]
+    ahead: int = 0
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A letter in the row, at the place whose warm-up it needs ("" for nobody's): it wished to leave then."""
+
+    place: str
+    wished: datetime
 
 
 class DayAdmission:
@@ -72,30 +115,48 @@ class DayAdmission:
         return self._shares
 
     async def take(
-        self, network: Network = Network.DIRECT, ceilings: Sequence[Ceiling] = (), *, counts: bool = True
-    ) -> datetime | None:
-        """Count one letter of `network` that leaves now under `ceilings` too; when to ask again if it may not.
+        self,
+        network: Network = Network.DIRECT,
+        ceilings: Sequence[Ceiling] = (),
+        waiting: Waiting | None = None,
+        *,
+        counts: bool = True,
+    ) -> Spot | None:
+        """Count one letter of `network` that leaves now under `ceilings` too; its spot in the row if it may not.
 
-        Unless it `counts`, it is only asked whether one might leave.
+        Those that wait before it have the room first. Unless it `counts`, it is only asked whether one might leave.
         """
         if not self._most and not ceilings:
             return None
         now = self._clock.now()
-        day = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0))
+        binding = [*([Ceiling(OPERATORS, most=self._most)] if self._most else []), *ceilings]
 
-        def work(connection: Connection) -> datetime | None:
+        def work(connection: Connection) -> Spot | None:
             if counts:
                 take_turn(connection, self._database.dialect, Turn.DEPARTURES)
-            binding = [*([Ceiling(OPERATORS, most=self._most)] if self._most else []), *ceilings]
-            rooms = [one.room(_left(connection, day, one.place)) for one in binding]
-            waits = [room.opens(network, self._shares, now) for room in rooms]
-            latest = max((at for at in waits if at is not None), default=None)
-            if latest is None and counts:
+            standings = [_standing(connection, one, network, waiting, now) for one in binding]
+            spot = self._spot(binding, standings, now)
+            if spot is None and counts:
                 for one in binding:
-                    connection.execute(_ADD, (day, one.place, network.value))
-            return latest
+                    connection.execute(_ADD, (_today(now), one.place, network.value))
+            return spot
 
         return await (self._database.write(work) if counts else self._database.read(work))
+
+    def _spot(self, binding: Sequence[Ceiling], standings: Sequence[Standing], now: datetime) -> Spot | None:
+        """Where the ceiling that opens last leaves a letter; None if all of them let it go."""
+        latest: Spot | None = None
+        has_room = all(
+            one.opens(replace(standing, ahead=0), self._shares, now) is None
+            for one, standing in zip(binding, standings, strict=True)
+        )
+        for one, standing in zip(binding, standings, strict=True):
+            at = one.opens(standing, self._shares, now)
+            if at is not None and (latest is None or at > latest.opens):
+                # Room that is only kept for others may be left over; and tomorrow there may be more than today.
+                ask = min(at, now + _STEP if has_room else _tomorrow(now))
+                latest = Spot(one.place, standing.ahead, ask, at)
+        return latest
 
     async def waiting(self, network: Network) -> int:
         """Letters of `network` that wait for their departure; not those that only ask, which have a brake apart."""
@@ -111,6 +172,25 @@ class DayAdmission:
         """Delete the counts of days that are over."""
         before = to_millis(self._clock.now() - 2 * _DAY)
         await self._database.write(lambda c: list(c.execute("DELETE FROM web_left WHERE day < ?", (before,))))
+
+
+def _standing(
+    connection: Connection, ceiling: Ceiling, network: Network, waiting: Waiting | None, now: datetime
+) -> Standing:
+    left = _left(connection, _today(now), ceiling.place)
+    if waiting is None:
+        return Standing(network, left)
+    place = OPERATORS if ceiling.place == OPERATORS else waiting.place
+    ahead = count_ahead(connection, place, network, waiting.wished)
+    return Standing(network, left, ahead, shared=ceiling.daily > 0 and is_shared(connection, place, network))
+
+
+def _tomorrow(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+
+
+def _today(now: datetime) -> int:
+    return to_millis(_tomorrow(now) - _DAY)
 
 
 def _left(connection: Connection, day: int, place: str) -> dict[Network, int]:

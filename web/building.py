@@ -32,6 +32,7 @@ from web.preview import PreviewTokens
 from web.recipient import RecipientParts
 from web.refusal_count import RefusalCount
 from web.render import Renderer, make_templates
+from web.row import Row
 from web.sealing import SealingKeys, month_of
 from web.stores import make_stores
 from web.token import TokenSigner
@@ -77,6 +78,7 @@ class Building:
         return Parts(
             options=options,
             relay=relay,
+            row=Row(outside.database),
             errands=self.errands,
             database=outside.database,
             store=stores.letters,

@@ -15,12 +15,10 @@ from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from web.admission import Ceiling, DayAdmission
+from web.admission import Ceiling, DayAdmission, Waiting
 from web.letters import DOORBELLS
 from web.network import Network
-
-SPREAD: Final = timedelta(minutes=20)
-"""Letters that waited for the same moment leave within so much after it."""
+from web.row import Spot
 
 _ASK_AGAIN: Final = timedelta(minutes=30)
 _LOOK_TIMEOUT: Final = 3.0
@@ -37,6 +35,22 @@ class Way:
     recipient: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Which row a letter stands in, and when it would leave without a ceiling."""
+
+    network: Network
+    wished: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Whose warm-up a letter needs room of, "" for nobody's; and its spot in the row, if it may not leave now."""
+
+    place: str = ""
+    spot: Spot | None = None
+
+
 class Ceilings:
     """Knows all of them. Raises SpoolUnavailableError, RelayAwayError."""
 
@@ -45,34 +59,36 @@ class Ceilings:
         self._admission = admission
         self._clock = clock
 
-    async def opens(self, way: Way, network: Network, *, counts: bool) -> datetime | None:
-        """When to ask again for a letter whose writer came by `network`; None if it may leave now.
+    async def opens(self, way: Way, waiting: Waits, *, counts: bool) -> Look:
+        """What a letter meets that wishes to leave; it may leave now if it has no spot in the row.
 
-        One that `counts` takes its place among those of today.
+        One that `counts` then takes its place among those of today.
 
         It waits here rather than in the relay: until it leaves, its writer may take it back.
         """
         try:
             room = await self._relay.admission(way.sender, way.stream, way.recipient)
         except ValueError:  # no address, as the relay will say too
-            return None
-        if room.remaining is not None and room.remaining <= 0:
-            return max(room.departs_at or self._clock.now() + _ASK_AGAIN, self._clock.now() + timedelta(minutes=1))
+            return Look()
         provider = room.provider or way.recipient.rpartition("@")[2].lower()
-        ceilings = []
+        ceilings, place = [], ""
         if room.remaining is not None:
             # A domain warms up by itself, so what its letters left says nothing of another's.
-            domain = way.sender.rpartition("@")[2]
-            ceilings.append(Ceiling(f"{domain} {provider}", room.remaining))
+            place = f"{way.sender.rpartition('@')[2]} {provider}"
+            next_one = room.departs_at
+            if room.remaining <= 0 and next_one is None:
+                next_one = self._clock.now() + _ASK_AGAIN
+            ceilings.append(Ceiling(place, room.remaining, daily=room.ceiling, next=next_one))
         if way.stream == DOORBELLS and self._admission.doorbells:
             ceilings.append(Ceiling(f"{DOORBELLS} {provider}", most=self._admission.doorbells))
-        return await self._admission.take(network, ceilings, counts=counts)
+        standing = Waiting(place, waiting.wished)
+        return Look(place, await self._admission.take(waiting.network, ceilings, standing, counts=counts))
 
-    async def look(self, way: Way, network: Network) -> datetime | None:
-        """`opens`, for who is told in advance; None too if nobody can be asked: then the letter's page tells."""
+    async def look(self, way: Way, waiting: Waits) -> Look:
+        """`opens`, for who is told in advance; nothing if nobody can be asked: then the letter's page tells."""
         try:
             async with asyncio.timeout(_LOOK_TIMEOUT):
-                return await self.opens(way, network, counts=False)
+                return await self.opens(way, waiting, counts=False)
         except (TimeoutError, SpoolUnavailableError) as error:
             _log.warning("ceiling-not-known", why=str(error) or "timed out")
-            return None
+            return Look()

@@ -21,9 +21,9 @@ from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
-from web.ceilings import SPREAD
 from web.departing import Later, NotAsked, Paused, WayOut
-from web.letters import Departure, LetterStore, NewLetter, PendingLetter
+from web.letters import Departure, Expected, LetterStore, NewLetter, PendingLetter
+from web.row import SPREAD
 from web.withheld_table import WithheldTable
 
 FIRST_LOOK: Final = timedelta(seconds=10)
@@ -108,12 +108,12 @@ class Courier:
         now = self._clock.now()
         at_once = departure.hold is None and departure.due <= now
         if at_once:
-            departure = Departure(now + FIRST_LOOK, claimed=True)
+            departure = Departure(now + FIRST_LOOK, claimed=True, expected=departure.expected)
         if not await self._store.add(letter, now, departure):
             return False
         if at_once and len(self._under_way) < _IN_FLIGHT:
             task = asyncio.create_task(
-                self._hand_over(PendingLetter(letter.mail, 1, now, letter.network)), name="web hand-over"
+                self._hand_over(PendingLetter(letter.mail, 1, now, letter.network, departure.due)), name="web hand-over"
             )
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
@@ -170,7 +170,8 @@ class Courier:
                 case Paused():
                     await self._wait_for_report(letter)
                 case Later():
-                    await self._store.wait(letter.id, outcome.at + SPREAD * self._entropy.uniform())
+                    ask = outcome.spot.ask + SPREAD * self._entropy.uniform()
+                    await self._store.wait(letter.id, ask, Expected(outcome.place, outcome.spot))
                 case NotAsked():
                     await self._wait_for_relay(letter, outcome.why)
                     return False

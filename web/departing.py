@@ -7,27 +7,29 @@ repeat one that was taken, and then the relay alone knows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from relay.client.contract import LetterAccepted, LetterRefused, RelayAwayError, RelayClient
 from relay.clock import Clock
 from web.admission import DayAdmission
-from web.ceilings import Ceilings, Way
+from web.ceilings import Ceilings, Look, Waits, Way
 from web.errands import Errands
 from web.letters import Left, PendingLetter
 from web.mailbox import MailboxHasher
 from web.refusals import refuses_mail
 from web.reports import ReportStore
+from web.row import Spot
 
 _WANTS_NONE: Final = LetterRefused(temporary=False, reason="the recipient wants none")
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The letter may leave, but not before `at`: today's ceiling is reached."""
+    """The letter may leave, but not yet: a ceiling is reached, and it has a spot in the row."""
 
-    at: datetime
+    place: str
+    """Whose warm-up it needs room of."""
+    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ class WayOut:
         would tell which it is. It takes nobody's room.
         """
         unwanted = await self._unwanted(letter)
-        at = await self._ceiling(letter, counts=unwanted is None)
-        return unwanted if at is None else Later(at)
+        look = await self._look(letter, counts=unwanted is None)
+        return unwanted if look.spot is None else Later(look.place, look.spot)
 
     async def _unwanted(self, letter: PendingLetter) -> LetterRefused | Paused | None:
         """What its recipient has against a letter, or may have."""
@@ -101,8 +103,8 @@ class WayOut:
             return Paused()
         return None
 
-    async def _ceiling(self, letter: PendingLetter, *, counts: bool) -> datetime | None:
-        """When a letter may leave that a ceiling holds back; one that `counts` takes its place among those of today."""
+    async def _look(self, letter: PendingLetter, *, counts: bool) -> Look:
+        """What it meets at the ceilings; one that `counts` takes its place among those of today."""
         recipient = f"erased{letter.mail.recipient}" if letter.erased else letter.mail.recipient
         way = Way(letter.mail.sender, letter.mail.stream, recipient)
-        return await self._ceilings.opens(way, letter.network, counts=counts)
+        return await self._ceilings.opens(way, Waits(letter.network, letter.wished), counts=counts)

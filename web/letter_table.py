@@ -23,6 +23,7 @@ from web.letters import (
     WORDS_KEPT,
     Departure,
     Ending,
+    Expected,
     HeldFor,
     Hold,
     Left,
@@ -48,8 +49,8 @@ ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
 INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for,
-  sender, sender_name, recipient, subject, text, html, message, network, promised)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  sender, sender_name, recipient, subject, text, html, message, network, promised, place, waits_at, expected)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_WAITING: Final = """
@@ -59,7 +60,7 @@ ON CONFLICT DO NOTHING
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
   h.due, h.attempts, h.held_until, h.held_for, h.message, l.left_at, l.beside,
-  l.withheld
+  l.withheld, h.expected
 FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE
 """
 _TAKE: Final = """
@@ -67,7 +68,8 @@ UPDATE web_handover SET due = ?, attempts = attempts + 1
 WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
-  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased
+  EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased,
+  COALESCE(promised, 0)
 """
 _CANCEL: Final = """
 DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
@@ -78,6 +80,7 @@ _GIVE_BACK: Final = """
 UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', recipient = '', text = '', html = ''
 WHERE letter_id = ? AND held_until <= ?
 """
+_SPOT: Final = "UPDATE web_handover SET place = ?, waits_at = ?, expected = ? WHERE letter_id = ?"
 END_LETTER: Final = "UPDATE web_letter SET ending = ?, ended = ? WHERE id = ? AND message_id IS NULL"
 _ERASE: Final = """
 UPDATE web_handover SET erased = 1, recipient = ?, sender_name = '', subject = '', text = '', html = '', message = ''
@@ -122,7 +125,7 @@ class DatabaseLetterStore:
         until = to_millis(leaves + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         schedule = _schedule(departure)
-        handover = (letter.id, *schedule, *_content(letter, departure), letter.network.value, _promised(departure))
+        handover = (letter.id, *schedule, *_content(letter, departure), letter.network.value, *_row(departure))
 
         def work(connection: Connection) -> bool:
             if not list(connection.execute(_ADD_LETTER, known)):
@@ -187,10 +190,11 @@ class DatabaseLetterStore:
     async def postpone(self, letter_id: str, due: datetime) -> None:
         await self._change("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))
 
-    async def wait(self, letter_id: str, due: datetime) -> None:
+    async def wait(self, letter_id: str, due: datetime, expected: Expected | None = None) -> None:
         sql = "UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?"
         asked = ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id))
-        await self._change(sql, (to_millis(due), letter_id), asked)
+        spot = [(_SPOT, (*_expected(expected), letter_id))] if expected else []
+        await self._change(sql, (to_millis(due), letter_id), asked, *spot)
 
     async def note_handed_over(self, letter_id: str, message_id: str, left: Left) -> None:
         noted = (message_id, minute_of(left.at), left.place, letter_id)
@@ -261,10 +265,16 @@ def _schedule(departure: Departure) -> tuple[Any, ...]:
     return (NEVER, 0, to_millis(hold.until), hold.why.value)
 
 
-def _promised(departure: Departure) -> int:
-    """From when on a letter is late."""
-    wished = departure.wished if departure.hold is None else None
-    return _schedule(departure)[0] if wished is None else to_millis(wished)
+def _row(departure: Departure) -> tuple[Any, ...]:
+    """From when on a letter is late, which is where it stands in the row; one that is held stands in none."""
+    if departure.hold is not None:
+        return (NEVER, None, None, None)
+    return (to_millis(departure.wished or departure.due), *_expected(departure.expected or Expected("")))
+
+
+def _expected(expected: Expected) -> tuple[Any, ...]:
+    spot = expected.spot
+    return (expected.place, spot.waits_at, to_millis(spot.departs)) if spot else (expected.place, None, None)
 
 
 def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
@@ -276,7 +286,7 @@ def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
 
 def _record(row: tuple[Any, ...]) -> LetterRecord:
     letter_id, language, signature, created, message_id, refused, ending, ended, rules, reason = row[:10]
-    due, attempts, held_until, held_for, message, left, beside, withheld = row[10:]
+    due, attempts, held_until, held_for, message, left, beside, withheld, expected = row[10:]
     ruled = tuple(rules.split())
     given_back = ending == Ending.RETURNED.value
     return LetterRecord(
@@ -288,6 +298,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
         refused=bool(refused),
         due=None if due is None or due == NEVER else from_millis(due),
         attempts=attempts or 0,
+        expected=None if expected is None else from_millis(expected),
         hold=None if held_until is None else Hold(from_millis(held_until), HeldFor(held_for), ruled),
         ending=Ending(ending) if ending else None,
         ended=None if ended is None else from_millis(ended),
@@ -301,7 +312,8 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
-    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings, erased = row
+    letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings = row[:11]
+    erased, wished = row[11:]
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -312,4 +324,6 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         stream=DOORBELLS if rings else STREAM,
         idempotency_key=letter_id,
     )
-    return PendingLetter(mail, attempts, from_millis(created), Network(network), erased=bool(erased))
+    return PendingLetter(
+        mail, attempts, from_millis(created), Network(network), from_millis(wished), erased=bool(erased)
+    )

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from relay.client.contract import Letter
 from web.network import Network
+from web.row import Spot
 from web.sealing import Sealed
 
 STREAM: Final = "letters"
@@ -92,6 +93,14 @@ class NewLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """Whose warm-up a letter needs room of ("" for nobody's), and its spot in the row if there is none just now."""
+
+    place: str
+    spot: Spot | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Departure:
     """When a letter may leave: at `due`, or never by itself while there is a `hold`."""
 
@@ -101,6 +110,8 @@ class Departure:
     """Whether somebody is handing it over right now, so that it cannot be called back."""
     wished: datetime | None = None
     """When it would leave if no ceiling held it back; None: at `due`."""
+    expected: Expected | None = None
+    """What is known of its place in the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,8 @@ class LetterRecord:
     refused: bool
     due: datetime | None
     attempts: int = 0
+    expected: datetime | None = None
+    """By when it leaves that a ceiling holds back, as was last told."""
     hold: Hold | None = None
     ending: Ending | None = None
     ended: datetime | None = None
@@ -153,7 +166,9 @@ class PendingLetter:
     mail: Letter
     attempts: int
     created: datetime
-    network: Network = Network.DIRECT
+    network: Network
+    wished: datetime
+    """When it would have left without a ceiling: who comes first in the row."""
     erased: bool = False
     """Whether its recipient was erased: it has no words, and of the address the domain after an @ alone."""
 
@@ -218,8 +233,8 @@ class LetterStore(Protocol):
         """The relay could not take the letter: try again at `due`."""
         ...
 
-    async def wait(self, letter_id: str, due: datetime) -> None:
-        """The letter may not leave before `due`, and nobody has begun to hand it over.
+    async def wait(self, letter_id: str, due: datetime, expected: Expected | None = None) -> None:
+        """The letter may not leave before `due`, and nobody has begun to hand it over; `expected` at a ceiling.
 
         One that rings waits to be asked for as long after that as any other.
         """

@@ -24,9 +24,3 @@ def tomorrow_morning(now: datetime, zone: tzinfo, chance: float) -> datetime:
     minutes = int((UNTIL - FROM) * 60 * chance)
     day = now.astimezone(zone).date() + timedelta(days=1)
     return datetime.combine(day, time(FROM + minutes // 60, minutes % 60), zone).astimezone(UTC)
-
-
-def is_morning_after(at: datetime, created: datetime, zone: tzinfo) -> bool:
-    """Whether `at` may be what `tomorrow_morning` gave a letter of `created`."""
-    there = at.astimezone(zone)
-    return FROM <= there.hour < UNTIL and there.date() == created.astimezone(zone).date() + timedelta(days=1)

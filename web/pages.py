@@ -133,8 +133,8 @@ class Pages:
 
     async def _show(self, request: web.Request, shown: Preview) -> web.Response:
         """The preview, which says so if the letter will not leave soon."""
-        late = await self._previews.ceiling(shown, self._parts.network(request))
-        return self._previews.show(shown, Beside(late=late))
+        look = await self._previews.ceiling(shown, self._parts.network(request))
+        return self._previews.show(shown, Beside(spot=look.spot))
 
     def _too_often(self, request: web.Request, form: Form, nonce: str) -> web.Response | None:
         """The form again, if its sender has had enough previews; else one more is counted."""

@@ -27,6 +27,7 @@ from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
 from web.reports import ReportStore
+from web.row import Row
 from web.ruling_counts import RulingCounts
 from web.sealing import SealingKeys
 from web.tallies import TallyReader
@@ -41,6 +42,7 @@ class Parts:
 
     options: FrontOptions
     relay: RelayClient
+    row: Row
     errands: Errands
     database: Database
     store: LetterStore

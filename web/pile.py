@@ -44,7 +44,7 @@ class Pile:
 
     def has_room(self, waiting: Mapping[Network, int], network: Network) -> bool:
         """Whether one more of `network` may wait beside `waiting`."""
-        return Room(self.most, waiting).has_room(network, self.shares, 1.0)
+        return Room(self.most, waiting).free(network, self.shares, 1.0) > 0
 
     def filled(self, waiting: Mapping[Network, int]) -> int:
         """How full a pile is for the kind of network that has least of its part left, in per cent."""

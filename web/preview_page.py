@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from web.ceilings import Way
+from web.catalogue import Words
+from web.ceilings import Look, Waits, Way
 from web.confirming import Asking
 from web.judgement import Piece, marked_paragraphs
 from web.letters import STREAM
@@ -23,6 +24,7 @@ from web.morning import tomorrow_morning
 from web.network import Network
 from web.parts import Parts
 from web.preview import SECOND_THOUGHT, Preview
+from web.row import FEW, Spot, told_ahead
 from web.self_naming import names_writer
 
 
@@ -33,8 +35,8 @@ class Beside:
     notice: str = ""
     ticket: str = ""
     asking: Asking | None = None
-    late: datetime | None = None
-    """When the letter is expected to leave that a ceiling holds back."""
+    spot: Spot | None = None
+    """The letter's place in the row, if a ceiling holds it back."""
 
 
 _NOTHING: Final = Beside()
@@ -83,7 +85,7 @@ class PreviewPage:
             "ring": self._ring(shown) if self._parts.options.doorbell else None,
             "wall": shown.draft.wall and self._parts.options.wall,
             "morning": shown.draft.morning,
-            "late": self._late(shown, ruling.step, beside.late),
+            "late": self._late(shown, ruling.step, beside.spot),
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "second_thought": self._second_thought(shown, ruling.step),
             "suggestion": shown.suggestion,
@@ -95,24 +97,28 @@ class PreviewPage:
             return self._render.page("refused.html", language, values, status=status)
         return self._render.page("preview.html", language, values, status=status)
 
-    async def ceiling(self, shown: Preview, network: Network) -> datetime | None:
-        """When a letter to there may leave that a ceiling holds back just now; None if none does.
+    async def ceiling(self, shown: Preview, network: Network) -> Look:
+        """What a letter to there would meet at the ceilings.
 
-        None too where a mail may ask first: it has a ceiling of its own, and who gets one is no writer's to know.
+        Nothing where a mail may ask first: it has a ceiling of its own, and who gets one is no writer's to know.
         """
         if self._parts.options.doorbell:
-            return None
-        way = Way(self._parts.options.sender, STREAM, shown.draft.recipient)
-        return await self._parts.ceilings.look(way, network)
+            return Look()
+        options = self._parts.options
+        way = Way(options.sender, STREAM, shown.draft.recipient)
+        wished = self._parts.clock.now() + options.cool_down + options.jitter
+        return await self._parts.ceilings.look(way, Waits(network, wished))
 
-    def _late(self, shown: Preview, step: Step, at: datetime | None) -> str:
-        """When a letter is expected to leave that a ceiling keeps longer than its writer wished; "" for any other."""
-        if at is None or step is Step.HOLD:
+    def _late(self, shown: Preview, step: Step, spot: Spot | None) -> str:
+        """What is told of a letter that a ceiling keeps longer than its writer wished; "" for any other."""
+        if spot is None or step is Step.HOLD:
             return ""
-        now, zone = self._parts.clock.now(), self._parts.options.time_zone
-        if shown.draft.morning and at <= tomorrow_morning(now, zone, 1.0):
+        now, options = self._parts.clock.now(), self._parts.options
+        wished = tomorrow_morning(now, options.time_zone, 1.0) if shown.draft.morning else now + options.cool_down
+        if spot.opens <= wished:
             return ""
-        return self._render.words(shown.language).around(at)
+        words = self._render.words(shown.language)
+        return words("preview.late", moment=words.around(spot.departs), before=tell_ahead(words, spot.ahead))
 
     def _ring(self, shown: Preview) -> Shown:
         """The mail that comes first to whoever never read a letter from here: who that is, no writer learns."""
@@ -128,3 +134,9 @@ class PreviewPage:
     def first_question(self, *, has_ticket: bool) -> Asking | None:
         """What a writer is asked before anything was typed; None if nothing is."""
         return Asking() if self._parts.confirming.asks(has_ticket=has_ticket) else None
+
+
+def tell_ahead(words: Words, ahead: int) -> str:
+    """How many letters stand before one, as roughly as it is told."""
+    number = told_ahead(ahead)
+    return words("row.before", count=words.number(number)) if number else words("row.few", count=FEW)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from math import ceil
@@ -20,16 +20,17 @@ from aiohttp import web
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from web.ceilings import SPREAD
+from web.ceilings import Look
 from web.confirming import Asking
 from web.draft import Draft
-from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, Expected, HeldFor, Hold, NewLetter, hash_secret
 from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
 from web.morning import tomorrow_morning
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, SECOND_THOUGHT, Preview
 from web.preview_page import Beside, PreviewPage
+from web.row import SPREAD
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
 from web.way_in import Asked, Wait
@@ -109,9 +110,9 @@ class Sending:
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                late = await self._previews.ceiling(shown, network)
+                look = await self._previews.ceiling(shown, network)
                 hold = self._hold(_final(why, admission), ruling)
-                departure = self._departure(shown.draft, hold, pressed.button, late)
+                departure = self._departure(shown.draft, hold, pressed.button, look)
                 if self._parts.copies is not None:
                     self._parts.copies.note(shown.draft.message, shown.draft.recipient)
                 rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
@@ -169,8 +170,8 @@ class Sending:
         response.headers["Retry-After"] = str(max(1, ceil(wait.span.total_seconds())))
         return response
 
-    def _departure(self, draft: Draft, hold: Hold | None, button: Button, late: datetime | None) -> Departure:
-        """When a letter leaves, or for what it waits; not before `late`, when a ceiling lets it.
+    def _departure(self, draft: Draft, hold: Hold | None, button: Button, look: Look) -> Departure:
+        """When a letter leaves, or for what it waits; not before a ceiling lets it.
 
         Whether its recipient wants letters, or has reported one, is asked at its departure only: whatever became of it
         earlier would tell.
@@ -184,8 +185,10 @@ class Sending:
             wished = max(wished, tomorrow_morning(now, options.time_zone, chance))
         elif button is Button.WAIT:
             wished += SECOND_THOUGHT
-        is_late = late is not None and late > wished
-        return Departure(late + SPREAD * chance, wished=wished) if late and is_late else Departure(wished)
+        if look.spot is None or look.spot.opens <= wished:
+            return Departure(wished, expected=Expected(look.place))
+        due = max(wished, look.spot.ask + SPREAD * chance)
+        return Departure(due, wished=wished, expected=Expected(look.place, look.spot))
 
     def _hold(self, why: HeldFor | None, ruling: Ruling) -> Hold | None:
         """How long a letter waits for a person, and what the rules say of it; None if nobody needs to look."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -19,17 +18,15 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.letters import LetterRecord, hash_secret
-from web.morning import is_morning_after
 from web.parts import Parts
 from web.plain_text import paragraphs
+from web.preview_page import tell_ahead
 from web.requests import language_of, read_fields
 from web.timeline import WITHDRAWN, Stage, Standing, Teller
 
 _STATE_TIMEOUT: Final = 5.0
 _NOBODYS: Final = "0" * 26
 """The relay's id of no letter."""
-_LONG: Final = timedelta(minutes=15)
-"""What waits so much longer than cool-down and jitter waits for a ceiling."""
 
 _RENEWED_AFTER: Final = 30
 """Seconds; every browser knows the field, with scripts or without, and the page says how to stop it."""
@@ -89,18 +86,18 @@ class StatusPages:
         standing = await self._standing(record)
         when = standing.next_step
         waits = standing.stage is Stage.COOLING and when is not None
-        options = self._parts.options
-        usual = _LONG + options.cool_down + options.jitter
-        has_ceiling = waits and when is not None and when - record.created > usual
-        if when is not None and is_morning_after(when, record.created, options.time_zone):
-            has_ceiling = False  # its writer may have wished for it
+        # Where a mail may ask first, it stands elsewhere than a letter: whose reader gets which is nobody's to know.
+        has_spot = waits and not self._parts.options.doorbell
+        ahead = await self._parts.row.ahead_of(record.id) if has_spot else None
+        if waits and when and record.expected:
+            when = max(when, record.expected)
         return {
             "record": record,
             "wall": (await self._parts.wall.state_of(record.id)).value,
             "standing": standing,
             "is_final": standing.stage.final,
             "departs": words.around(when) if waits and when else "",
-            "has_ceiling": has_ceiling,
+            "before": "" if ahead is None else tell_ahead(words, ahead),
             "decided_by": words.around(when) if standing.stage is Stage.HELD and when else "",
             "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
             "rules": self._parts.judge.told(record.rules, language),

@@ -147,7 +147,9 @@ async def _submit(relay: RelayClient, asked: wire.LetterHanded) -> wire.LetterTa
 
 async def _admission(relay: RelayClient, asked: wire.AdmissionAsked) -> wire.AdmissionTold:
     room = await relay.admission(asked.sender, asked.stream, asked.recipient)
-    return wire.AdmissionTold(remaining=room.remaining, departs_at=room.departs_at, provider=room.provider)
+    return wire.AdmissionTold(
+        remaining=room.remaining, departs_at=room.departs_at, provider=room.provider, ceiling=room.ceiling
+    )
 
 
 async def _suppress(relay: RelayClient, asked: wire.RefusalHanded) -> wire.Answer:

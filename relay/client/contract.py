@@ -107,6 +107,8 @@ class Admission:
     departs_at: datetime | None = None
     provider: str = ""
     """Whom the recipient's mail goes to, in one word: what ceilings count by. "" where that is not known."""
+    ceiling: int = 0
+    """Letters a day to that provider, as today's ceiling is; 0 without one, and from a relay that does not tell."""
 
 
 class RelayClient(Protocol):

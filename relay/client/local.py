@@ -149,7 +149,7 @@ class LocalRelayClient:
             room = await self._parts.admissions.room_for(whose, domain)
         else:
             room = await self._parts.admissions.room_today(whose)
-        return Admission(room.remaining, room.departs, room.provider)
+        return Admission(room.remaining, room.departs, room.provider, room.ceiling)
 
     async def suppress(self, address: str, *, complaint: bool = False) -> bool:
         """See `RelayClient.suppress`. Raises SpoolUnavailableError."""

@@ -218,10 +218,11 @@ class AdmissionTold(_Told):
     remaining: int | None
     departs_at: AwareDatetime | None = Field(None, description="When a letter handed in now is expected to leave.")
     provider: str = Field("", description="Whose ceiling it is.")
+    ceiling: int = Field(0, description="Letters a day, as today's ceiling is; 0 without one.")
 
     def value(self) -> Admission:
         """As the contract has it."""
-        return Admission(self.remaining, self.departs_at, self.provider)
+        return Admission(self.remaining, self.departs_at, self.provider, self.ceiling)
 
 
 class RefusalHanded(_Asked):

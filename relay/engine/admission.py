@@ -28,6 +28,8 @@ class Room:
     departs: datetime | None = None
     provider: str = ""
     """Whose ceilings they are; whom the mail would go to, without a ceiling. "" if that is not known."""
+    ceiling: int = 0
+    """How many may leave on a whole day, as today's ceilings are; 0 where that is not asked."""
 
 
 NO_CEILING: Final = Room(None)
@@ -75,12 +77,13 @@ class Admissions:
             key = WarmUpKey(sender.sign_as, member.source.name, version, provider)
             question = Question(key, 1, promised=False, rules=shaping.warm_up, begins=member.source.warms_since or 0)
             forecast = await self._book.forecast(question)
-            rooms.append(Room(forecast.remaining, forecast.departs))
+            rooms.append(Room(forecast.remaining, forecast.departs, ceiling=forecast.ceiling))
         if any(room.remaining is None for room in rooms):
             return Room(None, None, provider)
         waits = [room.departs for room in rooms if room.departs is not None]
         departs = min(waits) if len(waits) == len(rooms) else None
-        return Room(sum(room.remaining or 0 for room in rooms), departs, provider)
+        ceiling = sum(room.ceiling for room in rooms)
+        return Room(sum(room.remaining or 0 for room in rooms), departs, provider, ceiling)
 
     async def room_today(self, sender: Sender) -> Room:
         """What is left of today's ceilings of all providers that such mail went to; the first one's before it did.

@@ -59,6 +59,8 @@ class Forecast:
 
     remaining: int | None
     departs: datetime | None
+    ceiling: int = 0
+    """How many may leave on a whole day, where there is a ceiling."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def forecast(connection: Connection, question: Question, now: float) -> Forecast
         return Forecast(None, None)
     _, (granted,) = ask(state, [Wanted(1)], now, question.rules)
     departs = None if granted.departs is None else from_millis(int(granted.departs * 1000))
-    return Forecast(max(0, ceiling - state.used), departs)
+    return Forecast(max(0, ceiling - state.used), departs, ceiling)
 
 
 def give_back(connection: Connection, unused: Unused) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from playwright.async_api import Page
 
+from relay.client.contract import Admission
 from relay.ids import SeededEntropy
 from tests.support.front import MODERATORS, OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
@@ -111,6 +112,13 @@ class Tour:
             yield f"preview, {name}"
         await self._open(front, "/s/none")
         yield "not found"
+        front.relay.room = Admission(0, HandClock().now() + timedelta(days=1), "google", 50)
+        await self._post(front, "/preview", LETTER | {"message": "There is no room."})
+        yield "preview, no room today"
+        async with self.page.expect_navigation():
+            await self.page.click("button[value=send]")
+        yield "status, no room today"
+        front.relay.room = Admission(None)
 
     async def _following(self, visitor: Visitor, clock: HandClock) -> AsyncIterator[str]:
         front = visitor.front

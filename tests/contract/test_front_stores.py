@@ -22,7 +22,7 @@ from tests.support.either_database import BOTH, open_database
 from tests.support.front import OPTIONS, errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
-from web.admission import Ceiling, DayAdmission
+from web.admission import Ceiling, DayAdmission, Waiting
 from web.audit import RESEAL, Audit, Disclosure
 from web.backlog import read_backlog
 from web.day_counts import DayCounts
@@ -35,7 +35,7 @@ from web.history import read_days
 from web.holds import HoldStore
 from web.legal_requests import Answer, Asked, LegalRequestStore
 from web.letter_table import DatabaseLetterStore
-from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, Left, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, Ending, Expected, HeldFor, Hold, Left, NewLetter, hash_secret
 from web.limit_keys import LimitKeys
 from web.limits import QUESTIONS_MAILBOX, Held, LetterLimits
 from web.links import Addressee
@@ -46,6 +46,7 @@ from web.opening_note import BrokenNoteError, OpeningNote
 from web.pile import HeldPile, Pile
 from web.refusal_count import RefusalCount
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
+from web.row import Row, Spot
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
 from web.sealing import Sealed
@@ -416,7 +417,7 @@ async def test_doorbells_and_ceilings(database: Database) -> None:
     assert await admission.take() is None
     again = await admission.take()
     assert again is not None
-    assert timedelta(0) < again - clock.now() <= timedelta(days=1)
+    assert timedelta(0) < again.opens - clock.now() <= timedelta(days=1)
     clock.move(86400)
     assert await admission.take() is None
     await admission.forget()
@@ -440,6 +441,47 @@ async def test_a_day_is_shared_between_kinds_of_network(database: Database) -> N
     assert [await admission.waiting(network) for network in Network] == [0, 1, 0]
     [pending] = await letters.take_due(clock.now() + timedelta(hours=1), timedelta(minutes=1), 9)
     assert pending.network is Network.TOR
+
+
+async def test_who_waits_before_whom(database: Database) -> None:  # product row 8
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    now, row, admission = clock.now(), Row(database), DayAdmission(database, clock, 2)
+    kinds = (Network.DIRECT, Network.DIRECT, Network.TOR, Network.DIRECT)
+    for n, network in enumerate(kinds):
+        wished = now + timedelta(seconds=n)
+        departure = Departure(wished, expected=Expected("d google" if n != 1 else ""))
+        assert await letters.add(_letter(n, network=network), now, departure)
+    until = now + HOLD_TIME
+    await letters.add(_letter(9), now, Departure(until, Hold(until, HeldFor.RULES)))
+
+    async def spot(network: Network, *ceilings: Ceiling) -> Spot | None:
+        waiting = Waiting("d google", now + timedelta(seconds=60))
+        return await admission.take(network, ceilings, waiting, counts=False)
+
+    first = await spot(Network.DIRECT)
+    assert first is not None
+    assert (first.waits_at, first.ahead) == ("", 3)
+    assert first.opens.date() == now.date() + timedelta(days=1)
+    assert first.ask == now + timedelta(minutes=30), "there is room, for those before it"
+    assert await spot(Network.TOR) is None, "one of its kind before it, and room for both"
+    flow = await spot(Network.DIRECT, Ceiling("d google", 0, daily=24, next=now + timedelta(hours=30)))
+    assert flow is not None
+    assert (flow.waits_at, flow.ahead) == ("d google", 2)
+    hours = (flow.opens - now) / timedelta(hours=1)
+    assert hours == pytest.approx(30 + 2 / 0.7), "Tor waits there too"
+    assert flow.ask.hour == 0
+
+    assert await row.ahead_of("id3") is None
+    await letters.wait("id3", flow.ask, Expected("d google", flow))
+    assert await row.ahead_of("id3") == 1
+    record = await letters.find_by_id("id3")
+    assert record is not None
+    assert record.expected is not None
+    assert abs(record.expected - flow.departs) < timedelta(milliseconds=1)
+    taken = await letters.take_due(now, timedelta(minutes=1), 9)
+    assert [(one.id, one.wished) for one in taken] == [("id0", now)]
+    assert await row.ahead_of("id3") == 0, "who is being handed over is counted where it leaves"
 
 
 async def test_the_desk_and_the_wall(database: Database) -> None:

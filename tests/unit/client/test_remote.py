@@ -17,7 +17,7 @@ from aiohttp import web
 
 from relay.client import remote
 from relay.client.away import LONGEST, SHORTEST, Away
-from relay.client.contract import Letter, LetterRefused, RelayAwayError
+from relay.client.contract import Admission, Letter, LetterRefused, RelayAwayError
 from relay.client.remote import RemoteRelayClient, Way
 from relay.ids import SystemEntropy
 from relay.resolver.policy_host import https_context
@@ -220,6 +220,13 @@ async def test_what_a_newer_relay_says_is_left_out_and_named_once(caplog: pytest
     told = [vars(one)["facts"] for one in caplog.records if one.getMessage() == "field-unknown"]
     assert [one["field"] for one in told] == ["weather", "mood"]
     assert "bob" not in str(told)
+
+
+async def test_an_older_relay_tells_no_ceiling() -> None:
+    for told, ceiling in (("", 0), (', "ceiling": 50', 50)):
+        async with far_side(saying(200, f'{{"remaining": 3, "provider": "google"{told}}}')) as far:
+            room = await far.client.admission("hello@leak.example", "letter", "bob@example.net")
+            assert room == Admission(3, None, "google", ceiling)
 
 
 async def test_the_key_and_addresses_stand_in_no_url() -> None:

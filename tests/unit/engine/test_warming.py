@@ -185,12 +185,13 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
     clock = HandClock()
     whose = Sender(1, "", "")
     async with engine_bench(tmp_path, clock, pools=ONLY_YOUNG, shaping=FEW) as bench:
-        rooms, fresh = bench.engine.admissions, Room(2, provider="mx.b.example")
+        rooms, fresh = bench.engine.admissions, Room(2, provider="mx.b.example", ceiling=2)
         assert (await rooms.room_for(whose, "b.example"), await rooms.room_today(whose)) == (fresh, Room(2))
         nothing: Any = None
         parts = RelayParts(nothing, nothing, nothing, nothing, nothing, nothing, nothing, admissions=rooms)
         client = LocalRelayClient(parts, Identity(1, "leak", None, "front", ("leak.example",)))
         assert (await client.admission("a@leak.example", "")).remaining == 2
+        assert (await client.admission("a@leak.example", "", "b@b.example")).ceiling == 2
         assert await client.admission("a@other.example", "") == Admission(None), "another's domain"
         await bench.until(await bench.send("a@b.example"), State.DELIVERED)
         room = await rooms.room_for(whose, "b.example")

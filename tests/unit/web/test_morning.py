@@ -15,7 +15,7 @@ from relay.settings.doors import WebSettings
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
-from web.morning import is_morning_after, tomorrow_morning
+from web.morning import tomorrow_morning
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -49,9 +49,6 @@ def test_the_minute_is_between_seven_and_nine_of_the_next_day_there(
     now: datetime, chance: float, due: datetime
 ) -> None:  # SND 3
     assert tomorrow_morning(now, PARIS, chance) == due
-    assert is_morning_after(due, now, PARIS)
-    assert not is_morning_after(due + timedelta(hours=2), now, PARIS)
-    assert not is_morning_after(due, now - timedelta(days=1), PARIS)
 
 
 @pytest.mark.parametrize(
