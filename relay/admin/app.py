@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from relay.admin.frame import SESSION
+from relay.admin.messages import MessagePages
 from relay.admin.parts import AdminParts, Records
 from relay.admin.queue import QueuePages
 from relay.admin.remembered import Remembered
@@ -92,6 +93,7 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     entry = Entry(door, renderer)
     today = TodayPage(parts, records, shape, renderer)
     queue = QueuePages(parts, records, shape, renderer)
+    messages = MessagePages(parts, records, renderer)
     app.add_routes(
         [
             web.get("/", _to_pages(renderer)),
@@ -102,6 +104,8 @@ def make_admin_app(parts: AdminParts) -> web.Application:
             web.get("/style/{name}", _style(renderer)),
             web.get("/queue", queue.show),
             web.get("/queue/domain", queue.domain),
+            web.get("/messages", messages.search),
+            web.get("/message/{id}", messages.show),
         ]
     )
     return app

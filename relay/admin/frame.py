@@ -15,6 +15,7 @@ SESSION: Final = web.RequestKey("session", Entered)
 PLACES: Final = (
     ("", "Today"),
     ("queue", "Queue"),
+    ("messages", "Messages"),
 )
 """The pages: the path below `/admin`, and the name."""
 

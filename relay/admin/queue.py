@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from relay.admin.asking import asked
 from relay.admin.frame import framed
 from relay.admin.parts import AdminParts, Records
 from relay.admin.remembered import Remembered
@@ -65,10 +66,9 @@ class QueuePages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The queue by age; `by` says how lanes are put together, `provider` and `site` restrict them."""
         now = self._parts.clock.now()
-        asked = request.query
-        by = asked.get("by", "provider")
+        by = asked(request, "by")
         by = by if by in WAYS else "provider"
-        wanted = {name: asked[name] for name in ("provider", "site") if asked.get(name)}
+        wanted = {name: value for name in ("provider", "site") if (value := asked(request, name))}
         lanes = [lane for lane in await self._shape.get() if self._is_wanted(lane, wanted)]
         rows = put_together(lanes, self._names(by), lambda name: _inside(by, name, wanted))
         values = {
@@ -87,7 +87,7 @@ class QueuePages:
     async def domain(self, request: web.Request) -> web.StreamResponse:
         """What of one domain comes next, and what of it is held."""
         now = self._parts.clock.now()
-        domain = request.query.get("domain", "").strip().lower()
+        domain = asked(request, "domain").lower()
         ways = {state: await self._next(domain, state, now) for state in (State.WAITING, State.HELD)}
         values = {
             "domain": domain,

@@ -86,6 +86,12 @@ class FigureBook:
         )
         return rows[0][0] if rows else None
 
+    async def tenants(self) -> dict[str, int]:
+        """The number of every tenant, by name."""
+        return dict(
+            await self._database.read(lambda connection: list(connection.execute("SELECT name, id FROM tenant")))
+        )
+
     async def brakes(self) -> list[Brake]:
         """The brakes that stand."""
         return await self._database.read(brakes)

@@ -115,9 +115,10 @@ class QueueFilter:
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages of a tenant are looked for; empty fields do not restrict. `cursor` is that of the page before."""
+    """Which messages are looked for; empty fields do not restrict. `cursor` is that of the page before."""
 
-    tenant: int
+    tenant: int | None
+    """Whose; None: every tenant's, for operators."""
     recipient: str = ""
     sender: str = ""
     tag: str = ""

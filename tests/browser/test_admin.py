@@ -16,6 +16,7 @@ import pytest
 from playwright.async_api import async_playwright, expect
 
 from relay.engine.alarms import Alarms
+from relay.ids import SpoolId
 from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import Result
 from relay.shaping.path_notes import PathNote, PathNotes
@@ -39,14 +40,19 @@ _PAGES: Final = (
     "/queue?by=site&provider=other",
     "/queue?by=domain",
     "/queue/domain?domain=b.example",
+    "/messages",
+    "/messages?id=wrong",
+    "/messages?recipient=a0@b.example",
+    "/messages?recipient=nobody@b.example",
+    "/message/{}",
     "/no-such-page",
 )
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
 
-async def fill(bench: Bench) -> None:
-    """A day of mail with something on every page."""
+async def fill(bench: Bench) -> SpoolId:
+    """A day of mail with something on every page; a message that failed."""
     await WarmUpBook(bench.database, bench.clock).migrate()
     for number in range(4):
         for _ in range(5 - number):
@@ -54,7 +60,7 @@ async def fill(bench: Bench) -> None:
         await bench.ends(f"gone{number}@b.example", Result.PERMANENT, GONE)
         bench.clock.move(3600)
     await bench.ends("full@b.example", Result.TEMPORARY, FULL)
-    await bench.ends("us@b.example", Result.PERMANENT, BLOCKED)
+    refused = await bench.ends("us@b.example", Result.PERMANENT, BLOCKED)
     await bench.learn()
     now = bench.clock.now()
     for recipient in ("a@gmail.com", "b@b.example", "c@an-unusually-long-name-of-a-domain.example"):
@@ -65,13 +71,14 @@ async def fill(bench: Bench) -> None:
     rest = PathNote("mx.b.example", "ip1", now, now + timedelta(minutes=9), "connect", "connection refused")
     await PathNotes(bench.database, bench.clock).write(1, [rest], ())
     await Alarms(bench.spool, bench.clock).start(AlarmKind.DKIM_KEY, "leak.example", "no key can be read")
+    return refused
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bench", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("scheme", "width"), _ALL if os.environ.get("LEAK_TOURS") == "all" else _USUAL)
 async def test_every_page_can_be_read_and_used(bench: Bench, scheme: Literal["light", "dark"], width: int) -> None:
-    await fill(bench)
+    refused = await fill(bench)
     faults: dict[str, list[str]] = {}
     complaints: list[str] = []
     async with an_operator(bench.database, bench.clock) as ann, async_playwright() as playwright:
@@ -101,8 +108,8 @@ async def test_every_page_can_be_read_and_used(bench: Bench, scheme: Literal["li
         await page.keyboard.press("Enter")
         await expect(page.locator("nav")).to_be_visible()
         for path in _PAGES:
-            await page.goto(f"{ann.url}/admin{path}")
-            await look(path or "today")
+            await page.goto(f"{ann.url}/admin{path.format(refused)}")
+            await look(path.strip("/{}") or "today")
         (cookie,) = await context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/admin")
         await browser.close()

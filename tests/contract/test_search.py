@@ -30,7 +30,7 @@ async def found(bench: FeedBench, limit: int = 100, **fields: Any) -> list[Spool
     ids: list[SpoolId] = []
     cursor: int | None = None
     for _ in range(1000):
-        page = await bench.spool.search(MessageFilter(1, cursor=cursor, limit=limit, **fields))
+        page = await bench.spool.search(MessageFilter(**{"tenant": 1, "cursor": cursor, "limit": limit, **fields}))
         ids += [one.id for one in page.messages]
         cursor = page.cursor
         if cursor is None:
@@ -42,6 +42,20 @@ def envelope(sender: str, *recipients: str) -> Envelope:
     return Envelope(
         parse_address(sender) if sender else NULL_PATH, tuple(Recipient(parse_address(one)) for one in recipients)
     )
+
+
+async def test_an_operator_finds_what_any_tenant_sent(bench: FeedBench) -> None:
+    mine = (await bench.accept("bob@b.example", tags=("x",))).id
+    bench.clock.forward(seconds=1)
+    theirs = (await bench.accept("bob@b.example", tenant=2, tags=("x",), initial={0: State.SUPPRESSED})).id
+    ways: list[dict[str, Any]] = [{}, {"tag": "x"}, {"sender": "Ann@sender.example"}, {"recipient": "bob@b.example"}]
+    for asked in ways:
+        assert await found(bench, tenant=None, **asked) == [theirs, mine], asked
+        assert await found(bench, tenant=2, **asked) == [theirs], asked
+        assert await found(bench, tenant=0, **asked) == [], asked
+    assert await found(bench, tenant=None, state=State.SUPPRESSED) == [theirs]
+    assert await found(bench, tenant=None, limit=1, tag="x") == [theirs, mine], "page by page"
+    assert await found(bench, tenant=None, tag="y") == []
 
 
 async def test_what_fits_is_found_the_newest_first(bench: FeedBench) -> None:

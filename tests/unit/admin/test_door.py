@@ -14,7 +14,15 @@ from relay.settings import settings_from
 from tests.support.hand_clock import HandClock
 from tests.support.operator import TOKEN, Operator, an_operator
 
-PATHS = ("/admin", "/admin/", "/admin/queue", "/admin/queue/domain?domain=b.example", "/admin/no-such-page")
+PATHS = (
+    "/admin/messages",
+    "/admin/message/x",
+    "/admin",
+    "/admin/",
+    "/admin/queue",
+    "/admin/queue/domain?domain=b.example",
+    "/admin/no-such-page",
+)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from relay.admin.life import what_next
+from relay.admin.life import chapters, what_next
+from relay.admin.messages import MOST_FOUND
 from relay.engine.alarms import Alarms
 from relay.ids import SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
@@ -152,3 +153,61 @@ async def test_what_stops_and_slows_paths_is_told(bench: Bench, ann: Operator) -
         in page.text
     )
     assert "mx.c.example from ip1: its provider limits us, the pace learnt is 30 a minute" in page.text
+
+
+async def test_a_message_is_found_by_what_is_known_of_it(bench: Bench, ann: Operator) -> None:
+    one = await waits(bench, "a@b.example", tags=("invoice",))
+    two = await waits(bench, "c@b.example", tenant=2)
+    for asked, expected in (
+        ("recipient=A@b.example", [one]),
+        ("recipient=&sender=ann@sender.example", [one, two]),
+        ("recipient=&tag=invoice", [one]),
+        ("recipient=&tenant=two", [two]),
+        ("recipient=&state=waiting", [one, two]),
+        ("recipient=&state=held", []),
+        ("recipient=%00a@b.example", [one]),
+        ("recipient=a@b.example&cursor=zz%00&state=none", [one]),
+        ("recipient=a@b.example&tenant=nobody%00", [one]),
+    ):
+        page = await ann.get(f"/admin/messages?{asked}")
+        assert [message for message in (one, two) if f"/admin/message/{message}" in page.document] == expected, asked
+        assert ("Nothing." in page.text) is (expected == []), asked
+    assert "Nothing" not in (await ann.get("/admin/messages")).text
+    response, _ = await ann.ask("GET", f"/admin/messages?id=%20{one.upper()}.0")
+    assert response.headers["Location"] == f"/admin/message/{one}"
+    assert "'x' is not a message's id" in (await ann.get("/admin/messages?id=x")).text
+
+
+async def test_what_is_found_is_shown_in_pages(bench: Bench, ann: Operator) -> None:
+    messages = [await waits(bench, f"a{n}@b.example") for n in range(MOST_FOUND + 3)]
+    page = await ann.get("/admin/messages?recipient=")
+    assert messages[-1] in page.text
+    assert messages[2] not in page.text
+    older = page.document.partition('<a href="/admin/messages?recipient=')[2].partition('"')[0].replace("&amp;", "&")
+    page = await ann.get(f"/admin/messages?recipient={older}")
+    assert all(message in page.text for message in messages[:3])
+    assert messages[3] not in page.text
+
+
+async def test_a_message_has_its_life_in_the_words_of_the_command(bench: Bench, ann: Operator) -> None:
+    pages: list[str] = []
+    for message in (await bench.ends("gone@b.example", Result.PERMANENT, GONE), await waits(bench, "a@b.example")):
+        view = await bench.spool.message(message)
+        assert view is not None
+        page = await ann.get(f"/admin/message/{message}")
+        for chapter in chapters(view, bench.clock.now()):
+            assert chapter.title in page.text
+            for step in chapter.steps:
+                assert step.name in page.text
+                assert " ".join(step.text.split()) in page.text
+        pages.append(page.text)
+    assert "next nothing: it was refused for good" in pages[0]
+    assert "next the first attempt in 1h" in pages[1]
+    assert "nobody's business" not in "".join(pages)
+
+
+async def test_a_message_that_is_not_there_is_told_as_the_command_does(ann: Operator) -> None:
+    for unknown in ("0" * 26, "x", "%3Cb%3E", "%00"):
+        response, page = await ann.ask("GET", f"/admin/message/{unknown}")
+        assert response.status == 404
+        assert "it was never accepted here, or its time to be kept is over" in page.text
