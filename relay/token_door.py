@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,18 @@ from relay.clock import Clock
 from relay.ids import base32
 
 LIFETIME: Final = timedelta(hours=12)
+_PORT: Final = re.compile(r":(\d{1,5})$")
 _MOST_WRONG: Final = 10
 _WRONG_SPAN: Final = 60.0
+
+
+def cookie_name(door: str, host: str) -> str:
+    """The name of a door's cookie for a browser that has it at `host`, as its Host header says: "leak-desk-8081".
+
+    Cookies know no port (RFC 6265, section 8.5): with one name for all, doors behind two tunnels would shut each other.
+    """
+    port = _PORT.search(host)
+    return f"{door}-{port[1]}" if port else door
 
 
 @dataclass(frozen=True, slots=True)

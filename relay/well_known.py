@@ -14,7 +14,11 @@ _ONE_PROVIDER: Final[dict[str, tuple[str, dict[int, int | None]]]] = {
     **dict.fromkeys(("proton.me", "protonmail.com", "protonmail.ch", "pm.me"), ("proton.me", _NO_MARKS)),
     **dict.fromkeys(("icloud.com", "me.com", "mac.com"), ("icloud.com", _NOTHING)),
 }
-"""By domain: under which name its mailboxes are also known, and the characters of a local part that it does not see."""
+"""By domain: under which name its mailboxes are also known, and the characters of a local part that it does not see.
+
+Left out where a mistake would make two people one. Yahoo's name-keyword@ exists only where its owner made it, so nobody
+can guess one, and a hyphen may stand in a name of its own. Whether ann@orange.fr is ann@wanadoo.fr, Orange never says.
+"""
 _BEFORE_DOMAIN: Final = (".fastmail.com", ".fastmail.fm")
 """Providers where anything@ann.PROVIDER is ann@PROVIDER."""
 

@@ -30,7 +30,7 @@ MAX_SHOWN: Final = 2400
 
 
 class UndecidedError(ValueError):
-    """What is missing before something can be decided; the text is "reason", "rules", "report" or "shown"."""
+    """What is missing before something can be decided; the text is "reason", "rules" or "shown"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Deciding:
         jitter: timedelta = timedelta(0),
         mailboxes: MailboxHasher | None = None,
     ) -> None:
-        """`mailboxes` knows whose reports wait; without it, nobody's keep a letter from being let go here."""
+        """`mailboxes` knows whose reports wait; without it, nobody's are told of."""
         self.holds = HoldStore(database, clock, entropy)
         self.reports = ReportStore(database, clock, entropy)
         self.freezes = FreezeStore(database, clock, entropy)
@@ -75,16 +75,14 @@ class Deciding:
     async def release(self, letter_id: str, voice: Voice) -> bool:
         """Let a held letter go; an appeal is granted by it.
 
-        The wait for a person is cool-down enough; the moment of departure stays nobody's to know. While its recipient's
-        report waits, nothing reaches them, so a letter let go would only be held anew: UndecidedError says "report".
+        The wait for a person is cool-down enough; the moment of departure stays nobody's to know. While a report of its
+        recipient waits (`waits_for_report`) it waits at its departure like any other letter to them.
         """
         decision = _decision(letter_id, Action.RELEASE, voice)
-        letter = await self.holds.find(letter_id)
-        if letter is not None and await self._has_reported(letter.recipient):
-            raise UndecidedError("report")
         return await self.holds.release(decision, self._clock.now() + self._jitter * self._entropy.uniform())
 
-    async def _has_reported(self, address: str) -> bool:
+    async def waits_for_report(self, address: str) -> bool:
+        """Whether nothing reaches `address` now, since nobody has decided about what they reported."""
         return self._mailboxes is not None and await self.reports.is_paused(self._mailboxes.all_of(address))
 
     async def refuse(self, letter_id: str, rules: Sequence[str], voice: Voice, *, freeze: bool = False) -> bool:

@@ -24,7 +24,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.posted_form import ForeignFormError, UnreadableFormError, read_fields
 from relay.spool.shape import queue_shape
-from relay.token_door import LIFETIME, TokenDoor
+from relay.token_door import LIFETIME, TokenDoor, cookie_name
 
 COOKIE: Final = "leak-admin"
 PATIENCE_SECONDS: Final = 20.0
@@ -67,7 +67,8 @@ class Entry:
         response = self._renderer.redirect("/admin")
         seconds = int(LIFETIME.total_seconds())
         value = self._door.cookie(name, "")
-        response.set_cookie(COOKIE, value, max_age=seconds, path="/admin", httponly=True, samesite="Strict")
+        cookie = cookie_name(COOKIE, request.host)
+        response.set_cookie(cookie, value, max_age=seconds, path="/admin", httponly=True, samesite="Strict")
         return response
 
     async def leave(self, request: web.Request) -> web.StreamResponse:
@@ -76,7 +77,7 @@ class Entry:
         if fields.get("proof") != request[SESSION].proof:
             raise ForeignFormError
         response = self._renderer.redirect("/admin/enter")
-        response.del_cookie(COOKIE, path="/admin")
+        response.del_cookie(cookie_name(COOKIE, request.host), path="/admin")
         return response
 
     def _form(self, problem: str = "", status: int = HTTPStatus.OK) -> web.Response:
@@ -133,7 +134,7 @@ def _door_keeper(door: TokenDoor, renderer: Renderer) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith(_OPEN):
             return await handler(request)
-        session = door.open(request.cookies.get(COOKIE, ""))
+        session = door.open(request.cookies.get(cookie_name(COOKIE, request.host), ""))
         if session is None:
             return renderer.redirect("/admin/enter")
         request[SESSION] = session

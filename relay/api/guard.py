@@ -50,11 +50,13 @@ def is_direct_loopback(request: web.Request) -> bool:
 
 
 def _names_loopback(hosts: list[str]) -> bool:
-    """Whether there is one Host, and it is "localhost" or an address literal of loopback, with or without port."""
+    """Whether there is one Host, and it is an address literal of loopback or a name below "localhost", with or without
+    port: no such name leads elsewhere (RFC 6761, section 6.3).
+    """
     match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     if match is None:
         return False
-    return match[1].lower() == "localhost" or is_loopback(match[1].strip("[]"))
+    return f".{match[1].lower()}".endswith(".localhost") or is_loopback(match[1].strip("[]"))
 
 
 @web.middleware

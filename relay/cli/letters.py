@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Letters of the front that wait for a person.", no_args_is_help=True)
 
 _REPORTED: Final = (
-    "its recipient has reported a letter, and nothing reaches them until that is decided: first settle the report "
-    "(`leak letters reports`, `leak letters settle`)"
+    "its recipient has reported a letter, so it leaves once that is decided (`leak letters reports`, then "
+    "`leak letters settle`)"
 )
 _GONE: Final = "no letter of this id waits for a decision (`leak letters list`)"
 
@@ -68,15 +68,18 @@ def release(
     letter: Letter,
     reason: Annotated[str, typer.Option("--reason", help="Why it may go; kept in the log.")],
 ) -> None:
-    """Let a letter go; not while a report of its recipient waits for a decision."""
+    """Let a letter go; while a report of its recipient waits for a decision it still waits for that."""
     settings, voice = load(context), _voice(reason)
-    try:
-        released = _deciding(settings, lambda deciding: deciding.release(letter, voice))
-    except import_module("web.deciding").UndecidedError:
-        fail(_REPORTED)
+
+    async def work(deciding: Any) -> tuple[bool, bool]:
+        held = await deciding.holds.find(letter)
+        released = bool(await deciding.release(letter, voice))
+        return released, released and bool(await deciding.waits_for_report(held.recipient))
+
+    released, waits = _deciding(settings, work)
     if not released:
         fail(_GONE)
-    say("released: it leaves within " + _minutes(settings.web.jitter))
+    say(f"released: {_REPORTED}" if waits else "released: it leaves within " + _minutes(settings.web.jitter))
 
 
 @app.command("refuse")

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from relay.token_door import LIFETIME, TokenDoor
+from relay.token_door import LIFETIME, TokenDoor, cookie_name
 from web.catalogue import Language
 from web.deciding import Deciding
 from web.desk.danger import DangerDesk
@@ -57,26 +57,27 @@ class Entry:
             return self._form(request, "token", HTTPStatus.FORBIDDEN)
         await self._deciding.note_entry(name)
         _log.info("desk-entered", by=name)
-        return self._kept(name, language_of(request))
+        return self._kept(request, name, language_of(request))
 
     async def leave(self, request: web.Request) -> web.StreamResponse:
         """POST /desk/leave."""
         await read_decision(request)
         response = self._renderer.redirect("/desk/enter")
-        response.del_cookie(COOKIE, path="/desk")
+        response.del_cookie(cookie_name(COOKIE, request.host), path="/desk")
         return response
 
     async def translate(self, request: web.Request) -> web.StreamResponse:
         """POST /desk/language: the same session in the other language."""
         await read_decision(request)
         session = session_of(request)
-        return self._kept(session.name, session.language.other)
+        return self._kept(request, session.name, session.language.other)
 
-    def _kept(self, name: str, language: Language) -> web.Response:
+    def _kept(self, request: web.Request, name: str, language: Language) -> web.Response:
         response = self._renderer.redirect("/desk")
         value = self._door.cookie(name, language.value)
         seconds = int(LIFETIME.total_seconds())
-        response.set_cookie(COOKIE, value, max_age=seconds, path="/desk", httponly=True, samesite="Strict")
+        cookie = cookie_name(COOKIE, request.host)
+        response.set_cookie(cookie, value, max_age=seconds, path="/desk", httponly=True, samesite="Strict")
         return response
 
     def _form(self, request: web.Request, problem: str = "", status: int = HTTPStatus.OK) -> web.Response:
@@ -158,7 +159,7 @@ def _door_keeper(door: TokenDoor, renderer: Renderer) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path == _OPEN:
             return await handler(request)
-        session = session_by(door, request.cookies.get(COOKIE, ""))
+        session = session_by(door, request.cookies.get(cookie_name(COOKIE, request.host), ""))
         if session is None:
             return renderer.redirect("/desk/enter")
         request[SESSION] = session

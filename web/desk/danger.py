@@ -14,7 +14,7 @@ from aiohttp import web
 from relay.log import Log
 from web.danger import Danger
 from web.deciding import UndecidedError
-from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
+from web.desk.frame import DeskParts, Frame, Place, read_decision
 from web.disclosure import OWN_BASIS
 from web.plain_text import paragraphs
 from web.sealing import CASE_PREFIX
@@ -63,14 +63,12 @@ class DangerDesk:
     async def _page(
         self, request: web.Request, case: Danger, typed: Mapping[str, str], problem: str = ""
     ) -> web.Response:
-        wording = self._parts.judge.wording(session_of(request).language)
-        titles = {rule.value: words.title for rule, words in wording.rules.items()}
         sealed = await self._parts.sealed.find(case.letter_id)
         values = {
             "case": case,
             "authorities": self._parts.authorities,
             "operator": self._parts.operator,
-            "rules": [titles.get(rule, rule) for rule in case.rules],
+            "rules": case.rules,
             "message": paragraphs(case.message),
             "words": paragraphs(case.words),
             "sealed": sealed,

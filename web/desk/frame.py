@@ -21,6 +21,7 @@ from web.desk.door import Session
 from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
 from web.letters import HeldFor
+from web.moderation.ruling import Rule
 from web.operator import Operator
 from web.pile import NEARLY, Pile
 from web.render import Renderer
@@ -28,6 +29,7 @@ from web.requests import ForeignFormError, read_fields
 from web.sealed_store import SealedStore
 
 SESSION: Final = web.RequestKey("session", Session)
+_RULES: Final = frozenset(rule.value for rule in Rule)
 _OWN: Final = "http://localhost"
 _DONE: Final = frozenset(
     {
@@ -97,6 +99,7 @@ class Frame:
             "session": session,
             "place": place.value if place else "",
             "places": [(one.value, _waiting(one, backlog)) for one in Place],
+            "named": lambda rules: ", ".join(rule_name(self.words(request), rule) for rule in rules),
             "room": _room(backlog, self._parts.pile),
             "done": done if (done := request.query.get("done", "")) in _DONE else "",
         }
@@ -105,6 +108,11 @@ class Frame:
     def words(self, request: web.Request) -> Words:
         """The words of this moderator's language."""
         return self._parts.renderer.words(session_of(request).language)
+
+
+def rule_name(words: Words, rule: str) -> str:
+    """What a letter does that breaks a rule, in a noun; its id for a rule that is no more."""
+    return words(f"desk.rule_{rule}") if rule in _RULES else rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from relay.log import Log
 from web.deciding import UndecidedError, Voice
-from web.desk.frame import PILES, DeskParts, Frame, Place, read_decision, session_of
+from web.desk.frame import PILES, DeskParts, Frame, Place, read_decision, rule_name, session_of
 from web.holds import HeldLetter
 from web.judgement import marked_paragraphs
 from web.mailbox import mailbox_of, masked
@@ -84,14 +84,15 @@ class LetterDesk:
         language, judge = session_of(request).language, self._parts.judge
         rest = [one.id for one in await self._pile(_place_of(letter))]
         at = rest.index(letter.id) if letter.id in rest else 0
-        wording = judge.wording(language)
+        words = self._frame.words(request)
         ticked = {name.removeprefix(_RULE_FIELD) for name in typed if name.startswith(_RULE_FIELD)}
         values = {
             "letter": letter,
             "recipient": masked(letter.recipient),
             "body": marked_paragraphs(letter.message, judge.rule_on_words(letter.message)),
+            "reported": await self._parts.deciding.waits_for_report(letter.recipient),
             "told": judge.told(letter.rules, language),
-            "rules": [(rule.value, wording.rules[rule].title) for rule in Rule],
+            "rules": [(rule.value, rule_name(words, rule.value)) for rule in Rule],
             "ticked": ticked or set(letter.rules),
             "freezes": typed.get("freeze") == "on",
             "reason": typed.get("reason", ""),

@@ -11,7 +11,7 @@ from aiohttp import web
 from relay.log import Log
 from web.catalogue import Words
 from web.deciding import UndecidedError, Voice
-from web.desk.frame import DeskParts, Frame, Place, read_decision, session_of
+from web.desk.frame import DeskParts, Frame, Place, read_decision, rule_name
 from web.plain_text import paragraphs
 from web.reports import Outcome
 
@@ -85,10 +85,9 @@ class ReportDesk:
         return await self._frame.page(request, "log.html", Place.LOG, {"decisions": decisions})
 
     async def _reports(self, request: web.Request, problem: str = "") -> web.Response:
-        wording = self._parts.judge.wording(session_of(request).language)
-        titles = {rule.anchor: words.title for rule, words in wording.rules.items()}
+        words = self._frame.words(request)
         rows = [
-            (one.report.letter_id, one.at, titles.get(one.report.rule, one.report.rule), paragraphs(one.report.words))
+            (one.report.letter_id, one.at, rule_name(words, one.report.rule), paragraphs(one.report.words))
             for one in await self._parts.deciding.reports.open_reports(_SHOWN)
         ]
         values = {"rows": rows, "problem": problem}

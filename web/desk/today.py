@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from web.charts import Charts
-from web.desk.frame import DeskParts, Frame, session_of
+from web.desk.frame import DeskParts, Frame, rule_name
 from web.history import read_days, together
 
 DAYS: Final = 42
@@ -25,14 +25,12 @@ class TodayDesk:
         """GET /desk."""
         words, today = self._frame.words(request), self._parts.clock.now().date()
         days = await read_days(self._parts.database, today - timedelta(days=DAYS - 1), today)
-        wording = self._parts.judge.wording(session_of(request).language)
-        titles = {rule.value: texts.title for rule, texts in wording.rules.items()}
         charts = Charts(words)
         within = together(today, days).decided_within
         values = {
             "days": DAYS,
             "charts": charts.of_days(days) if days else {},
-            "rule_charts": {titles.get(rule, rule): one for rule, one in charts.rules_of_days(days).items()},
+            "rule_charts": {rule_name(words, rule): one for rule, one in charts.rules_of_days(days).items()},
             "now": days[-1] if days else None,
             "decided_within": "" if within is None else words.about(within),
         }

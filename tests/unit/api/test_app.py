@@ -84,7 +84,9 @@ async def test_the_labs_key_is_refused_behind_a_proxy(api: ApiServer) -> None:
     assert (await api.get("/api/v1/queue", "lab", **{"X-Forwarded-For": "127.0.0.1"}))[0] == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "[::1", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example:80", "evillocalhost", "127.0.0.1.evil.example", "[::1", ""]
+)
 async def test_a_name_that_was_rebound_to_loopback_has_no_rights(api: ApiServer, host: str) -> None:
     await api.accounts.ensure_lab_user()
     assert (await api.get("/api/v1/queue", "lab", Host=host))[0] == 401
@@ -93,7 +95,9 @@ async def test_a_name_that_was_rebound_to_loopback_has_no_rights(api: ApiServer,
         assert answer.status == 401
 
 
-@pytest.mark.parametrize("host", ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:8025", "[::1]:8025"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LocalHost:8080", "desk.LocalHost:81", "127.0.0.1", "127.0.0.1:8025", "[::1]:8025"]
+)
 async def test_loopback_asked_by_its_own_name_has_rights(api: ApiServer, host: str) -> None:
     await api.accounts.ensure_lab_user()
     assert (await api.get("/api/v1/queue", "lab", Host=host))[0] == 200
@@ -289,6 +293,7 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
                 "erasures",
                 "opt-outs",
                 "bell",
+                "replies",
             )
         ),
         *(("/api/v1/front/letters/{id}", method) for method in ("get", "delete")),

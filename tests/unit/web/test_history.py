@@ -141,7 +141,7 @@ async def test_moderators_see_each_day_as_it_was(visitor: Visitor, ann: Moderato
     assert "had waited 3 hours at most" in page.text
     assert re.search(r"21 November\s+2\s", weeks_of(page.document, "Letters taken"))
     assert re.search(r"21 November\s+3\s", weeks_of(page.document, "Median wait of what was decided about"))
-    assert "No threats" in page.document.partition("Letters refused, by rule")[2]
+    assert "Threat" in page.document.partition("Letters refused, by rule")[2]
     rows = await visitor.front.database.read(
         lambda c: list(c.execute("SELECT day, what, kind, number FROM web_day_count WHERE what <> 'refusing'"))
     )

@@ -115,6 +115,7 @@ async def test_one_mailbox_is_counted_once_however_it_is_written(
 
 def test_other_mailboxes_are_counted_apart() -> None:  # S17
     others = ["j.doe@example.org", "jdoe@example.org", "j.doe@gmail.com", "j.doe@gmail.example", '""@example.org']
+    others += ["jean-marc@yahoo.fr", "jean-luc@yahoo.fr", "jean@yahoo.fr", "ann@orange.fr", "ann@wanadoo.fr"]
     assert len({mailbox_of(other) for other in others}) == len(others)
 
 
