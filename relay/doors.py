@@ -193,6 +193,7 @@ class Doors:
             mine.clock,
             ensure_admin_tokens(self._settings.path(self._settings.node.secrets), mine.entropy),
             mine.engine.provider_of,
+            mine.engine.shaping_of,
             desk=desk is not None,
         )
         return beside_desk(make_admin_app(parts), desk)

@@ -31,6 +31,7 @@ from relay.making import make_resolver
 from relay.node import NodeParts
 from relay.node_secrets import ensure_secrets
 from relay.opening import Stores, open_patiently
+from relay.policy.shaping import UNNAMED
 from relay.private_file import read_private_file
 from relay.reloading import needs_restart
 from relay.resolver.policy_host import https_context
@@ -107,6 +108,7 @@ class FrontNode:
                 self._parts.clock,
                 operators,
                 lambda _host, _domain: "",
+                lambda _exchangers, _domains: UNNAMED,
                 desk=True,
                 relay=self._settings.web.relay.url,
             )

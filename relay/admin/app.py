@@ -16,13 +16,17 @@ from aiohttp.typedefs import Handler, Middleware
 from relay.admin.frame import SESSION
 from relay.admin.messages import MessagePages
 from relay.admin.parts import AdminParts, Records
+from relay.admin.paths import PathsPage
 from relay.admin.queue import QueuePages
 from relay.admin.remembered import Remembered
 from relay.admin.render import Renderer
+from relay.admin.reports import ReportsPage
 from relay.admin.today import TodayPage
+from relay.admin.warming import WarmUpPage
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.posted_form import ForeignFormError, UnreadableFormError, read_fields
+from relay.spool.lately import lately
 from relay.spool.shape import queue_shape
 from relay.token_door import LIFETIME, TokenDoor, cookie_name
 
@@ -92,7 +96,9 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     records = Records(parts.database, parts.clock)
     shape = Remembered(lambda: queue_shape(parts.database, parts.clock.now()), parts.clock)
     entry = Entry(door, renderer)
-    today = TodayPage(parts, records, shape, renderer)
+    recent = Remembered(lambda: lately(parts.database), parts.clock)
+    today = TodayPage(parts, records, shape, recent, renderer)
+    paths = PathsPage(parts, records, shape, recent, renderer)
     queue = QueuePages(parts, records, shape, renderer)
     messages = MessagePages(parts, records, renderer)
     app.add_routes(
@@ -105,6 +111,9 @@ def make_admin_app(parts: AdminParts) -> web.Application:
             web.get("/style/{name}", _style(renderer)),
             web.get("/queue", queue.show),
             web.get("/queue/domain", queue.domain),
+            web.get("/paths", paths.show),
+            web.get("/warm-up", WarmUpPage(parts, records, renderer).show),
+            web.get("/reports", ReportsPage(parts, renderer).show),
             web.get("/messages", messages.search),
             web.get("/message/{id}", messages.show),
         ]

@@ -15,7 +15,10 @@ SESSION: Final = web.RequestKey("session", Entered)
 PLACES: Final = (
     ("", "Today"),
     ("queue", "Queue"),
+    ("paths", "Paths"),
     ("messages", "Messages"),
+    ("warm-up", "Warm-up"),
+    ("reports", "Reports"),
 )
 """The pages: the path below `/admin`, and the name."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.figures.book import FigureBook
+from relay.policy.shaping import Shaping
 from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.portable import PortableSpool
@@ -24,6 +25,8 @@ class AdminParts:
     """The token of each name."""
     provider_of: Callable[[str, str], str]
     """Whose a host, else a domain, is; "" = nobody's we know."""
+    shaping: Callable[[Sequence[str], Sequence[str]], Shaping]
+    """What applies to a site with these exchangers and domains, by the rules in force."""
     desk: bool
     """Whether the moderators' desk stands beside these pages."""
     relay: str = ""

@@ -19,7 +19,7 @@ from relay.admin.remembered import Remembered
 from relay.admin.render import Renderer
 from relay.admin.standing import read_standing
 from relay.figures.contract import By, ReportQuery, ReportRow
-from relay.spool.lately import Failure, Lately, lately
+from relay.spool.lately import Failure, Lately
 from relay.spool.shape import LaneShape
 
 HOURS: Final = 24
@@ -91,12 +91,17 @@ class TodayPage:
     """GET /admin."""
 
     def __init__(
-        self, parts: AdminParts, records: Records, shape: Remembered[list[LaneShape]], renderer: Renderer
+        self,
+        parts: AdminParts,
+        records: Records,
+        shape: Remembered[list[LaneShape]],
+        recent: Remembered[Lately],
+        renderer: Renderer,
     ) -> None:
         self._parts = parts
         self._records = records
         self._shape = shape
-        self._lately = Remembered(lambda: lately(parts.database), parts.clock)
+        self._recent = recent
         self._renderer = renderer
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -106,7 +111,7 @@ class TodayPage:
         until = first + timedelta(hours=HOURS)
         told = await self._records.figures.report(ReportQuery(first, until, (By.HOUR,)))
         by_provider = await self._records.figures.report(ReportQuery(first, until, (By.PROVIDER,)))
-        lanes, recent = await self._shape.get(), await self._lately.get()
+        lanes, recent = await self._shape.get(), await self._recent.get()
         hours = in_hours(told, first)
         values = {
             "standing": await read_standing(self._records),

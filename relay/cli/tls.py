@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from relay.spool.tls_hosts import HostTls
 
 _COLUMNS = ("host", "demanded", "by", "had", "certificate", "letters", "last", "why")
-_BY = {"tlsa": "TLSA records", "sts": "MTA-STS"}
 
 
 def tls(
@@ -48,14 +47,12 @@ async def _read(settings: Settings, host: str, since: datetime) -> list[HostTls]
 
 
 def _row(one: HostTls) -> dict[str, object]:
-    by = f"{_BY[one.policy]} of {one.domain}" if one.policy in _BY else ""
-    judged = "verified" if one.verified else "not verified"
     return {
         "host": one.host,
-        "demanded": f"{one.demand}, watched only" if one.testing else one.demand,
-        "by": by,
-        "had": one.protocol or "in clear",
-        "certificate": judged if one.protocol else "",
+        "demanded": one.demanded,
+        "by": one.demanded_by,
+        "had": one.had,
+        "certificate": one.certificate,
         "letters": one.count,
         "last": ago(one.last, now()),
         "why": one.error,

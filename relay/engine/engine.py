@@ -42,7 +42,7 @@ from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools
 from relay.policy.retry import RetrySchedule
-from relay.policy.shaping import ShapingBook, Share
+from relay.policy.shaping import Shaping, ShapingBook, Share
 from relay.policy.shaping_file import load_shaping
 from relay.resolver.routing import Router
 from relay.shaping.path_notes import PathNotes
@@ -239,6 +239,10 @@ class Engine:
     def provider_of(self, host: str, domain: str) -> str:
         """Whose a host, else a domain, is by the rules in force; "" = nobody's we know."""
         return self._attempter.diagnoser.provider_of(host, domain)
+
+    def shaping_of(self, exchangers: Sequence[str], domains: Sequence[str]) -> Shaping:
+        """What applies to a site with these exchangers that takes mail for these domains, by the rules in force."""
+        return self._shaper.book.shaping(exchangers, *domains)
 
     def use(self, diagnoser: Diagnoser, shaping: ShapingBook) -> None:
         """From now on, understand replies and limit paths by these rules."""

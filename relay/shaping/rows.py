@@ -198,6 +198,15 @@ def _view(columns: Sequence[Any], day: int, now: datetime) -> WarmUpView:
     )
 
 
+def warm_up_days(connection: Connection, oldest: int) -> dict[int, dict[int, Results]]:
+    """What was answered on each day from `oldest` on, by row and day."""
+    found: dict[int, dict[int, Results]] = {}
+    query = "SELECT warm_up, day, delivered, deferred, bounced, complaints FROM warm_up_day WHERE day >= ?"
+    for row, day, *counts in connection.execute(query, (oldest,)):
+        found.setdefault(row, {})[day] = Results(*counts)
+    return found
+
+
 def forget_warm_ups(connection: Connection, oldest: int) -> None:
     """Delete what nobody asked for since the day `oldest`."""
     connection.execute("DELETE FROM warm_up WHERE day < ?", (oldest,))

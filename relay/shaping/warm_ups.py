@@ -13,9 +13,9 @@ from typing import Final
 
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
-from relay.policy.warm_up import DAY, IDLE_DAYS, today
+from relay.policy.warm_up import DAY, IDLE_DAYS, Results, today
 from relay.shaping.contract import Answer, Forecast, Question, Unused, WarmUpView
-from relay.shaping.rows import answer, forecast, forget_warm_ups, give_back, warm_ups
+from relay.shaping.rows import answer, forecast, forget_warm_ups, give_back, warm_up_days, warm_ups
 
 MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 """Those of the other dialects stand beside them."""
@@ -66,6 +66,10 @@ class WarmUpBook:
         """Every warm-up that is known."""
         now = self._clock.now()
         return await self._database.read(lambda connection: warm_ups(connection, now))
+
+    async def days(self, oldest: int) -> dict[int, dict[int, Results]]:
+        """What each day from `oldest` on brought, by the warm-up's row and the day, counted from the epoch."""
+        return await self._database.read(lambda connection: warm_up_days(connection, oldest))
 
     async def forecast(self, question: Question) -> Forecast:
         """What a letter that came now would be told, with nothing counted. Raises SpoolUnavailableError."""

@@ -15,6 +15,7 @@ from relay.spool.rows import load
 LOOKED_AT: Final = 20_000
 """Results that are looked at, the newest."""
 
+_BY: Final = {"tlsa": "TLSA records", "sts": "MTA-STS"}
 _RESULTS: Final = (EventKind.DELIVERED, EventKind.DEFERRED, EventKind.BOUNCED, EventKind.EXPIRED)
 
 
@@ -37,6 +38,26 @@ class HostTls:
     last: datetime
     error: str
     """Why, as the newest result says."""
+
+    @property
+    def demanded(self) -> str:
+        """What was demanded, in words."""
+        return f"{self.demand}, watched only" if self.testing else self.demand
+
+    @property
+    def demanded_by(self) -> str:
+        """Who demanded it, in words; "" for the settings."""
+        return f"{_BY[self.policy]} of {self.domain}" if self.policy in _BY else ""
+
+    @property
+    def had(self) -> str:
+        """What was had, in words."""
+        return self.protocol or "in clear"
+
+    @property
+    def certificate(self) -> str:
+        """How the certificate was judged, in words; "" in clear."""
+        return ("verified" if self.verified else "not verified") if self.protocol else ""
 
 
 async def tls_by_host(database: Database, since: datetime, host: str = "") -> list[HostTls]:

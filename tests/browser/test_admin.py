@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -15,10 +16,14 @@ from typing import Final, Literal
 import pytest
 from playwright.async_api import async_playwright, expect
 
+from relay.clock import to_millis
+from relay.database.contract import Connection
 from relay.engine.alarms import Alarms
 from relay.ids import SpoolId
 from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import Result
+from relay.policy.warm_up import WarmUpRules, today
+from relay.shaping.contract import Question, WarmUpKey
 from relay.shaping.path_notes import PathNote, PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.inquiry import QueueFilter
@@ -27,6 +32,7 @@ from tests.contract.test_learning import BLOCKED, FULL, GONE, Bench, bench
 from tests.support.audit import audit_page
 from tests.support.operator import TOKEN, an_operator
 from tests.unit.admin.test_pages import waits
+from tests.unit.report.test_aggregate_reading import document
 
 __all__ = ["bench"]
 
@@ -45,6 +51,9 @@ _PAGES: Final = (
     "/messages?recipient=a0@b.example",
     "/messages?recipient=nobody@b.example",
     "/message/{}",
+    "/paths",
+    "/warm-up",
+    "/reports",
     "/no-such-page",
 )
 
@@ -70,6 +79,21 @@ async def fill(bench: Bench) -> SpoolId:
     await bench.spool.suspend(Suspension(0, "", "b.example", "", now + timedelta(hours=3), "they are down"))
     rest = PathNote("mx.b.example", "ip1", now, now + timedelta(minutes=9), "connect", "connection refused")
     await PathNotes(bench.database, bench.clock).write(1, [rest], ())
+    await bench.spool.note_site(1, "b.example", "mx.b.example")
+    day = today(now.timestamp())
+    for source, ceilings in (("ip1", (50, 100)), ("ip2", ())):
+        key = WarmUpKey("leak.example", source, 4, "google")
+        await WarmUpBook(bench.database, bench.clock).ask([Question(key, 30, False, WarmUpRules(ceilings), day)])
+    report = document(("192.0.2.10", 9, "pass", "pass"), begin=int(now.timestamp()) - 86400)
+
+    def report_and_count(connection: Connection) -> None:
+        connection.execute("INSERT INTO warm_up_day VALUES (1, ?, 40, 3, 2, 0)", (day - 1,))
+        connection.execute(
+            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES ('dmarc', 'd', ?, ?, ?)",
+            ("0", to_millis(now), zlib.compress(report)),
+        )
+
+    await bench.database.write(report_and_count)
     await Alarms(bench.spool, bench.clock).start(AlarmKind.DKIM_KEY, "leak.example", "no key can be read")
     return refused
 

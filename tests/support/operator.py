@@ -16,6 +16,7 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.doors import beside_desk
 from relay.policy.diagnosis_file import load_diagnoser
+from relay.policy.shaping_file import load_shaping
 from tests.support.form import PageReader
 
 TOKEN = "o" * 32
@@ -52,8 +53,16 @@ class Operator:
 async def an_operator(database: Database, clock: Clock, *, entered: bool = True) -> AsyncIterator[Operator]:
     """Somebody at the pages of a node with this database and no desk."""
     aside = database.aside()
-    diagnoser = load_diagnoser()
-    parts = AdminParts("mail.leak.example", aside, clock, {"ann": TOKEN}, diagnoser.provider_of, desk=False)
+    diagnoser, rules = load_diagnoser(), load_shaping()
+    parts = AdminParts(
+        "mail.leak.example",
+        aside,
+        clock,
+        {"ann": TOKEN},
+        diagnoser.provider_of,
+        lambda exchangers, domains: rules.shaping(exchangers, *domains),
+        desk=False,
+    )
     server = HttpServer(beside_desk(make_admin_app(parts), None), HttpLimits(), clock)
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -16,6 +16,9 @@ from tests.support.operator import TOKEN, Operator, an_operator
 
 PATHS = (
     "/admin/messages",
+    "/admin/paths",
+    "/admin/warm-up",
+    "/admin/reports",
     "/admin/message/x",
     "/admin",
     "/admin/",

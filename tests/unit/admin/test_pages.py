@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from relay.admin.heard import read_heard
 from relay.admin.life import chapters, what_next
 from relay.admin.messages import MOST_FOUND
+from relay.admin.paths import exchangers_of, limits_in_words
+from relay.admin.reports import encrypted, weakest
+from relay.clock import to_millis
+from relay.database.contract import Connection
 from relay.engine.alarms import Alarms
 from relay.ids import SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import Result
+from relay.policy.shaping import Limits
+from relay.policy.warm_up import WarmUpRules, today
+from relay.shaping.contract import Question, WarmUpKey
 from relay.shaping.path_notes import PathNote, PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.explaining import Obstacles
 from relay.spool.inquiry import QueueFilter
 from relay.spool.orders import Suspension, Verb
+from relay.spool.tls_hosts import HostTls
 from relay.spool.work import Door, NewMessage
 from tests.contract.test_learning import BLOCKED, GONE, Bench, bench
+from tests.support.form import PageReader
 from tests.support.operator import Operator, an_operator
+from tests.unit.report.test_aggregate_reading import document
 
 __all__ = ["bench"]
 
@@ -211,3 +223,123 @@ async def test_a_message_that_is_not_there_is_told_as_the_command_does(ann: Oper
         response, page = await ann.ask("GET", f"/admin/message/{unknown}")
         assert response.status == 404
         assert "it was never accepted here, or its time to be kept is over" in page.text
+
+
+async def test_paths_tell_limits_stops_and_codes(bench: Bench, ann: Operator) -> None:
+    await bench.ends("us@b.example", Result.PERMANENT, BLOCKED)
+    for recipient in ("a@gmail.com", "b@c.example"):
+        await waits(bench, recipient)
+    await bench.spool.note_site(1, "gmail.com", "alt1.gmail-smtp-in.l.google.com+gmail-smtp-in.l.google.com")
+    await bench.spool.note_site(1, "c.example", "mx.c.example")
+    now = bench.clock.now()
+    rest = PathNote("mx.c.example", "ip1", now, now + timedelta(minutes=9), "connect", "refused")
+    pace = PathNote("mx.d.example", "ip1", pace="30 a minute")
+    await PathNotes(bench.database, bench.clock).write(1, [rest, pace], ())
+    await bench.spool.suspend(Suspension(0, "", "", "mx.c.example", now + timedelta(hours=3), "they are down"))
+    await bench.spool.suspend(Suspension(0, "two", "", "", now + timedelta(hours=5), "unpaid"))
+    page = await ann.get("/admin/paths")
+    everywhere, *sites = page.document.split('<section class="path">')
+    assert "ends in 5h" in everywhere
+    assert "tenant two: unpaid" in everywhere
+    told = {part.partition("<h2>")[2].partition("</h2>")[0]: PageReader(part).text for part in sites}
+    assert list(told)[:2] == ["mx.c.example", "mx.d.example"], "what is stopped stands first"
+    plain = "20 connections, 100 messages each (what a site gets that no rule names)"
+    assert f"provider other mail 1 waiting, 0 under way limits {plain} stopped or slowed" in told["mx.c.example"]
+    assert "ends in 3h : suspended (1) until" in told["mx.c.example"]
+    assert "ends in 9m : mx.c.example from ip1 rests until" in told["mx.c.example"]
+    assert "mx.d.example from ip1: its provider limits us, the pace learnt is 30 a minute" in told["mx.d.example"]
+    assert "1 × 550 , the last 0s ago: 550 they said" in told["mx.b.example"]
+    google = told["alt1.gmail-smtp-in.l.google.com+gmail-smtp-in.l.google.com"]
+    assert "provider google mail 1 waiting" in google
+    assert "(rule google)" in google
+
+
+def test_a_long_site_is_known_by_its_first_exchanger() -> None:
+    assert exchangers_of("mx1.b.example+mx2.b.example") == ["mx1.b.example", "mx2.b.example"]
+    assert exchangers_of("mx1.b.example+17~0123abcd") == ["mx1.b.example"]
+    assert limits_in_words(Limits(2, 10, 6, 30.5)) == (
+        "2 connections, 10 messages each, 30.5 messages a minute, 6 connects a minute"
+    )
+
+
+async def test_a_warm_up_has_its_ceiling_its_use_and_its_days(bench: Bench, ann: Operator) -> None:
+    book, day = WarmUpBook(bench.database, bench.clock), today(bench.clock.now().timestamp())
+    assert "No source warms up" in (await ann.get("/admin/warm-up")).text
+    young, old = (WarmUpKey("leak.example", source, 4, "big") for source in ("ip1", "ip2"))
+    (answer,) = await book.ask([Question(young, 30, False, WarmUpRules((120, 500)), day)])
+    await book.ask([Question(old, 1, False, WarmUpRules(()), day)])
+    assert answer.granted > 0
+
+    def yesterday(connection: Connection) -> None:
+        rows = [(answer.row, day - 1, 40, 3, 2, 1), (answer.row, day - 20, 9, 9, 9, 9)]
+        connection.executemany(
+            "INSERT INTO warm_up_day (warm_up, day, delivered, deferred, bounced, complaints)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    await bench.database.write(yesterday)
+    (view,) = [one for one in await book.views() if one.ceiling]
+    page = await ann.get("/admin/warm-up")
+    assert f"Step 1: {view.used} of 120 letters are used today" in page.text
+    assert f'width="{960 * view.used / 120:.1f}" height="24"' in page.document
+    assert "2026-11-20 40 3 2 1" in page.text
+    assert "2026-11-21 0 0 0 0" in page.text
+    assert "9 9 9 9" not in page.text
+    assert page.document.count('<rect class="bounced"') == 1
+    assert "leak.example from ip2 at big is warm" in page.text
+
+
+async def test_reports_of_receivers_are_summed_as_the_command_does(bench: Bench, ann: Operator) -> None:
+    assert "No DMARC report came." in (await ann.get("/admin/reports")).text
+    begin = int((bench.clock.now() - timedelta(days=1)).timestamp())
+    rows = (("192.0.2.10", 9, "pass", "pass"), ("203.0.113.66", 3, "fail", "fail"))
+    tls = b'{"policies":[{"policy":{"policy-domain":"leak.example"},"summary":{"total-successful-session-count":3}}]}'
+    stored = [("dmarc", document(*rows, begin=begin)), ("dmarc", b"what is this"), ("tls-rpt", tls)]
+    at = to_millis(bench.clock.now())
+
+    def store(connection: Connection) -> None:
+        connection.executemany(
+            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, 'leak.example', ?, ?, ?)",
+            [(form, str(n), at, zlib.compress(content)) for n, (form, content) in enumerate(stored)],
+        )
+
+    await bench.database.write(store)
+    await bench.ends("a@b.example", Result.DELIVERED)
+    page = await ann.get("/admin/reports")
+    assert "passed DMARC, 30 days 75 %" in page.text
+    assert "leak.example 192.0.2.10 9 0 1" in page.text
+    assert "leak.example 203.0.113.66 0 3 1" in page.text
+    assert "leak.example 3 0 1" in page.text
+    assert "1 could not be read" in page.text
+
+
+async def test_reading_reports_has_an_end(bench: Bench) -> None:
+    def store(connection: Connection) -> None:
+        connection.executemany(
+            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES ('dmarc', 'd', ?, ?, ?)",
+            [(str(n), to_millis(bench.clock.now()), zlib.compress(b"x")) for n in range(4)],
+        )
+
+    await bench.database.write(store)
+    since = bench.clock.now() - timedelta(days=1)
+    whole, few, late = (
+        await read_heard(bench.database, since),
+        await read_heard(bench.database, since, most=3),
+        await read_heard(bench.database, since, seconds=-1),
+    )
+    assert (whole.looked_at, whole.unread, whole.cut) == (4, 4, False)
+    assert (few.looked_at, few.cut) == (3, True)
+    assert (late.looked_at, late.cut) == (0, True)
+
+
+def test_hosts_with_a_fault_stand_first() -> None:
+    told = [
+        HostTls(host, "may", "", "", False, protocol, True, "", count, datetime(2026, 1, 1, tzinfo=UTC), error)
+        for host, protocol, count, error in (
+            ("a", "TLSv1.3", 9, ""), ("b", "", 3, ""), ("c", "TLSv1.3", 1, "expired"), ("d", "TLSv1.2", 10, ""),
+        )
+    ]  # fmt: skip
+    assert [one.host for one in sorted(told, key=weakest)] == ["c", "b", "d", "a"]
+    assert encrypted(told) == 20 / 23
+    assert encrypted([]) is None

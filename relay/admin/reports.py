@@ -1,0 +1,66 @@
+"""The page Reports: what receivers tell of our domains (DMARC, TLS), and with what TLS our mail left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from aiohttp import web
+
+from relay.admin.frame import framed
+from relay.admin.heard import Heard, by_domain, by_source, read_heard
+from relay.admin.parts import AdminParts
+from relay.admin.remembered import Remembered
+from relay.admin.render import Renderer
+from relay.spool.tls_hosts import HostTls, tls_by_host
+
+SPAN: Final = timedelta(days=30)
+TLS_SPAN: Final = timedelta(days=7)
+MOST_REPORTS: Final = 500
+READING_SECONDS: Final = 10.0
+"""How long reports are read for a page, at most."""
+
+MOST_ROWS: Final = 100
+
+
+class ReportsPage:
+    """GET /admin/reports."""
+
+    def __init__(self, parts: AdminParts, renderer: Renderer) -> None:
+        self._parts = parts
+        self._renderer = renderer
+        database, clock = parts.database, parts.clock
+        self._heard = Remembered(lambda: read_heard(database, clock.now() - SPAN, MOST_REPORTS, READING_SECONDS), clock)
+        self._hosts = Remembered(lambda: tls_by_host(database, clock.now() - TLS_SPAN), clock)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """The page. Raises SpoolUnavailableError."""
+        heard, hosts = await self._heard.get(), await self._hosts.get()
+        values = {
+            "heard": heard,
+            "sources": by_source(heard)[:MOST_ROWS],
+            "aligned": aligned(heard),
+            "sessions": by_domain(heard)[:MOST_ROWS],
+            "hosts": sorted(hosts, key=weakest)[:MOST_ROWS],
+            "encrypted": encrypted(hosts),
+        }
+        return self._renderer.page("reports.html", framed(request, "reports", self._parts.clock.now(), values))
+
+
+def aligned(heard: Heard) -> float | None:
+    """The part of the reported mail that passed DMARC; None where nothing was reported."""
+    good = sum(one.aligned for report in heard.dmarc for one in report.sources)
+    bad = sum(one.unaligned for report in heard.dmarc for one in report.sources)
+    return good / (good + bad) if good + bad else None
+
+
+def encrypted(hosts: Sequence[HostTls]) -> float | None:
+    """The part of the results that came over TLS; None where there are none."""
+    every = sum(one.count for one in hosts)
+    return sum(one.count for one in hosts if one.protocol) / every if every else None
+
+
+def weakest(one: HostTls) -> tuple[bool, bool, int, str]:
+    """The order of hosts: what went wrong first, then what went in clear, then the most mail."""
+    return not one.error, bool(one.protocol), -one.count, one.host
