@@ -19,6 +19,7 @@ from relay.ids import Entropy
 from web.day_counts import What, count
 from web.decisions import Decision, DecisionLog
 from web.freezes import FREEZE, THAW
+from web.wall import REMOVE_POST
 
 _FILE: Final = """
 INSERT INTO web_report (letter_id, at, mailbox, rule, words) VALUES (?, ?, ?, ?, ?)
@@ -168,7 +169,7 @@ class ReportStore:
         return [OpenReport(from_millis(at), Report(letter, rule, words)) for letter, at, rule, words in rows]
 
     async def decide(self, decision: Decision, outcome: Outcome) -> bool:
-        """Settle the report of the letter `decision.subject`; False if none waits."""
+        """Settle the report of the letter `decision.subject`; False if none waits. One that is upheld ends its post too."""
 
         def work(connection: Connection) -> bool:
             connection.execute(_DECIDE, (outcome.value, decision.subject))
@@ -176,6 +177,9 @@ class ReportStore:
                 return False
             if outcome is Outcome.DISMISSED:
                 connection.execute(THAW, (decision.subject,))
+            else:
+                # For good: what hides it from the wall is this report, which is forgotten before the wall is.
+                connection.execute(REMOVE_POST, (decision.subject,))
             self._log.write(connection, decision)
             return True
 

@@ -1,6 +1,7 @@
 """`/s/{secret}`: where a letter stands, in plain words.
 
-Its writer may take it back until it leaves, and delete what is theirs of it once it has ended.
+Its writer may take it back until it leaves, keep it off the wall at any time, and delete what is theirs of it once it
+has ended.
 
 Whoever has the link sees the stage and the reasons, never the recipient; the words only when the letter goes back.
 """
@@ -60,7 +61,8 @@ class StatusPages:
     async def act(self, request: web.Request) -> web.StreamResponse:
         """POST action=cancel: take the letter back if nobody has begun to hand it over; then the page again.
 
-        POST action=forget: delete what is its writer's of a letter that ended.
+        POST action=private: show it on no wall, or no more. POST action=forget: delete what is its writer's of a letter
+        that ended.
         """
         fields = await read_fields(request, self._parts.options.base_url)
         record = await self._parts.store.find(hash_secret(request.match_info["secret"]))
@@ -69,6 +71,9 @@ class StatusPages:
         match fields.get("action"):
             case "cancel" if await self._parts.store.cancel(record.id, self._parts.clock.now()):
                 _log.info("letter-cancelled")
+            case "private":
+                await self._parts.wall.withdraw(record.id)
+                _log.info("letter-kept-private")
             case "forget" if (await self._standing(record)).stage.final:
                 await self._parts.store.disown(record.id, self._parts.entropy.bytes(32))
                 _log.info("letter-disowned")

@@ -49,6 +49,9 @@ _PUBLISH: Final = """
 UPDATE web_post SET state = 'published', words = '', shown = ?, public_id = ?, published = ?
 WHERE letter_id = ? AND state = 'queued'
 """
+_WITHDRAWN: Final = 2
+"""In the place of 1, which a letter has that is offered."""
+_WITHDRAW: Final = "UPDATE web_letter SET wall = ? WHERE id = ? AND wall = 1"
 _DECLINE: Final = "UPDATE web_post SET state = 'declined', words = '', shown = '' WHERE letter_id = ? AND state = ?"
 
 
@@ -143,8 +146,18 @@ class WallStore:
         rows = await self._rows(sql, (letter_id,))
         if not rows or not rows[0][0]:
             return WallState.NONE
-        _, state, public_id = rows[0]
-        return WallState.OFF if state == "declined" or public_id is not None else WallState.OFFERED
+        offered, state, public_id = rows[0]
+        is_off = offered == _WITHDRAWN or state == "declined" or public_id is not None
+        return WallState.OFF if is_off else WallState.OFFERED
+
+    async def withdraw(self, letter_id: str) -> None:
+        """Its writer offers it no more: its words are forgotten, and it goes at once if it shows."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(_WITHDRAW, (_WITHDRAWN, letter_id))
+            connection.execute(REMOVE_POST, (letter_id,))
+
+        await self._database.write(work)
 
     async def arrivals(self, limit: int) -> list[tuple[str, str]]:
         """Letters to ask the relay about: their ids, and the relay's."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import aiohttp
@@ -19,6 +20,7 @@ from tests.support.visitor import Visitor
 from tests.unit.web.test_recipient import receive
 from web.plain_text import beginning
 from web.redaction import without_names
+from web.reports import ReportStore
 from web.wall import WallStore
 from web.wall_keeper import LATE, BellRinger, WallKeeper
 
@@ -27,6 +29,10 @@ WORDS = "Dear Anna,\nwhen Paul died you sat with me all night."
 
 def store_of(front: Front, clock: HandClock) -> WallStore:
     return WallStore(front.database, clock, SeededEntropy(3))
+
+
+async def rows_of(front: Front, sql: str) -> list[Any]:
+    return await front.database.read(lambda connection: list(connection.execute(sql)))
 
 
 async def arrive(front: Front, clock: HandClock) -> None:
@@ -121,10 +127,7 @@ async def test_its_recipient_takes_it_down_at_once(visitor: Visitor, ann: Modera
     assert "published nowhere" in page.text
     assert (await visitor.get(address))[0].status == 404
     assert "Shown." not in (await visitor.get("/en/wall"))[1].text
-    rows = await visitor.front.database.read(
-        lambda connection: list(connection.execute("SELECT words, shown FROM web_post"))
-    )
-    assert rows == [("", "")]
+    assert await rows_of(visitor.front, "SELECT words, shown FROM web_post") == [("", "")]
 
 
 async def test_whether_its_recipient_keeps_it_private_is_told_to_nobody(
@@ -147,6 +150,56 @@ async def test_a_report_hides_it_until_it_is_dismissed(visitor: Visitor, ann: Mo
     assert "Shown." not in (await visitor.get("/en/wall"))[1].text
     await ann.post("/desk/reports", letter=post.rpartition("/")[2], action="dismissed", reason="r")
     assert "Shown." in (await visitor.get("/en/wall"))[1].text
+
+
+async def test_a_report_that_is_upheld_takes_it_down_for_good(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:
+    """Also once the report is forgotten."""
+    theirs, post = await offer(visitor, ann, clock)
+    await ann.post(post, action="publish", shown="Shown.", reason="r")
+    await visitor.post(theirs, {"action": "report", "rule": "hate", "words": ""})
+    await ann.post("/desk/reports", letter=post.rpartition("/")[2], action="upheld", reason="r")
+    clock.move(timedelta(days=400).total_seconds())
+    await ReportStore(visitor.front.database, clock, SeededEntropy(3)).forget()
+    assert not await rows_of(visitor.front, "SELECT letter_id FROM web_report")
+    assert "Shown." not in (await visitor.get("/en/wall"))[1].text
+    assert await rows_of(visitor.front, "SELECT state, words, shown FROM web_post") == [("removed", "", "")]
+
+
+async def test_its_writer_keeps_it_off_and_takes_it_down(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
+    status = (await visitor.send(await visitor.preview(message=WORDS, wall="on"))).headers["Location"]
+    _, page = await visitor.get(f"/en{status}")
+    assert "Keep it off the wall" in page.text
+    assert "Ne pas la montrer sur le mur" in (await visitor.get(f"/fr{status}"))[1].text
+    response, _ = await visitor.post(f"/en{status}", {"action": "private"}, Sec_Fetch_Site="cross-site")
+    assert response.status == 403
+    response, _ = await visitor.post(f"/en{status}", {"action": "private"})
+    assert response.headers["Location"] == f"/en{status}"
+    _, page = await visitor.get(f"/en{status}")
+    assert "This letter is not on the wall" in page.text
+    assert "Keep it off" not in page.text
+    assert await rows_of(visitor.front, "SELECT state, words FROM web_post") == [("removed", "")]
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    assert "Nothing waits here" in (await ann.get("/desk/wall"))[1].text
+
+    status = (await visitor.send(await visitor.preview(message="Another one.", wall="on"))).headers["Location"]
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    (post,) = set(re.findall(r"/desk/post/\w+", (await ann.get("/desk/wall"))[1].document))
+    await ann.post(post, action="publish", shown="Shown.", reason="r")
+    assert "Take it down now" in (await visitor.get(f"/en{status}"))[1].text
+    await visitor.post(f"/en{status}", {"action": "private"})
+    assert "Shown." not in (await visitor.get("/en/wall"))[1].text
+    assert "This letter is not on the wall" in (await visitor.get(f"/en{status}"))[1].text
+
+
+async def test_nobody_puts_a_letter_on_the_wall_by_keeping_it_off(visitor: Visitor) -> None:
+    status = (await visitor.send(await visitor.preview())).headers["Location"]
+    before = (await visitor.get(f"/en{status}"))[1].text
+    await visitor.post(f"/en{status}", {"action": "private"})
+    assert (await visitor.get(f"/en{status}"))[1].text == before
 
 
 async def test_the_form_shows_how_the_latest_letters_begin(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
