@@ -22,6 +22,7 @@ _QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _LONGEST_HEADER: Final = 500
 _ROUNDING: Final = 300
 _BEFORE_MARK: Final = re.compile(r" (?=[;:!?»%])")
+_IN_NUMBER: Final = re.compile(r"(?<=\d) (?=\d|(?:ans?|caractères|h|heures|jours|minutes)\b)|(?<=\d.h) (?=\d)")
 _AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
 _TAG: Final = re.compile(r"(<[^>]*>)")
 
@@ -132,8 +133,10 @@ def _flatten(prefix: str, tables: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def french_spaces(text: str) -> str:
-    """`text` whose spaces before high marks and inside guillemets never break the line."""
-    return _AFTER_QUOTE.sub("\u00a0", _BEFORE_MARK.sub("\u00a0", text))
+    """`text` whose spaces before high marks, inside guillemets, in numbers and before units never break the line."""
+    for where in (_BEFORE_MARK, _AFTER_QUOTE, _IN_NUMBER):
+        text = where.sub("\u00a0", text)
+    return text
 
 
 def choose_language(accept_language: str) -> Language:

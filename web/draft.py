@@ -115,6 +115,16 @@ def _what_is_wrong(address: str) -> str:
     return "syntax"
 
 
+def address_problem(typed: str, check: AddressCheck | None) -> Problem | None:
+    """What keeps an address that was `typed` from taking mail; None if nothing is known. `check`: None for none."""
+    if check is None:
+        return Problem(Field.TO, "to-missing")
+    if check.ok or check.unknown:
+        return None
+    reason = check.reason if check.reason in _REASONS else "syntax"
+    return Problem(Field.TO, f"to-{_what_is_wrong(typed) if reason == 'syntax' else reason}", check.suggestion)
+
+
 @cache
 def _offices() -> frozenset[str]:
     """Local parts that are an office."""
@@ -127,18 +137,13 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
 
     `schools`: whether letters to schools are taken.
     """
-    problems: list[Problem] = []
-    if check is None:
-        problems.append(Problem(Field.TO, "to-missing"))
-    elif not check.ok and not check.unknown:
-        reason = check.reason if check.reason in _REASONS else "syntax"
-        if reason == "syntax":
-            reason = _what_is_wrong(form.to)
-        problems.append(Problem(Field.TO, f"to-{reason}", check.suggestion))
-    elif mailbox_of(check.address).rpartition("@")[0] in _offices():
-        problems.append(Problem(Field.TO, "to-office"))
-    elif not schools and is_school(check.address):
-        problems.append(Problem(Field.TO, "to-school"))
+    wrong = address_problem(form.to, check)
+    problems = [] if wrong is None else [wrong]
+    if wrong is None and check is not None:
+        if mailbox_of(check.address).rpartition("@")[0] in _offices():
+            problems.append(Problem(Field.TO, "to-office"))
+        elif not schools and is_school(check.address):
+            problems.append(Problem(Field.TO, "to-school"))
     if not form.message.strip() and not form.is_cut:
         problems.append(Problem(Field.MESSAGE, "message-missing"))
     elif form.is_cut:

@@ -305,7 +305,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
         rules=ruled,
         reason=reason,
         words=message or "" if given_back else "",
-        has_left=left is not None,
+        left=None if left is None else from_millis(left),
         beside=beside,
         is_withheld=withheld is not None,
     )

@@ -144,8 +144,8 @@ class LetterRecord:
     """What the person who refused it told the writer."""
     words: str = ""
     """The writer's words, of a letter that goes back."""
-    has_left: bool = False
-    """In its writer's eyes."""
+    left: datetime | None = None
+    """When it left, in its writer's eyes."""
     beside: str | None = None
     """The relay's id of another letter, about which the relay is asked while it does not have this one."""
     is_withheld: bool = False
@@ -153,7 +153,7 @@ class LetterRecord:
 
     def may_be_cancelled(self, now: datetime) -> bool:
         """Whether nobody has begun to hand it over."""
-        if self.has_left:
+        if self.left is not None:
             return False
         waits = self.due is not None and self.attempts == 0 and self.due > now
         return self.message_id is None and self.ending is None and (waits or self.hold is not None)

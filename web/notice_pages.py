@@ -37,8 +37,10 @@ class NoticePages:
         return self._parts.renderer.public_page("notice_form.html", request, _form_values({}, ()))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """POST /notice: keep it, and lead to its page."""
+        """POST /notice: keep it, and lead to its page; action=translate: the form in this language, as it was typed."""
         fields = await read_fields(request, self._parts.options.base_url)
+        if fields.get("action") == "translate":
+            return self._form(request, fields, ())
         previews = self._parts.previews
         if previews is not None and previews.take(self._parts.client(request).network) is not None:
             return self._form(request, fields, ("often",), HTTPStatus.TOO_MANY_REQUESTS)

@@ -156,7 +156,9 @@ class RecipientPages:
         told = []
         record = await self._parts.store.find_by_id(addressee.letter_id)
         if record is not None:
-            told.append(words("recipient.holds_letter", moment=words.moment(record.created)))
+            # Never when it was written: its departure is drawn by lot so that nobody who gets it learns that.
+            at = words.around(record.left) if record.left is not None else ""
+            told.append(words("recipient.holds_letter", moment=at) if at else words("recipient.holds_leaving"))
             if record.message_id is not None and await self._relay_knows(record.message_id):
                 told.append(words("recipient.holds_relay"))
         if await self._parts.doorbell.waits(addressee):

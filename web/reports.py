@@ -169,7 +169,7 @@ class ReportStore:
         return [OpenReport(from_millis(at), Report(letter, rule, words)) for letter, at, rule, words in rows]
 
     async def decide(self, decision: Decision, outcome: Outcome) -> bool:
-        """Settle the report of the letter `decision.subject`; False if none waits. One that is upheld ends its post too."""
+        """Settle the report of the letter `decision.subject`, its post too if upheld; False if none waits."""
 
         def work(connection: Connection) -> bool:
             connection.execute(_DECIDE, (outcome.value, decision.subject))

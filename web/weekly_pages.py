@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from relay.client.contract import LetterRefused
+from relay.client.contract import AddressCheck, LetterRefused
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
+from web.draft import Field, Problem, address_problem
 from web.mailbox import masked
 from web.parts import Parts
 from web.plain_text import clean_line, paragraphs
@@ -47,17 +48,15 @@ class WeeklyPages:
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """POST /weekly to=ADDRESS: a mail that asks its owner."""
         fields = await read_fields(request, self._parts.options.base_url)
-        typed = clean_line(fields.get("to", ""), _LONGEST + 1)
+        typed = clean_line(fields.get("use") or fields.get("to", ""), _LONGEST + 1)
         network = self._parts.client(request).network
         if self._parts.previews is not None and self._parts.previews.take(network) is not None:
-            return await self._form(request, typed, "to-often", HTTPStatus.TOO_MANY_REQUESTS)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                check = await self._parts.relay.check(typed)
-        except TimeoutError:
-            raise SpoolUnavailableError("the check of an address timed out") from None
-        if not (check.ok or check.unknown):
-            return await self._form(request, typed, "to-syntax", HTTPStatus.UNPROCESSABLE_ENTITY)
+            often = Problem(Field.TO, "to-often")
+            return await self._form(request, typed, often, HTTPStatus.TOO_MANY_REQUESTS)
+        check = await self._check(typed) if typed else None
+        wrong = address_problem(typed, check)
+        if check is None or wrong is not None:
+            return await self._form(request, typed, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
         language = language_of(request)
         limits = self._parts.limits
         if limits is None or await limits.take_question(network, check.address):
@@ -102,6 +101,13 @@ class WeeklyPages:
         values = {"posts": [(post, paragraphs(post.shown)) for post in posts], "week": week, "indexed": indexed}
         return self._parts.renderer.public_page("week.html", request, values, indexed=indexed)
 
+    async def _check(self, typed: str) -> AddressCheck:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._parts.relay.check(typed)
+        except TimeoutError:
+            raise SpoolUnavailableError("the check of an address timed out") from None
+
     async def _send(self, wish: Wish) -> None:
         """At most one mail a day to one mailbox: the key at the relay is the same for a day."""
         day = f"{self._parts.clock.now():%Y-%m-%d}"
@@ -119,12 +125,12 @@ class WeeklyPages:
         until = self._parts.clock.now() + CONFIRM_LIFE
         await self._weekly.store.note_question(mailbox, message_id, until)
 
-    async def _form(
-        self, request: web.Request, typed: str = "", problem: str = "", status: int = HTTPStatus.OK
-    ) -> web.Response:
+    async def _form(self, request: web.Request, typed: str, problem: Problem | None, status: int) -> web.Response:
         return self._page(request, await self._form_values(request, typed, problem), status)
 
-    async def _form_values(self, request: web.Request, typed: str = "", problem: str = "") -> dict[str, Any]:
+    async def _form_values(
+        self, request: web.Request, typed: str = "", problem: Problem | None = None
+    ) -> dict[str, Any]:
         weeks = await self._weekly.store.weeks(language_of(request).value)
         return {"kind": "form", "address": typed, "problem": problem, "weeks": weeks}
 
@@ -132,7 +138,7 @@ class WeeklyPages:
         return self._parts.renderer.page("weekly.html", language_of(request), self._framed(values), status=status)
 
     def _framed(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {"problem": "", "weeks": (), "day": self._parts.options.weekly, **values}
+        return {"problem": None, "weeks": (), "day": self._parts.options.weekly, **values}
 
     def _missing(self, request: web.Request) -> web.Response:
         return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)

@@ -40,6 +40,10 @@ _OF_WEEK: Final = (
     f"SELECT {COLUMNS} FROM web_post p, web_digest_post d WHERE d.public_id = p.public_id AND {SHOWN} "  # noqa: S608
     "AND d.week = ? AND d.language = ? ORDER BY p.published DESC, p.public_id"
 )
+_WEEKS: Final = f"""
+SELECT DISTINCT d.week FROM web_digest_post d JOIN web_post p ON p.public_id = d.public_id
+WHERE d.language = ? AND {SHOWN} ORDER BY d.week DESC LIMIT ?
+"""  # noqa: S608 - constants
 _OWE: Final = """
 INSERT INTO web_mailing (week, language, mailbox) SELECT CAST(? AS TEXT), language, mailbox FROM web_subscriber
 WHERE language = ?
@@ -162,9 +166,8 @@ class WeeklyStore:
         return [read_post(row) for row in await self._rows(_OF_WEEK, (week, language))]
 
     async def weeks(self, language: str, limit: int = 60) -> list[str]:
-        """The weeks that held something, the latest first."""
-        sql = "SELECT DISTINCT week FROM web_digest_post WHERE language = ? ORDER BY week DESC LIMIT ?"
-        return [week for (week,) in await self._rows(sql, (language, limit))]
+        """The weeks that still show something, the latest first."""
+        return [week for (week,) in await self._rows(_WEEKS, (language, limit))]
 
     async def owed(self, limit: int) -> list[Owed]:
         """Mails to hand over."""

@@ -121,7 +121,7 @@ async def test_withheld_letters_and_what_left_beside_them(database: Database) ->
     due = clock.now() + timedelta(minutes=9)
     await withheld.delay("id4", due, Left(clock.now(), b"here"))
     found = [await letters.find_by_id(f"id{n}") for n in (3, 4, 0)]
-    assert [(one.has_left, one.is_withheld, one.beside, one.due) for one in found if one] == [
+    assert [(one.left is not None, one.is_withheld, one.beside, one.due) for one in found if one] == [
         (True, True, "m2", None),
         (True, False, "m7", due),
         (True, False, None, None),

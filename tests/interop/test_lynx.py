@@ -62,5 +62,11 @@ async def test_every_document_and_the_notice_form_read_as_text(tmp_path: Path) -
         for document in Document:
             page = await _lynx("-dump", f"{front.url}/fr/{document.value}")
             assert len(page) > 400, document
+        for form, labels in {
+            "notice": ("What is it?", "Your name", "Your mail address"),
+            "weekly": ("Your mail address",),
+        }.items():
+            lines = [line.strip() for line in (await _lynx("-dump", f"{front.url}/en/{form}")).splitlines()]
+            assert set(labels) <= set(lines), "each label on a line of its own"
         notice = {"item": "A", "grounds": "B", "name": "C", "mail": "d@e.example", "faith": "on"}
         assert "We received your notice" in _words(await _lynx("-dump", f"{front.url}/en/notice", fields=notice))

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 import web
 from tests.support.visitor import Visitor
-from web.catalogue import Language, choose_language, load_words
+from web.catalogue import Language, choose_language, french_spaces, load_words
 from web.decisions import Action
 from web.desk.frame import Place
 from web.documents import Document
@@ -59,6 +59,11 @@ def test_words_that_pages_ask_for_exist() -> None:
 def test_french_spaces_do_not_break() -> None:
     for key, text in WORDS[Language.FR].texts.items():
         assert not re.search(r"« | [»;:!?%]", text), key
+
+
+def test_a_french_number_stays_with_its_unit_and_in_one_piece() -> None:
+    said = french_spaces("J’ai 18 ans, à 9 h 30 : 2 000 caractères, 09 72 39 40 50, 3 amis.")
+    assert said.replace("\u00a0", "~") == "J’ai 18~ans, à 9~h~30~: 2~000~caractères, 09~72~39~40~50, 3 amis."
 
 
 @pytest.mark.parametrize("document", list(Document))

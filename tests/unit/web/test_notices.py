@@ -69,6 +69,15 @@ async def test_what_is_missing_is_said_and_what_was_typed_stays(
     assert page.fields[kept].split() == NOTICE[kept].split()
 
 
+async def test_the_other_language_keeps_what_was_typed(visitor: Visitor) -> None:
+    _, form = await visitor.get("/en/notice")
+    assert 'form="notice" formaction="/fr/notice"' in form.document
+    typed = NOTICE | {"mail": "ann", "action": "translate"}
+    response, page = await visitor.post("/fr/notice", typed)
+    assert (response.status, 'lang="fr"' in page.document, "aria-invalid" in page.document) == (200, True, False)
+    assert [page.fields[name].split() for name in ("grounds", "mail")] == [NOTICE["grounds"].split(), ["ann"]]
+
+
 async def test_about_abused_children_no_name_is_needed(visitor: Visitor) -> None:
     response, _ = await visitor.post("/fr/notice", NOTICE | {"name": "", "mail": "", "children": "on"})
     assert response.status == 303

@@ -16,6 +16,7 @@ from relay.node_secrets import ensure_secrets, rotate_token_key
 from tests.support.front import OPTIONS, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
+from web.catalogue import Language
 from web.decisions import Action, Decision
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import MailboxHasher
@@ -230,6 +231,23 @@ async def test_what_we_hold_is_told(visitor: Visitor) -> None:  # RCP 3
     assert "keyed hash" not in page.text
     await visitor.post(path, {"action": "never"})
     assert "keyed hash" in (await visitor.get(path))[1].text
+
+
+async def test_its_recipient_never_reads_when_a_letter_was_written(tmp_path: Path, clock: HandClock) -> None:  # SND 3
+    async with (
+        running_front(tmp_path, clock, replace(OPTIONS, cool_down=timedelta(hours=9))) as front,
+        aiohttp.ClientSession() as session,
+    ):
+        visitor = Visitor(front, session)
+        await visitor.post("/en/preview", {"token": await visitor.preview(), "action": "send"})
+        clock.move(timedelta(hours=9, minutes=2).total_seconds())
+        await visitor.until_arrived()
+        (mail,) = front.relay.letters.values()
+        path = re.findall(r"/r/[\w-]+", mail.text)[0]
+        await visitor.until_told(path, "left around 21 November, 21:05 UTC")
+        for language in Language:
+            text = (await visitor.get(f"/{language.value}{path}"))[1].text
+            assert not re.search(r"12[:\s]+h?\s*0\d", text), text
 
 
 async def test_no_link_no_page(visitor: Visitor) -> None:

@@ -119,6 +119,24 @@ async def test_an_answer_tells_nothing_about_an_address(visitor: Visitor) -> Non
     assert (await visitor.post("/en/weekly", {"to": "ann@example.org"}))[0].status == 503
 
 
+async def test_what_is_wrong_with_an_address_is_said_and_a_likely_one_offered(visitor: Visitor) -> None:
+    visitor.front.relay.suggestions = {"ann@gone.test": "ann@example.org"}
+    told = {
+        "": "Write the address the letter is for.",
+        "ann": "This is not one complete mail address.",
+        "a@example.org, b@example.org": "Write one address only",
+        "ann@null.test": "takes no mail at all",
+        "ann@gone.test": "does not exist on the internet",
+    }
+    for typed, words in told.items():
+        response, page = await visitor.post("/en/weekly", {"to": typed})
+        assert (response.status, words in page.text, page.fields["to"]) == (422, True, typed), page.text
+    assert 'name="use" value="ann@example.org"' in page.document
+    _, page = await visitor.post("/en/weekly", {"to": "ann@gone.test", "use": "ann@example.org"})
+    assert "a question is on its way" in page.text
+    assert [letter.recipient for letter in visitor.front.relay.letters.values()] == ["ann@example.org"]
+
+
 async def test_nobody_is_flooded_with_questions(tmp_path: Path, clock: HandClock) -> None:  # S17
     options = replace(OPTIONS, limits=True, trusted_proxies=("127.0.0.1/32",))
     async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
@@ -286,3 +304,4 @@ async def test_what_was_taken_down_is_not_mailed(quiet: Front, clock: HandClock)
     await keeper_of(front, clock).look()
     assert digests(front) == []
     assert (await store.owed(9), await store.posts("2026-W47", "en")) == ([], [])
+    assert await store.weeks("en") == [], "no link to a week that shows nothing"
