@@ -11,6 +11,7 @@ _REORDERING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _COMMANDING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufff9-\ufffb]")
 _LINE_END: Final = re.compile("\r\n|[\r\n\u2028\u2029\x85\x0b\x0c]")
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_LEFTWARD: Final = frozenset({"R", "AL"})
 _TAB: Final = 4
 
 MOST_COMPOSED: Final = 4
@@ -61,6 +62,11 @@ def clean_line(text: str, longest: int) -> str:
 def hides_something(text: str) -> bool:
     """Whether a character of `text` is a control, is invisible, or changes the direction of reading."""
     return any(unicodedata.category(character) in _HIDDEN_CATEGORIES for character in text)
+
+
+def reads_leftward(text: str) -> bool:
+    """Whether some of `text` is written from right to left (UAX #9, strong types R and AL)."""
+    return any(unicodedata.bidirectional(character) in _LEFTWARD for character in text)
 
 
 def _few_marks(text: str) -> str:

@@ -18,6 +18,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from web.catalogue import Language, Words
+from web.plain_text import reads_leftward
 from web.requests import language_of
 
 _FOLDER: Final = Path(__file__).parent
@@ -39,7 +40,7 @@ _SAFE: Final = {
 
 def make_templates() -> Environment:
     """The templates of pages and mail: everything is escaped, and an unknown name is an error."""
-    return Environment(
+    templates = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -47,6 +48,8 @@ def make_templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    templates.tests["leftward"] = reads_leftward
+    return templates
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from web.draft import Draft
 from web.links import RecipientLinks
 from web.mail import MailWriter
 from web.operator import Operator
+from web.plain_text import clean_message
 from web.render import make_templates
 from web.signature import Signature
 
@@ -69,6 +70,20 @@ def test_the_html_is_small_and_fetches_nothing() -> None:
     )
     assert "max-width:600px" in document
     assert not re.search(r"background|(?<!border-)(?<!-)color:", document.replace("color-scheme", ""))
+
+
+@pytest.mark.parametrize("text", ["a\n\n", "'\n\n", "&\n", "é", "😀", "&"])
+def test_no_letter_of_2000_characters_makes_a_large_mail(text: str) -> None:
+    draft = Draft("ann@example.org", Signature.SOMEONE, "", clean_message((text * 2000)[:2000]))
+    letter = WRITER.letter(WRITER.compose(draft, WORDS[Language.FR], base32(b"i" * 20)), "id")
+    assert len(letter.html.encode()) < 15_000
+    assert len(letter.text.encode()) < 15_000
+
+
+def test_blanks_stay_and_paragraphs_in_another_direction_are_shown_in_it() -> None:
+    draft = Draft("ann@example.org", Signature.SOMEONE, "", "One   two\n  three\n\nשלום")
+    document = WRITER.letter(WRITER.compose(draft, WORDS[Language.EN]), "id").html
+    assert 'white-space:pre-wrap"><p>One   two<br>  three</p><p dir="auto">שלום</p></div>' in document
 
 
 def test_markup_stays_text() -> None:  # S42
