@@ -88,6 +88,7 @@ class Doors:
             parts.engine.admissions,
             parts.engine.alarms,
             parts.opt_outs,
+            settings.inbound.domain is not None,
         )
         self._admin: HttpServer | None = None
         self._aside: Database | None = None

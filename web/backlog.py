@@ -19,6 +19,7 @@ WHERE held_until IS NOT NULL GROUP BY held_for
 """
 _REPORTS: Final = "SELECT COUNT(*), MIN(at) FROM web_report WHERE outcome IS NULL"
 _NOTICES: Final = "SELECT COUNT(*), MIN(at) FROM web_notice WHERE outcome IS NULL"
+_REPLIES: Final = "SELECT COUNT(*), MIN(held_until) FROM web_reply WHERE state = 'held'"
 _OFFERED: Final = "SELECT COUNT(*) FROM web_post WHERE state = 'queued'"
 _DANGERS: Final = "SELECT COUNT(*) FROM web_danger WHERE told IS NULL AND closed IS NULL"
 _DUE: Final = "SELECT due FROM web_legal_request WHERE closed IS NULL ORDER BY due"
@@ -35,6 +36,8 @@ class Backlog:
     reports: int
     notices: int
     notices_from: Mapping[Network, int]
+    replies: int
+    """Held ones, by mail to letters."""
     offered: int
     """Letters for the wall; nobody is harmed while they wait, so they count nowhere else."""
     frozen: int
@@ -48,7 +51,7 @@ class Backlog:
     @property
     def total(self) -> int:
         """Everything that a moderator has to decide about."""
-        return sum(self.held.values()) + self.reports + self.notices
+        return sum(self.held.values()) + self.reports + self.notices + self.replies
 
 
 async def read_backlog(database: Database) -> Backlog:
@@ -58,11 +61,13 @@ async def read_backlog(database: Database) -> Backlog:
         held = list(connection.execute(_HELD))
         [(reports, first_report)] = connection.execute(_REPORTS)
         [(notices, first_notice)] = connection.execute(_NOTICES)
+        [(replies, first_reply)] = connection.execute(_REPLIES)
         [(offered,)] = connection.execute(_OFFERED)
         [(dangers,)] = connection.execute(_DANGERS)
         requests = tuple(from_millis(due) for (due,) in connection.execute(_DUE))
         [(frozen,)] = connection.execute(_FROZEN)
-        began = [from_millis(until) - HOLD_TIME for _, _, until in held]
+        ends = [*(until for _, _, until in held), *([] if first_reply is None else [first_reply])]
+        began = [from_millis(until) - HOLD_TIME for until in ends]
         began += [from_millis(at) for at in (first_report, first_notice) if at is not None]
         counts = {HeldFor(why): count for why, count, _ in held}
         return Backlog(
@@ -71,6 +76,7 @@ async def read_backlog(database: Database) -> Backlog:
             reports=reports,
             notices=notices,
             notices_from=open_notices(connection),
+            replies=replies,
             offered=offered,
             frozen=frozen,
             oldest=min(began, default=None),

@@ -32,6 +32,7 @@ from web.preview import PreviewTokens
 from web.recipient import RecipientParts
 from web.refusal_count import RefusalCount
 from web.render import Renderer, make_templates
+from web.reply_keeper import ReplyKeeper
 from web.row import Row
 from web.sealing import SealingKeys, month_of
 from web.stores import make_stores
@@ -97,6 +98,7 @@ class Building:
             ceilings=Ceilings(relay, stores.admission, clock),
             way_in=WayIn(self._limits, stores.pile, stores.lane, stores.admission, relay, options.sender, clock),
             wall=stores.wall,
+            replies=stores.replies,
             reports=stores.reports,
             mailboxes=stores.mailboxes,
             limits=self._limits,
@@ -119,6 +121,7 @@ class Building:
             stores.reports,
             stores.doorbell,
             stores.wall,
+            stores.replies,
             self._links,
             stores.weekly,
             stores.mailboxes,
@@ -158,6 +161,7 @@ class Building:
             WallKeeper(stores.wall, relay, clock).look,
             stores.rulings.flush,
             self._refusals.look,
+            ReplyKeeper(relay, stores.replies, self._judge, stores.mailboxes, clock, is_on=options.replies).look,
         ]
         if options.weekly != "off":
             watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)

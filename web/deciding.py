@@ -22,6 +22,7 @@ from web.mailbox import MailboxHasher
 from web.moderation.ruling import Rule
 from web.notices import NoticeStore
 from web.plain_text import clean_message
+from web.replies import ReplyStore
 from web.reports import Outcome, ReportStore
 from web.wall import WallStore
 
@@ -57,6 +58,7 @@ class Deciding:
         self.reports = ReportStore(database, clock, entropy)
         self.freezes = FreezeStore(database, clock, entropy)
         self.wall = WallStore(database, clock, entropy)
+        self.replies = ReplyStore(database, clock, entropy)
         self.notices = NoticeStore(database, clock, entropy)
         self.dangers = DangerStore(database, clock, entropy)
         self._database = database
@@ -134,6 +136,14 @@ class Deciding:
     async def take_down(self, letter_id: str, voice: Voice) -> bool:
         """Take a letter off the wall."""
         return await self.wall.take_down(_decision(letter_id, Action.TAKE_DOWN, voice))
+
+    async def show_reply(self, letter_id: str, voice: Voice) -> bool:
+        """Let whoever wrote a letter see the held reply to it."""
+        return await self.replies.show(_decision(letter_id, Action.REPLY_SHOW, voice))
+
+    async def refuse_reply(self, letter_id: str, voice: Voice) -> bool:
+        """Delete the held reply to a letter; nobody is told."""
+        return await self.replies.refuse(_decision(letter_id, Action.REPLY_REFUSE, voice))
 
 
 def _decision(subject: str, action: Action, voice: Voice, rules: tuple[str, ...] = ()) -> Decision:

@@ -33,6 +33,8 @@ class Action(StrEnum):
     PUBLISH = "publish"
     DECLINE = "decline"
     TAKE_DOWN = "take-down"
+    REPLY_SHOW = "reply-show"
+    REPLY_REFUSE = "reply-refuse"
     DANGER = "danger"
     DANGER_TOLD = "danger-told"
     DANGER_CLOSED = "danger-closed"

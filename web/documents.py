@@ -81,6 +81,7 @@ class Documents:
             "span_days": SPAN.days,
             "words_days": self._parts.options.content_kept.days,
             "kept_days": self._parts.options.status_kept.days,
+            "replies": self._parts.options.replies,
         }
         return self._parts.renderer.public_page("document.html", request, values)
 

@@ -33,6 +33,7 @@ from web.letters import (
 )
 from web.mailbox import mailbox_of
 from web.network import Network
+from web.replies import CLOSE_REPLY
 from web.wall import ADD_POST, REMOVE_POST
 from web.withheld_table import minute_of
 
@@ -49,8 +50,9 @@ ON CONFLICT DO NOTHING RETURNING id
 """
 _ADD_HANDOVER: Final = """
 INSERT INTO web_handover (letter_id, due, attempts, held_until, held_for,
-  sender, sender_name, recipient, subject, text, html, message, network, promised, place, waits_at, expected)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  sender, sender_name, recipient, subject, text, html, message, network, promised, place, waits_at, expected,
+  answerable)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SEALED: Final = "INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_WAITING: Final = """
@@ -69,7 +71,7 @@ WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <=
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
   EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased,
-  COALESCE(promised, 0)
+  COALESCE(promised, 0), answerable
 """
 _CANCEL: Final = """
 DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
@@ -125,7 +127,8 @@ class DatabaseLetterStore:
         until = to_millis(leaves + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         schedule = _schedule(departure)
-        handover = (letter.id, *schedule, *_content(letter, departure), letter.network.value, *_row(departure))
+        how = (letter.network.value, *_row(departure), int(letter.mail.answerable))
+        handover = (letter.id, *schedule, *_content(letter, departure), *how)
 
         def work(connection: Connection) -> bool:
             if not list(connection.execute(_ADD_LETTER, known)):
@@ -157,7 +160,8 @@ class DatabaseLetterStore:
 
     async def disown(self, letter_id: str, nobodys: bytes) -> None:
         words = (_DISOWN_WORDS, (letter_id, NEVER, Ending.RETURNED.value))
-        await self._change(_DISOWN, (nobodys, letter_id), words, (REMOVE_POST, (letter_id,)))
+        deleted = (REMOVE_POST, (letter_id,)), (CLOSE_REPLY, (letter_id,))
+        await self._change(_DISOWN, (nobodys, letter_id), words, *deleted)
 
     async def keep_off_wall(self, letter_id: str) -> None:
         # Both, so that what it was offered for is known, and what is shown already is gone at once.
@@ -313,7 +317,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
     letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings = row[:11]
-    erased, wished = row[11:]
+    erased, wished, answerable = row[11:]
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -323,6 +327,7 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         html=html,
         stream=DOORBELLS if rings else STREAM,
         idempotency_key=letter_id,
+        answerable=bool(answerable),
     )
     return PendingLetter(
         mail, attempts, from_millis(created), Network(network), from_millis(wished), erased=bool(erased)

@@ -207,7 +207,7 @@ class LetterStore(Protocol):
         ...
 
     async def disown(self, letter_id: str, nobodys: bytes) -> None:
-        """The writer of a letter that ended wants nothing of it: words given back and words for the wall go.
+        """The writer of a letter that ended wants nothing of it: words given back, for the wall and of a reply go.
 
         Its link leads nowhere, since what is kept of its secret becomes `nobodys`, drawn by lot. The line stays: the
         recipient may still report the letter, and the relay still has to be told to forget them.

@@ -51,6 +51,8 @@ class Mail:
     body: tuple[tuple[str, ...], ...]
     footer: tuple[FooterLine, ...]
     stream: str = STREAM
+    answerable: bool = False
+    """Whether it says that its reader may answer, and a reply is shown to its writer."""
     link: str = ""
     """A line of the body that is an address of ours to follow; a writer's words never are."""
 
@@ -83,8 +85,8 @@ class MailWriter:
 
         `crisis`: who helps its reader, where the writer worries that they might harm themselves.
         """
-        page = self._links.recipient_url(Addressee(letter_id, draft.recipient) if letter_id else None)
         signature = f"signature.{draft.signature.value}"
+        answerable = self._options.replies
         return Mail(
             language=words.language.value,
             sender=self._options.sender,
@@ -92,14 +94,20 @@ class MailWriter:
             recipient=draft.recipient,
             subject=words(f"{signature}.subject"),
             body=paragraphs(draft.message),
-            footer=(
-                *crisis_lines(crisis, words),
-                FooterLine(words("mail.why", site=self._options.base_url)),
-                FooterLine(words("mail.never"), f"{page}#never"),
-                FooterLine(words("mail.report"), f"{page}#report"),
-                self._rights(words),
-                FooterLine(words("mail.promise")),
-            ),
+            footer=(*crisis_lines(crisis, words), *self._footer(draft, words, letter_id, answerable=answerable)),
+            answerable=answerable,
+        )
+
+    def _footer(self, draft: Draft, words: Words, letter_id: str, *, answerable: bool) -> tuple[FooterLine, ...]:
+        """Why the mail came, and what its reader may do about it."""
+        page = self._links.recipient_url(Addressee(letter_id, draft.recipient) if letter_id else None)
+        return (
+            FooterLine(words("mail.why", site=self._options.base_url)),
+            *([FooterLine(words("mail.reply"))] if answerable else []),
+            FooterLine(words("mail.never"), f"{page}#never"),
+            FooterLine(words("mail.report"), f"{page}#report"),
+            self._rights(words),
+            FooterLine(words("mail.promise")),
         )
 
     def _rights(self, words: Words) -> FooterLine:
@@ -113,7 +121,7 @@ class MailWriter:
 
         Without a letter's id, its links lead nowhere.
         """
-        mail = self.compose(draft, words, letter_id)  # no crisis line: that would tell what the letter is about
+        mail = self.compose(draft, words, letter_id)
         link = self._links.read_url(Addressee(letter_id, draft.recipient) if letter_id else None)
         asks = (words("ring.wrote", site=self._options.base_url), words("ring.ask"), link, words("ring.kept"))
         name, subject = words("ring.name"), words("ring.subject")
@@ -124,6 +132,9 @@ class MailWriter:
             sender_name=name,
             subject=subject,
             body=body,
+            # No crisis line: that would tell what the letter is about. And there is nothing to answer yet.
+            footer=self._footer(draft, words, letter_id, answerable=False),
+            answerable=False,
             stream=DOORBELLS,
             link=link,
         )
@@ -157,4 +168,5 @@ class MailWriter:
             html=self._template.render(mail=mail),
             stream=mail.stream,
             idempotency_key=letter_id,
+            answerable=mail.answerable,
         )

@@ -102,6 +102,8 @@ class FrontValues(Protocol):
     @property
     def data_centre_lists(self) -> tuple[Path, ...]: ...
     @property
+    def replies(self) -> bool: ...
+    @property
     def cool_down(self) -> timedelta: ...
     @property
     def jitter(self) -> timedelta: ...
@@ -181,6 +183,7 @@ def mount(  # the node's parts, each with a purpose of its own
             Network.TOR: tuple(folder / path for path in values.tor_lists),
             Network.DATA_CENTRE: tuple(folder / path for path in values.data_centre_lists),
         },
+        replies=values.replies,
         cool_down=values.cool_down,
         jitter=values.jitter,
         time_zone=zone_of(values.time_zone),

@@ -73,6 +73,8 @@ class FrontOptions:
     """How a day is shared between kinds of network."""
     network_lists: Mapping[Network, tuple[Path, ...]] = field(default_factory=dict)
     """Files that say which addresses are Tor's or a data centre's."""
+    replies: bool = False
+    """Whether a letter may be answered by mail, and its writer sees the reply."""
     cool_down: timedelta = timedelta(0)
     """How long a writer may take a letter back."""
     jitter: timedelta = timedelta(0)

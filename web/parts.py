@@ -26,6 +26,7 @@ from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
+from web.replies import ReplyStore
 from web.reports import ReportStore
 from web.row import Row
 from web.ruling_counts import RulingCounts
@@ -64,6 +65,7 @@ class Parts:
     sealing: SealingKeys
     doorbell: DoorbellStore
     wall: WallStore
+    replies: ReplyStore
     reports: ReportStore
     mailboxes: MailboxHasher
     networks: NetworkLists

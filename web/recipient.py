@@ -29,6 +29,7 @@ from web.mailbox import MailboxHasher, masked
 from web.moderation.ruling import Rule
 from web.plain_text import clean_message
 from web.render import Renderer
+from web.replies import ReplyStore
 from web.reports import Report, ReportStore
 from web.requests import language_of, read_fields
 from web.sharing import share_links
@@ -55,6 +56,7 @@ class RecipientParts:
     reports: ReportStore
     doorbell: DoorbellStore
     wall: WallStore
+    replies: ReplyStore
     links: RecipientLinks
     weekly: WeeklyStore
     mailboxes: MailboxHasher
@@ -76,7 +78,7 @@ class RecipientPages:
         return await self._page(language_of(request), addressee)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        """POST action=never, report, wall or erase."""
+        """POST action=never, report, wall, unreply or erase."""
         fields = await read_fields(request, self._parts.base_url)
         addressee = self._addressee(request)
         if addressee is None:
@@ -92,6 +94,9 @@ class RecipientPages:
             case "wall":
                 await self._parts.store.keep_off_wall(addressee.letter_id)
                 return await self._page(language, addressee, "wall")
+            case "unreply":
+                await self._parts.replies.close(addressee.letter_id)
+                return await self._page(language, addressee, "unreply")
             case "erase":
                 await self._erase(addressee)
                 return await self._page(language, addressee, "erase")
@@ -116,7 +121,9 @@ class RecipientPages:
         await self._parts.store.keep_off_wall(addressee.letter_id)
         await self._parts.store.erase_recipient(addressee.address)
         await self._parts.doorbell.erase(addressee)
-        await self._parts.weekly.erase(self._parts.mailboxes.all_of(addressee.address))
+        mailboxes = self._parts.mailboxes.all_of(addressee.address)
+        await self._parts.weekly.erase(mailboxes)
+        await self._parts.replies.erase(addressee.letter_id, mailboxes)
         await self._parts.errands.do(Errand.ERASE, addressee.address)
         _log.info("recipient-erased")
 
@@ -133,6 +140,7 @@ class RecipientPages:
         post = await self._parts.wall.of_letter(addressee.letter_id)
         refuses = await self._parts.errands.refuses(addressee.address)
         reported = await self._parts.reports.of_letter(addressee.letter_id)
+        replied = await self._parts.replies.keeps_words(addressee.letter_id)
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
@@ -145,8 +153,13 @@ class RecipientPages:
             "rules": [rule.value for rule in _REPORTABLE],
             "reported": reported,
             "decided": words.around(reported.decided) if reported and reported.decided else "",
-            "held": [words("recipient.holds_link"), *await self._held(words, addressee, refuses=refuses)],
+            "held": [
+                words("recipient.holds_link"),
+                *await self._held(words, addressee, refuses=refuses),
+                *([words("recipient.holds_reply")] if replied else []),
+            ],
             "is_refused": refuses is True,
+            "replied": replied,
         }
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
         return self._parts.renderer.page("recipient.html", language, values, status=status)

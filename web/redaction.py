@@ -1,4 +1,6 @@
-"""A letter without names, as a first proposal for the wall: a moderator mends it before anybody sees it. Pure.
+"""Words without what leads to somebody: letters without names for the wall, replies without addresses. Pure.
+
+Of a letter it is a first proposal, which a moderator mends before anybody sees it.
 
 Numbers, addresses and links are found by their form; a name is a capital letter where the language asks for none, or
 the word after a salutation. Too much is taken rather than too little; a name that begins a sentence is not found.
@@ -12,6 +14,15 @@ from typing import Final
 from web.moderation.traces import find_traces
 
 GAP: Final = "[…]"
+
+_LONG: Final = 30
+"""Characters without a space that no word has: a link's token, even if a mail program broke its line."""
+_ADDRESS: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]{1,20}://\S{1,2000}|\bwww\.\S{1,2000}|mailto:\S{1,2000}"
+    r"|[^\s<>()\[\],;:\"@]{1,64}@[^\s<>()\[\],;:\"@]{1,255}"
+    rf"|\S{{{_LONG},}}"
+)
+_GAPS: Final = re.compile(r"<?\[…\]>?(?:\s{1,3}<?\[…\]>?)*")
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _ENDS: Final = frozenset(".!?…:\n")
@@ -40,6 +51,11 @@ def without_names(message: str) -> str:
         last = match.end()
     spans += _closing(message)
     return _cut(message, spans)
+
+
+def without_addresses(words: str) -> str:
+    """`words` with a gap for each link, each mail address and whatever looks like a part of one."""
+    return _GAPS.sub(GAP, _ADDRESS.sub(GAP, words))
 
 
 def _closing(message: str) -> list[tuple[int, int]]:

@@ -19,6 +19,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.letters import LetterRecord, hash_secret
+from web.moderation.ruling import Step
 from web.parts import Parts
 from web.plain_text import paragraphs
 from web.preview_page import tell_ahead
@@ -109,6 +110,22 @@ class StatusPages:
             "words": paragraphs(record.words) if standing.stage is Stage.RETURNED else (),
             "days": self._parts.options.status_kept.days,
             "rings": self._parts.options.doorbell and standing.stage is Stage.DELIVERED,
+            **await self._reply(record, standing, language),
+        }
+
+    async def _reply(self, record: LetterRecord, standing: Standing, language: Language) -> dict[str, object]:
+        """What the page says of a reply; that one is held, or was refused, is told to nobody."""
+        if not self._parts.options.replies:
+            return {"reply": None, "may_be_answered": False}
+        reply = await self._parts.replies.of_letter(record.id)
+        if reply is None:
+            waits = standing.stage in {Stage.WAITING, Stage.DELIVERED, Stage.UNCLEAR}
+            return {"reply": None, "may_be_answered": waits}
+        return {
+            "reply": reply,
+            "may_be_answered": False,
+            "reply_words": paragraphs(reply.words),
+            "helps": self._parts.judge.wording(language).helps if reply.step is Step.CARE else (),
         }
 
     async def _standing(self, record: LetterRecord) -> Standing:

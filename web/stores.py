@@ -20,6 +20,7 @@ from web.notices import NoticeStore
 from web.options import FrontOptions
 from web.outside import Outside
 from web.pile import HeldPile
+from web.replies import ReplyStore
 from web.reports import ReportStore
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
@@ -48,6 +49,7 @@ class Stores:
     pile: HeldPile
     old: LetterForgetter
     questions: QuestionForgetter
+    replies: ReplyStore
     reports: ReportStore
     rulings: RulingCounts
     sealed: SealedStore
@@ -74,6 +76,7 @@ class Stores:
             self.legal,
             self.old,
             self.questions,
+            self.replies,
         )
         return tuple(keeper.forget for keeper in keepers)
 
@@ -101,6 +104,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         pile=pile,
         old=LetterForgetter(outside.relay, database, clock, options.status_kept),
         questions=QuestionForgetter(outside.relay, weekly),
+        replies=ReplyStore(database, clock, entropy),
         reports=ReportStore(database, clock, entropy),
         rulings=RulingCounts(database, clock),
         sealed=SealedStore(database, clock),

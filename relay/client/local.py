@@ -70,6 +70,8 @@ class RelayParts:
     admissions: Admissions | None = None
     alarms: Alarms | None = None
     opt_outs: OptOuts | None = None
+    takes_replies: bool = True
+    """Whether letters can have reply addresses: only where mail comes in."""
     submitting: set[asyncio.Task[Accepted | Refusal]] = field(default_factory=set)
     """Accepts under way, which nobody who leaves may end."""
 
@@ -94,6 +96,8 @@ class LocalRelayClient:
         if not self._identity.may_use(str(sender)):
             # The operator's mistake, to be mended by them: it must not end somebody's letter.
             return LetterRefused(temporary=True, reason=f"{self._identity.name} may not send from {sender.domain}")
+        if letter.answerable and not self._parts.takes_replies:
+            return LetterRefused(temporary=True, reason="the letter may be answered, and this relay takes no replies")
         submission = Submission(
             door=Door.WEB,
             identity=self._identity,

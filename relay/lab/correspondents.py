@@ -1,12 +1,14 @@
-"""The lab's people and programs who write back: a host that bounces later, a reader who complains, a vacation.
+"""The lab's people and programs who write back: a later bounce, a reader who complains or replies, a vacation.
 
-Stands behind the mail hosts. What they write goes to the reverse-path of what they got (complaints to the feedback
-address of its domain), by the lab's own DNS, as the world's mail would. Nobody answers the null path.
+Stands behind the mail hosts. What programs write goes to the reverse-path of what they got (complaints to the feedback
+address of its domain), what a person replies to where the mail says; by the lab's own DNS, as the world's mail would.
+No program answers the null path.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import aiosmtplib
 
 from relay.clock import Clock
 from relay.lab.mailbox import Posting
+from relay.lab.reading import first_field, header_fields, read, summarise
 from relay.lab.zone import ZoneResolver
 from relay.log import Log
 from relay.mail.date import format_date
@@ -23,6 +26,8 @@ from relay.mail.date import format_date
 MAX_WAITING: Final = 1000
 MAX_RETURNED: Final = 20_000
 TRIES: Final = 5
+_QUOTED: Final = 2000
+"""Lines of a mail that a reply quotes."""
 TRY_AGAIN_SECONDS: Final = 0.5
 _SEND_SECONDS: Final = 10.0
 _BOUNCE_LATER = re.compile(r"bounce-later\+(\d{1,4})")
@@ -35,6 +40,8 @@ class _Answer:
     to: str
     content: bytes
     after: float = 0.0
+    sender: str = ""
+    """The reverse-path; a program's answer has the null path."""
 
 
 class Correspondents:
@@ -53,9 +60,21 @@ class Correspondents:
         for recipient in posting.recipients:
             answer = self._answer(posting, recipient)
             if answer is not None and len(self._tasks) < MAX_WAITING:
-                task = asyncio.get_running_loop().create_task(self._send(answer), name="lab answer")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._start(answer)
+
+    def reply(self, posting: Posting, words: str) -> str:
+        """Let the first recipient of a mail answer it, as mail programs do; to which address, "" for none."""
+        shown = summarise(posting.content, posting.recipients)
+        to = next((box.address for box in (*shown.reply_to, shown.sender) if "@" in box.address), "")
+        if to and posting.recipients and len(self._tasks) < MAX_WAITING:
+            author = posting.recipients[0]
+            self._start(_Answer(to, self._replied(posting, author, to, words), sender=author))
+        return to
+
+    def _start(self, answer: _Answer) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(answer), name="lab answer")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
         """Forget who still wanted to write."""
@@ -116,6 +135,21 @@ class Correspondents:
             "I am away and cannot read your mail before Monday; it was not delivered to anybody else.\r\n",
         )
 
+    def _replied(self, posting: Posting, author: str, to: str, words: str) -> bytes:
+        """A person's reply above the mail it answers, which it quotes."""
+        fields = header_fields(posting.content)
+        answered = first_field(fields, "message-id").strip()[:500]
+        quoted = "".join(f"> {line}\n" for line in read(posting.content).text.splitlines()[:_QUOTED])
+        said = f"{words}\n\nOn {format_date(self._clock.now())}, <{to}> wrote:\n{quoted}"
+        body = base64.encodebytes(said.replace("\r\n", "\n").encode("utf-8", "replace")).replace(b"\n", b"\r\n")
+        threading = f"In-Reply-To: {answered}\r\nReferences: {answered}\r\n" if answered else ""
+        return _mail(
+            f"From: <{author}>\r\nTo: <{to}>\r\nSubject: Re: {first_field(fields, 'subject').strip()[:500]}\r\n"
+            f"Date: {format_date(self._clock.now())}\r\n{threading}MIME-Version: 1.0\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n",
+            body,
+        )
+
     async def _send(self, answer: _Answer) -> None:
         await asyncio.sleep(answer.after)
         for attempt in range(TRIES):
@@ -128,7 +162,7 @@ class Correspondents:
                 return
 
     async def _try(self, answer: _Answer) -> None:
-        """One transaction from the null path to the first exchanger of the domain."""
+        """One transaction with the first exchanger of the domain."""
         domain = answer.to.rpartition("@")[2]
         exchangers = sorted(
             (int(p), name) for p, name in map(str.split, (await self._resolver.ask(domain, "MX")).records)
@@ -146,7 +180,7 @@ class Correspondents:
             timeout=_SEND_SECONDS,
         )
         async with client:
-            await client.sendmail("", [answer.to], answer.content)
+            await client.sendmail(answer.sender, [answer.to], answer.content)
 
 
 def _mail(header: str, *pieces: str | bytes) -> bytes:

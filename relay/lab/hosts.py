@@ -12,6 +12,7 @@ from typing import Final, Literal
 from relay.lab.behaviour import FLAKY, Behaviour, Tls
 from relay.lab.zone import Fault, Trouble, Zone
 
+INBOX_DOMAIN: Final = "inbox.lab.test"
 SENDING_DOMAIN: Final = "leak.lab.test"
 RELAY_NAME: Final = "mail.leak.lab.test"
 RETURN_DOMAIN: Final = "bounces.leak.lab.test"
@@ -77,7 +78,7 @@ HOSTS: Final[tuple[LabHost, ...]] = (
 )
 
 DOMAINS: Final[tuple[LabDomain, ...]] = (
-    LabDomain("inbox.lab.test", "takes all mail", ((10, 1),)),
+    LabDomain(INBOX_DOMAIN, "takes all mail", ((10, 1),)),
     LabDomain(SENDING_DOMAIN, "the lab's own sending domain; takes all mail", ((10, 2),)),
     LabDomain(RETURN_DOMAIN, "where returns to the lab's sending domain go; takes all mail", ((10, 2),)),
     LabDomain(
@@ -154,7 +155,7 @@ def lay_out(zone: Zone, subnet: int, hosts: tuple[LabHost, ...], domains: tuple[
     zone.publish(f"2.0.0.127.{BLOCKLIST}", "A", "127.0.0.2")
     zone.publish(SIGNED_NAME, "A", "127.0.0.1")
     zone.break_name(SIGNED_NAME, Fault(authentic=True))
-    for name in (SENDING_DOMAIN, RELAY_NAME, RETURN_DOMAIN):
+    for name in (SENDING_DOMAIN, RELAY_NAME, RETURN_DOMAIN, INBOX_DOMAIN):
         zone.publish(name, "TXT", SPF)
     zone.publish(f"_dmarc.{SENDING_DOMAIN}", "TXT", "v=DMARC1; p=reject; adkim=r; aspf=r")
     # Everything below lab.test belongs to someone else, as below a registry's suffix (RFC 9989 §4.10).

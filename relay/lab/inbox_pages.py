@@ -1,4 +1,4 @@
-"""The inbox's pages: what arrived, and each mail with text, HTML, header, source, transcript and verdict.
+"""The inbox's pages: what arrived, and each mail with text, HTML, header, source, transcript, verdict, and a reply.
 
 Plain HTML without scripts; the HTML of a mail is cleaned and shown in a sandboxed frame with a policy of its
 own, so that nothing in it runs, submits, or fetches (S42).
@@ -13,12 +13,14 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import jinja2
 from aiohttp import web
 
 from relay.lab.behaviour import MAGIC
 from relay.lab.cleaning import clean
+from relay.lab.correspondents import Correspondents
 from relay.lab.directory import HostEntry
 from relay.lab.examiner import Examiner
 from relay.lab.guard import MAIL_POLICY
@@ -29,6 +31,7 @@ from relay.units import format_size
 
 PER_PAGE: Final = 50
 MAX_SHOWN: Final = 500_000
+MAX_REPLY: Final = 100_000
 _HERE = Path(__file__).parent
 _TABS = (
     ("text", "Text"),
@@ -53,10 +56,11 @@ class Facts:
 class InboxPages:
     """The pages over one inbox."""
 
-    def __init__(self, inbox: Inbox, examiner: Examiner, facts: Facts) -> None:
+    def __init__(self, inbox: Inbox, examiner: Examiner, facts: Facts, correspondents: Correspondents) -> None:
         self._inbox = inbox
         self._examiner = examiner
         self._facts = facts
+        self._correspondents = correspondents
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -76,6 +80,7 @@ class InboxPages:
             web.get("/message/{id}", self._open),
             web.get("/message/{id}/frame", self._frame),
             web.get("/message/{id}/{tab}", self._message),
+            web.post("/message/{id}/reply", self._reply),
             web.get("/lab.css", self._stylesheet),
             web.get("/favicon.ico", self._no_icon),
         ]
@@ -130,8 +135,15 @@ class InboxPages:
         verdict = await self._examiner.verdict(arrival)
         return self._page(
             "message.html", arrival=arrival, reading=reading, verdict=verdict, tab=tab, tabs=_TABS,
-            max_shown=MAX_SHOWN, **details,
+            max_shown=MAX_SHOWN, replied=request.query.get("replied", "")[:320], **details,
         )  # fmt: skip
+
+    async def _reply(self, request: web.Request) -> web.Response:
+        """POST text=…: its recipient answers, as from their own mail program."""
+        arrival = self._wanted(request)
+        text = str((await request.post()).get("text", "")).strip()[:MAX_REPLY]
+        to = self._correspondents.reply(arrival.posting, text) if text else ""
+        raise web.HTTPSeeOther(f"/message/{arrival.id}/text?{urlencode({'replied': to})}#reply")
 
     async def _frame(self, request: web.Request) -> web.Response:
         reading = await asyncio.to_thread(read, self._wanted(request).posting.content)

@@ -159,7 +159,7 @@ class Lab:
         directory = self.hosts
         facts = Facts(directory, self.smtp_port, self.nameserver, str(self.ca_file))
         app.add_routes(InboxApi(self.inbox, self._examiner, directory).routes())
-        app.add_routes(InboxPages(self.inbox, self._examiner, facts).routes())
+        app.add_routes(InboxPages(self.inbox, self._examiner, facts, self._correspondents).routes())
         self._web = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=30.0)
         await self._web.setup()
         try:

@@ -271,6 +271,12 @@ class WebSettings(Section):
     share_data_centre: Number = Field(
         0.1, ge=0, le=1, description="The same for data centres; all others have what the two leave."
     )
+    replies: Flag = Field(
+        False,
+        description="Recipients may answer a letter by mail, as it then says, and whoever wrote it sees the first "
+        "reply on its page: words alone, moderated like letters. Needs `inbound.domain` at the relay. False: who "
+        "answers is told that nobody can be reached.",
+    )
     wall: Flag = Field(
         True, description="Writers may offer a letter for the wall; a moderator approves each. False: there is no wall."
     )

@@ -70,6 +70,14 @@ class Settings(Section):
             raise ValueError("web.sender_domain: missing; a front without a relay beside it has to say it")
         return self
 
+    @model_validator(mode="after")
+    def _replies_have_an_address(self) -> Settings:
+        if self.web.replies and not self.web.relay.url and self.inbound.domain is None:
+            raise ValueError(
+                "web.replies: letters could not be answered; set inbound.domain, where replies would arrive"
+            )
+        return self
+
     def path(self, path: Path) -> Path:
         """`path`, taken from the configuration's folder if it is relative, without ".." where that changes nothing."""
         there = self.folder / path

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from playwright.async_api import Page
 
-from relay.client.contract import Admission
+from relay.client.contract import Admission, LetterReply
 from relay.ids import SeededEntropy
 from tests.support.front import MODERATORS, OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
@@ -42,6 +42,7 @@ from web.weekly_store import WeeklyStore
 
 OPERATOR = Operator("Association Exemple", ("1 rue du Port", "29200 Brest"), "contact@leak.lab.test", publisher="A. B.")
 LONG = "A letter of some length that says a thing nobody dared to say, and then says it again more gently. " * 4
+_REPLY = "I had no idea.\n\nThank you, whoever you are; see […] if you like. " + "And thank you again. " * 12
 _POST = """([url, fields]) => {
   const form = Object.assign(document.createElement('form'), {method: 'post', action: url});
   for (const [name, value] of Object.entries(fields))
@@ -86,6 +87,13 @@ class Tour:
                 yield stop
         for stops in (self._asking(), self._crowded()):
             async for stop in stops:
+                yield stop
+        options = replace(OPTIONS, operator=OPERATOR, replies=True)
+        async with (
+            running_front(self._new("replies"), clock := HandClock(), options) as front,
+            aiohttp.ClientSession() as session,
+        ):
+            async for stop in self._replying(Visitor(front, session), clock):
                 yield stop
 
     def _sealing(self, clock: HandClock) -> FrontOptions:
@@ -354,6 +362,56 @@ class Tour:
             await self.page.press("#token", "Enter")
             yield "desk, today with little room"
 
+    async def _replying(self, visitor: Visitor, clock: HandClock) -> AsyncIterator[str]:
+        """Letters that were answered, as their writers, one recipient and a moderator see that."""
+        front = visitor.front
+        await self._post(front, "/preview", LETTER)
+        yield "preview, may be answered"
+        said = {
+            "": _REPLY,
+            ", with a nudge": "You can call me on 06 12 34 56 78.",
+            ", with care": DESPAIR,
+            ", held": FOREIGN,
+        }
+        for n, (name, words) in enumerate(said.items()):
+            status = await self._send(
+                visitor, LETTER | {"to": f"r{n}@example.org", "message": f"Letter {n}: thank you for all of it, truly."}
+            )
+            await visitor.until_arrived(n + 1)
+            front.relay.settle("delivered")
+            if not name:
+                await self._open(front, status)
+                yield "status, may be answered"
+            key, letter = list(front.relay.letters.items())[-1]
+            front.relay.waiting_replies = [LetterReply(f"m-{key}", f"r{n}@example.org", words)]
+            clock.move(61)
+            await visitor.until_counted(_replies, n + 1)
+            await self._open(front, status)
+            yield f"status, replied{name}"
+            if name.endswith("nudge"):
+                await self.page.click("summary")
+                yield "status, replied with a nudge, opened"
+            if not name:
+                await self._open(front, f"{status}?ask=forget")
+                yield "status with a reply, to be deleted"
+                (path,) = set(re.findall(r"http://leak\.lab\.test(/r/[\w-]+)#", letter.text))
+                await self._open(front, path)
+                yield "recipient who replied"
+                await self._post(front, path, {"action": "unreply"})
+                yield "recipient, unreply"
+        for document in (Document.PRIVACY, Document.HELP):
+            await self._open(front, f"/{document.value}")
+            yield f"{document.value}, with replies"
+        page = self.page
+        await page.goto(f"{front.desk}/desk/enter")
+        await page.fill("#token", MODERATORS["ann"])
+        await page.press("#token", "Enter")
+        await page.goto(f"{front.desk}/desk/replies")
+        yield "desk, replies"
+        await page.locator("textarea[name=reason]").evaluate("e => e.required = false")
+        await page.click("button[value=show]")
+        yield "desk, replies without a reason"
+
     async def _send(self, visitor: Visitor, fields: dict[str, str]) -> str:
         """Send a letter in the tour's language; its status page."""
         _, page = await visitor.post(f"/{self.language}/preview", fields)
@@ -385,3 +443,7 @@ async def _fill(visitor: Visitor) -> None:
 async def _weeks(front: Any) -> int:
     rows = await front.database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_digest WHERE language = 'en'")))
     return min(1, int(rows[0][0]))
+
+
+async def _replies(front: Front) -> int:
+    return len(await front.database.read(lambda c: list(c.execute("SELECT 1 FROM web_reply"))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,13 @@ from web.limit_keys import LimitKeys
 from web.limits import QUESTIONS_MAILBOX, Held, LetterLimits
 from web.links import Addressee
 from web.mailbox import MailboxHasher
+from web.moderation.ruling import Step
 from web.network import Network
 from web.notices import Notice, NoticeStore
 from web.opening_note import BrokenNoteError, OpeningNote
 from web.pile import HeldPile, Pile
 from web.refusal_count import RefusalCount
+from web.replies import NewReply, Reply
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
 from web.row import Row, Spot
 from web.ruling_counts import RulingCounts
@@ -564,6 +566,63 @@ async def test_days_are_counted_once_whoever_counts(database: Database, tmp_path
     clock.move(401 * 86400)
     await restarted.forget()
     assert await read_days(database, date(2026, 1, 1), clock.now().date()) == []
+
+
+async def test_replies(database: Database) -> None:  # RCP 10
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    deciding = Deciding(database, clock, SeededEntropy(1))
+    replies, voice = deciding.replies, Voice("ann", "Why.")
+    mailboxes = MailboxHasher((b"k" * 32,))
+    ann = mailboxes.of("ann@b.example")
+    for n in range(6):
+        letter = _letter(n)
+        await letters.add(
+            replace(letter, mail=replace(letter.mail, answerable=n == 0)), clock.now(), Departure(clock.now())
+        )
+    due = await letters.take_due(clock.now(), timedelta(minutes=1), 9)
+    assert sorted((one.id, one.mail.answerable) for one in due) == [(f"id{n}", n == 0) for n in range(6)]
+    for n in range(6):
+        await letters.note_handed_over(f"id{n}", f"m{n}", Left(clock.now(), b"place"))
+    assert [await replies.letter_of(one) for one in ("m1", "m9")] == ["id1", None]
+
+    def new(n: int, step: Step, words: str = "Yes.") -> NewReply:
+        rules = ("language",) if step.stops else ()
+        return NewReply(f"id{n}", ann, step, rules, words)
+
+    for words in ("Yes.", "No."):
+        await replies.add(new(0, Step.PASS, words))
+    assert await replies.of_letter("id0") == Reply(datetime(2026, 11, 21, tzinfo=UTC), Step.PASS, "Yes.")
+    for n in (1, 2, 3):
+        await replies.add(new(n, Step.HOLD))
+        clock.move(60)
+    assert [one.letter_id for one in await replies.held()] == ["id1", "id2", "id3"]
+    backlog = await read_backlog(database)
+    assert (backlog.replies, backlog.total, backlog.oldest) == (3, 3, datetime(2026, 11, 21, 12, tzinfo=UTC))
+    assert await replies.of_letter("id1") is None
+    assert await deciding.show_reply("id1", voice)
+    assert await deciding.refuse_reply("id2", voice)
+    for again in (deciding.show_reply, deciding.refuse_reply):
+        assert not await again("id1", voice)
+        assert not await again("id2", voice)
+    shown = await replies.of_letter("id1")
+    assert shown is not None
+    assert shown.words == "Yes."
+    clock.move(HOLD_TIME.total_seconds())
+    assert not await deciding.show_reply("id3", voice), "too late"
+    await replies.end_holds()
+    assert [await replies.keeps_words(f"id{n}") for n in range(6)] == [True, True, False, False, False, False]
+    await letters.disown("id4", b"nobody's")
+    await replies.close("id5")
+    for n in (2, 3, 4, 5):
+        await replies.add(new(n, Step.PASS, "Once more."))
+    assert not any([await replies.keeps_words(f"id{n}") for n in (2, 3, 4, 5)])
+    await replies.erase("id5", mailboxes.all_of("Ann+x@b.example"))
+    kept = "SELECT COUNT(*) FROM web_reply WHERE words <> '' OR mailbox IS NOT NULL"
+    assert await database.read(lambda connection: list(connection.execute(kept))) == [(0,)]
+    await LetterForgetter(RelayInMemory(), database, clock, timedelta()).forget()
+    await replies.forget()
+    assert await database.read(lambda connection: list(connection.execute("SELECT COUNT(*) FROM web_reply"))) == [(0,)]
 
 
 async def test_legal_requests(database: Database) -> None:  # RCP 12

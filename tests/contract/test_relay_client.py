@@ -83,6 +83,7 @@ class Front:
     identity: Identity
     other: RelayClient
     """Another tenant's."""
+    parts: RelayParts
 
 
 @asynccontextmanager
@@ -143,7 +144,7 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             clients = await ends.enter_async_context(served(parts, accounts, keys, clock))
         else:
             clients = [LocalRelayClient(parts, identity) for identity in identities]
-        yield Front(clients[0], intake, spool, clock, book, database, identities[0], clients[1])
+        yield Front(clients[0], intake, spool, clock, book, database, identities[0], clients[1], parts)
     await accounts.close()
     await spool.close()
 
@@ -245,6 +246,14 @@ async def test_a_sender_that_is_not_the_front_s_ends_no_letter(front: Front) -> 
         temporary=True, reason=f"{front.identity.name} may not send from doorbell.leak.example"
     )
     assert front.intake.submissions == []
+
+
+async def test_a_relay_that_takes_no_replies_takes_no_letter_that_promises_them(front: Front) -> None:  # RCP 10
+    deaf = LocalRelayClient(replace(front.parts, takes_replies=False), front.identity)
+    answer = await deaf.submit(replace(LETTER, answerable=True))
+    assert isinstance(answer, LetterRefused)
+    assert answer.temporary
+    assert isinstance(await deaf.submit(LETTER), LetterAccepted)
 
 
 async def test_where_a_letter_stands(front: Front) -> None:

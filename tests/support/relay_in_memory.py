@@ -39,6 +39,7 @@ class RelayInMemory:
         """Mails that it cannot forget yet."""
         self.followed: list[str] = []
         self.waiting_replies: list[LetterReply] = []
+        self.asked_for_replies = 0
         self.stumbles_at: set[str] = set()
         """Tokens at which it fails."""
         self.room = Admission(None)
@@ -130,6 +131,7 @@ class RelayInMemory:
     async def replies(self, taken: Sequence[str] = ()) -> Sequence[LetterReply]:
         """What a test put into `waiting_replies`, until it is named in `taken`."""
         self._be_there()
+        self.asked_for_replies += 1
         self.waiting_replies = [one for one in self.waiting_replies if one.message_id not in taken]
         return self.waiting_replies[:2]
 

@@ -358,6 +358,18 @@ def test_the_relay_of_a_front_alone(url: str, more: dict[str, Any], complaint: s
         settings_from(data, Path("/x"))
 
 
+def test_letters_can_be_answered_only_where_mail_comes_in() -> None:  # RCP 10
+    with pytest.raises(ConfigurationError, match=r"web\.replies: letters could not be answered"):
+        settings_from({"web": {"replies": True}}, Path())
+    assert settings_from({"web": {"replies": True}, "inbound": {"domain": "b.leak.example"}}, Path()).web.replies
+    alone = {
+        "relay": {"url": "https://relay.leak.example", "key_file": "key"},
+        "sender_domain": "leak.example",
+        "replies": True,
+    }
+    assert settings_from({"web": alone, "node": {"roles": ["web"]}}, Path()).web.replies
+
+
 def test_a_front_alone_does_nothing_else() -> None:
     relay = {"url": "https://relay.leak.example", "key_file": "key"}
     with pytest.raises(ConfigurationError, match=r'node.roles = \["web"\]'):

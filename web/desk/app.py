@@ -22,6 +22,7 @@ from web.desk.door import COOKIE, session_by
 from web.desk.frame import SESSION, DeskParts, Frame, read_decision, session_of
 from web.desk.letters import LetterDesk
 from web.desk.notices import NoticeDesk
+from web.desk.replies import ReplyDesk
 from web.desk.reports import ReportDesk
 from web.desk.today import TodayDesk
 from web.desk.wall import WallDesk
@@ -104,6 +105,7 @@ def _inside(parts: DeskParts, door: TokenDoor) -> web.Application:
     frame = Frame(parts)
     letters, reports = LetterDesk(parts, frame), ReportDesk(parts, frame)
     posts, notices, dangers = WallDesk(parts, frame), NoticeDesk(parts, frame), DangerDesk(parts, frame)
+    replies = ReplyDesk(parts, frame)
     entry = Entry(door, parts.deciding, parts.renderer)
     app.add_routes(
         [
@@ -122,6 +124,8 @@ def _inside(parts: DeskParts, door: TokenDoor) -> web.Application:
             web.post("/reports", reports.settle),
             web.get("/notices", notices.notices),
             web.post("/notices", notices.answer),
+            web.get("/replies", replies.replies),
+            web.post("/replies", replies.decide),
             web.get("/wall", posts.queue),
             web.post("/wall", posts.take_down),
             web.get("/post/{id}", posts.show),

@@ -34,7 +34,15 @@ _OWN: Final = "http://localhost"
 _DONE: Final = frozenset(
     {
         *("released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"),
-        *("notice-upheld", "notice-dismissed", "danger", "danger-told", "danger-closed"),
+        *(
+            "reply-shown",
+            "reply-refused",
+            "notice-upheld",
+            "notice-dismissed",
+            "danger",
+            "danger-told",
+            "danger-closed",
+        ),
     }
 )
 
@@ -51,6 +59,7 @@ class Place(StrEnum):
     FROZEN = "frozen"
     CASES = "cases"
     LOG = "log"
+    REPLIES = "replies"
 
 
 PILES: Final[Mapping[Place, frozenset[HeldFor]]] = {
@@ -98,7 +107,7 @@ class Frame:
         framed = {
             "session": session,
             "place": place.value if place else "",
-            "places": [(one.value, _waiting(one, backlog)) for one in Place],
+            "places": [(one.value, _waiting(one, backlog)) for one in Place if _is_listed(one, place, backlog)],
             "named": lambda rules: ", ".join(rule_name(self.words(request), rule) for rule in rules),
             "room": _room(backlog, self._parts.pile),
             "done": done if (done := request.query.get("done", "")) in _DONE else "",
@@ -137,6 +146,11 @@ def _room(backlog: Backlog, pile: Pile) -> Room:
     return Room(sum(held.values()), backlog.notices, pile.most, pile.filled(held), pile.filled(notices))
 
 
+def _is_listed(one: Place, here: Place | None, backlog: Backlog) -> bool:
+    """Whether the desk leads to a list: few services have replies, and fewer of these are held."""
+    return one is not Place.REPLIES or one is here or backlog.replies > 0
+
+
 def _waiting(place: Place, backlog: Backlog) -> int | None:
     """How much is on a list; None for those that are only looked at."""
     if place in PILES:
@@ -144,6 +158,8 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
     match place:
         case Place.REPORTS:
             return backlog.reports
+        case Place.REPLIES:
+            return backlog.replies
         case Place.NOTICES:
             return backlog.notices
         case Place.WALL:

@@ -290,6 +290,7 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
                 "refusals",
                 "refused",
                 "refusal-count",
+                "replies",
                 "erasures",
                 "opt-outs",
                 "bell",
