@@ -14,7 +14,7 @@ from typing import Any, Final
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from web.network import Network
-from web.row import SPREAD, Spot, count_ahead, is_shared
+from web.row import SPREAD, Spot, count_ahead, is_shared, leave_row
 from web.shares import USUAL, Room, Shares
 from web.turns import Turn, take_turn
 
@@ -84,6 +84,8 @@ class Waiting:
 
     place: str
     wished: datetime
+    letter_id: str = ""
+    """"": none that is kept already."""
 
 
 class DayAdmission:
@@ -139,6 +141,8 @@ class DayAdmission:
             if spot is None and counts:
                 for one in binding:
                     connection.execute(_ADD, (_today(now), one.place, network.value))
+                if waiting is not None:
+                    leave_row(connection, waiting.letter_id)
             return spot
 
         return await (self._database.write(work) if counts else self._database.read(work))

@@ -52,7 +52,7 @@ class Building:
     def __init__(self, options: FrontOptions, outside: Outside) -> None:
         self._options = options
         self._outside = outside
-        self._words = load_words()
+        self._words = load_words(options.time_zone)
         self._links = RecipientLinks((options.link_key, *options.old_link_keys), options.base_url)
         templates = make_templates()
         templates.globals["documents"] = _pages_below(options)

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +49,8 @@ class Words:
     language: Language
     texts: Mapping[str, str]
     months: tuple[str, ...]
+    zone: tzinfo = UTC
+    """Where the service is at home: whose time pages tell, and name."""
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of `key` with its placeholders filled in; KeyError if there is none."""
@@ -56,10 +58,17 @@ class Words:
         return text.format(**values) if values else text
 
     def moment(self, at: datetime) -> str:
-        """A time as a reader sees it: day, month, hour and minute in UTC."""
-        at = at.astimezone(UTC)
+        """A time as a reader sees it: day, month, hour and minute where the service is at home, and where that is."""
+        at = at.astimezone(self.zone)
         values = {"day": at.day, "month": self.months[at.month - 1], "hour": f"{at:%H}", "minute": f"{at:%M}"}
-        return self("time.moment", **values)
+        return self("time.moment", **values, zone=self._zone_name())
+
+    def _zone_name(self) -> str:
+        """ "Paris time" for Europe/Paris; a zone that is named after no city, as UTC, by its name."""
+        area, _, city = str(self.zone).partition("/")
+        if not city or area == "Etc":
+            return str(self.zone)
+        return self("time.zone", city=city.rpartition("/")[2].replace("_", " "))
 
     def around(self, at: datetime) -> str:
         """The next full five minutes as `moment` says it: when exactly a letter came or leaves is nobody's to know."""
@@ -106,12 +115,15 @@ class Words:
         return self("time.hour") if hours == 1 else self("time.hours", count=hours)
 
 
-def load_words(folder: Path = _FOLDER) -> dict[Language, Words]:
-    """Every language's words. Raises OSError or tomllib.TOMLDecodeError if the installation is damaged."""
-    return {language: _load(language, folder) for language in Language}
+def load_words(zone: tzinfo = UTC, folder: Path = _FOLDER) -> dict[Language, Words]:
+    """Every language's words, whose times are those of `zone`.
+
+    Raises OSError or tomllib.TOMLDecodeError if the installation is damaged.
+    """
+    return {language: _load(language, folder, zone) for language in Language}
 
 
-def _load(language: Language, folder: Path) -> Words:
+def _load(language: Language, folder: Path, zone: tzinfo) -> Words:
     tables: dict[str, Any] = {}
     for path in sorted(folder.glob(f"*{language.value}.toml")):
         tables |= tomllib.loads(path.read_text(encoding="utf-8"))
@@ -119,7 +131,7 @@ def _load(language: Language, folder: Path) -> Words:
     texts = dict(_flatten("", tables))
     if language is Language.FR:
         texts = {key: french_spaces(text) for key, text in texts.items()}
-    return Words(language, texts, months)
+    return Words(language, texts, months, zone)
 
 
 def _flatten(prefix: str, tables: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -41,6 +41,8 @@ class Waits:
 
     network: Network
     wished: datetime
+    letter_id: str = ""
+    """Of a letter that is kept already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Ceilings:
             ceilings.append(Ceiling(place, room.remaining, daily=room.ceiling, next=next_one))
         if way.stream == DOORBELLS and self._admission.doorbells:
             ceilings.append(Ceiling(f"{DOORBELLS} {provider}", most=self._admission.doorbells))
-        standing = Waiting(place, waiting.wished)
+        standing = Waiting(place, waiting.wished, waiting.letter_id)
         return Look(place, await self._admission.take(waiting.network, ceilings, standing, counts=counts))
 
     async def look(self, way: Way, waiting: Waits) -> Look:

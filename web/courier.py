@@ -22,8 +22,8 @@ from relay.errors import SpoolUnavailableError
 from relay.ids import Entropy
 from relay.log import Log
 from web.departing import Later, NotAsked, Paused, WayOut
+from web.departures import next_departure, spread
 from web.letters import Departure, Expected, LetterStore, NewLetter, PendingLetter
-from web.row import SPREAD
 from web.withheld_table import WithheldTable
 
 FIRST_LOOK: Final = timedelta(seconds=10)
@@ -170,7 +170,7 @@ class Courier:
                 case Paused():
                     await self._wait_for_report(letter)
                 case Later():
-                    ask = outcome.spot.ask + SPREAD * self._entropy.uniform()
+                    ask = spread(outcome.spot.ask, self._entropy.uniform())
                     await self._store.wait(letter.id, ask, Expected(outcome.place, outcome.spot))
                 case NotAsked():
                     await self._wait_for_relay(letter, outcome.why)
@@ -202,7 +202,7 @@ class Courier:
         if now - letter.created > _GIVE_UP:
             await self._note_refusal(letter, LetterRefused(temporary=True, reason="the report was never decided about"))
             return
-        due = now + _REPORT_WAIT * (0.5 + self._entropy.uniform() / 2)
+        due = next_departure(now + _REPORT_WAIT * (0.5 + self._entropy.uniform() / 2))
         await self._withheld.delay(letter.id, due, self._way_out.left(letter))
         _log.info("letter-waits-for-report")
 

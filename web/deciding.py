@@ -16,6 +16,7 @@ from relay.database.contract import Database
 from relay.ids import Entropy
 from web.danger import DangerStore
 from web.decisions import Action, Decision, DecisionLog
+from web.departures import next_departure
 from web.freezes import FreezeStore
 from web.holds import HoldStore
 from web.mailbox import MailboxHasher
@@ -81,7 +82,8 @@ class Deciding:
         recipient waits (`waits_for_report`) it waits at its departure like any other letter to them.
         """
         decision = _decision(letter_id, Action.RELEASE, voice)
-        return await self.holds.release(decision, self._clock.now() + self._jitter * self._entropy.uniform())
+        due = self._clock.now() + self._jitter * self._entropy.uniform()
+        return await self.holds.release(decision, next_departure(due) if self._jitter else due)
 
     async def waits_for_report(self, address: str) -> bool:
         """Whether nothing reaches `address` now, since nobody has decided about what they reported."""

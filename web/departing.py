@@ -107,4 +107,4 @@ class WayOut:
         """What it meets at the ceilings; one that `counts` takes its place among those of today."""
         recipient = f"erased{letter.mail.recipient}" if letter.erased else letter.mail.recipient
         way = Way(letter.mail.sender, letter.mail.stream, recipient)
-        return await self._ceilings.opens(way, Waits(letter.network, letter.wished), counts=counts)
+        return await self._ceilings.opens(way, Waits(letter.network, letter.wished, letter.id), counts=counts)

@@ -67,7 +67,7 @@ FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE
 """
 _TAKE: Final = """
 UPDATE web_handover SET due = ?, attempts = attempts + 1
-WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due LIMIT ?)
+WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <= ? ORDER BY due, letter_id LIMIT ?)
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
   EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased,
@@ -189,7 +189,8 @@ class DatabaseLetterStore:
             return []
         bindings = (to_millis(now + claim), moment, moment, limit)
         rows = await self._database.write(lambda connection: list(connection.execute(_TAKE, bindings)))
-        return [_pending(row) for row in rows]
+        # By id, not in the order in which they came, which would be that in which they were written.
+        return sorted((_pending(row) for row in rows), key=lambda letter: letter.id)
 
     async def postpone(self, letter_id: str, due: datetime) -> None:
         await self._change("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))

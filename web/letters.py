@@ -226,7 +226,7 @@ class LetterStore(Protocol):
         ...
 
     async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
-        """Letters to hand over now; nobody else gets them before `claim` is over."""
+        """Letters to hand over now, those due first by id; nobody else gets them before `claim` is over."""
         ...
 
     async def postpone(self, letter_id: str, due: datetime) -> None:

@@ -217,7 +217,7 @@ def make_desk(
         sealed=SealedStore(database, clock),
         legal=LegalRequestStore(database, clock),
         judge=Judge(outside.moderator, clock, outside.entropy),
-        renderer=Renderer(make_templates(), load_words(), https=False),
+        renderer=Renderer(make_templates(), load_words(options.time_zone), https=False),
         clock=clock,
         authorities=load_authorities(folder),
         operator=options.operator,

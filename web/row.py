@@ -1,8 +1,8 @@
 """The row of letters that wait for room under a ceiling: who stands before whom.
 
-A letter stands in it from when it is sent until it leaves, whether or not it has met a ceiling yet: so whoever comes
-later is told of all that will leave before. They stand in the order in which they would have left without a ceiling,
-each kind of network in a row of its own. One that nobody wants stands there as any other.
+A letter stands in it from when it is sent until it has its place among those of the day, whether or not it has met a
+ceiling yet: so whoever comes later is told of all that will leave before. They stand in the order in which they would
+have left without a ceiling, each kind of network in a row of its own. One that nobody wants stands there as any other.
 """
 
 from __future__ import annotations
@@ -21,12 +21,8 @@ SPREAD: Final = timedelta(minutes=20)
 FEW: Final = 20
 """Fewer than so many are told as no number: at a domain that hardly anybody writes to they would be somebody."""
 
-_AHEAD: Final = (
-    "SELECT COUNT(*) FROM web_handover WHERE place IS NOT NULL AND attempts = 0 AND network = ? AND promised < ?"
-)
-_OTHERS: Final = (
-    "SELECT 1 FROM web_handover WHERE place IS NOT NULL AND attempts = 0 AND network <> ? AND place = ? LIMIT 1"
-)
+_AHEAD: Final = "SELECT COUNT(*) FROM web_handover WHERE place IS NOT NULL AND network = ? AND promised < ?"
+_OTHERS: Final = "SELECT 1 FROM web_handover WHERE place IS NOT NULL AND network <> ? AND place = ? LIMIT 1"
 _MINE: Final = "SELECT network, promised, waits_at FROM web_handover WHERE letter_id = ? AND waits_at IS NOT NULL"
 
 
@@ -52,6 +48,11 @@ class Spot:
 def count_ahead(connection: Connection, place: str, network: Network, wished: datetime) -> int:
     """How many of `network` would have left before `wished` and wait for room at `place`; all of them for ""."""
     return _count(connection, place, (network.value, to_millis(wished)))
+
+
+def leave_row(connection: Connection, letter_id: str) -> None:
+    """It has its place among those of the day: nobody waits behind it any more."""
+    connection.execute("UPDATE web_handover SET place = NULL WHERE letter_id = ?", (letter_id,))
 
 
 def is_shared(connection: Connection, place: str, network: Network) -> bool:

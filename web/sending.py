@@ -22,6 +22,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.ceilings import Look
 from web.confirming import Asking
+from web.departures import next_departure, spread
 from web.draft import Draft
 from web.letters import HOLD_TIME, Departure, Expected, HeldFor, Hold, NewLetter, hash_secret
 from web.limits import Admission
@@ -30,7 +31,6 @@ from web.morning import tomorrow_morning
 from web.parts import Parts
 from web.preview import PREVIEW_LIFETIME, SECOND_THOUGHT, Preview
 from web.preview_page import Beside, PreviewPage
-from web.row import SPREAD
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
 from web.way_in import Asked, Wait
@@ -185,9 +185,11 @@ class Sending:
             wished = max(wished, tomorrow_morning(now, options.time_zone, chance))
         elif button is Button.WAIT:
             wished += SECOND_THOUGHT
+        if options.jitter:
+            wished = next_departure(wished)
         if look.spot is None or look.spot.opens <= wished:
             return Departure(wished, expected=Expected(look.place))
-        due = max(wished, look.spot.ask + SPREAD * chance)
+        due = max(wished, spread(look.spot.ask, chance))
         return Departure(due, wished=wished, expected=Expected(look.place, look.spot))
 
     def _hold(self, why: HeldFor | None, ruling: Ruling) -> Hold | None:

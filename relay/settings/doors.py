@@ -300,12 +300,12 @@ class WebSettings(Section):
     jitter: Duration = Field(
         timedelta(minutes=10),
         description="A letter leaves at a random moment within this time after the cool-down, so that its time says "
-        "little about when it was written.",
+        "little about when it was written, and at the next full five minutes, together with others. 0: at once.",
     )
     time_zone: str = Field(
         "UTC",
-        description="Where the service is at home, as `Europe/Paris`: a letter that is to leave tomorrow morning "
-        "leaves between seven and nine there.",
+        description="Where the service is at home, as `Europe/Paris`: whose time its pages tell, and where a letter "
+        "that is to leave tomorrow morning leaves between seven and nine.",
     )
     failure_delay: Duration = Field(
         timedelta(minutes=30),

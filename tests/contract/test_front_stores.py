@@ -483,7 +483,12 @@ async def test_who_waits_before_whom(database: Database) -> None:  # product row
     assert abs(record.expected - flow.departs) < timedelta(milliseconds=1)
     taken = await letters.take_due(now, timedelta(minutes=1), 9)
     assert [(one.id, one.wished) for one in taken] == [("id0", now)]
-    assert await row.ahead_of("id3") == 0, "who is being handed over is counted where it leaves"
+    assert await row.ahead_of("id3") == 1, "it is being handed over, and may find no room"
+    ready = Waiting("d google", now, "id0")
+    assert await admission.take(Network.DIRECT, [Ceiling("d google", 9)], ready, counts=False) is None
+    assert await row.ahead_of("id3") == 1
+    assert await admission.take(Network.DIRECT, [Ceiling("d google", 9)], ready) is None
+    assert await row.ahead_of("id3") == 0, "it has its place among those of the day"
 
 
 async def test_the_desk_and_the_wall(database: Database) -> None:

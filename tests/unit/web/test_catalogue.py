@@ -7,6 +7,7 @@ import string
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from markupsafe import Markup
@@ -110,6 +111,18 @@ def test_times_and_spans_read_naturally() -> None:
     at = datetime(2026, 11, 1, 9, 5, tzinfo=UTC)
     assert WORDS[Language.EN].moment(at) == "1 November, 09:05 UTC"
     assert WORDS[Language.FR].moment(at) == "1 novembre, 09\u00a0h\u00a005 UTC"
+    for zone, english, french in (
+        ("Europe/Paris", "10:05 (Paris time)", "10\u00a0h\u00a005 (heure locale à Paris)"),
+        (
+            "America/Argentina/Buenos_Aires",
+            "06:05 (Buenos Aires time)",
+            "06\u00a0h\u00a005 (heure locale à Buenos Aires)",
+        ),
+        ("Etc/GMT-3", "12:05 Etc/GMT-3", "12\u00a0h\u00a005 Etc/GMT-3"),
+    ):
+        there = load_words(ZoneInfo(zone))
+        assert there[Language.EN].moment(at) == f"1 November, {english}"
+        assert there[Language.FR].moment(at) == f"1 novembre, {french}"
     spans = [1, 61, 299, 301, 3500, 3700]
     assert [WORDS[Language.EN].about(timedelta(seconds=s)) for s in spans] == [
         "a minute",

@@ -245,7 +245,7 @@ async def test_a_letter_waits_and_can_be_taken_back_until_it_leaves(
     assert "You took it back" in (await patient.get(link))[1].text
     clock.move(3600)
     other = (await patient.send(await patient.preview(message="Another one."))).headers["Location"]
-    clock.move(15 * 60)
+    clock.move(20 * 60)
     await patient.until_arrived()
     (left,) = patient.front.relay.letters.values()
     assert "Another" in left.text

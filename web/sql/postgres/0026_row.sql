@@ -3,4 +3,4 @@ ALTER TABLE web_handover ADD COLUMN place TEXT;
 ALTER TABLE web_handover ADD COLUMN waits_at TEXT;
 ALTER TABLE web_handover ADD COLUMN expected BIGINT;
 
-CREATE INDEX web_handover_row ON web_handover (network, promised, place) WHERE place IS NOT NULL AND attempts = 0;
+CREATE INDEX web_handover_row ON web_handover (network, promised, place) WHERE place IS NOT NULL;

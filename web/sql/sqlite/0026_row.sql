@@ -3,4 +3,4 @@ ALTER TABLE web_handover ADD COLUMN place TEXT;         -- whose warm-up it need
 ALTER TABLE web_handover ADD COLUMN waits_at TEXT;      -- the place that had no room for it, '' for the operator's ceiling
 ALTER TABLE web_handover ADD COLUMN expected INTEGER;   -- by when it leaves, as its writer was told; milliseconds since 1970
 
-CREATE INDEX web_handover_row ON web_handover (network, promised, place) WHERE place IS NOT NULL AND attempts = 0;
+CREATE INDEX web_handover_row ON web_handover (network, promised, place) WHERE place IS NOT NULL;
