@@ -20,6 +20,7 @@ from aiohttp import web
 
 from relay.lab.behaviour import MAGIC
 from relay.lab.cleaning import clean
+from relay.lab.comparison import compare
 from relay.lab.correspondents import Correspondents
 from relay.lab.directory import HostEntry
 from relay.lab.examiner import Examiner
@@ -32,6 +33,9 @@ from relay.units import format_size
 PER_PAGE: Final = 50
 MAX_SHOWN: Final = 500_000
 MAX_REPLY: Final = 100_000
+MAX_FIELDS: Final = 500
+_OTHERS: Final = 30
+"""So many of the latest mails are offered to compare with."""
 _HERE = Path(__file__).parent
 _TABS = (
     ("text", "Text"),
@@ -128,7 +132,7 @@ class InboxPages:
         reading = await asyncio.to_thread(read, content)
         details: dict[str, Any] = {}
         if tab == "headers":
-            details["fields"] = [(name, decoded(value)) for name, value in header_fields(content)][:500]
+            details = await self._headers(arrival, request.query.get("with", ""))
         elif tab == "raw":
             details["source"] = content[:MAX_SHOWN].decode("utf-8", "replace").replace("\r\n", "\n")
             details["cut"] = len(content) > MAX_SHOWN
@@ -144,6 +148,14 @@ class InboxPages:
         text = str((await request.post()).get("text", "")).strip()[:MAX_REPLY]
         to = self._correspondents.reply(arrival.posting, text) if text else ""
         raise web.HTTPSeeOther(f"/message/{arrival.id}/text?{urlencode({'replied': to})}#reply")
+
+    async def _headers(self, arrival: Arrival, beside: str) -> dict[str, Any]:
+        """The fields of a mail, beside those of another if there is one of the id `beside`."""
+        others = [one for one in islice(self._inbox.newest_first(), _OTHERS) if one.id != arrival.id]
+        other = self._inbox.get(beside) if beside else None
+        fields = _fields(arrival)
+        rows = None if other is None else await asyncio.to_thread(compare, fields, _fields(other))
+        return {"fields": fields, "others": others, "beside": other, "rows": rows}
 
     async def _frame(self, request: web.Request) -> web.Response:
         reading = await asyncio.to_thread(read, self._wanted(request).posting.content)
@@ -165,6 +177,10 @@ class InboxPages:
         if arrival is None:
             raise web.HTTPNotFound(text="This mail is no longer here.\n")
         return arrival
+
+
+def _fields(arrival: Arrival) -> list[tuple[str, str]]:
+    return [(name, decoded(value)) for name, value in header_fields(arrival.posting.content)][:MAX_FIELDS]
 
 
 def _moment(at: datetime) -> str:

@@ -269,6 +269,25 @@ async def test_any_mail_can_be_read_and_shown(lab: Lab, http: aiohttp.ClientSess
             assert response.status == 200, path
 
 
+async def test_two_headers_beside_each_other(lab: Lab, http: aiohttp.ClientSession) -> None:  # SND 1
+    names = [
+        lab.inbox.add(posting(f"From: a@x.test\r\nMessage-ID: <{token}@x.test>\r\n\r\nHi.\r\n".encode()))
+        for token in ("one", SCRIPT)
+    ]
+    async with http.get(f"/message/{names[0]}/headers") as response:
+        page = await response.text()
+    assert f'<option value="{names[1]}"' in page
+    assert f'<option value="{names[0]}"' not in page
+    assert "<mark>" not in page
+    async with http.get(f"/message/{names[0]}/headers", params={"with": names[1]}) as response:
+        page = await response.text()
+    assert "1 of 2 fields are the same in both mails" in page
+    assert "&lt;<mark>one</mark>@x.test&gt;" in page
+    assert SCRIPT not in page
+    async with http.get(f"/message/{names[0]}/headers", params={"with": "gone"}) as response:
+        assert (response.status, "<mark>" in await response.text()) == (200, False)
+
+
 async def test_the_list_pages_searches_and_follows(lab: Lab, http: aiohttp.ClientSession) -> None:
     for i in range(51):
         lab.inbox.add(posting(letter(f"number {i}")))
