@@ -24,6 +24,7 @@ _OTHERWISE: Final = {"": "waiting", "granted": "granted", "refused": "refused"}
 _GRANTED: Final = frozenset({DISCLOSE, RESEAL})
 OWN_BASIS: Final = "threat-to-life"
 """The basis on which we tell the authorities ourselves: nobody has asked."""
+_UNASKED: Final = frozenset({OWN_BASIS, "drill"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,15 @@ def doubt_about(disclosure: Disclosure, basis: Basis) -> str:
 
 def count_requests(entries: Iterable[Mapping[str, str]]) -> Requests:
     """The requests among what audit entries say, one for each case and letter however often it was tried: granted if
-    the record was opened or kept for the case once. What we told the authorities unasked is no request.
+    the record was opened or kept for the case once. What we told the authorities unasked is no request, nor is an
+    exercise.
 
     A case without either counts once, by the answer it got last; it waits while it got none.
     """
     granted: dict[tuple[str, str], bool] = {}
     noted: dict[str, str] = {}
     for said in entries:
-        if said["basis"] == OWN_BASIS:
+        if said["basis"] in _UNASKED:
             continue
         case, action = said["case"], said["action"]
         if action in _GRANTED or action == REFUSE:

@@ -144,6 +144,7 @@ def test_a_doubted_basis_needs_a_second_person_and_a_reason() -> None:
     assert "second person" in doubt_about(replace(insult, second="Bob"), bases["insult"])
     assert "another" in doubt_about(replace(insult, second="ann ", reason="r"), bases["insult"])
     assert doubt_about(replace(insult, second="Bob", reason="a court will decide"), bases["insult"]) == ""
+    assert "second person" in doubt_about(replace(ASKED, basis="drill"), bases["drill"]), "no way around the others"
 
 
 def test_a_request_counts_once_however_often_it_was_tried() -> None:  # RCP 12
@@ -154,6 +155,7 @@ def test_a_request_counts_once_however_often_it_was_tried() -> None:  # RCP 12
         *(said("refuse", "1"), said("refuse", "1"), said("disclose", "1"), said("refuse", "1")),
         *(said("refuse", "2"), said("refuse", "2"), said("reseal", "2", "b")),
         *(said("preserve", "life-1"), said("disclose", "life-1", basis="threat-to-life"), said("close", "life-1")),
+        *(said("receive", "drill-1", basis="drill"), said("disclose", "drill-1", basis="drill")),
     ]
     assert count_requests(entries) == Requests(granted=2, refused=1)
     assert count_requests([]) == Requests()
