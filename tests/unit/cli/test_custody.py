@@ -268,3 +268,19 @@ def test_an_expert_checks_a_file_without_this_program(custody: Custody) -> None:
         assert hashlib.sha256(base64.b64decode(json.loads(line)["sealed"])).hexdigest() == said["sha256"]
     audit = b"".join(lines[len(head["records"]) :])
     assert hashlib.sha256(audit).hexdigest() == head["audit"]["sha256"]
+
+
+def test_an_exercise_goes_the_way_of_an_order_and_hides_nothing(custody: Custody) -> None:
+    """The commands of docs/disclosure.md, "An exercise"."""
+    said = ("--case", "drill-1", "--authority", "ourselves", "--basis", "drill", "--kind", "emergency")
+    noted = custody.run("requests", "note", *said, "--letter", "m1", "--by", "Ann")
+    assert "noted as request 1" in noted.out, noted.err
+    assert custody.export("drill-1").status == 0
+    alone = custody.open()
+    assert (alone.status, SENDER in alone.out) == (2, False), "two people, as for any doubted basis"
+    opened = custody.open("--second", "Ann", "--reason", "Ann's own letter.")
+    assert (opened.status, SENDER in opened.out) == (0, True), opened.err
+    assert custody.run("sealed", "import", custody.desk / "case.sealed.note-2.json", "--by", "Ann").status == 0
+    closed = custody.run("requests", "close", "1", "--outcome", "granted", "--by", "Ann", "--reason", "40 minutes.")
+    assert closed.status == 0, closed.err
+    assert custody.actions() == ["receive", "export", "disclose", "answer"]
