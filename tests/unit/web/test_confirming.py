@@ -15,7 +15,8 @@ from relay.client.contract import LetterRefused
 from tests.support.form import PageReader
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
-from tests.support.visitor import Visitor
+from tests.support.visitor import LETTER, Visitor
+from tests.unit.web.test_ladder import INSULT
 from web.confirming import CODE_LIFETIME, ERASED_AFTER
 from web.limits import QUESTIONS_MAILBOX, SENDER_DAY
 from web.sealing import Sealed, months_from, new_key_pair, open_sealed, read_private_key
@@ -86,6 +87,8 @@ async def test_a_letter_goes_once_its_code_was_typed_and_the_address_is_sealed(d
     response, page = await desk.press(token, challenge=challenge, sender_mail=MINE, code="00000000")
     assert response.status == 422
     assert "This is not the code" in page.text
+    assert 'id="code-fault"' in page.document
+    assert 'aria-describedby="code-fault code-hint"' in page.document
     assert page.fields["challenge"] == challenge
     typed = f" {code[:4].upper()}-{code[4:]} "
     response, _ = await desk.press(token, challenge=challenge, sender_mail=MINE, code=typed)
@@ -116,6 +119,17 @@ async def test_a_code_is_for_one_letter_one_address_and_two_hours(desk: Desk) ->
     response, _ = await desk.press(first, challenge=challenge, code=code)
     assert response.status in (409, 422)
     assert await desk.letters() == 0
+
+
+async def test_the_enter_key_in_the_code_s_field_sends_the_letter(desk: Desk) -> None:
+    """The first button of a form is the one that the key presses (HTML, implicit submission)."""
+    desk.front.relay.suggestions = {"r@example.org": "r@example.com"}
+    _, page = await desk.visitor.post("/en/preview", LETTER | {"to": "r@example.org"})
+    _, refused = await desk.visitor.post("/en/preview", LETTER | {"message": INSULT})
+    for shown, action in ((page, "send"), (refused, "appeal")):
+        form = shown.document.partition("</header>")[2].partition("<form")[2]
+        assert 'name="sender_mail"' in form
+        assert f'name="action" value="{action}"' in form.partition("<button")[2].partition(">")[0]
 
 
 async def test_nobody_is_flooded_with_codes_and_the_page_does_not_tell(desk: Desk) -> None:  # S17
