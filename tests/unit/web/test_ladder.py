@@ -225,8 +225,10 @@ async def test_a_refusal_tells_rule_reason_and_redress(visitor: Visitor, clock: 
     (held,) = await holds.held()
     assert await holds.refuse(Decision(held.id, Action.REFUSE, "me", "It <threatens> her.", ("threat",)))
     _, status = await visitor.get(link)
-    for told in ("It was refused", "No threats", "It <threatens> her.", "out-of-court"):
-        assert told in status.text
+    for told in ("It was refused", "A program had held it", "No threats", "It <threatens> her.", "out-of-court"):
+        assert told in status.text  # DSA, article 17(3): by whom and with which means, why, and what one may do
+    assert 'href="/en/legal#redress"' in status.document
+    assert 'id="redress"' in (await visitor.get("/en/legal"))[1].document
     assert await _count(visitor.front) == 0
     assert await holds.held() == []
     rows = await visitor.front.database.read(lambda c: list(c.execute("SELECT * FROM web_decision")))
