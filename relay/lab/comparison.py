@@ -40,9 +40,9 @@ class Row:
 
 def compare(ours: Sequence[Field], theirs: Sequence[Field]) -> list[Row]:
     """Every field of both, in their order."""
-    names = [[name.lower() for name, _ in fields] for fields in (ours, theirs)]
+    names, others = ([name.lower() for name, _ in fields] for fields in (ours, theirs))
     rows: list[Row] = []
-    for kind, start, end, other_start, other_end in SequenceMatcher(None, *names, autojunk=False).get_opcodes():
+    for kind, start, end, other_start, other_end in SequenceMatcher(None, names, others, autojunk=False).get_opcodes():
         left, right = ours[start:end], theirs[other_start:other_end]
         if kind == "equal":
             rows += [Row(name, *_apart(one, other)) for (name, one), (_, other) in zip(left, right, strict=True)]
