@@ -62,6 +62,9 @@ class WallState(StrEnum):
     OFFERED = "offered"
     PUBLISHED = "published"
     OFF = "off"
+    """Somebody else decided so: its recipient or a moderator, which of them is told to nobody."""
+    WITHDRAWN = "withdrawn"
+    """Its writer did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +150,9 @@ class WallStore:
         if not rows or not rows[0][0]:
             return WallState.NONE
         offered, state, public_id = rows[0]
-        is_off = offered == _WITHDRAWN or state == "declined" or public_id is not None
-        return WallState.OFF if is_off else WallState.OFFERED
+        if offered == _WITHDRAWN:
+            return WallState.WITHDRAWN
+        return WallState.OFF if state == "declined" or public_id is not None else WallState.OFFERED
 
     async def withdraw(self, letter_id: str) -> None:
         """Its writer offers it no more: its words are forgotten, and it goes at once if it shows."""

@@ -171,13 +171,14 @@ async def test_its_writer_keeps_it_off_and_takes_it_down(visitor: Visitor, ann: 
     status = (await visitor.send(await visitor.preview(message=WORDS, wall="on"))).headers["Location"]
     _, page = await visitor.get(f"/en{status}")
     assert "Keep it off the wall" in page.text
+    assert "as long as that works: 90 days" in (await visitor.get("/en/"))[1].text
     assert "Ne pas la montrer sur le mur" in (await visitor.get(f"/fr{status}"))[1].text
     response, _ = await visitor.post(f"/en{status}", {"action": "private"}, Sec_Fetch_Site="cross-site")
     assert response.status == 403
     response, _ = await visitor.post(f"/en{status}", {"action": "private"})
     assert response.headers["Location"] == f"/en{status}"
     _, page = await visitor.get(f"/en{status}")
-    assert "This letter is not on the wall" in page.text
+    assert "You keep this letter off the wall." in page.text
     assert "Keep it off" not in page.text
     assert await rows_of(visitor.front, "SELECT state, words FROM web_post") == [("removed", "")]
     await arrive(visitor.front, clock)
@@ -192,7 +193,29 @@ async def test_its_writer_keeps_it_off_and_takes_it_down(visitor: Visitor, ann: 
     assert "Take it down now" in (await visitor.get(f"/en{status}"))[1].text
     await visitor.post(f"/en{status}", {"action": "private"})
     assert "Shown." not in (await visitor.get("/en/wall"))[1].text
-    assert "This letter is not on the wall" in (await visitor.get(f"/en{status}"))[1].text
+    assert "You keep this letter off the wall." in (await visitor.get(f"/en{status}"))[1].text
+
+
+async def test_who_took_it_down_is_not_told_and_can_be_contested(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:  # DSA, article 17
+    told = []
+    for who in ("recipient", "moderator"):
+        status = (await visitor.send(await visitor.preview(message=f"For the {who}.", wall="on"))).headers["Location"]
+        mail = next(one for one in visitor.front.relay.letters.values() if who in one.text)
+        await arrive(visitor.front, clock)
+        await ann.enter(MODERATORS["ann"])
+        (post,) = set(re.findall(r"/desk/post/\w+", (await ann.get("/desk/wall"))[1].document))
+        await ann.post(post, action="publish", shown="Shown.", reason="r")
+        if who == "recipient":
+            await visitor.post(re.findall(r"/r/[\w-]+", mail.text)[0], {"action": "wall"})
+        else:
+            await ann.post("/desk/wall", letter=post.rpartition("/")[2], reason="r")
+        page = (await visitor.get(f"/en{status}"))[1]
+        told.append(page.text.partition("The wall")[2].partition("Keep the address")[0])
+        assert 'href="/en/legal#redress"' in page.document
+    assert told[0] == told[1]
+    assert "which of them it was, we do not say" in told[0]
 
 
 async def test_nobody_puts_a_letter_on_the_wall_by_keeping_it_off(visitor: Visitor) -> None:
