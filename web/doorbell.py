@@ -150,4 +150,4 @@ class ReadPages:
         return self._links.open(LinkKind.READ, request.match_info["token"])
 
     def _gone(self, request: web.Request) -> web.Response:
-        return self._renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+        return self._renderer.notice("no_link", language_of(request), HTTPStatus.NOT_FOUND)

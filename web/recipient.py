@@ -207,4 +207,4 @@ class RecipientPages:
         return self._parts.links.open(LinkKind.RECIPIENT, request.match_info["token"])
 
     def _unknown(self, request: web.Request) -> web.StreamResponse:
-        return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+        return self._parts.renderer.notice("no_link", language_of(request), HTTPStatus.NOT_FOUND)

@@ -68,15 +68,15 @@ class WeeklyPages:
         """GET asks, POST subscribes."""
         wish = self._weekly.links.confirmed(request.match_info["token"])
         if wish is None:
-            return self._missing(request)
+            return self._missing(request, "no_link")
         mailboxes, store = self._weekly.mailboxes.all_of(wish.address), self._weekly.store
         if request.method != "POST":
             if not (await store.is_asked(mailboxes) or await store.is_subscribed(mailboxes)):
-                return self._missing(request)
+                return self._missing(request, "no_link")
             return self._page(request, {"kind": "confirm", "address": masked(wish.address)})
         await read_fields(request, self._parts.options.base_url)
         if not await store.subscribe(mailboxes, wish.language.value, self._weekly.links.seal(wish.address)):
-            return self._missing(request)
+            return self._missing(request, "no_link")
         _log.info("weekly-confirmed")
         return self._page(request, {"kind": "confirmed", "address": masked(wish.address)})
 
@@ -84,7 +84,7 @@ class WeeklyPages:
         """GET asks, POST leaves at once: also the one click of a mail program (RFC 8058 §3.2), from anywhere."""
         address = self._weekly.links.opened(request.match_info["token"])
         if address is None:
-            return self._missing(request)
+            return self._missing(request, "no_link")
         if request.method != "POST":
             return self._page(request, {"kind": "leave", "address": masked(address)})
         await self._weekly.store.leave(self._weekly.mailboxes.all_of(address))
@@ -140,8 +140,8 @@ class WeeklyPages:
     def _framed(self, values: dict[str, Any]) -> dict[str, Any]:
         return {"problem": None, "weeks": (), "day": self._parts.options.weekly, **values}
 
-    def _missing(self, request: web.Request) -> web.Response:
-        return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+    def _missing(self, request: web.Request, kind: str = "not_found") -> web.Response:
+        return self._parts.renderer.notice(kind, language_of(request), HTTPStatus.NOT_FOUND)
 
 
 def weekly_routes(pages: WeeklyPages) -> list[web.RouteDef]:

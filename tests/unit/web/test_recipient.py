@@ -253,6 +253,15 @@ async def test_its_recipient_never_reads_when_a_letter_was_written(tmp_path: Pat
 async def test_no_link_no_page(visitor: Visitor) -> None:
     for path in ("/r/", "/r/x", "/r/" + "A" * 80, "/fr/r/" + "é" * 9):
         assert (await visitor.get(path))[0].status == 404
+    for path, told in {
+        "/en/r/x": "take the whole address from the mail",
+        "/fr/read/x": "reprenez l’adresse entière dans le mail",
+        "/en/weekly/confirm/x": "its time is over",
+        "/fr/weekly/leave/x": "écrivez-nous en joignant le mail",
+    }.items():
+        _, page = await visitor.get(path)
+        assert told in page.text
+        assert f'href="{path[:3]}/legal#contact"' in page.document, "whoever's link was cut still has their rights"
     assert (await visitor.post("/r/x", {"action": "never"}))[0].status == 404
     path = await receive(visitor)
     response, _ = await visitor.post(path, {"action": "never"}, Sec_Fetch_Site="cross-site")
