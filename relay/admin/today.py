@@ -102,15 +102,21 @@ class TodayPage:
         self._records = records
         self._shape = shape
         self._recent = recent
+        self._figures = Remembered(self._read_figures, parts.clock)
         self._renderer = renderer
+
+    async def _read_figures(self) -> tuple[list[ReportRow], list[ReportRow]]:
+        """The figures of the day by hour and by provider; those of many tenants are many rows to sum."""
+        first = _first_hour(self._parts.clock.now())
+        asked = [ReportQuery(first, first + timedelta(hours=HOURS), (by,)) for by in (By.HOUR, By.PROVIDER)]
+        by_hour, by_provider = [await self._records.figures.report(query) for query in asked]
+        return by_hour, by_provider
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The page. Raises SpoolUnavailableError."""
         now = self._parts.clock.now()
-        first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
-        until = first + timedelta(hours=HOURS)
-        told = await self._records.figures.report(ReportQuery(first, until, (By.HOUR,)))
-        by_provider = await self._records.figures.report(ReportQuery(first, until, (By.PROVIDER,)))
+        first = _first_hour(now)
+        told, by_provider = await self._figures.get()
         lanes, recent = await self._shape.get(), await self._recent.get()
         hours = in_hours(told, first)
         values = {
@@ -133,6 +139,11 @@ class TodayPage:
             "about_recipients": replies([one for one in recent.failures if one.about == "recipient"], recent, now),
         }
         return self._renderer.page("today.html", framed(request, "", now, values))
+
+
+def _first_hour(now: datetime) -> datetime:
+    """When the oldest of the hours begins that are shown."""
+    return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
 
 
 def in_hours(rows: Sequence[ReportRow], first: datetime) -> list[Hour]:

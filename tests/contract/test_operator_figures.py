@@ -10,6 +10,8 @@ from relay.database.contract import Connection
 from relay.database.postgres import PostgresDatabase
 from relay.database.postgres_bridge import numbered
 from relay.event import EventKind
+from relay.mail.address import NULL_PATH, parse_address
+from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import Result
 from relay.policy.state import State
 from relay.spool import shape as shape_module
@@ -77,7 +79,7 @@ async def test_what_of_a_domain_comes_next(bench: Bench) -> None:
 
 async def settle_after(bench: Bench, seconds: float, kind: EventKind, code: int, words: str, **accepted: Any) -> None:
     """A message that came, and was settled so many seconds after."""
-    await bench.accept("a@b.example", **accepted)
+    await bench.accept(*(() if "envelope" in accepted else ("a@b.example",)), **accepted)
     bench.clock.forward(seconds=seconds)
     (parcel,) = await bench.claim()
     result = {EventKind.DELIVERED: Result.DELIVERED, EventKind.BOUNCED: Result.PERMANENT}[kind]
@@ -93,6 +95,8 @@ async def test_what_happened_lately(bench: Bench) -> None:
         await settle_after(bench, seconds, EventKind.DELIVERED, 250, "2.0.0 ok")
     wish = bench.clock.now() + timedelta(hours=1)
     await settle_after(bench, 3605, EventKind.DELIVERED, 250, "2.0.0 ok", scheduled=True, due=wish)
+    report = Envelope(NULL_PATH, (Recipient(parse_address("a@b.example")),))
+    await settle_after(bench, 7, EventKind.DELIVERED, 250, "2.0.0 ok", envelope=report)
     await settle_after(bench, 1, EventKind.BOUNCED, 550, "5.1.1 no such user q1A7")
     await settle_after(bench, 1, EventKind.BOUNCED, 550, "5.1.1 no such user q2B9")
     found = await lately(bench.database)

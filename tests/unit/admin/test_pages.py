@@ -38,6 +38,9 @@ from tests.unit.report.test_aggregate_reading import document
 
 __all__ = ["bench"]
 
+ONE_DATABASE = pytest.mark.parametrize("bench", ["sqlite"], indirect=True)
+"""For what is about words and the page alone: the reads behind it are tried on both elsewhere."""
+
 
 @pytest.fixture
 async def ann(bench: Bench) -> AsyncIterator[Operator]:
@@ -67,6 +70,7 @@ async def waits(bench: Bench, recipient: str, tenant: int = 1, **fields: object)
     return message.id
 
 
+@ONE_DATABASE
 async def test_a_node_without_mail_has_pages(ann: Operator) -> None:
     page = await ann.get("/admin")
     assert "Alarms None stands." in page.text
@@ -97,6 +101,7 @@ async def test_today_shows_what_happened_and_why(bench: Bench, ann: Operator) ->
     assert "mx.b.example remote recipient unknown-user" in about_recipients
 
 
+@ONE_DATABASE
 async def test_a_reply_is_new_for_an_hour(bench: Bench, ann: Operator) -> None:
     await bench.ends("gone@b.example", Result.PERMANENT, GONE)
     assert page_of_new(await ann.get("/admin")) == 0, "nobody can tell what was there before"
@@ -132,6 +137,7 @@ async def test_the_queue_is_shown_by_provider_site_and_domain(bench: Bench, ann:
     assert (await ann.get("/admin/queue?by=%3Cb%3E&site=%22nowhere")).text.count("Nothing waits.") == 1
 
 
+@ONE_DATABASE
 async def test_a_domain_tells_what_comes_next_and_why_in_the_words_of_the_command(bench: Bench, ann: Operator) -> None:
     message = await waits(bench, "a@b.example")
     held = await waits(bench, "b@b.example")
@@ -152,6 +158,7 @@ async def test_a_domain_tells_what_comes_next_and_why_in_the_words_of_the_comman
     assert f"until {until:%Y-%m-%d %H:%M:%S}: b.example: they are down" in page.text
 
 
+@ONE_DATABASE
 async def test_what_stops_and_slows_paths_is_told(bench: Bench, ann: Operator) -> None:
     now = bench.clock.now()
     notes = (
@@ -190,6 +197,7 @@ async def test_a_message_is_found_by_what_is_known_of_it(bench: Bench, ann: Oper
     assert "'x' is not a message's id" in (await ann.get("/admin/messages?id=x")).text
 
 
+@ONE_DATABASE
 async def test_what_is_found_is_shown_in_pages(bench: Bench, ann: Operator) -> None:
     messages = [await waits(bench, f"a{n}@b.example") for n in range(MOST_FOUND + 3)]
     page = await ann.get("/admin/messages?recipient=")
@@ -201,6 +209,7 @@ async def test_what_is_found_is_shown_in_pages(bench: Bench, ann: Operator) -> N
     assert messages[3] not in page.text
 
 
+@ONE_DATABASE
 async def test_a_message_has_its_life_in_the_words_of_the_command(bench: Bench, ann: Operator) -> None:
     pages: list[str] = []
     for message in (await bench.ends("gone@b.example", Result.PERMANENT, GONE), await waits(bench, "a@b.example")):
@@ -218,6 +227,7 @@ async def test_a_message_has_its_life_in_the_words_of_the_command(bench: Bench, 
     assert "nobody's business" not in "".join(pages)
 
 
+@ONE_DATABASE
 async def test_a_message_that_is_not_there_is_told_as_the_command_does(ann: Operator) -> None:
     for unknown in ("0" * 26, "x", "%3Cb%3E", "%00"):
         response, page = await ann.ask("GET", f"/admin/message/{unknown}")
@@ -225,6 +235,7 @@ async def test_a_message_that_is_not_there_is_told_as_the_command_does(ann: Oper
         assert "it was never accepted here, or its time to be kept is over" in page.text
 
 
+@ONE_DATABASE
 async def test_paths_tell_limits_stops_and_codes(bench: Bench, ann: Operator) -> None:
     await bench.ends("us@b.example", Result.PERMANENT, BLOCKED)
     for recipient in ("a@gmail.com", "b@c.example"):
@@ -314,6 +325,7 @@ async def test_reports_of_receivers_are_summed_as_the_command_does(bench: Bench,
     assert "1 could not be read" in page.text
 
 
+@ONE_DATABASE
 async def test_reading_reports_has_an_end(bench: Bench) -> None:
     def store(connection: Connection) -> None:
         connection.executemany(
