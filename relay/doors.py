@@ -191,6 +191,7 @@ class Doors:
         parts = AdminParts(
             self._settings.node.name,
             self._aside,
+            mine.stores.spool,
             mine.clock,
             ensure_admin_tokens(self._settings.path(self._settings.node.secrets), mine.entropy),
             mine.engine.provider_of,

@@ -105,6 +105,7 @@ class FrontNode:
             AdminParts(
                 self._settings.node.name,
                 aside,
+                stores.spool,
                 self._parts.clock,
                 operators,
                 lambda _host, _domain: "",

@@ -27,3 +27,8 @@ def until(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "-"
     return "now" if moment - now < timedelta(seconds=1) else f"in {format_duration(moment - now)}"
+
+
+def deliveries(count: int) -> str:
+    """A number of deliveries in words."""
+    return f"{count} {'delivery' if count == 1 else 'deliveries'}"

@@ -1,7 +1,7 @@
 """The operator's pages as an aiohttp application, to be put below `/admin` of a listener for this machine alone.
 
-Whoever serves it lets in this machine alone; here a token is asked for besides, and every entry is logged. No page
-needs a script, and none changes anything: what is to be done, the commands do.
+Whoever serves it lets in this machine alone; here a token is asked for besides, and every entry is logged, as is what
+is done. No page needs a script, and nothing is done without a preview, a reason and a form of this session.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from relay.admin.frame import SESSION
+from relay.admin.acting import ActPages
+from relay.admin.frame import OWN, SESSION, read_proven
 from relay.admin.messages import MessagePages
 from relay.admin.parts import AdminParts, Records
 from relay.admin.paths import PathsPage
@@ -35,11 +36,11 @@ PATIENCE_SECONDS: Final = 20.0
 """How long a page waits for the database."""
 
 _OPEN: Final = ("/admin/enter", "/admin/style/")
-_OWN: Final = "http://localhost"
 _SAID: Final = {
     "foreign": "This form came from another page. Go back to the operator's pages and do it there.",
     "unreadable": "This form could not be read.",
-    "unavailable": "The database does not answer just now. Mail that was accepted is safe in it; try again soon.",
+    "unavailable": "The database does not answer just now. Mail that was accepted is safe in it; try again soon. "
+    "If you asked for something to be done, look first whether it was.",
     "missing": "There is no such page.",
     "broken": "Something is broken here; it was logged.",
 }
@@ -60,7 +61,7 @@ class Entry:
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """POST token=…: a session, and a line in the log."""
-        fields = await read_fields(request, _OWN)
+        fields = await read_fields(request, OWN)
         if self._door.is_tired:
             return self._form("Too many wrong tokens were shown. Wait a minute.", HTTPStatus.TOO_MANY_REQUESTS)
         name = self._door.name_of(fields.get("token", ""))
@@ -77,9 +78,7 @@ class Entry:
 
     async def leave(self, request: web.Request) -> web.StreamResponse:
         """POST /admin/leave."""
-        fields = await read_fields(request, _OWN)
-        if fields.get("proof") != request[SESSION].proof:
-            raise ForeignFormError
+        await read_proven(request)
         response = self._renderer.redirect("/admin/enter")
         response.del_cookie(cookie_name(COOKIE, request.host), path="/admin")
         return response
@@ -100,6 +99,7 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     today = TodayPage(parts, records, shape, recent, renderer)
     paths = PathsPage(parts, records, shape, recent, renderer)
     queue = QueuePages(parts, records, shape, renderer)
+    acting = ActPages(parts, records, renderer)
     messages = MessagePages(parts, records, renderer)
     app.add_routes(
         [
@@ -114,6 +114,8 @@ def make_admin_app(parts: AdminParts) -> web.Application:
             web.get("/paths", paths.show),
             web.get("/warm-up", WarmUpPage(parts, records, renderer).show),
             web.get("/reports", ReportsPage(parts, renderer).show),
+            web.get("/act", acting.preview),
+            web.post("/act", acting.act),
             web.get("/messages", messages.search),
             web.get("/message/{id}", messages.show),
         ]

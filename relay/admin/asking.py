@@ -1,4 +1,4 @@
-"""What a page is asked for, from the query of its address: short text without what no database takes."""
+"""What a page is asked for: short text without what no database takes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ _LONGEST = 320
 
 
 def asked(request: web.Request, name: str) -> str:
-    """A field of the query, trimmed and without control characters; "" where it is absent or too long to be meant."""
-    text = CONTROL.sub("", request.query.get(name, "")).strip()
-    return text if len(text) <= _LONGEST else ""
+    """A field of the query, trimmed; "" where it is absent or too long to be meant."""
+    return trimmed(request.query.get(name, ""))
+
+
+def trimmed(text: str, longest: int = _LONGEST) -> str:
+    """`text` without control characters and changes of direction; "" if it is too long to be meant."""
+    found = CONTROL.sub("", text).strip()
+    return found if len(found) <= longest else ""

@@ -90,14 +90,18 @@ class MessagePages:
         now = self._parts.clock.now()
         bare = request.match_info["id"].lower().partition(".")[0]
         view = await self._records.spool.message(SpoolId(bare)) if is_spool_id(bare) else None
-        values: dict[str, Any] = {"id": bare, "chapters": (), "deliveries": 0, "most": MOST_DELIVERIES}
+        values: dict[str, Any] = {"id": bare, "chapters": (), "deliveries": 0, "open": False, "most": MOST_DELIVERIES}
         if view is None:
             page = framed(request, "messages", now, values)
             return self._renderer.page("message.html", page, status=HTTPStatus.NOT_FOUND)
         obstacles = await read_obstacles(self._records, ceilings_of(view))
         brake = why_braked(view, await self._records.figures.brakes())
         told = islice(chapters(view, now, obstacles, brake), 1 + MOST_DELIVERIES)
-        values |= {"chapters": [_told(chapter) for chapter in told], "deliveries": len(view.deliveries)}
+        values |= {
+            "chapters": [_told(chapter) for chapter in told],
+            "deliveries": len(view.deliveries),
+            "open": any(not delivery.state.final for delivery in view.deliveries),
+        }
         return self._renderer.page("message.html", framed(request, "messages", now, values))
 
 

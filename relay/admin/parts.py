@@ -11,6 +11,7 @@ from relay.figures.book import FigureBook
 from relay.policy.shaping import Shaping
 from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
+from relay.spool.contract import Spool
 from relay.spool.portable import PortableSpool
 
 
@@ -20,6 +21,8 @@ class AdminParts:
 
     node: str
     database: Database
+    spool: Spool
+    """What an operator asks to be done is done here."""
     clock: Clock
     operators: Mapping[str, str]
     """The token of each name."""

@@ -20,11 +20,11 @@ from relay.cli.queue_filter import (
     Tenant,
     To,
     a_label,
-    deliveries,
     make_filter,
     now,
 )
 from relay.policy.alarms import AlarmKind
+from relay.wording import deliveries
 
 if TYPE_CHECKING:
     from relay.settings import Settings
@@ -41,14 +41,6 @@ _HELP: Final = {
     "cancel": "Take matching deliveries back. Until a minute has passed, `leak queue undo` brings them back.",
     "bounce": "Give matching deliveries up, with a DSN to the sender. Can be undone for a minute.",
 }
-_WOULD: Final = {
-    "hold": "would be held",
-    "release": "would be released",
-    "retry": "would be due now",
-    "cancel": "would be cancelled",
-    "bounce": "would be bounced",
-}
-
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history.")]
 
 
@@ -85,9 +77,11 @@ def _request_command(verb: str) -> Callable[..., None]:
 
 
 def _ask(settings: Settings, verb: str, where: QueueFilter, reason: str, *, yes: bool, as_json: bool) -> None:
+    from relay.spool.orders import Verb
+
     count = run_async(_count(settings, verb, where))
     if count:
-        confirm(f"{deliveries(count)} {_WOULD[verb]}. Go on?", yes=yes)
+        confirm(f"{deliveries(count)} {Verb(verb).would}. Go on?", yes=yes)
     receipt = run_async(_request(settings, verb, where, reason)) if count else None
     if as_json:
         changed = (receipt.changed, receipt.under_way, receipt.id) if receipt else (0, 0, None)

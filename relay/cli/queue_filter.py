@@ -21,11 +21,6 @@ MessageId = Annotated[str, typer.Option("--id", help="Deliveries of this message
 Site = Annotated[str, typer.Option("--site", help="Deliveries whose domain's mail goes to this site.")]
 
 
-def deliveries(count: int) -> str:
-    """A number of deliveries in words."""
-    return f"{count} {'delivery' if count == 1 else 'deliveries'}"
-
-
 def make_filter(names: tuple[str, str, str, str], older_than: str, message: str, limit: int) -> QueueFilter:
     """The filter of a queue command; `names` are domain, tenant, sender and recipient. UsageError for nonsense."""
     from relay.ids import SpoolId, is_spool_id

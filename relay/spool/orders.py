@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 
 class Verb(StrEnum):
@@ -15,6 +16,20 @@ class Verb(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     BOUNCE = "bounce"
+
+    @property
+    def would(self) -> str:
+        """What it would do to deliveries, for a preview: they "would be …"."""
+        return _WOULD[self]
+
+
+_WOULD: Final = {
+    Verb.HOLD: "would be held",
+    Verb.RELEASE: "would be released",
+    Verb.RETRY: "would be due now",
+    Verb.CANCEL: "would be cancelled",
+    Verb.BOUNCE: "would be bounced",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from relay.database.contract import Database
 from relay.doors import beside_desk
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.shaping_file import load_shaping
+from tests.support.either_database import spool_on
 from tests.support.form import PageReader
 
 TOKEN = "o" * 32
@@ -57,6 +58,7 @@ async def an_operator(database: Database, clock: Clock, *, entered: bool = True)
     parts = AdminParts(
         "mail.leak.example",
         aside,
+        spool_on(database, clock),
         clock,
         {"ann": TOKEN},
         diagnoser.provider_of,

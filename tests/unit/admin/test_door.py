@@ -16,6 +16,7 @@ from tests.support.operator import TOKEN, Operator, an_operator
 
 PATHS = (
     "/admin/messages",
+    "/admin/act?deed=retry&domain=b.example",
     "/admin/paths",
     "/admin/warm-up",
     "/admin/reports",
