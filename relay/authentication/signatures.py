@@ -25,6 +25,8 @@ MAX_HEADER: Final = 262_144
 MAX_SIGNATURES: Final = 8
 MAX_SIGNATURE: Final = 4096
 _MAX_FOLDS = 64
+_LENGTH_DIGITS: Final = 76
+"""Of l= (RFC 6376 §3.5)."""
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
 _TAG = re.compile(r"(?:^|;)\s*([a-z]+)\s*=([^;]*)")
 _WRONG = (
@@ -53,6 +55,8 @@ class Signature:
     algorithm: str
     relaxed_body: bool
     trouble: str = ""
+    octets: int | None = None
+    """How much of the body it signs; None for all."""
 
     @property
     def key_name(self) -> str:
@@ -117,6 +121,10 @@ def _check_one(signature: Signature, content: bytes, keys: Mapping[str, DnsAnswe
     except _WRONG as error:
         return _verdict(signature, "permerror", f"it cannot be checked: {str(error)[:200]}")
     if good and verifier.valid:
+        body = len(content) - content.index(b"\r\n\r\n") - 4
+        if signature.octets is not None and signature.octets < body:
+            # Anybody can have written what follows (RFC 6376 §8.2).
+            return _verdict(signature, "neutral", f"only {signature.octets} of the body's {body} octets are signed")
         return _verdict(signature, "pass", f"signed by {signature.domain}, key {signature.selector}")
     if verifier.ktag is None:
         return _verdict(signature, "permerror", f"the record at {signature.key_name} is no usable key")
@@ -170,13 +178,16 @@ def _read(index: int, field: bytes) -> Signature:
     domain, selector = tags.get("d", "").lower(), tags.get("s", "").lower()
     canonicalisation = tags.get("c", "simple/simple").lower()
     algorithm = tags.get("a", "").lower()
+    signed = tags.get("l", "")
+    octets = int(signed) if signed.isdecimal() and len(signed) <= _LENGTH_DIGITS else None
     trouble = ""
     if not _NAME.fullmatch(domain) or not _NAME.fullmatch(selector):
         domain = selector = ""
         trouble = "its d= or s= is no name"
     elif algorithm not in ("rsa-sha256", "ed25519-sha256"):
         trouble = f"its algorithm {algorithm[:40]!r} is not accepted (RFC 8301 §3.1)"
-    return Signature(index, domain, selector, algorithm[:40], canonicalisation.endswith("/relaxed"), trouble)
+    relaxed = canonicalisation.endswith("/relaxed")
+    return Signature(index, domain, selector, algorithm[:40], relaxed, trouble, octets)
 
 
 def _verdict(signature: Signature, result: str, why: str) -> SignatureVerdict:

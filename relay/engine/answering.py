@@ -42,7 +42,8 @@ from relay.suppression.hashing import AddressHasher, mailbox_form
 _log = Log("answer")
 
 MAX_JUDGING: Final = 20
-"""Replies judged at once; what comes beyond is kept unanswered."""
+"""Replies judged at once, to letters and to From addresses each: what comes beyond to a From address is kept
+unanswered, to a letter waits unsorted. Who writes to a From address with a slow DNS takes no place of the others."""
 SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0
 _NO_WORDS: Final = "nothing is set to be answered"
@@ -73,6 +74,11 @@ class Answers:
     def __init__(self, parts: AnswerParts) -> None:
         self._parts = parts
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._purposes: dict[int, Purpose] = {}
+
+    def is_busy(self, purpose: Purpose) -> bool:
+        """Whether as many replies to such addresses are being judged as may be."""
+        return sum(one is purpose for one in self._purposes.values()) >= MAX_JUDGING
 
     def offer(self, item: InboundItem, sent: SentDelivery | None, settle: Settle) -> str:
         """Take up an item, to be settled later; or the reason why nothing follows, and nothing is taken up.
@@ -83,13 +89,17 @@ class Answers:
             return ""
         mail = read_incoming(item)
         why = _NO_WORDS if sent is None and not self._parts.words else why_silent(mail)
-        if not why and len(self._tasks) >= MAX_JUDGING:
+        if not why and self.is_busy(item.address.purpose):
             why = "too many others are being looked at"
         if not why:
             task = asyncio.create_task(self._settle(item, mail, sent, settle), name="answer")
-            self._tasks[item.id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(item.id, None))
+            self._tasks[item.id], self._purposes[item.id] = task, item.address.purpose
+            task.add_done_callback(lambda _: self._done(item.id))
         return why
+
+    def _done(self, number: int) -> None:
+        self._tasks.pop(number, None)
+        self._purposes.pop(number, None)
 
     async def stop(self) -> None:
         """End what is under way; another life takes it up."""
@@ -126,9 +136,7 @@ class Answers:
             why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}: {judged.dmarc.why}"[:300]
             return _heard(item, why or await self._answer(item, mail, _written_to(item)))
         # Of who answers a letter nothing is kept: no domain, that is, either.
-        passed = (
-            await self._pass_on(item, author, sent) if _is_vouched_for(judged, author) else "nothing vouches for it"
-        )
+        passed = await self._pass_on(item, mail, sent) if _is_vouched_for(judged, author) else "nothing vouches for it"
         if isinstance(passed, Hearing):
             return passed
         why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}"
@@ -136,15 +144,17 @@ class Answers:
         why = why or await self._answer(item, mail, letters_from if isinstance(letters_from, Address) else None)
         return _heard(item, why, passed)
 
-    async def _pass_on(self, item: InboundItem, author: Address, sent: SentDelivery | None) -> Hearing | str:
+    async def _pass_on(self, item: InboundItem, mail: Incoming, sent: SentDelivery | None) -> Hearing | str:
         """Its words on their way to the front, or why not. Raises SpoolUnavailableError."""
+        if not _is_written_to(mail, item.address.address):
+            return "it was not written to the letter's address"
         if sent is None or sent.recipient is None:
             return "its letter is forgotten"
         try:
             recipient = parse_address(sent.recipient)
         except AddressError:
             return "its letter went to no mailbox"
-        if mailbox_form(author) != mailbox_form(recipient):
+        if mailbox_form(mail.authors[0]) != mailbox_form(recipient):
             return "somebody else wrote it than who got the letter"
         if not await self._parts.replies.has_room(sent.message):
             return "the letter has its reply, or too many wait"
@@ -200,6 +210,14 @@ def _is_vouched_for(judged: Judged, author: Address) -> bool:
     if judged.spf.result == "pass":
         passed.add(judged.spf.domain)
     return author.domain in passed
+
+
+def _is_written_to(mail: Incoming, address: str) -> bool:
+    """Whether its only To names the address: a signature binds no envelope, so that any mail that its recipient once
+    wrote to anybody could be handed in here again.
+    """
+    named = [value for name, value in mail.fields if name == "to"]
+    return len(named) == 1 and address.lower() in named[0].lower()
 
 
 def _heard(item: InboundItem, why_silent: str, not_passed: str = "") -> Hearing:

@@ -166,14 +166,15 @@ class Feedback:
             _log.info("forgotten", inbound=forgotten)
 
     async def _sort_safely(self, number: int) -> bool:
-        """Sort an item; False if the spool was not there for it, and a later sweep finds it again."""
+        """Sort an item; False if it cannot be now, and a later sweep finds it again."""
         try:
             if number in self._left and await self._is_poison(number):
                 _log.error("sort-kills", inbound=number)
                 await self._set_aside(number, f"{TRIES} workers died while they read it")
                 self._noted.discard(number)
                 return True
-            await self.sort(number)
+            if not await self.sort(number):
+                return False
             self._noted.discard(number)
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=number, error=error)
@@ -198,13 +199,19 @@ class Feedback:
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=number, error=error)
 
-    async def sort(self, number: int) -> None:
-        """Read one item and settle what follows. Raises SpoolUnavailableError, after which it is still unsorted."""
+    async def sort(self, number: int) -> bool:
+        """Read one item and settle what follows, or have it judged; False if it has to wait for that.
+
+        Raises SpoolUnavailableError, after which it is still unsorted.
+        """
         item = await self._store.item(number)
         if item is None or item.content is None:
-            return
+            return True
         if item.address.purpose is Purpose.UNSUBSCRIBE and await self._unsubscribed(item):
-            return
+            return True
+        # A letter's reply is kept nowhere else: it waits here rather than go unread.
+        if item.address.purpose is Purpose.REPLY and self._answers is not None and self._answers.is_busy(Purpose.REPLY):
+            return False
         reading = await asyncio.to_thread(read_report, item.content, self._classifier)
         found = await self._concerned(item, reading)
         if found.wide and reading.kind is not Kind.COMPLAINT:
@@ -215,13 +222,14 @@ class Feedback:
         if item.address.purpose in _PEOPLE_WRITE_TO and reading.kind is Kind.OTHER and self._answers is not None:
             why = self._answers.offer(item, sent, lambda judged: self._settle(item, reading, judged, found))
             if not why:
-                return
+                return True
             hearing = replace(hearing, why=f"{hearing.why}, not answered: {why}")
         block = concerned(reading.recipients, recipient) if reading.kind is Kind.BOUNCE else None
         # A failure is passed on once it settles the delivery; a delay or a delivery only to who asked for such reports.
         if sent is not None and block is not None and (not block.failed or hearing.followed is Followed.RETURNED):
             await self._reissues.about(sent, reading, block)
         await self._settle(item, reading, hearing, found)
+        return True
 
     async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, found: _Found) -> None:
         sent, wide = found.sent, found.wide

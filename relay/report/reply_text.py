@@ -22,12 +22,16 @@ _MAX_LINES: Final = 2000
 _PROLOGUE: Final = 4
 """Lines that "On … wrote:" may fill."""
 
-_HTML_QUOTE = re.compile(
-    r"<(?:div|p|span|table|section|a|hr)\b[^<>]{0,300}?\b(?:class|id|name)\s{0,3}=\s{0,3}[\"']?[^\"'<>]{0,100}?"
-    r"(?:gmail_quote|moz-cite-prefix|yahoo_quoted|appendonsend|divRplyFwdMsg|OutlookMessageHeader|protonmail_quote"
-    r"|tutanota_quote|zmail_extra|stopSpelling|x_divRplyFwdMsg)",
+_QUOTE_NAME = re.compile(
+    r"gmail_quote|moz-cite-prefix|yahoo_quoted|appendonsend|divRplyFwdMsg|OutlookMessageHeader|protonmail_quote"
+    r"|tutanota_quote|zmail_extra|stopSpelling",
     re.IGNORECASE,
 )
+"""What mail programs call the part of a page that holds the mail they answer."""
+_LONGEST_TAG: Final = 400
+_QUOTING_TAG = re.compile(r"<(?:div|p|span|table|section|a|hr)\s", re.IGNORECASE)
+_NAMING = re.compile(r"\b(?:class|id|name)\s{0,3}=\s{0,3}\Z", re.IGNORECASE)
+_LAST_MARK = re.compile(r"[\"'=][^\"'=]*\Z")
 _BLOCKQUOTE = re.compile(r"<(/?)blockquote\b", re.IGNORECASE)
 
 _SEPARATOR = re.compile(
@@ -87,8 +91,7 @@ def _shown(part: Part) -> str:
 
 def _unquoted(page: str) -> str:
     """An HTML page up to where a mail program put the letter, without its block quotes."""
-    if quote := _HTML_QUOTE.search(page):
-        page = page[: quote.start()]
+    page = page[: _quote_begins(page)]
     kept: list[str] = []
     depth, at = 0, 0
     for mark in _BLOCKQUOTE.finditer(page):
@@ -101,15 +104,37 @@ def _unquoted(page: str) -> str:
     return "".join(kept)
 
 
+def _quote_begins(page: str) -> int:
+    """Where the tag begins whose class, id or name says that a mail program put the letter there; else the end.
+
+    From each such word backwards: an expression that looks for tags with one takes seconds for a hostile page.
+    """
+    for word in _QUOTE_NAME.finditer(page):
+        at = page.rfind("<", max(0, word.start() - _LONGEST_TAG), word.start())
+        tag = page[at : word.start()] if at >= 0 else ""
+        if ">" in tag or not _QUOTING_TAG.match(tag):
+            continue
+        mark = _LAST_MARK.search(tag)
+        if mark is None:
+            continue
+        ends = mark.start() + (mark[0][0] == "=")
+        if _NAMING.search(tag[max(0, ends - 16) : ends]):
+            return at
+    return len(page)
+
+
 def _own(lines: list[str]) -> list[str]:
     """The lines that are no quote, no signature, and do not stand below the beginning of either."""
     own: list[str] = []
+    looked = -1
     for number, line in enumerate(lines):
         bare = line.strip()
         if _SIGNATURE.fullmatch(line) or _ends(lines, number, bare):
             break
         if bare.startswith((">", "|>")):
-            _drop_prologue(own)
+            if len(own) != looked:  # once a quote, however many lines it has
+                _drop_prologue(own)
+                looked = len(own)
             continue
         own.append(line)
     _drop_prologue(own)

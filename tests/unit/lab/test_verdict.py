@@ -100,6 +100,17 @@ async def test_every_shape_of_body_verifies(zone: Zone, body: bytes, text: bytes
     assert [s.result for s in (await verdict(zone, content)).dkim] == ["pass"]
 
 
+async def test_what_a_signature_leaves_out_of_the_body_is_not_vouched_for(zone: Zone) -> None:  # RFC 6376 §8.2
+    field: bytes = dkim.sign(LETTER, b"s1", b"leak.lab.test", PEM, canonicalize=(b"relaxed", b"relaxed"), length=True)
+    whole = await verdict(zone, field + LETTER, client="127.9.9.9", path="eve@elsewhere.test")
+    assert [s.result for s in whole.dkim] == ["pass"], "l= of all there is"
+    longer = field + LETTER.rstrip() + b"\r\nWords of somebody else.\r\n"
+    judged = await verdict(zone, longer, client="127.9.9.9", path="eve@elsewhere.test")
+    assert [s.result for s in judged.dkim] == ["neutral"]
+    assert "are signed" in judged.dkim[0].why
+    assert judged.dmarc.result != "pass"
+
+
 async def test_a_good_letter_passes_everything(zone: Zone) -> None:  # M04
     judged = await verdict(zone, signed())
     assert (judged.spf.result, judged.dmarc.result) == ("pass", "pass")

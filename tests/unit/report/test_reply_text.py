@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,3 +97,12 @@ def test_ordinary_sentences_are_not_taken_for_quotes() -> None:
 def test_whatever_comes_it_gives_words_or_none(raw: bytes) -> None:  # S28
     assert len(read_reply_text(b"Content-Type: text/html\r\n\r\n" + raw)) <= MAX_CHARACTERS
     assert "\x00" not in read_reply_text(raw)
+
+
+def test_a_hostile_page_or_quote_is_read_in_linear_time() -> None:  # S28
+    page = ("<div " + " id=" * 75) * 215 + "<p class='x y gmail_quote'>secret"
+    quoted = "\n".join(["schrieb " * 37, *["> secret"] * 1900])
+    began = process_time()
+    assert "secret" not in read_reply_text(mail(page, "text/html"))
+    assert "secret" not in read_reply_text(mail(quoted))
+    assert process_time() - began < 0.5
