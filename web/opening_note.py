@@ -77,6 +77,7 @@ def _read(said: dict[str, Any]) -> OpeningNote:
     if (said["what"], said["version"]) != (WHAT, VERSION):
         raise ValueError
     letter, case, basis, actor, second, reason, action, record, export, at = (str(said[name]) for name in _TEXTS)
+    "".join((letter, case, basis, actor, second, reason)).encode()  # half a character could be kept in no audit
     if action not in (DISCLOSE, RESEAL, REFUSE) or (action == RESEAL) != ("sealed" in said):
         raise ValueError
     resealed = None

@@ -98,7 +98,7 @@ def read_export(data: bytes) -> SealedExport:
     """Check a file by itself. Raises BrokenExportError, which says where."""
     try:
         return _read(data)
-    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, BrokenExportError):
             raise
         raise BrokenExportError("this is no export of sealed records") from None
@@ -106,9 +106,10 @@ def read_export(data: bytes) -> SealedExport:
 
 def load_export(path: Path) -> tuple[SealedExport, str]:
     """A file, checked, and its SHA-256. Raises BrokenExportError, and OSError."""
-    if path.stat().st_size > MOST_OCTETS:
+    with path.open("rb") as file:
+        data = file.read(MOST_OCTETS + 1)
+    if len(data) > MOST_OCTETS:
         raise BrokenExportError("this is no export of sealed records: it is too long")
-    data = path.read_bytes()
     return read_export(data), digest_of(data)
 
 
@@ -122,6 +123,7 @@ def _read(data: bytes) -> SealedExport:
     if lines.pop():
         raise BrokenExportError("its last line is cut off")
     head = json.loads(lines[0])
+    _line(head)  # half a character could be shown nowhere
     if head["what"] != WHAT:
         raise BrokenExportError("this is no export of sealed records")
     if head["version"] != VERSION:

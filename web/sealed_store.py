@@ -19,6 +19,8 @@ AND NOT EXISTS (SELECT 1 FROM web_danger d WHERE d.letter_id = s.letter_id AND d
 AND NOT EXISTS (SELECT 1 FROM web_legal_request r WHERE r.letter_id = s.letter_id AND r.closed IS NULL) LIMIT ?
 """
 _FIND: Final = "SELECT key_name, record FROM web_sealed WHERE letter_id = ?"
+_OPENING: Final = ("action", "letter", "case", "by", "record", "export", "done")
+"""By what in an entry the opening of an exported record is known."""
 _REPLACE: Final = "UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?"
 
 
@@ -69,15 +71,19 @@ class SealedStore:
     async def bring_back(self, note: OpeningNote, digest: str, actor: str) -> tuple[int, bool]:
         """The audit entry of what was done with an exported record, by its number, and whether it is new.
 
-        `digest` is the SHA-256 of the note's file, which is entered once. What was sealed anew takes its record's
-        place. Raises BrokenNoteError if the audit has no such export, or another record took that place meanwhile.
+        `digest` is the SHA-256 of the note's file. An opening is entered once, however its note is written. What was
+        sealed anew takes its record's place. Raises BrokenNoteError if the audit has no such export, another record
+        took that place meanwhile, or what would take it is none.
         """
         said = note.disclosure
 
         def work(connection: Connection) -> tuple[int, bool]:
             entries = [(link.n, json.loads(link.entry)) for link in read_chain(connection)]
+            done = note.at.isoformat(timespec="milliseconds")
+            details = {"record": note.record, "export": note.export, "note": digest, "done": done, "brought_by": actor}
+            told = (said.action, said.letter_id, said.case, said.actor, note.record, note.export, done)
             for n, entry in entries:
-                if entry.get("note") == digest:
+                if entry.get("note") == digest or tuple(entry.get(name) for name in _OPENING) == told:
                     return n, False
             sought = (EXPORT, said.letter_id, said.case, said.basis, note.record)
             names = ("action", "letter", "case", "basis", "record")
@@ -87,9 +93,9 @@ class SealedStore:
                 kept = [Sealed(key, bytes(data)) for key, data in connection.execute(_FIND, (said.letter_id,))]
                 if [one.digest for one in kept] != [note.record]:
                     raise BrokenNoteError("the record that was sealed anew is no longer here as it was exported")
+                if len(note.resealed.data) != len(kept[0].data):
+                    raise BrokenNoteError("what it brings is no sealed record: those have one length")
                 connection.execute(_REPLACE, (note.resealed.key, note.resealed.data, said.letter_id))
-            done = note.at.isoformat(timespec="milliseconds")
-            details = {"record": note.record, "export": note.export, "note": digest, "done": done, "brought_by": actor}
             return self._audit.write(connection, replace(said, details=details)), True
 
         return await self._database.write(work)

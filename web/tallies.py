@@ -34,11 +34,18 @@ SELECT COUNT(*), MIN(COALESCE(promised, due)), MIN(due) FROM web_handover
 WHERE held_until IS NULL AND due < ? AND COALESCE(promised, due) < ?
 """
 _NOTICES: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_notice WHERE at >= ? GROUP BY 1"
-# As they stood when the day began: a writer who looks again after each letter would learn which was reported.
-_REPORTS: Final = "SELECT COALESCE(outcome, ''), COUNT(*) FROM web_report WHERE at >= ? AND at < ? GROUP BY 1"
+# As they stood when the week began, like the weeks of `web.charts`: who makes reports of their own until one is wanting
+# to the next step of five would learn day by day whether the next one came from the reader of their letter.
+_REPORTS: Final = """
+SELECT CASE WHEN EXISTS (
+  SELECT 1 FROM web_decision d WHERE d.subject = r.letter_id AND d.action = r.outcome AND d.at < ?
+) THEN r.outcome ELSE '' END, COUNT(*) FROM web_report r WHERE r.at >= ? AND r.at < ? GROUP BY 1
+"""
 _AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
 _PROGRAM: Final = "SELECT rule, CAST(SUM(letters) AS BIGINT) FROM web_ruling_count WHERE day >= ? GROUP BY 1"
-_REFUSING: Final = "SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ? ORDER BY day DESC LIMIT 1"
+_REFUSING: Final = """
+SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ? AND day <= ? ORDER BY day DESC LIMIT 1
+"""
 _HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL"
 
 
@@ -67,11 +74,12 @@ class Tallies:
     notices: Mapping[str, int] = field(default_factory=dict)
     """Notices of unlawful content, by what was decided; "" for those that wait."""
     reports: Mapping[str, int] = field(default_factory=dict)
-    """Recipients' reports, likewise; not those of today (UTC)."""
+    """Recipients' reports, likewise, as they stood when the week began (Monday, UTC)."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Letters that the program refused at the form, by rule."""
     refusing: int | None = None
-    """Addresses that get no letters because their owners said so, as last counted; None if nobody has told."""
+    """Addresses that get no letters because their owners said so, as counted when the week began or before; None if
+    nobody has told."""
     decided_within: timedelta | None = None
     """Half of what people decided about waited no longer; None if nothing did."""
     disclosures: Mapping[str, int] = field(default_factory=dict)
@@ -96,14 +104,14 @@ class DatabaseTallies:
 
     async def read(self, now: datetime) -> Tallies:
         since = (to_millis(now - SPAN),)
-        today = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0))
+        week = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday()))
 
         def work(connection: Connection) -> Tallies:
             endings = _counts(connection, _ENDINGS, since)
             [(held, until)] = connection.execute(_HELD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
             audit = [json.loads(entry) for (entry,) in connection.execute(_AUDIT, since)]
-            refusing = [number for (number,) in connection.execute(_REFUSING, since)]
+            refusing = [number for (number,) in connection.execute(_REFUSING, (*since, week))]
             waits = [wait for _, wait in connection.execute(WAITS, since * 3)]
             return Tallies(
                 letters=sum(endings.values()),
@@ -116,7 +124,7 @@ class DatabaseTallies:
                 behind_since=_moment(behind_since),
                 next_try=_moment(next_try),
                 notices=_counts(connection, _NOTICES, since),
-                reports=_counts(connection, _REPORTS, (*since, today)),
+                reports=_counts(connection, _REPORTS, (week, *since, week)),
                 refused=_counts(connection, _PROGRAM, since),
                 refusing=refusing[0] if refusing else None,
                 decided_within=timedelta(milliseconds=max(0, median(waits))) if waits else None,

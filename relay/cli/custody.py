@@ -188,10 +188,14 @@ def open_record(
 
 
 def _refuse_doubted(opening: _Opening) -> None:
-    """End with a note of the refusal if the basis is doubted and nobody answers for it."""
+    """End with a note of the refusal if the basis is doubted and nobody answers for it.
+
+    A doubt of the rules that came with this program holds as well: whoever writes a file can leave its doubts out.
+    """
     auditing, rules = import_module("web.audit"), import_module("web.disclosure")
     said = opening.disclosure
-    if doubt := rules.doubt_about(said, opening.export.bases[said.basis]):
+    theirs, ours = opening.export.bases[said.basis], rules.load_bases().get(said.basis)
+    if doubt := rules.doubt_about(said, theirs) or (rules.doubt_about(said, ours) if ours is not None else ""):
         refused = replace(opening, disclosure=replace(said, action=auditing.REFUSE))
         raise UsageError(f"{doubt}; it was not opened, and {_write_note(refused)} says so for the audit")
 

@@ -538,6 +538,7 @@ async def test_the_desk_and_the_wall(database: Database) -> None:
 
 async def test_days_are_counted_once_whoever_counts(database: Database, tmp_path: Path) -> None:  # RCP 12
     clock, letters = HandClock(), DatabaseLetterStore(database)
+    clock.move(-clock.now().weekday() % 7 * 86400)
     await letters.prepare()
     now, until = clock.now(), clock.now() + HOLD_TIME
     await asyncio.gather(*(letters.add(_letter(n % 4), now, Departure(now)) for n in range(8)))
@@ -553,10 +554,16 @@ async def test_days_are_counted_once_whoever_counts(database: Database, tmp_path
     relay.away = True
     await RefusalCount(relay, restarted).look()
     relay.away = False
-    assert (await DatabaseTallies(database).read(now)).refusing == 1, "as it stood this morning, for every process"
+    tallies = DatabaseTallies(database)
+    assert (await tallies.read(now)).refusing == 1, "as it stood this morning, for every process"
+    assert (await tallies.read(now)).reports == {}, "before the week is over, none is told"
     clock.move(86400)
     await asyncio.gather(*(RefusalCount(relay, DayCounts(database, clock)).look() for _ in range(3)))
-    assert (await DatabaseTallies(database).read(clock.now())).refusing == 2
+    assert (await tallies.read(clock.now())).refusing == 1, "nor what a day changed"
+    assert (await tallies.read(clock.now() + timedelta(days=6))).refusing == 2
+    assert (await tallies.read(clock.now() + timedelta(days=6))).reports == {"": 1}
+    assert await reports.decide(Decision("id0", Action.UPHELD, "me", "r"), Outcome.UPHELD)
+    assert (await tallies.read(clock.now() + timedelta(days=6))).reports == {"upheld": 1}
     first, second = await read_days(database, date(2026, 1, 1), clock.now().date())
     assert (first.letters, first.held, first.reports, first.opt_outs) == (5, {"pile-on": 1}, 1, 1)
     assert (second.letters, second.reports, second.opt_outs) == (0, 0, None)

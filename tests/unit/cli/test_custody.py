@@ -161,6 +161,8 @@ def test_whatever_was_changed_in_a_file_shows(custody: Custody) -> None:
         ("torn", whole[:-9], "cut off"),
         ("case", whole.replace(b'"case": "26/7"', b'"case": "26/9"', 1), "its audit is of another case"),
         ("version", whole.replace(b'"version": 1', b'"version": 2', 1), "of version 2"),
+        ("number", whole.replace(b'"request": 1,', b'"request": 1e999,', 1), "no export of sealed records"),
+        ("letter", whole.replace(b'"by": "Ann"', b'"by": "\\udcff"', 1), "no export of sealed records"),
         ("other", b"{}\n", "no export of sealed records"),
         ("empty", b"", "no export of sealed records"),
     ):
@@ -197,6 +199,21 @@ def test_the_wrong_key_and_a_doubted_basis_open_nothing(custody: Custody) -> Non
     assert custody.actions() == ["receive", "export", "refuse", "disclose"]
 
 
+def test_a_file_that_leaves_the_doubt_out_opens_no_doubted_basis(custody: Custody) -> None:
+    custody.note("26/7", "insult")
+    custody.export("26/7")
+    first, _, rest = custody.file.read_bytes().partition(b"\n")
+    head = json.loads(first)
+    assert head["bases"]["insult"]["doubt"]
+    head["bases"]["insult"]["doubt"] = ""
+    custody.file.write_bytes(json.dumps(head).encode() + b"\n" + rest)
+    assert custody.away("sealed", "verify", custody.file).status == 0, "nothing but its SHA-256 tells"
+    refused = custody.open()
+    assert (refused.status, refused.out) == (2, "")
+    assert json.loads((custody.desk / "case.sealed.note-1.json").read_text())["action"] == "refuse"
+    assert SENDER in custody.open("--second", "Bob", "--reason", "A judge says so.").out
+
+
 def test_a_record_is_sealed_anew_away_from_the_server(custody: Custody) -> None:
     custody.note("26/7", "crime")
     custody.export("26/7")
@@ -207,6 +224,11 @@ def test_a_record_is_sealed_anew_away_from_the_server(custody: Custody) -> None:
     assert (resealed.status, SENDER in resealed.out) == (0, False)
     assert custody.open("--reseal", public).status == 0
     notes = sorted(custody.desk.glob("case.sealed.note-*.json"))
+    said = json.loads(notes[0].read_text())
+    torn = custody.desk / "torn.json"
+    torn.write_text(json.dumps({**said, "sealed": said["sealed"][:-8]}))
+    lost = custody.run("sealed", "import", torn, "--by", "Ann")
+    assert (lost.status, "is no sealed record" in lost.err) == (1, True), "the record would be gone"
     assert custody.run("sealed", "import", notes[0], "--by", "Ann").status == 0
     twice = custody.run("sealed", "import", notes[1], "--by", "Ann")
     assert (twice.status, "no longer here as it was exported" in twice.err) == (1, True)
@@ -256,6 +278,12 @@ def test_only_what_was_exported_comes_back(custody: Custody) -> None:
         seen = custody.run("sealed", "import", note, "--by", "Ann")
         assert (seen.status, complaint in seen.err) == (1, True), (name, seen.err)
     assert custody.actions() == ["receive", "export"]
+    note.write_text(json.dumps({**said, "reason": "\udcff"}))
+    assert "no note of an opening" in custody.run("sealed", "import", note, "--by", "Ann").err
+    note.write_text(json.dumps(said))
+    assert "entry 3 of the audit" in custody.run("sealed", "import", note, "--by", "Ann").out
+    note.write_text(json.dumps(said, indent=4))
+    assert "entry 3 of the audit says so already" in custody.run("sealed", "import", note, "--by", "Ann").out
 
 
 def test_an_expert_checks_a_file_without_this_program(custody: Custody) -> None:
