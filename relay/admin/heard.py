@@ -24,15 +24,18 @@ class Heard:
     looked_at: int = 0
 
 
-async def read_heard(database: Database, since: datetime, most: int = MAX_READ, seconds: float = math.inf) -> Heard:
-    """The stored reports that came since a moment: the newest `most` of them, or as many as `seconds` are enough for.
+async def read_heard(
+    database: Database, since: datetime, most: int = MAX_READ, seconds: float = math.inf, rows: float = math.inf
+) -> Heard:
+    """The stored reports that came since a moment: the newest `most` of them, or as many as `seconds` are enough for,
+    or until they hold so many `rows`.
 
     Raises SpoolUnavailableError.
     """
-    heard, count, loop = Heard(), 0, asyncio.get_running_loop()
+    heard, count, held, loop = Heard(), 0, 0, asyncio.get_running_loop()
     end = loop.time() + seconds
     async for stored in stored_reports(database, since):
-        if count == most or loop.time() > end:
+        if count == most or loop.time() > end or held >= rows:
             heard.cut = True
             break
         count += 1
@@ -40,11 +43,13 @@ async def read_heard(database: Database, since: datetime, most: int = MAX_READ, 
         # Ten megabytes of a stranger's XML take their time, and a node has other things to do meanwhile.
         if stored.form == "dmarc":
             report = await asyncio.to_thread(read_dmarc, stored.content)
+            held += len(report.sources) if report is not None else 0
             heard.dmarc += [report] if report is not None else []
             heard.unread += report is None
         else:
             tls = await asyncio.to_thread(read_tls, stored.content)
             heard.tls += tls
+            held += len(tls)
             heard.unread += not tls
     return heard
 
@@ -55,11 +60,8 @@ def by_source(heard: Heard) -> list[Mapping[str, object]]:
     for report in heard.dmarc:
         for one in report.sources:
             aligned, unaligned, reporters = counts.get((report.domain, one.source), (0, 0, set()))
-            counts[report.domain, one.source] = (
-                aligned + one.aligned,
-                unaligned + one.unaligned,
-                reporters | {report.reporter},
-            )
+            reporters.add(report.reporter)
+            counts[report.domain, one.source] = (aligned + one.aligned, unaligned + one.unaligned, reporters)
     ordered = sorted(counts.items(), key=lambda item: (item[0][0], -item[1][0] - item[1][1], item[0][1]))
     return [
         {"domain": domain, "source": source, "aligned": good, "unaligned": bad, "reporters": len(who)}
@@ -69,13 +71,12 @@ def by_source(heard: Heard) -> list[Mapping[str, object]]:
 
 def by_domain(heard: Heard) -> list[Mapping[str, object]]:
     """TLS sessions toward each domain of ours."""
-    domains = sorted({one.domain for one in heard.tls})
+    counts: dict[str, tuple[int, int, set[str]]] = {}
+    for one in heard.tls:  # once: a stranger's report may name fifty thousand domains
+        sessions, failed, reporters = counts.get(one.domain, (0, 0, set()))
+        reporters.add(one.reporter)
+        counts[one.domain] = (sessions + one.sessions, failed + one.failed, reporters)
     return [
-        {
-            "domain": domain,
-            "sessions": sum(one.sessions for one in heard.tls if one.domain == domain),
-            "failed": sum(one.failed for one in heard.tls if one.domain == domain),
-            "reporters": len({one.reporter for one in heard.tls if one.domain == domain}),
-        }
-        for domain in domains
+        {"domain": domain, "sessions": sessions, "failed": failed, "reporters": len(reporters)}
+        for domain, (sessions, failed, reporters) in sorted(counts.items())
     ]

@@ -345,6 +345,20 @@ async def test_reading_reports_has_an_end(bench: Bench) -> None:
     assert (late.looked_at, late.cut) == (0, True)
 
 
+async def test_reports_of_many_rows_are_not_all_held(bench: Bench) -> None:  # S28
+    report = zlib.compress(document(*((f"192.0.2.{n}", 1, "pass", "pass") for n in range(3))))
+
+    def store(connection: Connection) -> None:
+        connection.executemany(
+            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES ('dmarc', 'd', ?, ?, ?)",
+            [(str(n), to_millis(bench.clock.now()), report) for n in range(4)],
+        )
+
+    await bench.database.write(store)
+    found = await read_heard(bench.database, bench.clock.now() - timedelta(days=1), rows=4)
+    assert (found.looked_at, found.cut, sum(len(one.sources) for one in found.dmarc)) == (2, True, 6)
+
+
 def test_hosts_with_a_fault_stand_first() -> None:
     told = [
         HostTls(host, "may", "", "", False, protocol, True, "", count, datetime(2026, 1, 1, tzinfo=UTC), error)
