@@ -44,7 +44,8 @@ SELECT CASE WHEN EXISTS (
 _AUDIT: Final = "SELECT entry FROM web_audit WHERE at >= ?"
 _PROGRAM: Final = "SELECT rule, CAST(SUM(letters) AS BIGINT) FROM web_ruling_count WHERE day >= ? GROUP BY 1"
 _REFUSING: Final = """
-SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ? AND day <= ? ORDER BY day DESC LIMIT 1
+SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ?
+ORDER BY CASE WHEN day <= ? THEN 0 ELSE 1 END, CASE WHEN day <= ? THEN -day ELSE day END LIMIT 1
 """
 _HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL"
 
@@ -78,8 +79,8 @@ class Tallies:
     refused: Mapping[str, int] = field(default_factory=dict)
     """Letters that the program refused at the form, by rule."""
     refusing: int | None = None
-    """Addresses that get no letters because their owners said so, as counted when the week began or before; None if
-    nobody has told."""
+    """Addresses that get no letters because their owners said so, as counted when the week began or before, else at
+    the first look; None if nobody has told."""
     decided_within: timedelta | None = None
     """Half of what people decided about waited no longer; None if nothing did."""
     disclosures: Mapping[str, int] = field(default_factory=dict)
@@ -111,7 +112,7 @@ class DatabaseTallies:
             [(held, until)] = connection.execute(_HELD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
             audit = [json.loads(entry) for (entry,) in connection.execute(_AUDIT, since)]
-            refusing = [number for (number,) in connection.execute(_REFUSING, (*since, week))]
+            refusing = [number for (number,) in connection.execute(_REFUSING, (*since, week, week))]
             waits = [wait for _, wait in connection.execute(WAITS, since * 3)]
             return Tallies(
                 letters=sum(endings.values()),

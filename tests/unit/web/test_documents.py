@@ -124,7 +124,7 @@ async def test_who_wants_no_letters_is_counted(tmp_path: Path) -> None:  # RCP 1
 
 
 async def test_no_count_tells_what_became_of_one_letter(visitor: Visitor, clock: HandClock) -> None:
-    """A report or a refusal changes nothing that day, and nothing later unless it makes five."""
+    """A report or a refusal changes nothing that week, and nothing later unless it makes five."""
     clock.move(60)  # the count of refusals is made anew once a minute at most
 
     async def counts() -> str:
@@ -146,10 +146,12 @@ async def test_no_count_tells_what_became_of_one_letter(visitor: Visitor, clock:
     clock.move(86400)
     assert await counts() == before
     await report(3, first=1)
-    clock.move(86400)
+    clock.move((7 - clock.now().weekday()) * 86400)
     assert await counts() == before
     await report(1, first=4)
     assert await counts() == before
+    clock.move(6 * 86400)
+    assert await counts() == before, "nor does it tell by Sunday that one more came since Monday"
     clock.move(86400)
     assert (await counts()).startswith(" 5 to 9")
 
