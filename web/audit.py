@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from web.turns import Turn, take_turn
 
 FIRST: Final = b"\0" * 32
 """What stands for the hash before the first entry."""
@@ -86,6 +87,7 @@ class Audit:
 
     def write(self, connection: Connection, disclosure: Disclosure) -> int:
         """Add an entry, in the transaction of what it is about; its number."""
+        self.take_turn(connection)
         last = list(connection.execute(_LAST))
         number, before = (last[0][0] + 1, bytes(last[0][1])) if last else (1, FIRST)
         at = to_millis(self._clock.now())
@@ -102,6 +104,10 @@ class Audit:
         entry = json.dumps(said, ensure_ascii=False, sort_keys=True)
         connection.execute(_ADD, (number, at, entry, before, entry_hash(number, at, entry, before)))
         return int(number)
+
+    def take_turn(self, connection: Connection) -> None:
+        """Let nobody else add an entry before this transaction ends; it may be called again in it."""
+        take_turn(connection, self._database.dialect, Turn.AUDIT)
 
     async def entries(self) -> list[AuditEntry]:
         """All of them, in order."""

@@ -122,6 +122,7 @@ class LegalRequestStore:
         times = (to_millis(asked.received), to_millis(asked.due))
 
         def work(connection: Connection) -> int:
+            self._audit.take_turn(connection)
             ((n,),) = connection.execute(_NEXT)
             values = (n, asked.kind, asked.case, asked.authority, asked.basis, asked.letter_id, *times)
             connection.execute(_ADD, values)

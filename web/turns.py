@@ -22,6 +22,7 @@ class Turn(Enum):
     DEPARTURES = 2
     LANE = 3
     NOTICES = 4
+    AUDIT = 5
 
 
 def take_turn(connection: Connection, dialect: str, turn: Turn) -> None:

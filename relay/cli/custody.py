@@ -205,20 +205,16 @@ def _write_note(opening: _Opening, resealed: Any = None) -> Path:
     module: Any = import_module("web.opening_note")
     sha256 = opening.record.sealed.digest
     content = module.write_note(module.OpeningNote(opening.disclosure, now(), opening.digest, sha256, resealed))
-    if opening.note is not None:
-        try:
-            write_private_file(opening.note, content)
-        except FileExistsError:
-            raise CommandError(f"{opening.note} is there already; nothing was opened") from None
-        return opening.note
-    for number in count(1):
-        place = opening.file.with_name(f"{opening.file.name}.note-{number}.json")
+    beside = (opening.file.with_name(f"{opening.file.name}.note-{number}.json") for number in count(1))
+    for place in beside if opening.note is None else [opening.note]:
         try:
             write_private_file(place, content)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise CommandError(f"{place}: {error.strerror}; nothing was opened, --note names another place") from None
         return place
-    raise AssertionError  # numbers have no end
+    raise CommandError(f"{opening.note} is there already; nothing was opened")
 
 
 def bring_back(

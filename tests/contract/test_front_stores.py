@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,14 +14,16 @@ import pytest
 import web
 from relay.client.contract import Followed, Letter, RelayAwayError
 from relay.clock import to_millis
-from relay.database.contract import Database
+from relay.database.contract import Connection, Database
 from relay.database.migrations import read_migrations, statements
+from relay.database.postgres import PostgresDatabase
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
 from tests.support.front import OPTIONS, errands_of
 from tests.support.hand_clock import HandClock
+from tests.support.postgres_server import PostgresServer
 from tests.support.relay_in_memory import RelayInMemory
 from web.admission import Ceiling, DayAdmission, Waiting
 from web.audit import RESEAL, Audit, Disclosure
@@ -670,6 +673,35 @@ async def test_legal_requests(database: Database) -> None:  # RCP 12
     assert [one["action"] for one in said] == ["receive", "receive", "answer", "answer"]
     assert said[1]["authority"] == "TJ"
     assert await Audit(database, clock).broken_at() is None
+
+
+async def test_processes_that_write_into_the_audit_at_once_write_one_after_the_other(
+    postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:  # SND 5
+    """SQLite has one writer. A transaction that finds its number taken is run again, but not for ever."""
+    caplog.set_level("INFO")
+    clock, url = HandClock(), await postgres_server.create()
+    async with AsyncExitStack() as stack:
+        here, there = [await PostgresDatabase.open(url) for _ in range(2)]
+        stack.push_async_callback(here.close)
+        stack.push_async_callback(there.close)
+        await DatabaseLetterStore(here).prepare()
+        audit, written = Audit(here, clock), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slowly(connection: Connection) -> int:
+            number = audit.write(connection, Disclosure("l", "26/1", "crime", "Ann"))
+            loop.call_soon_threadsafe(written.set)
+            list(connection.execute("SELECT 1 FROM pg_sleep(0.2)"))
+            return number
+
+        first = asyncio.create_task(here.write(slowly))
+        await written.wait()
+        asked = Asked("requisition", "26/2", "TJ", "crime", "", clock.now(), clock.now() + timedelta(days=1))
+        second = await LegalRequestStore(there, clock).note(asked, "Bob")
+        assert (await first, second.n) == (1, 1)
+        assert [(entry.n, entry.said["case"]) for entry in await audit.entries()] == [(1, "26/1"), (2, "26/2")]
+        assert "transaction-again" not in caplog.text
 
 
 async def test_a_threat_to_life(database: Database) -> None:  # RCP 8

@@ -191,6 +191,8 @@ def test_the_wrong_key_and_a_doubted_basis_open_nothing(custody: Custody) -> Non
     assert "is another key, fingerprint" in wrong.err
     taken = custody.open(*answered, "--note", first)
     assert (taken.status, taken.out) == (1, ""), "without its note nothing is shown"
+    nowhere = custody.open(*answered, "--note", custody.desk / "nowhere" / "note")
+    assert (nowhere.status, nowhere.out, "nothing was opened" in nowhere.err) == (1, "", True)
     assert SENDER in custody.open(*answered).out
     assert custody.open(*answered, "--letter", "id1").status == 2
     notes = sorted(custody.desk.glob("case.sealed.note-*.json"))
