@@ -40,6 +40,7 @@ _RELAY_WAIT: Final = timedelta(seconds=10)
 _REPORT_WAIT: Final = timedelta(minutes=10)
 """Likewise one whose recipient has an open report."""
 _GIVE_UP: Final = timedelta(days=5)
+_MOST_A_ROUND: Final = 5000
 _FORGET_EVERY: Final = 3600.0
 _WATCH_EVERY: Final = 60.0
 _FORGET_BATCH: Final = 500
@@ -139,11 +140,7 @@ class Courier:
             _log.warning("holds-ended", letters=returned, remedy="leak letters lists what waits for a decision")
         await _each(self._rounds.first)
         await self._watch()
-        tried = 0
-        while letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH):
-            tried += len(letters)
-            if not any(await asyncio.gather(*(self._hand_over(letter) for letter in letters))):
-                break  # the relay is away: the rest need not be tried in this round
+        tried = await self._hand_all_over()
         await _each(self._rounds.last)
         if self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
@@ -152,6 +149,17 @@ class Courier:
                 pass
             await _each(self._rounds.forget)
         return tried
+
+    async def _hand_all_over(self) -> int:
+        """Hand over what is due, as long as it is new: what else a round looks after has its turn in time too."""
+        tried = set[str]()
+        while len(tried) < _MOST_A_ROUND and (letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH)):
+            is_there = any(await asyncio.gather(*(self._hand_over(letter) for letter in letters)))
+            comes_again = not tried.isdisjoint(letter.id for letter in letters)
+            tried.update(letter.id for letter in letters)
+            if comes_again or not is_there:
+                break  # while the relay is away the rest need not be tried in this round
+        return len(tried)
 
     async def _watch(self) -> None:
         if self._clock.monotonic() < self._next_watch:

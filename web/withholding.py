@@ -86,20 +86,24 @@ class Withholding:
         at_all = self._clock.monotonic() >= self._next_look
         if at_all:
             self._next_look = self._clock.monotonic() + _LOOK_SECONDS
+        # Of this moment are the states too: what is answered while the look lasts is seen by the next one.
+        now = self._clock.now()
         states: dict[str, LetterState | None] = {}
         last = ""
         while letters := await self._table.open(last, _BATCH):
             last = letters[-1].id
             for letter in letters:
                 if at_all or self._would_be_told(letter, timedelta(0)):
-                    await self._look_at(letter, states)
+                    await self._look_at(letter, states, now)
 
     async def ended(self, letter_id: str) -> datetime | None:
         """When a withheld letter failed, if that may be told by now."""
         letter = await self._table.find(letter_id)
         if letter is None:  # a round was quicker
             return await self._table.ended(letter_id)
-        return await self._look_at(letter, {}) if self._would_be_told(letter, timedelta(0)) else None
+        if not self._would_be_told(letter, timedelta(0)):
+            return None
+        return await self._look_at(letter, {}, self._clock.now())
 
     async def withdrawn(self, letter_id: str, since: datetime) -> datetime | None:
         """The same of a letter that the relay has and will not deliver `since` then."""
@@ -109,13 +113,12 @@ class Withholding:
             ended = await self.ended(letter_id)
         return ended
 
-    async def _look_at(self, letter: Withheld, states: dict[str, LetterState | None]) -> datetime | None:
-        now = self._clock.now()
+    async def _look_at(self, letter: Withheld, states: dict[str, LetterState | None], now: datetime) -> datetime | None:
         beside = await self._beside(letter, states)
         refused = await self._table.is_refused_for_now(letter.since)
         is_late = now - letter.left > LONGEST
         if not is_late and (refused or is_stuck(beside, letter.since, now)):
-            await self._table.put_off(letter.id, now)
+            await self._table.put_off(letter.id, max(letter.since, now))
             return None
         wait = timedelta(0) if is_late else least_wait(beside, letter.since)
         if not self._would_be_told(letter, wait):

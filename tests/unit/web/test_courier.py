@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from relay.client.contract import Admission, Letter, LetterRefused
+from relay.client.contract import Admission, Letter, LetterAccepted, LetterRefused
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from tests.support.front import errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
-from web import forgetting
+from web import courier, forgetting
 from web.admission import DayAdmission
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
@@ -57,14 +57,14 @@ class Bench:
         self.admission = DayAdmission(database, self.clock, 0)
         self.courier = self.new_courier()
 
-    def new_courier(self) -> Courier:
+    def new_courier(self, last: tuple[Callable[[], Awaitable[None]], ...] = ()) -> Courier:
         reports = ReportStore(self.database, self.clock, SeededEntropy(4))
         mailboxes = MailboxHasher([b"b" * 32])
         errands = errands_of(self.relay, self.database, self.clock)
         way_out = WayOut(self.relay, errands, reports, mailboxes, self.admission, self.clock)
         withheld = WithheldTable(self.database)
         withholding = Withholding(self.relay, withheld, self.clock, lambda _: timedelta(0))
-        rounds = replace(ROUNDS, last=(withholding.look,))
+        rounds = replace(ROUNDS, last=(withholding.look, *last))
         return Courier(way_out, self.store, withheld, self.clock, SeededEntropy(3), rounds)
 
     async def send(self, letter: NewLetter) -> bool:
@@ -268,3 +268,31 @@ async def test_a_warm_up_that_is_full_keeps_the_letter_here(bench: Bench) -> Non
     bench.clock.move(4 * 3600)
     await bench.courier.make_round()
     assert list(bench.relay.letters) == ["letter-0"]
+
+
+async def test_a_round_ends_however_many_letters_there_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nobody would look after anything but letters, while they come due as fast as they are handed over."""
+    monkeypatch.setattr(courier, "_BATCH", 1)
+    now, looks = bench.clock.now(), list[int]()
+
+    class Busy(RelayInMemory):
+        async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
+            bench.clock.move(600)
+            return await super().submit(letter)
+
+    async def look() -> None:
+        looks.append(bench.relay.arrivals)
+
+    bench.relay = Busy()
+    for n in range(5):
+        await bench.store.add(_letter(n), now, Departure(now))
+    again = bench.new_courier((look,))
+    bench.relay.refusal = LetterRefused(temporary=True, reason="full")
+    await again.make_round()
+    bench.relay.refusal = None
+    monkeypatch.setattr(courier, "_MOST_A_ROUND", 3)
+    before = bench.relay.arrivals
+    assert looks == [before]
+    assert before <= 6, "each once, and the first that came again"
+    await again.make_round()
+    assert looks == [before, before + 3]

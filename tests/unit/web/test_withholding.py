@@ -315,6 +315,31 @@ async def test_a_round_ends_however_many_letters_an_outage_holds_up(
     await read_alike(writers, tuple(links), FAILED)
 
 
+async def test_what_a_look_finds_is_of_when_it_began(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is answered while it lasts would be held against a letter, and told later than of those that left."""
+    options = replace(OPTIONS, failure_delay=DELAY, hand_over_every=timedelta(days=1))
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        front.relay.refused["one@example.org"] = False
+        for name in ("unknown", "one"):
+            await written(Visitor(front, session), f"{name}@example.org")
+        await Visitor(front, session).until_counted(waits_for_nobody, 0)
+        met(front.relay.states, "waiting", front, clock, "unreachable")
+        clock.move(3600)
+        asked = front.relay.state
+
+        async def slow(message_id: str) -> LetterState | None:
+            clock.move(600)
+            return await asked(message_id)
+
+        monkeypatch.setattr(front.relay, "state", slow)
+        began, table = clock.now(), WithheldTable(front.database)
+        await Withholding(front.relay, table, clock, lambda _: DELAY).look()
+        assert clock.now() > began
+        assert [one.since for one in await table.open("", 9)] == [began]
+
+
 def _beside(state: str, left: int, changed: int, attempts: int = 1, meaning: str = "") -> Beside:
     """Minutes before and after `NOW`."""
     at = NOW + timedelta(minutes=changed)
