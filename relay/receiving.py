@@ -121,6 +121,7 @@ def make_answers(settings: Settings, parts: ReceivingParts) -> Answers:
             prepare=parts.engine.intake.prepare,
             suppressions=stores.suppressions,
             replies=LetterReplies(stores.database, parts.clock),
+            clock=parts.clock,
         )
     )
 

@@ -13,11 +13,14 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import inf
 from typing import Final
 
 from relay.account.identity import Identity
 from relay.authentication.spf import Evidence
 from relay.authentication.verdict import Judged, judge
+from relay.clock import Clock
 from relay.engine.refusals import stops_for
 from relay.engine.submission import Refusal, Submission
 from relay.errors import SpoolUnavailableError
@@ -45,6 +48,10 @@ MAX_JUDGING: Final = 20
 """Replies judged at once, to letters and to From addresses each: what comes beyond to a From address is kept
 unanswered, to a letter waits unsorted. Who writes to a From address with a slow DNS takes no place of the others."""
 SECONDS: Final = 60.0
+LATER_SECONDS: Final = 60.0
+"""After so long a reply to a letter is looked at again, where the DNS did not answer."""
+PATIENCE: Final = timedelta(days=1)
+"""For so long: it is somebody's, and what is not passed on is deleted."""
 _STOP_SECONDS: Final = 5.0
 _NO_WORDS: Final = "nothing is set to be answered"
 
@@ -66,6 +73,7 @@ class AnswerParts:
     prepare: Callable[[Submission], Awaitable[NewMessage | Refusal]]
     suppressions: SuppressionBook
     replies: LetterReplies
+    clock: Clock
 
 
 class Answers:
@@ -75,6 +83,7 @@ class Answers:
         self._parts = parts
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._purposes: dict[int, Purpose] = {}
+        self._later: dict[int, float] = {}
 
     def is_busy(self, purpose: Purpose) -> bool:
         """Whether as many replies to such addresses are being judged as may be."""
@@ -83,7 +92,7 @@ class Answers:
     def offer(self, item: InboundItem, sent: SentDelivery | None, settle: Settle) -> str:
         """Take up an item, to be settled later; or the reason why nothing follows, and nothing is taken up.
 
-        `sent` is the letter that a reply token names.
+        `sent` is the letter that a reply token names. Such an item may stay unsorted until it is offered again.
         """
         if item.id in self._tasks:
             return ""
@@ -101,6 +110,20 @@ class Answers:
         self._tasks.pop(number, None)
         self._purposes.pop(number, None)
 
+    def has(self, number: int) -> bool:
+        """Whether an item is being judged, or waits here to be looked at again: it need not be offered now."""
+        return number in self._tasks or self._later.get(number, -inf) > self._parts.clock.monotonic()
+
+    def _may_wait(self, item: InboundItem) -> bool:
+        """Whether an item is a reply to a letter that is young enough to be judged later."""
+        return item.address.purpose is Purpose.REPLY and self._parts.clock.now() - item.at < PATIENCE
+
+    def _put_off(self, item: InboundItem) -> None:
+        now = self._parts.clock.monotonic()
+        self._later = {number: at for number, at in self._later.items() if at > now}
+        self._later[item.id] = now + LATER_SECONDS
+        _log.info("reply-put-off", inbound=item.id)
+
     async def stop(self) -> None:
         """End what is under way; another life takes it up."""
         tasks = list(self._tasks.values())
@@ -117,7 +140,10 @@ class Answers:
         except SpoolUnavailableError as error:
             _log.warning("answer-failed", inbound=item.id, error=error)
             return
-        except TimeoutError:
+        except (TimeoutError, _UnansweredError):
+            if self._may_wait(item):
+                self._put_off(item)
+                return
             hearing = _heard(item, "it could not be judged in time")
         except Exception:  # noqa: BLE001 - one mail that breaks the judging is kept as it is
             _log.exception("answer-broken", inbound=item.id)
@@ -135,6 +161,8 @@ class Answers:
         if item.address.purpose is not Purpose.REPLY:
             why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}: {judged.dmarc.why}"[:300]
             return _heard(item, why or await self._answer(item, mail, _written_to(item)))
+        if _may_differ_later(judged) and self._may_wait(item):
+            raise _UnansweredError
         # Of who answers a letter nothing is kept: no domain, that is, either.
         passed = await self._pass_on(item, mail, sent) if _is_vouched_for(judged, author) else "nothing vouches for it"
         if isinstance(passed, Hearing):
@@ -200,6 +228,16 @@ def _written_to(item: InboundItem) -> Address | None:
         return parse_address(item.address.address)
     except AddressError:
         return None
+
+
+class _UnansweredError(Exception):
+    """The DNS did not say who may send for an author."""
+
+
+def _may_differ_later(judged: Judged) -> bool:
+    """Whether nothing vouches for a mail, and the DNS failed to answer a question."""
+    results = {judged.spf.result, judged.dmarc.result, *(one.result for one in judged.dkim)}
+    return "temperror" in results and judged.dmarc.result != "pass"
 
 
 def _is_vouched_for(judged: Judged, author: Address) -> bool:

@@ -152,9 +152,14 @@ class Feedback:
             _log.warning("sweep-failed", error=error)
             return False
         known = set(self._waiting)
-        self._waiting += [one for one in numbers if one not in known]
-        self._left.update(one for one in numbers if one not in known and one not in self._noted)
-        return len(numbers) == BATCH
+        found = [one for one in numbers if one not in known and not self._is_judged(one)]
+        self._waiting += found
+        self._left.update(one for one in found if one not in self._noted)
+        return len(numbers) == BATCH and bool(found)
+
+    def _is_judged(self, number: int) -> bool:
+        """Whether an item is not sorted because others have it: no reader died of it."""
+        return self._answers is not None and self._answers.has(number)
 
     async def _forget(self) -> None:
         try:
@@ -175,7 +180,10 @@ class Feedback:
                 return True
             if not await self.sort(number):
                 return False
-            self._noted.discard(number)
+            if self._is_judged(number):
+                self._noted.add(number)  # it was read in this life, however often it is found unsorted
+            else:
+                self._noted.discard(number)
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=number, error=error)
             return False
@@ -247,7 +255,9 @@ class Feedback:
             words=hearing.words,
             forgets=replies,
         )
-        if not await self._store.settle(item.id, consequence):
+        fresh = await self._store.settle(item.id, consequence)
+        self._noted.discard(item.id)
+        if not fresh:
             return
         if hearing.shown and item.address.purpose in (Purpose.POSTMASTER, Purpose.ABUSE):
             await self._spool.raise_alarm(

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
+import re
 import smtplib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from relay.engine.answering import Answers
+from relay.engine.feedback import TRIES
 from relay.lab.mailbox import Arrival
-from relay.spool.inbound_values import InboundFilter, InboundView
+from relay.lab.zone import Fault, Trouble
+from relay.spool.inbound_values import InboundFilter, InboundItem, InboundView
 from tests.support.form import PageReader
 from tests.support.whole_relay import WholeRelay, whole_relay
 
@@ -55,6 +62,15 @@ class Correspondence:
         url = f"{self.relay.lab.inbox_url}/message/{arrival.id}/reply"
         async with self._session.post(url, data={"text": words}) as response:
             return PageReader(await response.text()).text
+
+    async def signed_fields(self, arrival: Arrival) -> set[str]:
+        """The fields under a signature that verifies, in lower case."""
+        async with self._session.get(f"{self.relay.lab.inbox_url}/api/v1/message/{arrival.id}/verdict") as response:
+            verdict = await response.json()
+        assert {one["result"] for one in verdict["dkim"]} == {"pass"}
+        header = email.message_from_bytes(arrival.posting.content, policy=email.policy.default)
+        (named,) = re.findall(r"\bh=([^;]+)", str(header["DKIM-Signature"]))
+        return {name.strip().lower() for name in named.split(":")}
 
     async def mail(self, to: str, *fields: str, author: str = RECIPIENT, path: str | None = None) -> tuple[int, str]:
         """A mail of somebody's making at the inbound door: the reply to RCPT or to the dot."""
@@ -112,6 +128,7 @@ async def test_a_reply_comes_to_the_page_and_leaves_nothing_else_behind(letters:
     assert "You may answer this mail" in arrival.posting.content.decode()
     (box,) = arrival.summary.reply_to
     assert (box.name, box.address.rpartition("@")[2]) == ("A friend", "bounces.leak.lab.test")
+    assert await letters.signed_fields(arrival) > {"from", "reply-to"}, "nobody can lead replies elsewhere"
     assert "Your reply is on its way to" in await letters.press_reply(arrival, WORDS)
     async with asyncio.timeout(30):
         while WORDS not in (text := await letters.page()):
@@ -169,6 +186,36 @@ async def test_only_its_recipient_s_own_words_come_to_the_page(letters: Correspo
     assert (await letters.mail(to.upper(), author="Carol+tag@inbox.lab.test"))[0] == 250
     code, text = await letters.mail(to)
     assert (code, "no more replies" in text) == (550, True)
+    async with asyncio.timeout(30):
+        while "Words of mine." not in await letters.page():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_reply_waits_for_the_dns_and_is_not_lost(
+    letters: Correspondence, monkeypatch: pytest.MonkeyPatch
+) -> None:  # C05, R33, RCP 10
+    for name, seconds in (("engine.feedback.SWEEP_SECONDS", 0.1), ("engine.answering.LATER_SECONDS", 0.1)):
+        monkeypatch.setattr(f"relay.{name}", seconds)
+    monkeypatch.setattr("relay.engine.feedback.ABANDONED", timedelta())
+    monkeypatch.setattr("relay.resolver.resolver.FAILURE_TTL", 0.05)
+    (box,) = (await letters.write()).summary.reply_to
+    zone = letters.relay.lab.zone
+    zone.break_name("inbox.lab.test", Fault(Trouble.SERVFAIL), "TXT")
+    assert (await letters.mail(box.address))[0] == 250
+    judged: list[int] = []
+    put_off = Answers._put_off
+
+    def noted(self: Answers, item: InboundItem) -> None:
+        judged.append(item.id)
+        put_off(self, item)
+
+    monkeypatch.setattr(Answers, "_put_off", noted)
+    async with asyncio.timeout(30):
+        while len(judged) < TRIES + 2:  # more often than a mail may end its reader
+            await asyncio.sleep(0.02)
+    (view,) = await letters.relay.stores.inbound.listing(InboundFilter(waiting=False))
+    assert view.followed == "", "nothing is decided about it"
+    zone.mend("inbox.lab.test", "TXT")
     async with asyncio.timeout(30):
         while "Words of mine." not in await letters.page():
             await asyncio.sleep(0.05)

@@ -114,6 +114,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         _nothing,
         stores.suppressions,
         LetterReplies(stores.database, clock),
+        clock,
     )
     feedback = Feedback(
         stores.inbound,
