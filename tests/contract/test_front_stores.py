@@ -345,12 +345,13 @@ async def test_a_record_goes_to_its_custodian_and_a_note_comes_back(database: Da
             await store.bring_back(wrong, "d1", "Ann")
     assert await store.bring_back(opened, "d1", "Ann") == (2, True)
     assert await store.bring_back(opened, "d1", "Ann") == (2, False)
-    anew = Sealed("case-26/7", b"again")
+    anew = Sealed("case-26/7", b"\0anew..")
     resealed = replace(opened, disclosure=replace(opened.disclosure, action=RESEAL), resealed=anew)
     assert await store.bring_back(resealed, "d2", "Ann") == (3, True)
     assert await store.find("id0") == anew
+    assert await store.bring_back(resealed, "d3", "Ann") == (3, False), "the same opening, written in another way"
     with pytest.raises(BrokenNoteError, match="no longer here"):
-        await store.bring_back(resealed, "d3", "Ann")
+        await store.bring_back(replace(resealed, at=clock.now() + timedelta(hours=1)), "d3", "Ann")
     assert [entry.said["action"] for entry in await audit.entries()] == ["export", "disclose", "reseal"]
     assert await audit.broken_at() is None
 

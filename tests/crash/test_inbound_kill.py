@@ -72,7 +72,7 @@ async def alarms(folder: Path) -> list[str]:
 
 def answer(port: int, to: str) -> None:
     with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
-        client.sendmail("bob@x.example", [to], "From: <bob@x.example>\r\nSubject: Re\r\n\r\nYes.\r\n")
+        client.sendmail("bob@x.example", [to], f"From: <bob@x.example>\r\nTo: <{to}>\r\nSubject: Re\r\n\r\nYes.\r\n")
 
 
 async def letter(folder: Path) -> SpoolId:
