@@ -57,13 +57,19 @@ def read_corpus(folder: Path) -> Iterator[Line]:
     """The lines of `folder`/{en,fr}*.txt. Raises ConfigurationError that names file and line."""
     seen: set[str] = set()
     for place in sorted(folder.glob("*.txt")):
-        for number, raw in enumerate(place.read_text(encoding="utf-8").splitlines(), start=1):
-            label, tab, letter = raw.partition("\t")
-            if not tab or label not in _LABELS:
-                raise ConfigurationError(f"{place}:{number}: write a label, a tab and a letter")
-            if letter not in seen:
-                seen.add(letter)
-                yield Line(place.name[:2], label, letter.replace("\\n", "\n"), place.stem.endswith(_LEARNED))
+        for line in read_file(place):
+            if line.letter not in seen:
+                seen.add(line.letter)
+                yield line
+
+
+def read_file(place: Path) -> Iterator[Line]:
+    """The lines of one file, whose name tells their language. Raises ConfigurationError that names file and line."""
+    for number, raw in enumerate(place.read_text(encoding="utf-8").splitlines(), start=1):
+        label, tab, letter = raw.partition("\t")
+        if not tab or label not in _LABELS:
+            raise ConfigurationError(f"{place}:{number}: write a label, a tab and a letter")
+        yield Line(place.name[:2], label, letter.replace("\\n", "\n"), place.stem.endswith(_LEARNED))
 
 
 def corpus_digest(lines: Iterable[Line]) -> str:

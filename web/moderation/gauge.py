@@ -21,7 +21,7 @@ from web.moderation.figures import FIGURES_FILE, measure_all
 from web.moderation.learning import Mask, Numbers, learn_joint
 from web.moderation.moderator import load_moderator
 from web.moderation.pack import load_rulebook
-from web.moderation.reading import MOST_READ, Reader
+from web.moderation.reading import Reader
 from web.moderation.ruling import Rule
 from web.moderation.second.reader import Opinion, SecondReader, load_second_reader
 from web.moderation.trained import WEIGHTS_FILE, Score, Trained, WholeAndWorst, load_trained
@@ -59,7 +59,7 @@ def read_all(reader: Reader, trained: Trained, second: SecondReader, lines: Sequ
             score = trained.score(reading.tokens, list(reading.stretches()), _RAW)
             kept.append(line)
             scores.append(score)
-            opinions.append(second.read(line.letter[:MOST_READ], score.worst[0].start, score.worst[-1].end))
+            opinions.append(second.read(reading.text, score.worst[0].start, score.worst[-1].end))
     return Gauged(kept, scores, opinions)
 
 

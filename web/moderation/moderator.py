@@ -14,6 +14,7 @@ from web.moderation.folding import BARRIER, Token
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
+from web.moderation.run_together import Splitter, splitter
 from web.moderation.second.reader import SecondReader, load_second_reader
 from web.moderation.trained import Trained, load_trained
 from web.moderation.weighing import Gauge, Thresholds, Weighed, load_gauge
@@ -41,6 +42,7 @@ class Moderator:
     trained: Trained
     second: SecondReader
     gauge: Gauge
+    spaces: Splitter
 
     def rule(self, letter: str, pseudonym: str = "") -> Ruling:
         """The ruling on a letter of any content and length, signed `pseudonym` if that is not empty.
@@ -49,7 +51,7 @@ class Moderator:
         """
         reading = self.reader.read(letter)
         worries = self.reader.worries(reading)
-        found = [(hit, Part.LETTER) for hit in self._decide(reading, letter, worries)]
+        found = [(hit, Part.LETTER) for hit in (*self._decide(reading, worries), *self._run_together(letter))]
         if pseudonym:
             found += [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits]
             found += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
@@ -71,17 +73,24 @@ class Moderator:
             if hit.step.stops and hit.start < border < hit.end - 1:
                 yield replace(hit, step=Step.HOLD, start=0, end=hit.end - border - 1)
 
+    def _run_together(self, letter: str) -> Iterator[Hit]:
+        """What words say that were written without the spaces between them: held, whatever else it is."""
+        for part in self.spaces.parts(letter[:MOST_READ]):
+            for hit in self.reader.read(part.text).hits:
+                if hit.step.stops and hit.start < part.stop and part.begin < hit.end:
+                    yield replace(hit, step=Step.HOLD, start=part.start, end=part.end)
+
     def wording(self, language: str) -> Wording:
         """What rules and steps say to people in `language`, "en" or "fr"."""
         return self.reader.book.wording[language]
 
-    def _weigh(self, reading: Reading, letter: str) -> Weighed | None:
+    def _weigh(self, reading: Reading) -> Weighed | None:
         """What both readings make of a letter; None where the first one found nothing to read again."""
         score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.whole_and_worst)
         doubted = max(score.stop, score.care) >= self.gauge.thresholds.doubt
         if not doubted and not any(hit.weighed for hit in reading.hits):
             return None
-        opinion = self.second.read(letter[:MOST_READ], score.worst[0].start, score.worst[-1].end)
+        opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
 
     def _says_little(self, reading: Reading) -> bool:
@@ -89,12 +98,12 @@ class Moderator:
         words = [token.word for token in reading.tokens if token.word != BARRIER]
         return len(words) < _FEW or sum(word in self.trained.concepts.families for word in words) < _FEW_KNOWN
 
-    def _decide(self, reading: Reading, letter: str, worries: Places) -> Iterator[Hit]:
+    def _decide(self, reading: Reading, worries: Places) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
         if len(reading.tokens) < 3 or reading.foreign:
             return  # of words of other languages the trained readings know nothing
-        score = self._weigh(reading, letter)
+        score = self._weigh(reading)
         if score is None:
             return
         step = _read_alone(score, self.gauge.thresholds)
@@ -181,4 +190,6 @@ def _spans(led: list[tuple[Hit, Part]]) -> list[Span]:
 
 def load_moderator(folder: Path | None = None) -> Moderator:
     """The moderator of the packs in `folder`/moderation, else of those that come along. Raises ConfigurationError."""
-    return Moderator(Reader(load_rulebook(folder)), load_trained(), load_second_reader(), load_gauge())
+    book, trained, second = load_rulebook(folder), load_trained(), load_second_reader()
+    spaces = splitter(second.pieces.scores, trained.concepts.families, book.lexicon.words)
+    return Moderator(Reader(book), trained, second, load_gauge(), spaces)

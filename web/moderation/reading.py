@@ -58,7 +58,10 @@ class Clue:
 class Reading:
     """A letter as it was read, and what the rules found."""
 
+    text: str
+    """What the readings read of it: a link, whose words say little, is as many blanks."""
     tokens: Sequence[Token]
+    """Likewise."""
     hits: Sequence[Hit]
     clues: Sequence[Clue] = ()
     foreign: bool = False
@@ -87,7 +90,8 @@ class Reader:
         written = tokens_of(text)
         tokens = self._meant(written)
         clues: list[Clue] = []
-        hits = [*self._by_rules(tokens, clues), *_by_traces(find_traces(text), tokens)]
+        traces = find_traces(text)
+        hits = [*self._by_rules(tokens, clues), *_by_traces(traces, tokens)]
         words = [token.word for token in tokens if token.word != BARRIER]
         foreign = self.foreign.speak(text, words, self.book.common)
         # What nobody would write to be read, and what stands behind it, a person looks at.
@@ -95,7 +99,8 @@ class Reader:
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
         grave = (token for token in tokens if token.word in self.foreign.grave)
         hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
-        return Reading(tokens, hits, clues, foreign)
+        links = [one for one in traces if one.trace is Trace.LINK]
+        return Reading(_without_links(text, links), _outside(tokens, links), hits, clues, foreign)
 
     def worries(self, reading: Reading) -> list[tuple[int, int]]:
         """Where the writer of what was read worries that the reader might harm themselves: characters from, to."""
@@ -173,6 +178,20 @@ class Reader:
                 classes[number] = classes.get(number, 0) | bits
         everywhere = (1 << len(tokens)) - 1
         return Places(classes, everywhere & ~barriers & ~negated, everywhere & ~barriers)
+
+
+def _without_links(text: str, links: Sequence[Found]) -> str:
+    for link in links:
+        text = text[: link.start] + " " * (link.end - link.start) + text[link.end :]
+    return text
+
+
+def _outside(tokens: list[Token], links: Sequence[Found]) -> list[Token]:
+    """The tokens but those in a link; the barriers at both ends stay."""
+    if not links:
+        return tokens
+    inner = (token for token in tokens[1:-1] if not any(one.start <= token.start < one.end for one in links))
+    return [tokens[0], *inner, tokens[-1]]
 
 
 def _is_drawn(text: str) -> bool:

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 from wordfreq import top_n_list
 
 from relay.data_files import data_file
+from web.moderation.second.network import MOST_POSITIONS
 from web.moderation.second.pieces import PIECES_FILE, SPECIAL, Pieces, load_pieces
 
 _FREQUENT: Final = 30_000
@@ -31,26 +30,6 @@ _ELIDED: Final = ("l'", "qu'", "it'", "j'")
 _SIGNS: Final = "’“”«»…—–€£😂😊😡❤🤣😭🙏👍😉🔥💀🔪🤡🖕🙂😅🥰😈☠🔫💣"
 _BLOCK: Final = np.dtype([("scale", "<f2"), ("pairs", "u1", 16)])
 _MIDDLE: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The model as it comes, with the rows of the pieces that are kept."""
-
-    width: int
-    inner: int
-    heads: int
-    layers: int
-    pieces: int
-    tensors: dict[str, NDArray[np.float32]]
-
-    def copy_into(self, network: nn.Module) -> None:
-        """Give `network` the weights of the model, for all but its last layer."""
-        state = network.state_dict()
-        with torch.no_grad():
-            for name, tensor in self.tensors.items():
-                place = state[name]
-                place.copy_(torch.tensor(tensor.reshape(-1, *place.shape[1:])[: place.shape[0]]))
 
 
 class _File:
@@ -112,25 +91,30 @@ def _read_model() -> _Model:
     return _Model(width, layers, heads, inner, pieces, scores, tensors)
 
 
-def load_base() -> Base:
-    """The model with the rows of `pieces.txt`."""
+def load_base() -> dict[str, NDArray[np.float32]]:
+    """The weights of the model under the names of `network`, with the rows of `pieces.txt`."""
     model = _read_model()
     row = {piece: at for at, piece in enumerate(model.pieces)}
     rows = [*range(SPECIAL), *(row[piece] for piece in load_pieces().numbers)]
     of = model.tensors
-    tensors = {
+    places = of["emb.pos"].reshape(-1, model.width) + of["emb.type"][: model.width]
+    weights = {
         "word.weight": of["emb.word"].reshape(-1, model.width)[rows],
-        "position.weight": of["emb.pos"].reshape(-1, model.width) + of["emb.type"][: model.width],
+        "position.weight": places[:MOST_POSITIONS],
         "ln.weight": of["emb.ln.w"],
         "ln.bias": of["emb.ln.b"],
     }
     for layer in range(model.layers):
-        for part in ("ao", "fi", "fo", "aln", "oln"):
-            tensors[f"layers.{layer}.{part}.weight"] = of[f"l{layer}.{part}.w"]
-            tensors[f"layers.{layer}.{part}.bias"] = of[f"l{layer}.{part}.b"]
-        for whole, short in (("weight", "w"), ("bias", "b")):
-            tensors[f"layers.{layer}.qkv.{whole}"] = np.concatenate([of[f"l{layer}.{part}.{short}"] for part in "qkv"])
-    return Base(model.width, model.inner, model.heads, model.layers, len(rows), tensors)
+        for part, columns in (("ao", model.width), ("fi", model.width), ("fo", model.inner)):
+            weights[f"layers.{layer}.{part}.weight"] = of[f"l{layer}.{part}.w"].reshape(-1, columns)
+            weights[f"layers.{layer}.{part}.bias"] = of[f"l{layer}.{part}.b"]
+        for part in ("aln", "oln"):
+            weights[f"layers.{layer}.{part}.weight"] = of[f"l{layer}.{part}.w"]
+            weights[f"layers.{layer}.{part}.bias"] = of[f"l{layer}.{part}.b"]
+        together = np.concatenate([of[f"l{layer}.{part}.w"] for part in "qkv"])
+        weights[f"layers.{layer}.qkv.weight"] = together.reshape(-1, model.width)
+        weights[f"layers.{layer}.qkv.bias"] = np.concatenate([of[f"l{layer}.{part}.b"] for part in "qkv"])
+    return weights
 
 
 def _is_kept(piece: str) -> bool:

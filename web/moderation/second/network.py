@@ -6,36 +6,50 @@ French. For training alone; needs PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from web.moderation.second.base import Base
 from web.moderation.second.pieces import PADDING
 
-_EPSILON = 1e-12
-_DROPOUT = 0.1
-MOST_POSITIONS = 192
+EPSILON: Final = 1e-12
+HEADS: Final = 12
+MOST_POSITIONS: Final = 192
+_DROPOUT: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a network is."""
+
+    pieces: int
+    width: int
+    """Numbers a piece."""
+    inner: int
+    """Numbers a piece between the dense layers."""
+    layers: int
 
 
 class Layer(nn.Module):
     """Attention and two dense layers, each added to what came in and normalised after."""
 
-    def __init__(self, width: int, inner: int, heads: int) -> None:
-        """`width` numbers a piece, `inner` between the dense layers."""
+    def __init__(self, width: int, inner: int) -> None:
+        """As the shape says."""
         super().__init__()
-        self.heads = heads
         self.qkv, self.ao = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.aln, self.oln = (nn.LayerNorm(width, _EPSILON) for _ in range(2))
+        self.aln, self.oln = (nn.LayerNorm(width, EPSILON) for _ in range(2))
         self.fi, self.fo = nn.Linear(width, inner), nn.Linear(inner, width)
         self.dropout = nn.Dropout(_DROPOUT)
 
-    def forward(self, x: Tensor, present: Tensor | None) -> Tensor:
-        """`x`: letters by pieces by width; `present`: letters by pieces, False for padding; None if there is none."""
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """`x`: letters by pieces by width; `present`: letters by pieces, False for padding."""
         letters, pieces, width = x.shape
-        q, k, v = self.qkv(x).view(letters, pieces, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
-        mask = None if present is None else present[:, None, None, :]
-        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        q, k, v = self.qkv(x).view(letters, pieces, 3, HEADS, -1).permute(2, 0, 3, 1, 4).unbind()
+        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=present[:, None, None, :])
         x = self.aln(x + self.dropout(self.ao(seen.transpose(1, 2).reshape(letters, pieces, width))))
         inner = functional.gelu(self.fi(x))
         return self.oln(x + self.dropout(self.fo(in_eight_bits(inner) if self.training else inner)))
@@ -56,46 +70,24 @@ def in_eight_bits(x: Tensor) -> Tensor:
 class Network(nn.Module):
     """From pieces of letters to a logit for each label."""
 
-    def __init__(self, base: Base, labels: int) -> None:
-        """As `base` is, with a fresh last layer."""
+    def __init__(self, shape: Shape, labels: int, weights: Mapping[str, Tensor]) -> None:
+        """With these weights, by name; what they lack is fresh."""
         super().__init__()
-        self.word = nn.Embedding(base.pieces, base.width)
-        self.position = nn.Embedding(MOST_POSITIONS, base.width)
-        self.ln = nn.LayerNorm(base.width, _EPSILON)
+        self.word = nn.Embedding(shape.pieces, shape.width)
+        self.position = nn.Embedding(MOST_POSITIONS, shape.width)
+        self.ln = nn.LayerNorm(shape.width, EPSILON)
         self.dropout = nn.Dropout(_DROPOUT)
-        self.layers = nn.ModuleList(Layer(base.width, base.inner, base.heads) for _ in range(base.layers))
-        self.head = nn.Linear(2 * base.width, labels)
-        base.copy_into(self)
+        self.layers = nn.ModuleList(Layer(shape.width, shape.inner) for _ in range(shape.layers))
+        self.head = nn.Linear(2 * shape.width, labels)
+        self.load_state_dict({**self.state_dict(), **weights})
 
     def forward(self, pieces: Tensor) -> Tensor:
         """`pieces`: letters by pieces, padded; letters by labels come out."""
         present = pieces != PADDING
-        x = self._layered(pieces, present)
-        held = present[..., None].to(x.dtype)
-        mean = (x * held).sum(1) / held.sum(1)
-        most = (x - (1 - held) * 1e4).amax(1)
-        return self.head(torch.cat([mean, most], 1))
-
-    def of_one(self, pieces: Tensor) -> Tensor:
-        """Likewise for one letter, which needs no padding and so no masks."""
-        x = self._layered(pieces, None)
-        return self.head(torch.cat([x.mean(1), x.amax(1)], 1))
-
-    def _layered(self, pieces: Tensor, present: Tensor | None) -> Tensor:
         x = self.dropout(self.ln(self.word(pieces) + self.position.weight[: pieces.shape[1]]))
         for layer in self.layers:
             x = layer(x, present)
-        return x
-
-
-class OfOne(nn.Module):
-    """The network as it is asked where letters are read: one at a time."""
-
-    def __init__(self, network: Network) -> None:
-        """Of the same weights."""
-        super().__init__()
-        self.network = network
-
-    def forward(self, pieces: Tensor) -> Tensor:
-        """`pieces`: one letter by pieces."""
-        return self.network.of_one(pieces)
+        there = present[..., None].to(x.dtype)
+        mean = (x * there).sum(1) / there.sum(1)
+        most = (x - (1 - there) * 1e4).amax(1)
+        return self.head(torch.cat([mean, most], 1))

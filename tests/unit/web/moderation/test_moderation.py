@@ -115,6 +115,35 @@ def test_hearts_rulers_flags_and_units_are_no_disguise(text: str) -> None:
     assert MODERATOR.rule(text).step is Step.PASS
 
 
+@pytest.mark.parametrize(
+    ("text", "stops"),
+    [
+        ("🔪🔪🔪", True),
+        ("toi 🔪🩸", True),
+        ("💀🔫", True),
+        ("❤️❤️", False),
+        ("🔪🍅🧀 lunch?", False),
+        ("Thank you for the 🔪.", False),
+    ],
+)
+def test_a_letter_of_weapons_alone_is_held(text: str, stops: bool) -> None:
+    assert MODERATOR.rule(text).step.stops == stops
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("Have a look at https://example.com/x and tell me what you think.", Step.NUDGE),
+        ("Regarde https://example.com/x et dis-moi ce que tu en penses.", Step.NUDGE),
+        ("Look at www.example.com, it is about your favourite book.", Step.NUDGE),
+        ("I will kill you, see https://example.com/x", Step.REFUSE),
+        ("You are a pathetic loser. www.example.com", Step.REFUSE),
+    ],
+)
+def test_the_words_of_a_link_make_no_letter_bad(text: str, step: Step) -> None:
+    assert MODERATOR.rule(text).step is step
+
+
 def test_a_span_is_the_words_as_written() -> None:
     text = "Hello. You’re a path\u200betic LOSER, really."
     ruling = MODERATOR.rule(text)

@@ -1,0 +1,113 @@
+"""Words that were written without the spaces between them: "youarealoser".
+
+Beside the reading of a letter: no rule knows such a word, and the readings make nothing of it. It is taken apart where
+that gives frequent words, and read by the rules with what stands around it. Linear in the length of a letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from web.moderation.folding import fold, fold_word
+
+_CANDIDATE: Final = re.compile(r"[^\W\d_]{11,80}")
+_LONGEST_WORD: Final = 16
+_LEAST_WORDS: Final = 3
+_LEAST_LENGTH: Final = 3
+"""Of its words on the average."""
+_SMALL: Final = (
+    "a i u r ur is it in on of to my me we he so no go do be as at am an or if up us "
+    "y je tu te se le la un de du en et ne il va es ce sa ta ma"
+)
+"""The only words of one or two letters: of syllables of as many any word is made."""
+_READER: Final = "you u ur your youre tu ton ta tes vous votre vos"
+_FIRST: Final = f"{_READER} i im ill je"
+_WITHIN: Final = f"{_READER} te toi"
+_LAST: Final = "you toi vous"
+"""Who is spoken to, or of whom: stands somewhere in what is said to somebody, and hardly ever there in a rare word."""
+_UNSCORED: Final = -12.0
+"""How likely a word is, in natural logarithms, that is no piece."""
+_AROUND: Final = 60
+"""Characters at both sides that are read with it."""
+_MOST_READ: Final = 600
+"""Characters that are read once more."""
+_BEGINS: Final = "\u2581"
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Words of a letter that were run together, taken apart, with what surrounds them."""
+
+    text: str
+    begin: int
+    """Where they stand in `text`."""
+    stop: int
+    start: int
+    """Where they stand in the letter."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Splitter:
+    """Frequent words of both languages, folded, with how likely each is."""
+
+    likely: Mapping[str, float]
+
+    def parts(self, letter: str) -> Iterator[Apart]:
+        """The places of `letter` in which words were run together, as far as they are read."""
+        if not _CANDIDATE.search(letter):
+            return
+        folded, places = fold(letter)
+        left = _MOST_READ
+        for match in _CANDIDATE.finditer(folded):
+            words = [] if match[0] in self.likely else self.split(match[0])
+            if not _speaks_to_somebody(words):
+                continue
+            before, after = folded[max(0, match.start() - _AROUND) : match.start()], folded[match.end() :][:_AROUND]
+            apart = " ".join(words)
+            left -= len(before) + len(apart) + len(after)
+            if left < 0:
+                return
+            begin, stop = len(before), len(before) + len(apart)
+            yield Apart(before + apart + after, begin, stop, places[match.start()], places[match.end() - 1] + 1)
+
+    def split(self, word: str) -> list[str]:
+        """The likeliest words that `word` is made of; none if it is not made of such words (Viterbi 1967)."""
+        best: list[tuple[float, int] | None] = [(0.0, 0), *[None] * len(word)]
+        for end in range(1, len(word) + 1):
+            for start in range(max(0, end - _LONGEST_WORD), end):
+                before, score = best[start], self.likely.get(word[start:end])
+                if before is not None and score is not None:
+                    so_far, found = before[0] + score, best[end]
+                    if found is None or so_far > found[0]:
+                        best[end] = so_far, start
+        cuts = [len(word)]
+        while cuts[-1]:
+            last = best[cuts[-1]]
+            if last is None:
+                return []
+            cuts.append(last[1])
+        return [word[start:end] for start, end in pairwise(reversed(cuts))]
+
+
+def _speaks_to_somebody(words: Sequence[str]) -> bool:
+    """Whether it is a sentence, as far as its words tell, and none of the many words that syllables make by chance."""
+    if len(words) < _LEAST_WORDS or sum(map(len, words)) < _LEAST_LENGTH * len(words):
+        return False
+    return words[0] in _FIRST.split() or words[-1] in _LAST.split() or not set(_WITHIN.split()).isdisjoint(words[1:-1])
+
+
+def splitter(scores: Mapping[str, float], frequent: Iterable[str], named: Iterable[str]) -> Splitter:
+    """Of `frequent` words and those `named` by the packs; those that are pieces are as likely as their `scores` say."""
+    whole: dict[str, float] = {}
+    for piece, score in scores.items():
+        if piece.startswith(_BEGINS):
+            word = fold_word(piece[1:])
+            whole[word] = max(score, whole.get(word, score))
+    small = set(_SMALL.split())
+    likely = {word: whole.get(word, _UNSCORED) for word in (*frequent, *named) if word.isalpha()}
+    return Splitter({word: score for word, score in likely.items() if len(word) > 2 or word in small})
