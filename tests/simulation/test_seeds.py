@@ -14,7 +14,7 @@ import pytest
 from tests.simulation.options import Fault, Options
 from tests.simulation.world import run_options, run_seed
 
-SEEDS = int(os.environ.get("LEAK_SIMULATION_SEEDS", "200"))
+SEEDS = int(os.environ.get("LEAK_SIMULATION_SEEDS", "100"))
 TOGETHER = 20
 
 
