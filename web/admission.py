@@ -14,7 +14,7 @@ from typing import Any, Final
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from web.network import Network
-from web.row import SPREAD, Spot, count_ahead, is_shared, leave_row
+from web.row import FEW, SPREAD, Spot, count_ahead, is_rough, is_shared, leave_row
 from web.shares import USUAL, Room, Shares
 from web.turns import Turn, take_turn
 
@@ -54,6 +54,11 @@ class Ceiling:
         most = self.remaining + sum(standing.left.values()) if self.most is None else self.most
         opens = Room(most, standing.left, self.daily).opens(standing.network, shares, now, standing.ahead)
         return opens if flows - now <= SPREAD else max(flows, opens or flows)
+
+    def is_spent(self, standing: Standing, shares: Shares, now: datetime) -> bool:
+        """Whether nothing of today's room is left to its kind; when the last letter left does not matter here."""
+        at = replace(self, next=None).opens(replace(standing, ahead=0), shares, now)
+        return (self.most is None and self.remaining <= 0) or (at is not None and at >= _tomorrow(now))
 
     def _flows(self, standing: Standing, shares: Shares, now: datetime) -> datetime:
         """When its turn comes in an even flow, of which each kind has its part as long as others wait too."""
@@ -159,8 +164,15 @@ class DayAdmission:
             if at is not None and (latest is None or at > latest.opens):
                 # Room that is only kept for others may be left over; and tomorrow there may be more than today.
                 ask = min(at, now + _STEP if has_room else _tomorrow(now))
-                latest = Spot(one.place, standing.ahead, ask, at)
+                latest = self._told(Spot(one.place, standing.ahead, ask, at), one, standing, now)
         return latest
+
+    def _told(self, spot: Spot, ceiling: Ceiling, standing: Standing, now: datetime) -> Spot:
+        """`spot` with what is told instead of its moment, where that would tell how many stand before it."""
+        if not is_rough(spot.waits_at, spot.ahead):
+            return spot
+        bound = ceiling.opens(replace(standing, ahead=FEW), self._shares, now)
+        return replace(spot, bound=bound, is_spent=ceiling.is_spent(standing, self._shares, now))
 
     async def waiting(self, network: Network) -> int:
         """Letters of `network` that wait for their departure; not those that only ask, which have a brake apart."""

@@ -74,6 +74,10 @@ class Words:
         """The next full five minutes as `moment` says it: when exactly a letter came or leaves is nobody's to know."""
         return self.moment(at + timedelta(seconds=-at.timestamp() % _ROUNDING))
 
+    def day_here(self, at: datetime) -> str:
+        """The day of a time where the service is at home, without its year."""
+        return self.date(at.astimezone(self.zone).date())
+
     def day(self, at: datetime) -> str:
         """A day as a reader sees it, in UTC."""
         at = at.astimezone(UTC)

@@ -115,10 +115,14 @@ class PreviewPage:
             return ""
         now, options = self._parts.clock.now(), self._parts.options
         wished = tomorrow_morning(now, options.time_zone, 1.0) if shown.draft.morning else now + options.cool_down
-        if spot.opens <= wished:
-            return ""
         words = self._render.words(shown.language)
-        return words("preview.late", moment=words.around(spot.departs), before=tell_ahead(words, spot.ahead))
+        before = tell_ahead(words, spot.ahead)
+        if spot.bound is not None:
+            # Where few wait and there is room today, that one has to wait at all would say that somebody wrote there.
+            told = spot.is_spent and spot.departs > wished
+            return words("preview.late_day", day=words.day_here(spot.departs), before=before) if told else ""
+        told = spot.opens > wished
+        return words("preview.late", moment=words.around(spot.departs), before=before) if told else ""
 
     def _ring(self, shown: Preview) -> Shown:
         """The mail that comes first to whoever never read a letter from here: who that is, no writer learns."""

@@ -38,11 +38,36 @@ class Spot:
     """When to ask again."""
     opens: datetime
     """When there is expected to be room for it."""
+    bound: datetime | None = None
+    """When there would be if `FEW` stood before it; None where its own moment may be told."""
+    is_spent: bool = False
+    """Whether today's room is used up, however few wait."""
 
     @property
     def departs(self) -> datetime:
-        """By when it is expected to leave."""
-        return self.opens + SPREAD
+        """By when it is expected to leave, as far as that is told: of a rough one the day alone is (`is_rough`)."""
+        return (self.bound or self.opens) + SPREAD
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a letter stands that is kept: for whose room it waits, "" for the operator's own, and behind how many."""
+
+    waits_at: str
+    ahead: int
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether its day alone is told."""
+        return is_rough(self.waits_at, self.ahead)
+
+
+def is_rough(waits_at: str, ahead: int) -> bool:
+    """Whether no moment is told of a letter there: each that stands before it would move the moment by one gap.
+
+    Under the operator's own ceiling everybody's letters wait, so there it says nothing of anybody.
+    """
+    return bool(waits_at) and ahead < FEW
 
 
 def count_ahead(connection: Connection, place: str, network: Network, wished: datetime) -> int:
@@ -73,12 +98,12 @@ class Row:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ahead_of(self, letter_id: str) -> int | None:
-        """How many stand before it; None for a letter that no ceiling holds back."""
+    async def place_of(self, letter_id: str) -> Place | None:
+        """Where it stands; None for a letter that no ceiling holds back."""
 
-        def work(connection: Connection) -> int | None:
+        def work(connection: Connection) -> Place | None:
             for network, promised, waits_at in connection.execute(_MINE, (letter_id,)):
-                return _count(connection, waits_at, (network, promised))
+                return Place(waits_at, _count(connection, waits_at, (network, promised)))
             return None
 
         return await self._database.read(work)

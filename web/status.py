@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -17,13 +18,14 @@ from aiohttp import web
 
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from web.catalogue import Language
+from web.catalogue import Language, Words
 from web.letters import LetterRecord, hash_secret
 from web.moderation.ruling import Step
 from web.parts import Parts
 from web.plain_text import paragraphs
 from web.preview_page import tell_ahead
 from web.requests import language_of, read_fields
+from web.row import Place
 from web.timeline import WITHDRAWN, Stage, Standing, Teller
 
 _STATE_TIMEOUT: Final = 5.0
@@ -94,7 +96,7 @@ class StatusPages:
         waits = standing.stage is Stage.COOLING and when is not None
         # Where a mail may ask first, it stands elsewhere than a letter: whose reader gets which is nobody's to know.
         has_spot = waits and not self._parts.options.doorbell
-        ahead = await self._parts.row.ahead_of(record.id) if has_spot else None
+        place = await self._parts.row.place_of(record.id) if has_spot else None
         if waits and when and record.expected:
             when = max(when, record.expected)
         return {
@@ -102,8 +104,8 @@ class StatusPages:
             "wall": (await self._parts.wall.state_of(record.id)).value,
             "standing": standing,
             "is_final": standing.stage.final,
-            "departs": words.around(when) if waits and when else "",
-            "before": "" if ahead is None else tell_ahead(words, ahead),
+            "departs": _told_departure(words, place, when) if waits and when else "",
+            "before": "" if place is None else tell_ahead(words, place.ahead),
             "decided_by": words.around(when) if standing.stage is Stage.HELD and when else "",
             "may_cancel": standing.stage in {Stage.COOLING, Stage.HELD} and record.may_be_cancelled(now),
             "rules": self._parts.judge.told(record.rules, language),
@@ -148,6 +150,12 @@ class StatusPages:
             _log.warning("state-not-known", why=str(error) or "timed out")
             return Standing(Stage.UNCLEAR)
         return teller.at_relay(state)
+
+
+def _told_departure(words: Words, place: Place | None, when: datetime) -> str:
+    if place is not None and place.is_rough:
+        return words("status.departs_day", day=words.day_here(when))
+    return words("status.departs", moment=words.around(when))
 
 
 def _language(request: web.Request, record: LetterRecord) -> Language:

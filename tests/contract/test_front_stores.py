@@ -51,7 +51,7 @@ from web.pile import HeldPile, Pile
 from web.refusal_count import RefusalCount
 from web.replies import NewReply, Reply
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
-from web.row import Row, Spot
+from web.row import Place, Row, Spot
 from web.ruling_counts import RulingCounts
 from web.sealed_store import SealedStore
 from web.sealing import Sealed
@@ -478,21 +478,21 @@ async def test_who_waits_before_whom(database: Database) -> None:  # product row
     assert hours == pytest.approx(30 + 2 / 0.7), "Tor waits there too"
     assert flow.ask.hour == 0
 
-    assert await row.ahead_of("id3") is None
+    assert await row.place_of("id3") is None
     await letters.wait("id3", flow.ask, Expected("d google", flow))
-    assert await row.ahead_of("id3") == 1
+    assert await row.place_of("id3") == Place("d google", 1)
     record = await letters.find_by_id("id3")
     assert record is not None
     assert record.expected is not None
     assert abs(record.expected - flow.departs) < timedelta(milliseconds=1)
     taken = await letters.take_due(now, timedelta(minutes=1), 9)
     assert [(one.id, one.wished) for one in taken] == [("id0", now)]
-    assert await row.ahead_of("id3") == 1, "it is being handed over, and may find no room"
+    assert await row.place_of("id3") == Place("d google", 1), "it is being handed over, and may find no room"
     ready = Waiting("d google", now, "id0")
     assert await admission.take(Network.DIRECT, [Ceiling("d google", 9)], ready, counts=False) is None
-    assert await row.ahead_of("id3") == 1
+    assert await row.place_of("id3") == Place("d google", 1)
     assert await admission.take(Network.DIRECT, [Ceiling("d google", 9)], ready) is None
-    assert await row.ahead_of("id3") == 0, "it has its place among those of the day"
+    assert await row.place_of("id3") == Place("d google", 0), "it has its place among those of the day"
 
 
 async def test_the_desk_and_the_wall(database: Database) -> None:

@@ -360,7 +360,7 @@ async def test_a_ceiling_holds_every_letter_back_alike(tmp_path: Path, clock: Ha
             (text,) = {re.sub(r"\d\d:\d\d UTC", "", page) for page in pages}
             return text
 
-        assert "It leaves around 22 November" in await shown()
+        assert "It leaves by 22 November" in await shown()
         clock.move(86400 + 30 * 60)
         for link in links.values():  # nor does a relay that is away tell
             await visitor.until_told(link, "It waits before it leaves")
@@ -382,8 +382,8 @@ async def test_a_ceiling_is_told_before_the_letter_is_sent(
 ) -> None:
     relay, words = patient.front.relay, load_words()[language]
     departs = clock.now() + timedelta(hours=9)
-    moment = words.around(departs + SPREAD)
-    late = " ".join(words("preview.late", moment=moment, before=tell_ahead(words, 0)).split())
+    day = words.day_here(departs + SPREAD)
+    late = " ".join(words("preview.late_day", day=day, before=tell_ahead(words, 0)).split())
 
     async def told(**changes: str) -> bool:
         page = (await patient.post(f"/{language.value}/preview", LETTER | changes))[1]
@@ -396,7 +396,7 @@ async def test_a_ceiling_is_told_before_the_letter_is_sent(
     assert not await told(leaves="morning"), "it leaves later anyway"
     link = (await patient.send(await patient.preview())).headers["Location"]
     page = (await patient.get(f"/{language.value}{link}"))[1].text
-    assert " ".join(words("status.departs", moment=moment).split()) in page, "what the preview said"
+    assert " ".join(words("status.departs_day", day=day).split()) in page, "what the preview said"
     assert " ".join(f"{words('status.ceiling')} {tell_ahead(words, 0)}".split()) in page, "at once"
     assert words("status.cancel") in page
     clock.move(31 * 60)

@@ -124,6 +124,32 @@ async def test_what_is_told_before_sending_is_told_after_and_happens(visitor: Vi
     assert [set(left[n : n + 2]) for n in (0, 2, 4, 6)] == [set(names[n : n + 2]) for n in (0, 2, 4, 6)]
 
 
+@pytest.mark.parametrize("remaining", [0, 40], ids=["no room today", "room today"])
+async def test_what_is_told_of_a_small_place_moves_with_no_letter_ahead(
+    tmp_path: Path, clock: HandClock, remaining: int
+) -> None:
+    """Else a preview would tell whoever polls it how many letters wait for a domain that hardly anybody writes to."""
+    previews, pages = set[str](), set[str]()
+    async with running_front(tmp_path, clock) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        front.relay.room = Admission(remaining, NOON + (2 * SPREAD if remaining else DAY), "example.org", 48)
+        for n in range(6):
+            _, page = await visitor.post("/en/preview", {"token": await visitor.preview(), "action": "translate"})
+            previews.add(_sentence(page.text, "Yours is expected"))
+            link = (await visitor.send(await visitor.preview(message=f"Letter {n}."))).headers["Location"]
+            pages.add(_sentence((await visitor.get(link))[1].text, "It leaves "))
+            clock.move(1)
+    (preview,), (told,) = previews, pages
+    assert told.startswith("It leaves by 21 November" if remaining else "It leaves by 22 November")
+    assert ("leave by 22 November;" in preview) is not bool(remaining)
+
+
+def _sentence(text: str, begins: str) -> str:
+    """The sentence that begins so; "" if there is none."""
+    found = re.search(rf"{begins}[^.]*\.", text)
+    return found[0] if found else ""
+
+
 async def test_the_row_moves_on_and_tells_only_roughly(visitor: Visitor, clock: HandClock) -> None:
     visitor.front.relay.room = Admission(0, NOON + DAY, "google", 48)
     links = []
@@ -148,15 +174,18 @@ async def test_who_left_for_its_writer_stands_before_nobody(visitor: Visitor, cl
         clock.move(1)
     first, second = await _waiting(visitor.front)
     row = Row(visitor.front.database)
-    assert [await row.ahead_of(first), await row.ahead_of(second)] == [0, 1]
+    told = [await row.place_of(first), await row.place_of(second)]
+    assert [place.ahead for place in told if place] == [0, 1]
     await WithheldTable(visitor.front.database).delay(first, clock.now() + DAY, Left(clock.now(), b"place"))
-    assert await row.ahead_of(second) == 0
+    place = await row.place_of(second)
+    assert place is not None
+    assert place.ahead == 0
 
 
 async def test_a_letter_that_meets_no_ceiling_has_no_spot(visitor: Visitor, clock: HandClock) -> None:
     visitor.front.relay.away = True
     link = (await visitor.send(await visitor.preview())).headers["Location"]
-    assert await Row(visitor.front.database).ahead_of((await _waiting(visitor.front))[0]) is None
+    assert await Row(visitor.front.database).place_of((await _waiting(visitor.front))[0]) is None
     assert "stand before it" not in (await visitor.get(link))[1].text
 
 
