@@ -7,7 +7,6 @@ It is mounted at the root, and the relay's API may be added to the same applicat
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
@@ -16,8 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from relay.client.contract import Followed
-from relay.errors import SpoolUnavailableError
-from relay.log import Log
+from relay.pages.errors import Trouble, pages_for_errors
 from web.building import Building
 from web.catalogue import Language
 from web.courier import Courier
@@ -33,7 +31,7 @@ from web.pages import Pages
 from web.parts import Parts
 from web.recipient import RecipientPages, RecipientParts
 from web.render import Renderer
-from web.requests import ForeignFormError, UnreadableFormError, language_of
+from web.requests import language_of
 from web.status import StatusPages
 from web.wall_pages import WallPages, wall_routes
 from web.weekly import WeeklyParts
@@ -41,12 +39,16 @@ from web.weekly_pages import WeeklyPages, weekly_routes
 
 _RELAY_PATHS: Final = ("/api/", "/u/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/admin")
 
-_SECRET: Final = re.compile(r"/(?:s|r|read|notice|weekly/confirm|weekly/leave)/")
+_NOTICES: Final = {
+    Trouble.FOREIGN: "refused",
+    Trouble.UNREADABLE: "unreadable",
+    Trouble.UNAVAILABLE: "unavailable",
+    Trouble.MISSING: "unreadable",
+    Trouble.BROKEN: "broken",
+}
 
 OPT_OUT: Final[web.AppKey[Callable[[str, web.Request], Awaitable[Followed]]]] = web.AppKey("opt-out")
 """Follows a one-click link, or keeps it until the relay is back: for a front that stands alone."""
-
-_log = Log("front")
 
 
 def make_app(options: FrontOptions, outside: Outside) -> web.Application:
@@ -124,30 +126,16 @@ def _following(networks: NetworkLists) -> Callable[[web.Application], AsyncItera
 
 
 def _error_pages(renderer: Renderer) -> Middleware:
+    """Pages for errors, but for what is the relay's below the same application: programs ask there."""
+    pages = pages_for_errors(lambda request, trouble, status: _told(renderer, request, trouble, status))
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_RELAY_PATHS):
-            return await handler(request)
-        language = language_of(request)
-        try:
-            return await handler(request)
-        except ForeignFormError:
-            return renderer.notice("refused", language, HTTPStatus.FORBIDDEN)
-        except UnreadableFormError:
-            return renderer.notice("unreadable", language, HTTPStatus.BAD_REQUEST)
-        except SpoolUnavailableError as error:
-            _log.warning("store-unavailable", why=str(error))
-            return renderer.notice("unavailable", language, HTTPStatus.SERVICE_UNAVAILABLE)
-        except web.HTTPException as error:
-            kind = "not_found" if error.status == HTTPStatus.NOT_FOUND else "unreadable"
-            response = renderer.notice(kind, language, error.status)
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-            return response
-        except ConnectionError:
-            raise
-        except Exception:  # noqa: BLE001 - a visitor gets a page in their language, the log gets the rest
-            _log.exception("page-broke", path=_SECRET.split(request.path)[0])
-            return renderer.notice("broken", language, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return await (handler(request) if request.path.startswith(_RELAY_PATHS) else pages(request, handler))
 
     return middleware
+
+
+def _told(renderer: Renderer, request: web.Request, trouble: Trouble, status: int) -> web.Response:
+    kind = "not_found" if status == HTTPStatus.NOT_FOUND else _NOTICES[trouble]
+    return renderer.notice(kind, language_of(request), status)

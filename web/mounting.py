@@ -14,7 +14,7 @@ from relay.clock import Clock
 from relay.database.contract import Database
 from relay.ids import Entropy
 from relay.key_memory import KeyMemory
-from relay.token_door import TokenDoor
+from relay.pages.token_door import TokenDoor
 from web.app import OPT_OUT, make_app
 from web.audit import Audit
 from web.authorities import load_authorities

@@ -17,25 +17,13 @@ from typing import Any, Final
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from relay.pages.headers import HTTPS_ONLY, UNSEARCHED, UNSTORED, kept_for_good, safe_headers, see_other
 from web.catalogue import Language, Words
 from web.plain_text import reads_leftward
 from web.requests import language_of
 
 _FOLDER: Final = Path(__file__).parent
-_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; manifest-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-_YEAR: Final = 365 * 24 * 3600
-_SAFE: Final = {
-    "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Server": "leak",
-}
+_SAFE: Final = {**safe_headers("manifest-src 'self'"), "Server": "leak"}
 
 
 def make_templates() -> Environment:
@@ -79,7 +67,7 @@ class Renderer:
     ) -> None:
         self._templates = templates
         self._words = words
-        self._headers = {**_SAFE, "Strict-Transport-Security": f"max-age={_YEAR}"} if https else _SAFE
+        self._headers = {**_SAFE, **HTTPS_ONLY} if https else _SAFE
         self._onion = onion
         self._style = Asset.load("leak.css", "text/css")
         self._icon = Asset.load("leak.svg", "image/svg+xml")
@@ -102,8 +90,7 @@ class Renderer:
     ) -> web.Response:
         """A private page: never stored, never indexed."""
         response = self._render(template, language, values, status)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Robots-Tag"] = "noindex, nofollow"
+        response.headers.update(UNSTORED | UNSEARCHED)
         return response
 
     def public_page(
@@ -121,7 +108,7 @@ class Renderer:
             prefix = "" if request.path.startswith(f"/{language.value}/") else f"/{language.value}"
             response.headers["Onion-Location"] = f"{self._onion}{prefix}{asked}"
         if not indexed:
-            response.headers["X-Robots-Tag"] = "noindex, nofollow"
+            response.headers.update(UNSEARCHED)
         # Only pages without a reader's words or secret are compressed: nothing can be guessed by length.
         response.enable_compression()
         return response
@@ -132,8 +119,7 @@ class Renderer:
 
     def redirect(self, location: str) -> web.Response:
         """303 to a path of ours, to be asked with GET (RFC 9110 §15.4.4)."""
-        headers = {**self._headers, "Location": location, "Cache-Control": "no-store"}
-        return web.Response(status=HTTPStatus.SEE_OTHER, headers=headers)
+        return see_other(location, self._headers)
 
     def plain(self, text: str) -> web.Response:
         """A small text file."""
@@ -144,7 +130,7 @@ class Renderer:
         asset = self._by_path.get(path)
         if asset is None:
             return None
-        headers = {**self._headers, "Cache-Control": f"public, max-age={_YEAR}, immutable"}
+        headers = {**self._headers, **kept_for_good("public")}
         response = web.Response(body=asset.content, content_type=asset.content_type, charset="utf-8", headers=headers)
         response.enable_compression()
         return response

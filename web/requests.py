@@ -1,13 +1,13 @@
-"""What a request brings: its language, and its form's fields as `relay.posted_form` reads them."""
+"""What a request brings: its language, and its form's fields as `relay.pages.form` reads them."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from relay.posted_form import MAX_FORM, ForeignFormError, UnreadableFormError, read_fields
+from relay.pages.form import read_fields
 from web.catalogue import Language, choose_language
 
-__all__ = ["MAX_FORM", "ForeignFormError", "UnreadableFormError", "language_of", "read_fields"]
+__all__ = ["language_of", "read_fields"]
 
 
 def language_of(request: web.Request) -> Language:

@@ -17,12 +17,13 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from relay.admin.asking import trimmed
-from relay.admin.frame import SESSION, framed, read_proven
+from relay.admin.frame import framed
 from relay.admin.parts import AdminParts, Records
 from relay.admin.render import Renderer
 from relay.admin.standing import suspended
 from relay.ids import SpoolId, is_spool_id
 from relay.log import Log
+from relay.pages.keeper import ENTERED, read_proven
 from relay.spool.control import concerned
 from relay.spool.inquiry import QueueFilter
 from relay.spool.orders import Suspension, Verb
@@ -135,7 +136,7 @@ class ActPages:
         reason = trimmed(fields.get("reason", ""), _LONGEST_REASON)
         if wish.deed is not Deed.RESUME and not reason:
             return await self._form(request, wish, "Say why: it is kept with what you do.")
-        name = request[SESSION].name
+        name = request[ENTERED].name
         done = await self._do(wish, f"{reason} (by {name})", SPANS.get(fields.get("span", ""), SPANS["1h"]))
         if done is None:
             return await self._form(request, wish, refused=True)

@@ -11,10 +11,9 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from relay.admin.acting import ActPages
-from relay.admin.frame import OWN, SESSION, read_proven
 from relay.admin.messages import MessagePages
 from relay.admin.parts import AdminParts, Records
 from relay.admin.paths import PathsPage
@@ -25,76 +24,58 @@ from relay.admin.reports import ReportsPage
 from relay.admin.today import TodayPage
 from relay.admin.warming import WarmUpPage
 from relay.errors import SpoolUnavailableError
-from relay.log import Log
-from relay.posted_form import ForeignFormError, UnreadableFormError, read_fields
+from relay.pages.errors import Tell, Trouble, pages_for_errors
+from relay.pages.keeper import DoorKeeper, Refusal
+from relay.pages.token_door import TokenDoor
 from relay.spool.lately import lately
 from relay.spool.shape import queue_shape
-from relay.token_door import LIFETIME, TokenDoor, cookie_name
 
-COOKIE: Final = "leak-admin"
 PATIENCE_SECONDS: Final = 20.0
 """How long a page waits for the database."""
 
-_OPEN: Final = ("/admin/enter", "/admin/style/")
 _SAID: Final = {
-    "foreign": "This form came from another page. Go back to the operator's pages and do it there.",
-    "unreadable": "This form could not be read.",
-    "unavailable": "The database does not answer just now. Mail that was accepted is safe in it; try again soon. "
+    Trouble.FOREIGN: "This form came from another page. Go back to the operator's pages and do it there.",
+    Trouble.UNREADABLE: "This form could not be read.",
+    Trouble.UNAVAILABLE: "The database does not answer just now. Mail that was accepted is safe in it; try again soon. "
     "If you asked for something to be done, look first whether it was.",
-    "missing": "There is no such page.",
-    "broken": "Something is broken here; it was logged.",
+    Trouble.MISSING: "There is no such page.",
+    Trouble.BROKEN: "Something is broken here; it was logged.",
+}
+_REFUSED: Final = {
+    None: "",
+    Refusal.WRONG: "This token opens nothing here.",
+    Refusal.TOO_OFTEN: "Too many wrong tokens were shown. Wait a minute.",
 }
 
-_log = Log("admin")
 
+class AdminFace:
+    """The door in the operator's words."""
 
-class Entry:
-    """Coming and going."""
-
-    def __init__(self, door: TokenDoor, renderer: Renderer) -> None:
-        self._door = door
+    def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
-    async def ask(self, _request: web.Request) -> web.StreamResponse:
-        """GET /admin/enter: the token, please."""
-        return self._form()
+    def form(self, _request: web.Request, refusal: Refusal | None) -> web.Response:
+        """The form that asks for the token."""
+        status = HTTPStatus.OK if refusal is None else refusal.value
+        return self._renderer.page("enter.html", {"problem": _REFUSED[refusal]}, status=status)
 
-    async def enter(self, request: web.Request) -> web.StreamResponse:
-        """POST token=…: a session, and a line in the log."""
-        fields = await read_fields(request, OWN)
-        if self._door.is_tired:
-            return self._form("Too many wrong tokens were shown. Wait a minute.", HTTPStatus.TOO_MANY_REQUESTS)
-        name = self._door.name_of(fields.get("token", ""))
-        if name is None:
-            _log.warning("admin-refused")
-            return self._form("This token opens nothing here.", HTTPStatus.FORBIDDEN)
-        _log.info("admin-entered", by=name)
-        response = self._renderer.redirect("/admin")
-        seconds = int(LIFETIME.total_seconds())
-        value = self._door.cookie(name, "")
-        cookie = cookie_name(COOKIE, request.host)
-        response.set_cookie(cookie, value, max_age=seconds, path="/admin", httponly=True, samesite="Strict")
-        return response
+    def redirect(self, location: str) -> web.Response:
+        """303 to a path of ours."""
+        return self._renderer.redirect(location)
 
-    async def leave(self, request: web.Request) -> web.StreamResponse:
-        """POST /admin/leave."""
-        await read_proven(request)
-        response = self._renderer.redirect("/admin/enter")
-        response.del_cookie(cookie_name(COOKIE, request.host), path="/admin")
-        return response
-
-    def _form(self, problem: str = "", status: int = HTTPStatus.OK) -> web.Response:
-        return self._renderer.page("enter.html", {"problem": problem}, status=status)
+    async def welcome(self, _request: web.Request, _name: str) -> str:
+        """The cookie keeps the name alone."""
+        return ""
 
 
 def make_admin_app(parts: AdminParts) -> web.Application:
     """The pages; to be mounted at `/admin`, served to this machine alone, and without an access log."""
     renderer = Renderer({"node": parts.node, "desk": parts.desk, "relay": parts.relay})
     door = TokenDoor("admin", parts.operators, parts.clock)
-    app = web.Application(middlewares=[_pages_for_errors(renderer), _door_keeper(door, renderer)])
+    keeper = DoorKeeper(door, AdminFace(renderer), outside=("/admin/style/",))
+    app = web.Application(middlewares=[pages_for_errors(_telling(renderer)), _patient, keeper.keep])
     records = Records(parts.database, parts.clock)
     shape = Remembered(lambda: queue_shape(parts.database, parts.clock.now()), parts.clock)
-    entry = Entry(door, renderer)
     recent = Remembered(lambda: lately(parts.database), parts.clock)
     today = TodayPage(parts, records, shape, recent, renderer)
     paths = PathsPage(parts, records, shape, recent, renderer)
@@ -103,11 +84,9 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     messages = MessagePages(parts, records, renderer)
     app.add_routes(
         [
-            web.get("/", _to_pages(renderer)),
+            *keeper.routes(),
+            web.get("/", keeper.lead),
             web.get("", today.show),
-            web.get("/enter", entry.ask),
-            web.post("/enter", entry.enter),
-            web.post("/leave", entry.leave),
             web.get("/style/{name}", _style(renderer)),
             web.get("/queue", queue.show),
             web.get("/queue/domain", queue.domain),
@@ -123,11 +102,8 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     return app
 
 
-def _to_pages(renderer: Renderer) -> Handler:
-    async def go(_: web.Request) -> web.StreamResponse:
-        return renderer.redirect("/admin")
-
-    return go
+def _telling(renderer: Renderer) -> Tell:
+    return lambda _, trouble, status: renderer.page("error.html", {"said": _SAID[trouble]}, status=status)
 
 
 def _style(renderer: Renderer) -> Handler:
@@ -140,45 +116,11 @@ def _style(renderer: Renderer) -> Handler:
     return style
 
 
-def _door_keeper(door: TokenDoor, renderer: Renderer) -> Middleware:
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_OPEN):
+@web.middleware
+async def _patient(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Pages ask long questions, and an operator is told when there is no answer."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await handler(request)
-        session = door.open(request.cookies.get(cookie_name(COOKIE, request.host), ""))
-        if session is None:
-            return renderer.redirect("/admin/enter")
-        request[SESSION] = session
-        return await handler(request)
-
-    return middleware
-
-
-def _pages_for_errors(renderer: Renderer) -> Middleware:
-    def tell(kind: str, status: int) -> web.StreamResponse:
-        return renderer.page("error.html", {"said": _SAID[kind]}, status=status)
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await handler(request)
-        except ForeignFormError:
-            return tell("foreign", HTTPStatus.FORBIDDEN)
-        except UnreadableFormError:
-            return tell("unreadable", HTTPStatus.BAD_REQUEST)
-        except (SpoolUnavailableError, TimeoutError) as error:
-            _log.warning("store-unavailable", why=str(error) or "no answer in time")
-            return tell("unavailable", HTTPStatus.SERVICE_UNAVAILABLE)
-        except web.HTTPException as error:
-            response = tell("missing", error.status)
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-            return response
-        except ConnectionError:
-            raise
-        except Exception:  # noqa: BLE001 - an operator gets a page, the log gets the rest
-            _log.exception("page-broke", path=request.path)
-            return tell("broken", HTTPStatus.INTERNAL_SERVER_ERROR)
-
-    return middleware
+    except TimeoutError as error:
+        raise SpoolUnavailableError(str(error) or "no answer in time") from error

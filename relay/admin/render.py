@@ -12,21 +12,12 @@ from typing import Any, Final
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from relay.pages.headers import UNSEARCHED, UNSTORED, kept_for_good, safe_headers, see_other
 from relay.units import format_duration
 from relay.wording import ago, clean, until
 
 _FOLDER: Final = Path(__file__).parent
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Robots-Tag": "noindex, nofollow",
-}
-_YEAR: Final = 365 * 24 * 3600
+_HEADERS: Final = {**safe_headers(), **UNSEARCHED}
 
 
 class Renderer:
@@ -51,21 +42,20 @@ class Renderer:
     def page(self, template: str, values: Mapping[str, Any], *, status: int = HTTPStatus.OK) -> web.Response:
         """A page; never stored."""
         text = self._templates.get_template(template).render(**self._frame, **values)
-        headers = {**_HEADERS, "Cache-Control": "no-store"}
+        headers = {**_HEADERS, **UNSTORED}
         # What was stored may hold half a character, which no page can: it is shown as one that is unknown.
         body = text.encode("utf-8", "replace")
         return web.Response(body=body, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
     def redirect(self, location: str) -> web.Response:
         """303 to a path of ours, to be asked with GET (RFC 9110 §15.4.4)."""
-        headers = {**_HEADERS, "Location": location, "Cache-Control": "no-store"}
-        return web.Response(status=HTTPStatus.SEE_OTHER, headers=headers)
+        return see_other(location, _HEADERS)
 
     def style(self, name: str) -> web.Response | None:
         """The style sheet, None for another name; its name changes with it, so browsers may keep it."""
         if name != self._style_name:
             return None
-        headers = {**_HEADERS, "Cache-Control": f"private, max-age={_YEAR}, immutable"}
+        headers = {**_HEADERS, **kept_for_good("private")}
         return web.Response(body=self._style, content_type="text/css", charset="utf-8", headers=headers)
 
 

@@ -9,8 +9,6 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from aiohttp import web
-
 from relay.client.contract import RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
@@ -19,6 +17,7 @@ from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
+from tests.support.served import served
 from tests.support.switched_database import SwitchedDatabase
 from web.app import make_app
 from web.errand_table import ErrandSeal, ErrandTable
@@ -70,21 +69,10 @@ async def running_front(
     clock = clock or HandClock()
     outside = Outside(relay, database, store, _moderator(), clock, SeededEntropy(7), KeyMemory())
     try:
-        async with _served(make_app(options, outside)) as url, _served(make_desk(options, outside, MODERATORS)) as desk:
+        async with served(make_app(options, outside)) as url, served(make_desk(options, outside, MODERATORS)) as desk:
             yield Front(url, relay, database, store, desk)
     finally:
         await database.close()
-
-
-@asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 def errands_of(relay: RelayClient, database: Database, clock: Clock) -> Errands:

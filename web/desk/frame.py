@@ -12,12 +12,12 @@ from aiohttp import web
 
 from relay.clock import Clock
 from relay.database.contract import Database
+from relay.pages.keeper import ENTERED, read_proven
 from web.audit import Audit
 from web.authorities import Authority
 from web.backlog import Backlog, read_backlog
-from web.catalogue import Words
+from web.catalogue import Language, Words
 from web.deciding import Deciding, Voice
-from web.desk.door import Session
 from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
 from web.letters import HeldFor
@@ -25,12 +25,10 @@ from web.moderation.ruling import Rule
 from web.operator import Operator
 from web.pile import NEARLY, Pile
 from web.render import Renderer
-from web.requests import ForeignFormError, read_fields
 from web.sealed_store import SealedStore
 
-SESSION: Final = web.RequestKey("session", Session)
 _RULES: Final = frozenset(rule.value for rule in Rule)
-_OWN: Final = "http://localhost"
+_LANGUAGES: Final = {language.value: language for language in Language}
 _DONE: Final = frozenset(
     {
         *("released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"),
@@ -68,6 +66,15 @@ PILES: Final[Mapping[Place, frozenset[HeldFor]]] = {
     Place.PILE_ONS: frozenset({HeldFor.PILE_ON}),
 }
 """Which held letters are on which list: each on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is at the desk, in which language, and what their forms carry."""
+
+    name: str
+    language: Language
+    proof: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +181,11 @@ def _waiting(place: Place, backlog: Backlog) -> int | None:
 
 def session_of(request: web.Request) -> Session:
     """Who asks; the door has let them in."""
-    return request[SESSION]
+    entered = request[ENTERED]
+    return Session(entered.name, _LANGUAGES[entered.note], entered.proof)
 
 
 async def read_decision(request: web.Request) -> tuple[Mapping[str, str], Voice]:
-    """The posted fields of a form of this session, and who decides. Raises as `web.requests.read_fields`."""
-    fields = await read_fields(request, _OWN)
-    session = session_of(request)
-    if fields.get("proof") != session.proof:
-        raise ForeignFormError
-    return fields, Voice(session.name, fields.get("reason", ""))
+    """The posted fields of a form of this session, and who decides. Raises as `relay.pages.keeper.read_proven`."""
+    fields = await read_proven(request)
+    return fields, Voice(session_of(request).name, fields.get("reason", ""))

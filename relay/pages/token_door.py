@@ -43,10 +43,10 @@ class Entered:
 
 
 class TokenDoor:
-    """Knows the token of each name. `purpose` keeps the cookies of two doors apart."""
+    """Knows the token of each name. `purpose`, as "admin", keeps the cookies of two doors apart."""
 
     def __init__(self, purpose: str, tokens: Mapping[str, str], clock: Clock) -> None:
-        self._purpose = purpose
+        self.purpose = purpose
         self._tokens = dict(tokens)
         self._clock = clock
         self._wrong: deque[float] = deque()
@@ -90,4 +90,4 @@ class TokenDoor:
 
     def _mac(self, name: str, purpose: str, said: str) -> str:
         key = self._tokens[name].encode()
-        return base32(hmac.digest(key, f"leak {self._purpose} {purpose}\0{said}".encode(), hashlib.sha256)[:20])
+        return base32(hmac.digest(key, f"leak {self.purpose} {purpose}\0{said}".encode(), hashlib.sha256)[:20])
