@@ -37,6 +37,7 @@ from relay.ids import Entropy
 from relay.listeners import Listener
 from relay.node_secrets import NodeSecrets
 from relay.opening import Stores
+from relay.our_domains import ReportedDomains
 from relay.receiving import Receiving, ReceivingParts, sts_policies
 from relay.reloading import Reloaded
 from relay.resolver.resolver import DnsResolver
@@ -196,6 +197,7 @@ class Doors:
             ensure_admin_tokens(self._settings.path(self._settings.node.secrets), mine.entropy),
             mine.engine.provider_of,
             mine.engine.shaping_of,
+            ReportedDomains(self._settings, mine.stores.accounts, mine.clock).get,
             desk=desk is not None,
         )
         return beside_desk(make_admin_app(parts), desk)

@@ -31,6 +31,7 @@ from relay.making import make_resolver
 from relay.node import NodeParts
 from relay.node_secrets import ensure_secrets
 from relay.opening import Stores, open_patiently
+from relay.our_domains import ReportedDomains
 from relay.policy.shaping import UNNAMED
 from relay.private_file import read_private_file
 from relay.reloading import needs_restart
@@ -110,6 +111,7 @@ class FrontNode:
                 operators,
                 lambda _host, _domain: "",
                 lambda _exchangers, _domains: UNNAMED,
+                ReportedDomains(self._settings, stores.accounts, self._parts.clock).get,
                 desk=True,
                 relay=self._settings.web.relay.url,
             )

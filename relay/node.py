@@ -35,11 +35,12 @@ from relay.namesake import ALARM as NAME_ALARM
 from relay.namesake import is_contested, tell_replaced
 from relay.node_secrets import ensure_secrets, token_keys
 from relay.opening import Stores, open_patiently
+from relay.our_domains import signing_domains
 from relay.policy.alarms import AlarmKind
 from relay.policy.diagnosis_file import load_diagnoser
 from relay.policy.quarantine import Death
 from relay.policy.shaping_file import load_shaping
-from relay.receiving import return_domains, signing_domains
+from relay.receiving import return_domains
 from relay.reloading import needs_restart, read_anew
 from relay.resolver.resolver import DnsResolver
 from relay.sending import TlsPolicies

@@ -23,6 +23,7 @@ from relay.inbound.rate import Rate
 from relay.inbound.server import InboundServer
 from relay.listeners import Listener, wanted_listeners
 from relay.opening import Stores
+from relay.our_domains import ReportedDomains, our_domains
 from relay.policy.mta_sts import StsMode, StsPolicy
 from relay.report.auto_reply import Words
 from relay.report.classifier import Classifier
@@ -49,17 +50,6 @@ def return_domains(settings: Settings) -> dict[str, str]:
         for entry in settings.signing.domain
         if entry.return_path == "ours" and (domain := entry.return_domain or settings.inbound.domain)
     }
-
-
-def signing_domains(settings: Settings) -> frozenset[str]:
-    """The domains whose From addresses take mail."""
-    return frozenset(entry.domain for entry in settings.signing.domain)
-
-
-def our_domains(settings: Settings) -> frozenset[str]:
-    """Every domain the inbound door takes mail for."""
-    named = {settings.inbound.domain, *(entry.return_domain for entry in settings.signing.domain)}
-    return signing_domains(settings) | {domain for domain in named if domain is not None}
 
 
 def sts_policies(settings: Settings) -> dict[str, StsPolicy]:
@@ -143,6 +133,7 @@ class Receiving:
             Classifier(load_rules(rules)),
             parts.clock,
             settings.inbound.keep,
+            ReportedDomains(settings, parts.stores.accounts, parts.clock).get,
             parts.unsubscribe,
             make_answers(settings, parts),
         )

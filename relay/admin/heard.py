@@ -1,16 +1,33 @@
-"""What receivers report about our domains, summed: DMARC by domain and source, TLS sessions by domain."""
+"""What receivers report about our domains, summed: DMARC by domain and source, TLS sessions by domain.
+
+What a report tells of a domain that is not ours is left out: strangers write reports, about whatever they invent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from relay.database.contract import Database
 from relay.report.aggregate_reading import DmarcReport, TlsReport, read_dmarc, read_tls
 from relay.spool.aggregate_reports import MAX_READ, stored_reports
+from relay.spool.report_shares import declined_reports
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When reading ends: after `most` reports, so many `seconds`, or as soon as so many `rows` are held."""
+
+    most: int = MAX_READ
+    seconds: float = math.inf
+    rows: float = math.inf
+
+
+UNBOUND: Final = Bounds()
 
 
 @dataclass(slots=True)
@@ -20,22 +37,22 @@ class Heard:
     dmarc: list[DmarcReport] = field(default_factory=list)
     tls: list[TlsReport] = field(default_factory=list)
     unread: int = 0
+    not_ours: int = 0
+    """Reports about no domain of ours."""
+    beyond: int = 0
+    """Reports that were not kept, since as many were kept that day as may be."""
     cut: bool = False
     looked_at: int = 0
 
 
-async def read_heard(
-    database: Database, since: datetime, most: int = MAX_READ, seconds: float = math.inf, rows: float = math.inf
-) -> Heard:
-    """The stored reports that came since a moment: the newest `most` of them, or as many as `seconds` are enough for,
-    or until they hold so many `rows`.
-
-    Raises SpoolUnavailableError.
-    """
-    heard, count, held, loop = Heard(), 0, 0, asyncio.get_running_loop()
-    end = loop.time() + seconds
+async def read_heard(database: Database, since: datetime, ours: frozenset[str], bounds: Bounds = UNBOUND) -> Heard:
+    """The stored reports about `ours` that came since a moment, the newest first. Raises SpoolUnavailableError."""
+    declined = await declined_reports(database, since)
+    heard = Heard(not_ours=declined.not_ours, beyond=declined.beyond)
+    count, held, loop = 0, 0, asyncio.get_running_loop()
+    end = loop.time() + bounds.seconds
     async for stored in stored_reports(database, since):
-        if count == most or loop.time() > end or held >= rows:
+        if count == bounds.most or loop.time() > end or held >= bounds.rows:
             heard.cut = True
             break
         count += 1
@@ -43,15 +60,45 @@ async def read_heard(
         # Ten megabytes of a stranger's XML take their time, and a node has other things to do meanwhile.
         if stored.form == "dmarc":
             report = await asyncio.to_thread(read_dmarc, stored.content)
-            held += len(report.sources) if report is not None else 0
-            heard.dmarc += [report] if report is not None else []
-            heard.unread += report is None
+            named = [] if report is None else [report]
+            about_us = [one for one in named if one.domain in ours]
+            heard.dmarc += about_us
+            held += sum(len(one.sources) for one in about_us)
+            heard.not_ours += bool(named) and not about_us
+            heard.unread += not named
         else:
-            tls = await asyncio.to_thread(read_tls, stored.content)
-            heard.tls += tls
-            held += len(tls)
-            heard.unread += not tls
+            sessions = await asyncio.to_thread(read_tls, stored.content)
+            toward_us = [one for one in sessions if one.domain in ours]
+            heard.tls += toward_us
+            held += len(toward_us)
+            heard.not_ours += bool(sessions) and not toward_us
+            heard.unread += not sessions
     return heard
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Rows of a list of sources that are shown, and what the others come to."""
+
+    rows: Sequence[Mapping[str, object]]
+    sources: int
+    domains: int
+    """Domains of which no row is shown."""
+
+
+def folded(rows: Sequence[Mapping[str, object]], most: int, least_each: int) -> Folded:
+    """At most `most` rows of `by_source`, each domain's own share of them: one cannot crowd out another."""
+    domains = dict.fromkeys(str(row["domain"]) for row in rows)
+    share = max(least_each, most // max(1, len(domains)))
+    shown: list[Mapping[str, object]] = []
+    counts: dict[str, int] = {}
+    for row in rows:
+        domain = str(row["domain"])
+        counts[domain] = counts.get(domain, 0) + 1
+        if counts[domain] <= share and len(shown) < most:
+            shown.append(row)
+    left_out = len(domains) - len({str(row["domain"]) for row in shown})
+    return Folded(shown, len(rows) - len(shown), left_out)
 
 
 def by_source(heard: Heard) -> list[Mapping[str, object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.clock import Clock
@@ -30,6 +30,8 @@ class AdminParts:
     """Whose a host, else a domain, is; "" = nobody's we know."""
     shaping: Callable[[Sequence[str], Sequence[str]], Shaping]
     """What applies to a site with these exchangers and domains, by the rules in force."""
+    reported: Callable[[], Awaitable[frozenset[str]]]
+    """The domains that receivers' reports can be about; raises SpoolUnavailableError."""
     desk: bool
     """Whether the moderators' desk stands beside these pages."""
     relay: str = ""

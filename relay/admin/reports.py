@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from relay.admin.frame import framed
-from relay.admin.heard import Heard, by_domain, by_source, read_heard
+from relay.admin.heard import Bounds, Heard, by_domain, by_source, folded, read_heard
 from relay.admin.parts import AdminParts
 from relay.admin.remembered import Remembered
 from relay.admin.render import Renderer
@@ -26,6 +26,8 @@ MOST_HELD: Final = 100_000
 """Rows of reports that are held in memory, or one more report's: strangers decide how many each has."""
 
 MOST_ROWS: Final = 100
+LEAST_EACH: Final = 5
+"""Sources of each domain that are shown at least, as long as there are rows."""
 
 
 class ReportsPage:
@@ -35,10 +37,13 @@ class ReportsPage:
         self._parts = parts
         self._renderer = renderer
         database, clock = parts.database, parts.clock
-        self._heard = Remembered(
-            lambda: read_heard(database, clock.now() - SPAN, MOST_REPORTS, READING_SECONDS, MOST_HELD), clock
-        )
+        self._heard = Remembered(self._read, clock)
         self._hosts = Remembered(lambda: tls_by_host(database, clock.now() - TLS_SPAN), clock)
+
+    async def _read(self) -> Heard:
+        ours = await self._parts.reported()
+        since = self._parts.clock.now() - SPAN
+        return await read_heard(self._parts.database, since, ours, Bounds(MOST_REPORTS, READING_SECONDS, MOST_HELD))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The page. Raises SpoolUnavailableError."""
@@ -55,7 +60,7 @@ class ReportsPage:
 def _summed(heard: Heard) -> dict[str, Any]:
     """What strangers reported, as rows; in a thread, for they may have reported a million."""
     return {
-        "sources": by_source(heard)[:MOST_ROWS],
+        "sources": folded(by_source(heard), MOST_ROWS, LEAST_EACH),
         "aligned": aligned(heard),
         "sessions": by_domain(heard)[:MOST_ROWS],
     }

@@ -30,7 +30,8 @@ def reports_command(
     proposals = propose_all(settings, heard)
     if as_json:
         policies = [{"domain": name, "reject": one.reject, "why": one.why} for name, one in proposals.items()]
-        say_json({"dmarc": sources, "tls": sessions, "policies": policies, "unread": heard.unread})
+        left_out = {"unread": heard.unread, "not_ours": heard.not_ours, "beyond": heard.beyond}
+        say_json({"dmarc": sources, "tls": sessions, "policies": policies, **left_out})
         return
     columns = ("domain", "source", "aligned", "unaligned", "reporters")
     print_rows(sources, columns, as_json=False, empty="no DMARC report came")
@@ -41,15 +42,22 @@ def reports_command(
         say(f"{name}: {'publish p=reject: ' if one.reject else ''}{one.why}")
     if heard.unread:
         say(f"{heard.unread} reports could not be read")
+    if heard.not_ours:
+        say(f"{heard.not_ours} reports about no domain that we send from are left out")
+    if heard.beyond:
+        say(f"{heard.beyond} reports were beyond what is kept a day")
 
 
 async def read_stored(settings: Settings, back: timedelta) -> Heard:
     """The stored reports that came within `back`. CommandError when there is no spool yet."""
     from relay.admin.heard import read_heard
     from relay.clock import SystemClock
+    from relay.our_domains import ReportedDomains
 
     async with stores(settings, must_exist=True) as opened:
-        return await read_heard(opened.database, SystemClock().now() - back)
+        clock = SystemClock()
+        ours = await ReportedDomains(settings, opened.accounts, clock).get()
+        return await read_heard(opened.database, clock.now() - back, ours)
 
 
 def propose_all(settings: Settings, heard: Heard) -> dict[str, Proposal]:

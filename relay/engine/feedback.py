@@ -22,13 +22,15 @@ from relay.log import Log
 from relay.mail.header import HeaderError, parse_fields, split_content
 from relay.policy.alarms import AlarmKind
 from relay.policy.hearing import Followed, Hearing, Purpose, concerned, hear
+from relay.policy.report_share import reporter_of
+from relay.report.aggregate_reading import domains_named
 from relay.report.classifier import Classifier
 from relay.report.reading import read_report
 from relay.report.result import Kind, Reading
 from relay.report.words import find_addresses
 from relay.spool.contract import Spool
 from relay.spool.inbound import InboundStore
-from relay.spool.inbound_values import UNREAD, Consequence, InboundItem, SentDelivery
+from relay.spool.inbound_values import UNREAD, Consequence, InboundItem, NewReport, SentDelivery
 from relay.tokens import Token, TokenKind, Tokens, subject_delivery
 
 _log = Log("feedback")
@@ -74,7 +76,10 @@ _NOTHING: Final = _Found(None)
 
 
 class Feedback:
-    """Sorts. `unsubscribe` None: what comes to such an address is shown to a person; `answers` None: none is given."""
+    """Sorts. `reported` gives the domains that reports are kept about.
+
+    `unsubscribe` None: what comes to such an address is shown to a person; `answers` None: none is given.
+    """
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class Feedback:
         classifier: Classifier,
         clock: Clock,
         keep: timedelta,
+        reported: Callable[[], Awaitable[frozenset[str]]],
         unsubscribe: Unsubscribe | None = None,
         answers: Answers | None = None,
     ) -> None:
@@ -95,6 +101,7 @@ class Feedback:
         self._classifier = classifier
         self._clock = clock
         self._keep = keep
+        self._reported = reported
         self._unsubscribe = unsubscribe
         self._answers = answers
         self._waiting: list[int] = []
@@ -250,7 +257,7 @@ class Feedback:
             delivery=None if sent is None else (sent.message, None if wide else sent.n),
             event=hearing.event,
             told=hearing.told,
-            document=None if replies else _document(reading),
+            document=None if replies else await self._document(item, reading),
             loop=_loop(item) if reading.kind is Kind.COMPLAINT and sent is not None and not replies else "",
             words=hearing.words,
             forgets=replies,
@@ -273,6 +280,16 @@ class Feedback:
             followed=hearing.followed.value,
             id=sent.message if sent is not None else "",
         )
+
+    async def _document(self, item: InboundItem, reading: Reading) -> NewReport | None:
+        """The aggregate report in a mail, with the domain of ours that it is about."""
+        document = reading.document
+        if document is None:
+            return None
+        named = await asyncio.to_thread(domains_named, document.form, document.content)
+        about = min(named & await self._reported(), default="")
+        author = _field(item.content or b"", b"from").rpartition("@")[2].strip("> ")
+        return NewReport(document.form, about, document.content, reporter_of(item.peer, author))
 
     async def _unsubscribed(self, item: InboundItem) -> bool:
         """Whether the address itself was enough: who writes to an unsubscribe address wants no more."""
@@ -308,11 +325,6 @@ def _possible_tokens(reading: Reading) -> list[str]:
     found = [one.rpartition("@")[0] for one in addresses]
     found.append(reading.original.first("feedback-id").partition(":")[0].strip())
     return [one for one in found if one][:50]
-
-
-def _document(reading: Reading) -> tuple[str, str, bytes] | None:
-    document = reading.document
-    return None if document is None else (document.form, document.domain, document.content)
 
 
 def _field(content: bytes, name: bytes) -> str:

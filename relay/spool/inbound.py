@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,9 +27,11 @@ from relay.spool.inbound_values import (
     InboundItem,
     InboundView,
     NewInbound,
+    NewReport,
     SentDelivery,
 )
 from relay.spool.letter_replies import add_reply, forget_replies
+from relay.spool.report_shares import REPORTS_KEPT, PackedReport, forget_shares, keep_report
 from relay.spool.rows import dump, path_column
 
 _ONCE: Final = frozenset({EventKind.COMPLAINED, EventKind.OPTED_OUT})
@@ -128,7 +129,7 @@ class InboundStore:
         now = to_millis(self._clock.now())
         document = consequence.document
         # Not in the transaction: a stranger's ten megabytes would hold up whoever commits beside it.
-        packed = None if document is None else await asyncio.to_thread(_packed, *document)
+        packed = None if document is None else await asyncio.to_thread(_packed, document)
         return await self._database.write(lambda connection: _settle(connection, number, consequence, packed, now))
 
     async def listing(self, where: InboundFilter) -> list[InboundView]:
@@ -182,6 +183,8 @@ class InboundStore:
 
         def work(connection: Connection) -> int:
             forget_replies(connection, to_millis(before))
+            now = self._clock.now()
+            forget_shares(connection, to_millis(now), to_millis(now - REPORTS_KEPT))
             old = [
                 row[0]
                 for row in connection.execute(
@@ -258,21 +261,16 @@ def _take(connection: Connection, mail: NewInbound, now: int) -> list[int]:
     return [row[0] for row in numbers]
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    """An aggregate report as it is stored."""
-
-    form: str
-    domain: str
-    digest: str
-    content: bytes
+def _packed(report: NewReport) -> PackedReport:
+    if not report.domain:
+        return PackedReport(report.form, "", "", b"", report.reporter)
+    digest = hashlib.sha256(report.content).hexdigest()
+    return PackedReport(report.form, report.domain, digest, zlib.compress(report.content), report.reporter)
 
 
-def _packed(form: str, domain: str, content: bytes) -> _Packed:
-    return _Packed(form, domain, hashlib.sha256(content).hexdigest(), zlib.compress(content))
-
-
-def _settle(connection: Connection, number: int, consequence: Consequence, packed: _Packed | None, now: int) -> bool:
+def _settle(
+    connection: Connection, number: int, consequence: Consequence, packed: PackedReport | None, now: int
+) -> bool:
     followed = consequence.followed
     connection.execute(
         "UPDATE inbound SET sorted_at = ?, kind = ?, result = ?, shown = ?, detail = ?, message = coalesce(message, ?),"
@@ -297,11 +295,10 @@ def _settle(connection: Connection, number: int, consequence: Consequence, packe
             add_reply(connection, consequence.delivery[0], consequence.words, now)
     if consequence.forgets:
         connection.execute(_OF_REPLIES, (number,))
-    if packed is not None:
+    if packed is not None and (why := keep_report(connection, packed, now)):
+        detail = dump({**consequence.detail, "why": why})
         connection.execute(
-            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            (packed.form, packed.domain, packed.digest, now, packed.content),
+            "UPDATE inbound SET result = ?, detail = ? WHERE id = ?", (Followed.KEPT.value, detail, number)
         )
     if consequence.loop:
         connection.execute(

@@ -8,7 +8,6 @@ the room is kept for mail to tokens of ours: whoever writes to postmaster@ all d
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from math import inf
 from typing import Final
 
@@ -17,10 +16,10 @@ from relay.database.contract import Connection, Database
 from relay.errors import SpoolFullError
 from relay.policy.hearing import Purpose
 from relay.spool.inbound_values import NewInbound
+from relay.spool.report_shares import REPORTS_KEPT
 
 LOOK_SECONDS: Final = 10.0
 """After which what other workers took, and what was forgotten, is counted anew."""
-REPORTS_KEPT: Final = timedelta(days=400)
 AT_ONCE: Final = 100
 """Mails or reports that one transaction deletes."""
 

@@ -85,11 +85,21 @@ class SentDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class NewReport:
+    """An aggregate report, unpacked: `domain` of ours it is about, "" = none, and `reporter` who brought it."""
+
+    form: str
+    domain: str
+    content: bytes = field(repr=False)
+    reporter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consequence:
     """What is written when an item is sorted, in one transaction.
 
     `event` is told of `delivery` (its number None: of the whole message). With RETURNED the delivery changes its
-    state, if it is still DELIVERED. `document` is an aggregate report: form, domain, content.
+    state, if it is still DELIVERED. `document` is an aggregate report.
     """
 
     kind: str
@@ -99,7 +109,7 @@ class Consequence:
     delivery: tuple[SpoolId, int | None] | None = None
     event: EventKind | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
-    document: tuple[str, str, bytes] | None = None
+    document: NewReport | None = None
     loop: str = ""
     """The feedback loop a complaint came by."""
     words: str = field(default="", repr=False)

@@ -18,14 +18,25 @@ from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.hearing import Followed, Purpose
+from relay.policy.report_share import OF_DOMAIN, OF_REPORTER
 from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Spool
 from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.inbound import InboundStore
-from relay.spool.inbound_room import LOOK_SECONDS, REPORTS_KEPT, InboundRoom
-from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound
+from relay.spool.inbound_room import LOOK_SECONDS, InboundRoom
+from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound, NewReport
 from relay.spool.letter_replies import Customer, LetterReplies
+from relay.spool.report_shares import (
+    DAY,
+    ENOUGH,
+    NOT_OURS,
+    REPORTS_KEPT,
+    Declined,
+    PackedReport,
+    declined_reports,
+    keep_report,
+)
 from relay.spool.work import Door, NewMessage, Settlement
 from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
@@ -322,3 +333,47 @@ async def test_a_reply_goes_with_its_letter_and_with_time(bench: Bench) -> None:
     assert await words() == 1
     assert await erase_recipient(bench.database, 1, "Bob@x.example") > 0
     assert await words() == 0
+
+
+async def reported(bench: Bench, domain: str, content: bytes, reporter: str) -> str:
+    """What followed from a report: "" as it was meant, else why it is not kept."""
+    number = await bench.heard(None)
+    report = NewReport("dmarc", domain, content, reporter)
+    stored = Consequence("report", Followed.STORED, {"why": "aggregate report"}, document=report)
+    assert await bench.store.settle(number, stored)
+    view = await bench.store.view(number)
+    assert view is not None
+    return "" if view.followed == "stored" else str(view.detail["why"])
+
+
+async def test_one_network_cannot_fill_the_reports_of_a_domain(bench: Bench) -> None:  # S28
+    day, forger, receiver = bench.clock.now(), "198.51.100.0/24", "203.0.113.0/24"
+    for n in range(OF_REPORTER.reports):
+        assert await reported(bench, "leak.example", b"%d" % n, forger) == ""
+    assert await reported(bench, "leak.example", b"0", receiver) == "", "kept already, so nobody's share is touched"
+    assert await reported(bench, "leak.example", b"one more", forger) == ENOUGH
+    assert await reported(bench, "leak.example", b"honest", receiver) == ""
+    assert await reported(bench, "other.example", b"of another domain", forger) == ""
+    assert await reported(bench, "", b"of nobody", forger) == NOT_OURS
+    assert await declined_reports(bench.database, day) == Declined(not_ours=1, beyond=1)
+    bench.clock.move(86_400)
+    assert await reported(bench, "leak.example", b"the next day", forger) == ""
+    bench.clock.move(2 * 86_400)
+    await bench.store.forget(bench.clock.now(), 100)
+    query = "SELECT domain, reporter FROM report_share ORDER BY day, domain, reporter"
+    rows = await bench.database.read(lambda connection: list(connection.execute(query)))
+    assert [tuple(row) for row in rows] == [("", ""), ("leak.example", ""), ("other.example", ""), ("leak.example", "")]
+
+
+async def test_all_networks_together_cannot_fill_them_either(bench: Bench) -> None:  # S28
+    day = to_millis(bench.clock.now()) // DAY
+
+    def nearly(connection: Connection) -> None:
+        values = (day, "leak.example", OF_DOMAIN.reports - 1, 5)
+        connection.execute("INSERT INTO report_share VALUES (?, ?, '', ?, ?, 0)", values)
+
+    await bench.database.write(nearly)
+    assert await reported(bench, "leak.example", b"the last", "a") == ""
+    assert await reported(bench, "leak.example", b"too many", "b") == ENOUGH
+    big = PackedReport("dmarc", "other.example", "d", b"x" * (OF_REPORTER.octets + 1), "a")
+    assert await bench.database.write(lambda connection: keep_report(connection, big, 0)) == ENOUGH

@@ -23,6 +23,10 @@ from tests.support.form import PageReader
 TOKEN = "o" * 32
 
 
+async def _reported() -> frozenset[str]:
+    return frozenset({"leak.example"})
+
+
 class Operator:
     """A browser with a cookie jar of its own."""
 
@@ -63,6 +67,7 @@ async def an_operator(database: Database, clock: Clock, *, entered: bool = True)
         {"ann": TOKEN},
         diagnoser.provider_of,
         lambda exchangers, domains: rules.shaping(exchangers, *domains),
+        _reported,
         desk=False,
     )
     server = HttpServer(beside_desk(make_admin_app(parts), None), HttpLimits(), clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from time import process_time
 
-from relay.admin.heard import Heard, by_domain, by_source
+from relay.admin.heard import Heard, by_domain, by_source, folded
 from relay.report.aggregate_reading import MAX_ROWS, DmarcReport, SourceCount, read_tls
 
 
@@ -29,3 +29,14 @@ def test_reporters_of_a_source_are_counted_once() -> None:
     first, second = by_source(Heard(dmarc=ours))
     assert (first["source"], first["aligned"], first["unaligned"], first["reporters"]) == ("192.0.2.1", 9, 3, 2)
     assert (second["aligned"], second["unaligned"], second["reporters"]) == (0, 3, 2)
+
+
+def test_sources_of_one_domain_leave_rows_to_the_others() -> None:  # S28
+    many = [{"domain": "a.example", "source": f"192.0.2.{n}"} for n in range(200)]
+    few = [{"domain": name, "source": "192.0.2.1"} for name in ("b.example", "c.example")]
+    told = folded([*many, *few], 30, 5)
+    assert [row["domain"] for row in told.rows] == ["a.example"] * 10 + ["b.example", "c.example"]
+    assert (told.sources, told.domains) == (190, 0)
+    everywhere = [{"domain": f"d{n:03}.example", "source": f"192.0.2.{k}"} for n in range(20) for k in range(9)]
+    told = folded(everywhere, 30, 5)
+    assert (len(told.rows), told.sources, told.domains) == (30, 150, 14)

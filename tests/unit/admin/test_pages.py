@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from relay.admin.heard import read_heard
+from relay.admin.heard import Bounds, read_heard
 from relay.admin.life import chapters, what_next
 from relay.admin.messages import MOST_FOUND
 from relay.admin.paths import exchangers_of, limits_in_words
@@ -37,6 +37,8 @@ from tests.support.operator import Operator, an_operator
 from tests.unit.report.test_aggregate_reading import document
 
 __all__ = ["bench"]
+
+OURS = frozenset({"leak.example"})
 
 ONE_DATABASE = pytest.mark.parametrize("bench", ["sqlite"], indirect=True)
 """For what is about words and the page alone: the reads behind it are tried on both elsewhere."""
@@ -325,6 +327,34 @@ async def test_reports_of_receivers_are_summed_as_the_command_does(bench: Bench,
     assert "1 could not be read" in page.text
 
 
+async def test_reports_about_invented_domains_crowd_out_nobody(bench: Bench, ann: Operator) -> None:  # S28
+    """Those that were kept before such reports were declined, and those that name ours among many."""
+    begin = int((bench.clock.now() - timedelta(days=1)).timestamp())
+    ours = document(("192.0.2.10", 9, "pass", "pass"), begin=begin)
+    head = ours.replace(b"192.0.2.10", b"192.0.2.66")
+    forged = [head.replace(b"Leak.example", b"a%d.example" % n) for n in range(120)]
+    policies = ",".join(
+        f'{{"policy":{{"policy-domain":"{name}"}},"summary":{{"total-successful-session-count":3}}}}'
+        for name in ("leak.example", *(f"b{n}.example" for n in range(120)))
+    )
+    reports = [("dmarc", one) for one in (ours, *forged)] + [("tls-rpt", f'{{"policies":[{policies}]}}'.encode())]
+    at = to_millis(bench.clock.now())
+
+    def store(connection: Connection) -> None:
+        connection.executemany(
+            "INSERT INTO aggregate_report (form, domain, digest, at, content) VALUES (?, '', ?, ?, ?)",
+            [(form, str(n), at, zlib.compress(content)) for n, (form, content) in enumerate(reports)],
+        )
+
+    await bench.database.write(store)
+    page = await ann.get("/admin/reports")
+    assert "leak.example 192.0.2.10 9 0 1" in page.text
+    assert "leak.example 3 0 1" in page.text
+    assert "192.0.2.66" not in page.document
+    assert "b1.example" not in page.document
+    assert "Left out: 120 about no domain that we send from, 0 beyond" in page.text
+
+
 @ONE_DATABASE
 async def test_reading_reports_has_an_end(bench: Bench) -> None:
     def store(connection: Connection) -> None:
@@ -336,9 +366,9 @@ async def test_reading_reports_has_an_end(bench: Bench) -> None:
     await bench.database.write(store)
     since = bench.clock.now() - timedelta(days=1)
     whole, few, late = (
-        await read_heard(bench.database, since),
-        await read_heard(bench.database, since, most=3),
-        await read_heard(bench.database, since, seconds=-1),
+        await read_heard(bench.database, since, OURS),
+        await read_heard(bench.database, since, OURS, Bounds(most=3)),
+        await read_heard(bench.database, since, OURS, Bounds(seconds=-1)),
     )
     assert (whole.looked_at, whole.unread, whole.cut) == (4, 4, False)
     assert (few.looked_at, few.cut) == (3, True)
@@ -355,7 +385,7 @@ async def test_reports_of_many_rows_are_not_all_held(bench: Bench) -> None:  # S
         )
 
     await bench.database.write(store)
-    found = await read_heard(bench.database, bench.clock.now() - timedelta(days=1), rows=4)
+    found = await read_heard(bench.database, bench.clock.now() - timedelta(days=1), OURS, Bounds(rows=4))
     assert (found.looked_at, found.cut, sum(len(one.sources) for one in found.dmarc)) == (2, True, 6)
 
 

@@ -14,7 +14,7 @@ from relay.clock import SystemClock
 from relay.mail.address import NULL_PATH
 from relay.policy.hearing import Followed, Purpose
 from relay.settings import load_settings
-from relay.spool.inbound_values import Consequence, InboundAddress, NewInbound
+from relay.spool.inbound_values import Consequence, InboundAddress, NewInbound, NewReport
 from tests.support.command import leak
 from tests.unit.report.test_aggregate_reading import document
 
@@ -30,10 +30,11 @@ async def store(file: Path) -> None:
         rows = (("192.0.2.10", 9, "pass", "pass"), ("203.0.113.66", 5, "fail", "fail"))
         documents.append(("dmarc", document(*rows, begin=begin)))
     async with stores(load_settings(file)) as opened:
-        for form, content in documents:
+        foreign = document(("192.0.2.66", 9, "pass", "pass")).replace(b"Leak.example", b"invented.example")
+        for form, content, domain in [*((*one, "leak.example") for one in documents), ("dmarc", foreign, "")]:
             address = InboundAddress("dmarc-reports@leak.example", Purpose.REPORTS)
             (number,) = await opened.inbound.take(NewInbound("192.0.2.1", "mx", False, NULL_PATH, (address,), b"x"))
-            stored = Consequence("report", Followed.STORED, {}, document=(form, "leak.example", content))
+            stored = Consequence("report", Followed.STORED, {}, document=NewReport(form, domain, content, "x"))
             assert await opened.inbound.settle(number, stored)
 
 
@@ -56,5 +57,6 @@ def test_what_was_reported_and_what_follows(file: Path, capsys: pytest.CaptureFi
     ]
     assert told["tls"] == [{"domain": "leak.example", "sessions": 3, "failed": 0, "reporters": 1}]
     assert (told["unread"], told["policies"][0]["reject"]) == (1, True)
+    assert (told["not_ours"], told["beyond"]) == (1, 0)
     assert "publish p=reject" in leak(capsys, "inbound", "reports", "--config", file).out
     assert "p=reject may be published now" in leak(capsys, "dns", "--config", file).err

@@ -21,6 +21,7 @@ from relay.lab.zone import Zone, ZoneResolver
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.opening import Stores, open_stores
+from relay.our_domains import ReportedDomains
 from relay.policy.hearing import Purpose
 from relay.policy.state import State
 from relay.report.auto_reply import Words
@@ -124,6 +125,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         Classifier(load_rules(None)),
         clock,
         timedelta(days=30),
+        ReportedDomains(settings, stores.accounts, clock).get,
         answers=Answers(parts),
     )
     yield Bench(stores, feedback, resolver)

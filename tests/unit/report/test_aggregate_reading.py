@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.report.aggregate_reading import SourceCount, TlsReport, read_dmarc, read_tls
+from relay.report.aggregate_reading import SourceCount, TlsReport, domains_named, read_dmarc, read_tls
 
 ROW = (
     "<record><row><source_ip>{}</source_ip><count>{}</count><policy_evaluated><disposition>none</disposition>"
@@ -75,3 +75,16 @@ def test_tls_sessions_are_counted_by_domain() -> None:
     assert read_tls(content) == (TlsReport("bounces.leak.example", "R", 9, 2),)
     assert read_tls(b"[" * 100_000) == ()
     assert read_tls(b'{"policies": {}}') == ()
+
+
+def test_the_domains_of_a_report_are_found_without_its_rows() -> None:  # S28
+    told = document(("192.0.2.10", 3, "pass", "fail"))
+    broken_later = told[: told.index(b"<record>")] + b"<record><row>&" + b"x" * 10_000_000
+    policies = ",".join(f'{{"policy":{{"policy-domain":"{name}"}},"summary":{{}}}}' for name in ("A.test.", "b.test"))
+    tls = f'{{"policies":[{policies}]}}'.encode()
+    assert domains_named("dmarc", told) == {"leak.example"}
+    assert domains_named("dmarc", broken_later) == {"leak.example"}
+    assert domains_named("tls-rpt", tls) == {"a.test", "b.test"}
+    late = told.replace(b"<policy_published>", b"<!--" + b"x" * 300_000 + b"--><policy_published>")
+    assert [domains_named("dmarc", one) for one in (b"", late, b"<feedback/>")] == [frozenset()] * 3
+    assert domains_named("tls-rpt", b"[]") == frozenset()
