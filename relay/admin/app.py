@@ -18,7 +18,6 @@ from relay.admin.messages import MessagePages
 from relay.admin.parts import AdminParts, Records
 from relay.admin.paths import PathsPage
 from relay.admin.queue import QueuePages
-from relay.admin.remembered import Remembered
 from relay.admin.render import Renderer
 from relay.admin.reports import ReportsPage
 from relay.admin.today import TodayPage
@@ -27,8 +26,6 @@ from relay.errors import SpoolUnavailableError
 from relay.pages.errors import Tell, Trouble, pages_for_errors
 from relay.pages.keeper import DoorKeeper, Refusal
 from relay.pages.token_door import TokenDoor
-from relay.spool.lately import lately
-from relay.spool.shape import queue_shape
 
 PATIENCE_SECONDS: Final = 20.0
 """How long a page waits for the database."""
@@ -75,11 +72,9 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     keeper = DoorKeeper(door, AdminFace(renderer), outside=("/admin/style/",))
     app = web.Application(middlewares=[pages_for_errors(_telling(renderer)), _patient, keeper.keep])
     records = Records(parts.database, parts.clock)
-    shape = Remembered(lambda: queue_shape(parts.database, parts.clock.now()), parts.clock)
-    recent = Remembered(lambda: lately(parts.database), parts.clock)
-    today = TodayPage(parts, records, shape, recent, renderer)
-    paths = PathsPage(parts, records, shape, recent, renderer)
-    queue = QueuePages(parts, records, shape, renderer)
+    today = TodayPage(parts, records, renderer)
+    paths = PathsPage(parts, records, renderer)
+    queue = QueuePages(parts, records, renderer)
     acting = ActPages(parts, records, renderer)
     messages = MessagePages(parts, records, renderer)
     app.add_routes(

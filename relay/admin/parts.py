@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from relay.admin.remembered import Remembered
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.figures.book import FigureBook
@@ -12,7 +13,9 @@ from relay.policy.shaping import Shaping
 from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
+from relay.spool.lately import lately
 from relay.spool.portable import PortableSpool
+from relay.spool.shape import queue_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class AdminParts:
 
 
 class Records:
-    """The node's stores, opened for long questions."""
+    """The node's stores, opened for long questions, and the costly answers that several pages share."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
@@ -47,3 +50,5 @@ class Records:
         self.figures = FigureBook(database, clock)
         self.warm_ups = WarmUpBook(database, clock)
         self.notes = PathNotes(database, clock)
+        self.shape = Remembered(lambda: queue_shape(database, clock.now()), clock)
+        self.recent = Remembered(lambda: lately(database), clock)

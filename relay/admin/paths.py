@@ -12,13 +12,12 @@ from aiohttp import web
 
 from relay.admin.frame import framed
 from relay.admin.parts import AdminParts, Records
-from relay.admin.remembered import Remembered
 from relay.admin.render import Renderer
 from relay.admin.standing import read_standing, suspended
 from relay.policy.lessons import OTHER
 from relay.policy.shaping import Limits, Shaping
 from relay.shaping.path_notes import PathNote
-from relay.spool.lately import Failure, Lately
+from relay.spool.lately import Failure
 from relay.spool.orders import Suspension
 from relay.spool.shape import LaneShape
 
@@ -71,25 +70,16 @@ class _Facts:
 class PathsPage:
     """GET /admin/paths."""
 
-    def __init__(
-        self,
-        parts: AdminParts,
-        records: Records,
-        shape: Remembered[list[LaneShape]],
-        recent: Remembered[Lately],
-        renderer: Renderer,
-    ) -> None:
+    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
         self._parts = parts
         self._records = records
-        self._shape = shape
-        self._recent = recent
         self._renderer = renderer
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The page. Raises SpoolUnavailableError."""
         now = self._parts.clock.now()
         standing = await read_standing(self._records)
-        lanes, recent = await self._shape.get(), await self._recent.get()
+        lanes, recent = await self._records.shape.get(), await self._records.recent.get()
         facts = _Facts(lanes, standing.notes, standing.suspensions, recent.failures)
         rows = sorted(self._rows(facts), key=lambda row: (not row.stops, -row.waiting - row.leased, row.site))
         everywhere = [Stop(one.until, suspended(one)) for one in standing.suspensions if not one.site]

@@ -13,7 +13,6 @@ from aiohttp import web
 from relay.admin.asking import asked
 from relay.admin.frame import framed
 from relay.admin.parts import AdminParts, Records
-from relay.admin.remembered import Remembered
 from relay.admin.render import Renderer
 from relay.admin.standing import read_obstacles, read_standing, why_braked
 from relay.ids import SpoolId
@@ -55,12 +54,9 @@ class Next:
 class QueuePages:
     """GET /admin/queue and /admin/queue/domain."""
 
-    def __init__(
-        self, parts: AdminParts, records: Records, shape: Remembered[list[LaneShape]], renderer: Renderer
-    ) -> None:
+    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
         self._parts = parts
         self._records = records
-        self._shape = shape
         self._renderer = renderer
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -69,7 +65,7 @@ class QueuePages:
         by = asked(request, "by")
         by = by if by in WAYS else "provider"
         wanted = {name: value for name in ("provider", "site") if (value := asked(request, name))}
-        lanes = [lane for lane in await self._shape.get() if self._is_wanted(lane, wanted)]
+        lanes = [lane for lane in await self._records.shape.get() if self._is_wanted(lane, wanted)]
         rows = put_together(lanes, self._names(by), lambda name: _inside(by, name, wanted))
         values = {
             "by": by,
@@ -91,7 +87,7 @@ class QueuePages:
         ways = {state: await self._next(domain, state, now) for state in (State.WAITING, State.HELD)}
         values = {
             "domain": domain,
-            "lanes": [lane for lane in await self._shape.get() if lane.domain == domain],
+            "lanes": [lane for lane in await self._records.shape.get() if lane.domain == domain],
             "waiting": ways[State.WAITING],
             "held": ways[State.HELD],
             "most": MOST_DELIVERIES,

@@ -20,7 +20,6 @@ from relay.admin.render import Renderer
 from relay.admin.standing import read_standing
 from relay.figures.contract import By, ReportQuery, ReportRow
 from relay.spool.lately import Failure, Lately
-from relay.spool.shape import LaneShape
 
 HOURS: Final = 24
 BARS: Final = ("delivered", "deferred", "bounced", "expired")
@@ -90,18 +89,9 @@ class ReplyRow:
 class TodayPage:
     """GET /admin."""
 
-    def __init__(
-        self,
-        parts: AdminParts,
-        records: Records,
-        shape: Remembered[list[LaneShape]],
-        recent: Remembered[Lately],
-        renderer: Renderer,
-    ) -> None:
+    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
         self._parts = parts
         self._records = records
-        self._shape = shape
-        self._recent = recent
         self._figures = Remembered(self._read_figures, parts.clock)
         self._renderer = renderer
 
@@ -117,7 +107,7 @@ class TodayPage:
         now = self._parts.clock.now()
         first = _first_hour(now)
         told, by_provider = await self._figures.get()
-        lanes, recent = await self._shape.get(), await self._recent.get()
+        lanes, recent = await self._records.shape.get(), await self._records.recent.get()
         hours = in_hours(told, first)
         values = {
             "standing": await read_standing(self._records),
