@@ -5,12 +5,11 @@ Stands between the settings and the doors; the command line brings the function 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aiohttp import web
-
-from relay.client.contract import Followed, ModerationBell, RelayClient
+from relay.client.contract import ModerationBell, RelayClient
+from relay.client.faces import Faces
 from relay.clock import Clock
 from relay.database.contract import Database
 from relay.errors import ConfigurationError
@@ -34,16 +33,6 @@ class FrontParts:
     """The token of each moderator."""
     bell: ModerationBell | None
     """Calls a moderator; None in a process that leaves it to another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faces:
-    """What a front shows: its pages to everybody, its desk to moderators on this machine."""
-
-    public: web.Application
-    desk: web.Application
-    opt_out: Callable[[str, web.Request], Awaitable[Followed]]
-    """Follows a one-click link by its token, or keeps that until the relay is back; the request tells who asks."""
 
 
 Front = Callable[[FrontParts], Faces]

@@ -14,17 +14,21 @@ from relay.log import Log
 from web.catalogue import load_words
 from web.ceilings import Ceilings
 from web.client_address import ClientAddressReader
+from web.code_mails import CodeMails
 from web.confirming import Confirming, SenderConfirmation
 from web.copies import Copies
 from web.courier import Courier, Rounds
+from web.crowds import Crowds
 from web.departing import WayOut
 from web.documents import Document
 from web.errands import Errands
+from web.handing_over import HandOver
 from web.judgement import Judge
 from web.limits import PreviewLimits
 from web.links import RecipientLinks
 from web.mail import MailWriter
 from web.network import NetworkLists
+from web.objections import Objections
 from web.options import FrontOptions
 from web.outside import Outside
 from web.parts import Parts
@@ -62,7 +66,9 @@ class Building:
         self.stores = make_stores(options, outside)
         self._limits = self.stores.limits if options.limits else None
         self.errands = Errands(outside.relay, self.stores.errands, self.stores.keys, outside.clock)
+        self._code_mails = CodeMails(outside.relay, outside.database, outside.clock)
         self._confirming = self._make_confirming()
+        self._ceilings = Ceilings(outside.relay, self.stores.admission, outside.clock)
         self._sealing = _sealing_keys(options, outside.clock)
         self._tokens = PreviewTokens(options, outside.clock, outside.entropy)
         self._withholding = self._make_withholding()
@@ -95,8 +101,8 @@ class Building:
             sealing=self._sealing,
             doorbell=stores.doorbell,
             confirming=self._confirming,
-            ceilings=Ceilings(relay, stores.admission, clock),
-            way_in=WayIn(self._limits, stores.pile, stores.lane, stores.admission, relay, options.sender, clock),
+            ceilings=self._ceilings,
+            way_in=self._way_in(),
             wall=stores.wall,
             replies=stores.replies,
             reports=stores.reports,
@@ -133,13 +139,16 @@ class Building:
         options, outside = self._options, self._outside
         return Confirming(
             SenderConfirmation(options.sender_confirmation),
-            outside.relay,
-            outside.database,
             TokenSigner(options.form_key, outside.clock),
             self._writer,
+            self._code_mails,
             self._limits,
-            outside.clock,
         )
+
+    def _way_in(self) -> WayIn:
+        outside, stores = self._outside, self.stores
+        crowds = Crowds(stores.admission, outside.relay, self._options.sender, outside.clock)
+        return WayIn(self._limits, stores.pile, stores.lane, crowds, outside.clock)
 
     def _make_withholding(self) -> Withholding:
         def told_after(letter_id: str) -> timedelta:
@@ -149,8 +158,10 @@ class Building:
 
     def _courier(self) -> Courier:
         outside, stores = self._outside, self.stores
-        way_out = WayOut(outside.relay, self.errands, stores.reports, stores.mailboxes, stores.admission, outside.clock)
-        return Courier(way_out, stores.letters, stores.withheld, outside.clock, outside.entropy, self._rounds())
+        objections = Objections(outside.relay, self.errands, stores.reports, stores.mailboxes)
+        way_out = WayOut(outside.relay, objections, self._ceilings, stores.mailboxes, outside.clock)
+        hand_over = HandOver(way_out, stores.letters, stores.withheld, outside.clock, outside.entropy)
+        return Courier(hand_over, stores.letters, outside.clock, self._rounds())
 
     def _rounds(self) -> Rounds:
         """What happens beside letters: errands before them, looks once a minute, forgetting once an hour."""
@@ -161,13 +172,15 @@ class Building:
             WallKeeper(stores.wall, relay, clock).look,
             stores.rulings.flush,
             self._refusals.look,
-            ReplyKeeper(relay, stores.replies, self._judge, stores.mailboxes, clock, is_on=options.replies).look,
+            stores.replies.end_holds,
         ]
+        if options.replies:
+            watches.append(ReplyKeeper(relay, stores.replies, self._judge, stores.mailboxes, clock).look)
         if options.weekly != "off":
             watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)
         if outside.bell is not None:
             watches.append(BellRinger(database, outside.bell, clock, options.pile).ring)
-        forgetting = (*stores.forgetting(), self._confirming.forget, self._read_sealing_keys)
+        forgetting = (*stores.forgetting(), self._code_mails.forget, self._read_sealing_keys)
         return Rounds(
             options.hand_over_every,
             options.status_kept,

@@ -16,25 +16,21 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from relay.client.contract import RelayClient
-from relay.clock import Clock, to_millis
-from relay.database.contract import Connection, Database
 from relay.ids import base32
 from relay.log import Log
 from web.catalogue import Words
+from web.code_mails import CodeMails
 from web.limits import LetterLimits
 from web.mail import MailWriter
 from web.plain_text import clean_line
 from web.token import TokenSigner
 
 CODE_LIFETIME: Final = timedelta(hours=2)
-ERASED_AFTER: Final = timedelta(hours=1)
 
 _ADDRESS: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;.]+")
 _LONGEST: Final = 254
 _DIGITS: Final = 8
 _PURPOSE: Final = "confirm"
-_BATCH: Final = 500
 
 _log = Log("front")
 
@@ -72,20 +68,16 @@ class Confirming:
     def __init__(
         self,
         demand: SenderConfirmation,
-        relay: RelayClient,
-        database: Database,
         tokens: TokenSigner,
         writer: MailWriter,
+        mails: CodeMails,
         limits: LetterLimits | None,
-        clock: Clock,
     ) -> None:
         self._demand = demand
-        self._relay = relay
-        self._database = database
         self._tokens = tokens
         self._writer = writer
+        self._mails = mails
         self._limits = limits
-        self._clock = clock
 
     def asks(self, *, has_ticket: bool) -> bool:
         """Whether a letter needs a confirmed address."""
@@ -119,16 +111,6 @@ class Confirming:
         await self._send(letter_id, typed, network, words)
         return Asking(typed, self._tokens.sign(_PURPOSE, {"letter": letter_id, "mail": typed}))
 
-    async def forget(self) -> None:
-        """Erase from the relay what it holds of mails that asked, once they are an hour old."""
-        before = to_millis(self._clock.now() - ERASED_AFTER)
-        sql = "SELECT message_id FROM web_confirmation WHERE at < ? LIMIT ?"
-        rows = await self._database.read(lambda connection: list(connection.execute(sql, (before, _BATCH))))
-        gone = [(message,) for (message,) in rows if await self._relay.forget(message)]
-        if gone:
-            sql_gone = "DELETE FROM web_confirmation WHERE message_id = ?"
-            await self._database.write(lambda connection: connection.executemany(sql_gone, gone))
-
     async def _send(self, letter_id: str, mail: str, network: bytes, words: Words) -> None:
         """Mail the code; who had many gets none, and the page says the same."""
         if self._limits is not None and not await self._limits.take_question(network, mail):
@@ -136,21 +118,9 @@ class Confirming:
             return
         key = f"confirm-{base32(self._tokens.digest(_PURPOSE, 'key', letter_id, mail))}"
         try:
-            letter = self._writer.confirmation(mail, self._code(letter_id, mail), words, key)
-            answer = await self._relay.submit(letter)
+            await self._mails.send(self._writer.confirmation(mail, self._code(letter_id, mail), words, key))
         except ValueError:  # no address after all
             return
-        message = getattr(answer, "id", None)
-        if message is None:
-            _log.warning("confirmation-not-sent", why="the relay did not take it")
-            return
-        at = to_millis(self._clock.now())
-
-        def work(connection: Connection) -> None:
-            sql = "INSERT INTO web_confirmation (message_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
-            connection.execute(sql, (message, at))
-
-        await self._database.write(work)
 
     def _challenged(self, letter_id: str, token: str) -> str:
         """The address that a code for this letter went to; "" if there is none that is still good."""

@@ -16,30 +16,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from relay.client.contract import LetterAccepted, LetterRefused
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
-from relay.ids import Entropy
 from relay.log import Log
-from web.departing import Later, NotAsked, Paused, WayOut
-from web.departures import next_departure, spread
-from web.letters import Departure, Expected, LetterStore, NewLetter, PendingLetter
-from web.withheld_table import WithheldTable
+from web.handing_over import HandOver
+from web.letters import Departure, LetterStore, NewLetter, PendingLetter
 
 FIRST_LOOK: Final = timedelta(seconds=10)
 """When the rounds first look at a letter that was just added: the hand-over at once comes before."""
 
-_HAND_OVER_TIMEOUT: Final = 30.0
 _CLAIM: Final = timedelta(minutes=2)
 _BATCH: Final = 16
 _IN_FLIGHT: Final = 64
-_SHORTEST_WAIT: Final = timedelta(seconds=5)
-_LONGEST_WAIT: Final = timedelta(minutes=5)
-_RELAY_WAIT: Final = timedelta(seconds=10)
-"""After so long at most a letter is tried again that found no relay to ask."""
-_REPORT_WAIT: Final = timedelta(minutes=10)
-"""Likewise one whose recipient has an open report."""
-_GIVE_UP: Final = timedelta(days=5)
 _MOST_A_ROUND: Final = 5000
 _FORGET_EVERY: Final = 3600.0
 _WATCH_EVERY: Final = 60.0
@@ -67,20 +55,10 @@ class Rounds:
 class Courier:
     """Owns the tasks that hand letters over; `start` and `stop` belong to the application."""
 
-    def __init__(
-        self,
-        way_out: WayOut,
-        store: LetterStore,
-        withheld: WithheldTable,
-        clock: Clock,
-        entropy: Entropy,
-        rounds: Rounds,
-    ) -> None:
-        self._way_out = way_out
+    def __init__(self, hand_over: HandOver, store: LetterStore, clock: Clock, rounds: Rounds) -> None:
+        self._hand_over = hand_over
         self._store = store
-        self._withheld = withheld
         self._clock = clock
-        self._entropy = entropy
         self._rounds = rounds
         self._loop: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[bool]] = set()
@@ -113,9 +91,8 @@ class Courier:
         if not await self._store.add(letter, now, departure):
             return False
         if at_once and len(self._under_way) < _IN_FLIGHT:
-            task = asyncio.create_task(
-                self._hand_over(PendingLetter(letter.mail, 1, now, letter.network, departure.due)), name="web hand-over"
-            )
+            pending = PendingLetter(letter.mail, 1, now, letter.network, departure.due)
+            task = asyncio.create_task(self._hand_over.attempt(pending), name="web hand-over")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         return True
@@ -154,7 +131,7 @@ class Courier:
         """Hand over what is due, as long as it is new: what else a round looks after has its turn in time too."""
         tried = set[str]()
         while len(tried) < _MOST_A_ROUND and (letters := await self._store.take_due(self._clock.now(), _CLAIM, _BATCH)):
-            is_there = any(await asyncio.gather(*(self._hand_over(letter) for letter in letters)))
+            is_there = any(await asyncio.gather(*(self._hand_over.attempt(letter) for letter in letters)))
             comes_again = not tried.isdisjoint(letter.id for letter in letters)
             tried.update(letter.id for letter in letters)
             if comes_again or not is_there:
@@ -166,73 +143,6 @@ class Courier:
             return
         self._next_watch = self._clock.monotonic() + _WATCH_EVERY
         await _each(self._rounds.watch)
-
-    async def _hand_over(self, letter: PendingLetter) -> bool:
-        """Try; False if the relay could not be asked."""
-        try:
-            outcome = await self._submit(letter)
-            match outcome:
-                case LetterAccepted():
-                    await self._store.note_handed_over(letter.id, outcome.id, self._way_out.left(letter))
-                    _log.info("letter-handed-over", message=outcome.id, attempts=letter.attempts)
-                case Paused():
-                    await self._wait_for_report(letter)
-                case Later():
-                    ask = spread(outcome.spot.ask, self._entropy.uniform())
-                    await self._store.wait(letter.id, ask, Expected(outcome.place, outcome.spot))
-                case NotAsked():
-                    await self._wait_for_relay(letter, outcome.why)
-                    return False
-                case LetterRefused():
-                    await self._note_refusal(letter, outcome)
-        except SpoolUnavailableError as error:
-            # The row keeps its due time, so another round finds it.
-            _log.warning("hand-over-not-noted", attempts=letter.attempts, why=str(error))
-        except Exception:  # noqa: BLE001 - likewise, and the task has nobody to raise to
-            _log.exception("hand-over-not-noted", attempts=letter.attempts)
-        return True
-
-    async def _submit(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Paused | Later | NotAsked:
-        try:
-            async with asyncio.timeout(_HAND_OVER_TIMEOUT):
-                return await self._way_out.leave(letter)
-        except TimeoutError:
-            return LetterRefused(temporary=True, reason="hand-over timed out")
-        except SpoolUnavailableError as error:
-            return LetterRefused(temporary=True, reason=str(error))
-        except Exception:  # noqa: BLE001 - whatever broke in between, the letter is still owed
-            _log.exception("hand-over-broke", attempts=letter.attempts)
-            return LetterRefused(temporary=True, reason="hand-over broke")
-
-    async def _wait_for_report(self, letter: PendingLetter) -> None:
-        """Nobody is asked, and its page says what that of a letter says whose provider makes it wait."""
-        now = self._clock.now()
-        if now - letter.created > _GIVE_UP:
-            await self._note_refusal(letter, LetterRefused(temporary=True, reason="the report was never decided about"))
-            return
-        due = next_departure(now + _REPORT_WAIT * (0.5 + self._entropy.uniform() / 2))
-        await self._withheld.delay(letter.id, due, self._way_out.left(letter))
-        _log.info("letter-waits-for-report")
-
-    async def _wait_for_relay(self, letter: PendingLetter, why: str) -> None:
-        """Nothing was handed over: the next try is a first one again, and until then its writer may take it back."""
-        now = self._clock.now()
-        if now - letter.created > _GIVE_UP:
-            await self._note_refusal(letter, LetterRefused(temporary=True, reason=why))
-            return
-        await self._store.wait(letter.id, now + _RELAY_WAIT * (0.5 + self._entropy.uniform() / 2))
-        _log.info("letter-waits-for-relay", why=why)
-
-    async def _note_refusal(self, letter: PendingLetter, refusal: LetterRefused) -> None:
-        now = self._clock.now()
-        if not refusal.temporary or now - letter.created > _GIVE_UP:
-            await self._withheld.withhold(letter.id, self._way_out.left(letter))
-            _log.warning("letter-refused", attempts=letter.attempts, why=refusal.reason)
-            return
-        longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2 ** min(letter.attempts - 1, 10))
-        wait = longest * (0.5 + self._entropy.uniform() / 2)
-        await self._store.postpone(letter.id, now + wait)
-        _log.info("letter-postponed", attempts=letter.attempts, why=refusal.reason)
 
 
 async def _each(keepers: tuple[Callable[[], Awaitable[object]], ...]) -> None:

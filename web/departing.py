@@ -7,20 +7,14 @@ repeat one that was taken, and then the relay alone knows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from relay.client.contract import LetterAccepted, LetterRefused, RelayAwayError, RelayClient
 from relay.clock import Clock
-from web.admission import DayAdmission
 from web.ceilings import Ceilings, Look, Waits, Way
-from web.errands import Errands
 from web.letters import Left, PendingLetter
 from web.mailbox import MailboxHasher
-from web.refusals import refuses_mail
-from web.reports import ReportStore
+from web.objections import Objections, Paused
 from web.row import Spot
-
-_WANTS_NONE: Final = LetterRefused(temporary=False, reason="the recipient wants none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +24,6 @@ class Later:
     place: str
     """Whose warm-up it needs room of."""
     spot: Spot
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """Its recipient has reported a letter, and nobody has decided about that yet: ask again in a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +39,14 @@ class WayOut:
     def __init__(
         self,
         relay: RelayClient,
-        errands: Errands,
-        reports: ReportStore,
+        objections: Objections,
+        ceilings: Ceilings,
         mailboxes: MailboxHasher,
-        admission: DayAdmission,
         clock: Clock,
     ) -> None:
         self._relay = relay
-        self._errands = errands
-        self._ceilings = Ceilings(relay, admission, clock)
-        self._reports = reports
+        self._objections = objections
+        self._ceilings = ceilings
         self._mailboxes = mailboxes
         self._clock = clock
 
@@ -76,8 +63,8 @@ class WayOut:
                 return NotAsked(str(error))
             if answer is not None:
                 return answer
-        elif await self._errands.waits(letter.mail.recipient):
-            return _WANTS_NONE
+        elif (refusal := await self._objections.kept_here(letter)) is not None:
+            return refusal
         return await self._relay.submit(letter.mail)
 
     async def _stopped(self, letter: PendingLetter) -> LetterRefused | Paused | Later | None:
@@ -86,22 +73,9 @@ class WayOut:
         The ceiling has the first word: a letter that nobody wants waits as long as one that somebody does, or its page
         would tell which it is. It takes nobody's room.
         """
-        unwanted = await self._unwanted(letter)
+        unwanted = await self._objections.to(letter)
         look = await self._look(letter, counts=unwanted is None)
         return unwanted if look.spot is None else Later(look.place, look.spot)
-
-    async def _unwanted(self, letter: PendingLetter) -> LetterRefused | Paused | None:
-        """What its recipient has against a letter, or may have."""
-        recipient = letter.mail.recipient
-        if letter.erased:
-            return _WANTS_NONE
-        if await refuses_mail(self._relay, recipient) or await self._errands.waits(recipient):
-            return _WANTS_NONE
-        if await self._reports.is_frozen(letter.id):
-            return LetterRefused(temporary=False, reason="the recipient has reported this sender")
-        if await self._reports.is_paused(self._mailboxes.all_of(recipient)):
-            return Paused()
-        return None
 
     async def _look(self, letter: PendingLetter, *, counts: bool) -> Look:
         """What it meets at the ceilings; one that `counts` takes its place among those of today."""

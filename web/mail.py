@@ -62,6 +62,20 @@ class Mail:
         body = "\n\n".join("\n".join(lines) for lines in self.body)
         return f"{body}\n\n{_RULE}\n" + "\n\n".join(line.plain for line in self.footer) + "\n"
 
+    def letter(self, html: str, key: str) -> Letter:
+        """The mail as the relay takes it, with this HTML part and this idempotency key."""
+        return Letter(
+            sender=self.sender,
+            sender_name=self.sender_name,
+            recipient=self.recipient,
+            subject=self.subject,
+            text=self.text,
+            html=html,
+            stream=self.stream,
+            idempotency_key=key,
+            answerable=self.answerable,
+        )
+
 
 _RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 12
 
@@ -159,14 +173,4 @@ class MailWriter:
 
     def letter(self, mail: Mail, letter_id: str) -> Letter:
         """`mail` as the relay takes it, with the letter's id as idempotency key."""
-        return Letter(
-            sender=mail.sender,
-            sender_name=mail.sender_name,
-            recipient=mail.recipient,
-            subject=mail.subject,
-            text=mail.text,
-            html=self._template.render(mail=mail),
-            stream=mail.stream,
-            idempotency_key=letter_id,
-            answerable=mail.answerable,
-        )
+        return mail.letter(self._template.render(mail=mail), letter_id)

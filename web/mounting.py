@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from aiohttp import web
 
-from relay.client.contract import Followed, ModerationBell, RelayClient
-from relay.clock import Clock
-from relay.database.contract import Database
-from relay.ids import Entropy
+from relay.client.faces import Faces
 from relay.key_memory import KeyMemory
 from relay.pages.token_door import TokenDoor
 from web.app import OPT_OUT, make_app
@@ -22,6 +17,7 @@ from web.catalogue import load_words
 from web.deciding import Deciding
 from web.desk.app import make_desk_app
 from web.desk.frame import DeskParts
+from web.given import Given, OperatorValues
 from web.judgement import Judge
 from web.legal_requests import LegalRequestStore
 from web.letter_table import DatabaseLetterStore
@@ -39,133 +35,39 @@ from web.sealed_store import SealedStore
 from web.shares import Shares
 
 
-class OperatorValues(Protocol):
-    """Who runs the service, as the settings tell it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def address(self) -> tuple[str, ...]: ...
-    @property
-    def mail(self) -> str: ...
-    @property
-    def phone(self) -> str: ...
-    @property
-    def publisher(self) -> str: ...
-    @property
-    def registration(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-
-
-class FrontValues(Protocol):
-    """The settings of the front, as plain values."""
-
-    @property
-    def base_url(self) -> str: ...
-    @property
-    def onion_url(self) -> str: ...
-    @property
-    def trusted_proxies(self) -> tuple[str, ...]: ...
-    @property
-    def client_port_header(self) -> str: ...
-    @property
-    def limits(self) -> bool: ...
-    @property
-    def sealed_keys(self) -> Path: ...
-    @property
-    def first_contact(self) -> str: ...
-    @property
-    def doorbell_domain(self) -> str | None: ...
-    @property
-    def weekly_domain(self) -> str | None: ...
-    @property
-    def doorbells_per_day(self) -> int: ...
-    @property
-    def admission_per_day(self) -> int: ...
-    @property
-    def school_domains(self) -> str: ...
-    @property
-    def most_waiting(self) -> int: ...
-    @property
-    def domain_per_day(self) -> int: ...
-    @property
-    def large_domains(self) -> tuple[str, ...]: ...
-    @property
-    def sender_confirmation(self) -> str: ...
-    @property
-    def share_tor(self) -> float: ...
-    @property
-    def share_data_centre(self) -> float: ...
-    @property
-    def tor_lists(self) -> tuple[Path, ...]: ...
-    @property
-    def data_centre_lists(self) -> tuple[Path, ...]: ...
-    @property
-    def replies(self) -> bool: ...
-    @property
-    def cool_down(self) -> timedelta: ...
-    @property
-    def jitter(self) -> timedelta: ...
-    @property
-    def time_zone(self) -> str: ...
-    @property
-    def failure_delay(self) -> timedelta: ...
-    @property
-    def wall(self) -> bool: ...
-    @property
-    def wall_delay(self) -> timedelta: ...
-    @property
-    def wall_indexed(self) -> bool: ...
-    @property
-    def weekly(self) -> str: ...
-    @property
-    def operator(self) -> OperatorValues: ...
-
-
-class Keys(Protocol):
-    """The keys the front uses."""
-
-    @property
-    def form(self) -> bytes: ...
-    @property
-    def link(self) -> bytes: ...
-    @property
-    def block_hash(self) -> bytes: ...
-    @property
-    def old_links(self) -> tuple[bytes, ...]: ...
-    @property
-    def old_block_hashes(self) -> tuple[bytes, ...]: ...
-
-
-def mount(  # the node's parts, each with a purpose of its own
-    values: FrontValues,
-    keys: Keys,
-    sender_domain: str,
-    folder: Path,
-    *,
-    relay: RelayClient,
-    bell: ModerationBell | None,
-    database: Database,
-    clock: Clock,
-    entropy: Entropy,
-    moderators: Mapping[str, str],
-    content_kept: timedelta,
-) -> tuple[web.Application, web.Application, Callable[[str, web.Request], Awaitable[Followed]]]:
-    """The pages, the desk, and what follows one-click links; rule packs may stand in `folder`.
+def mount(given: Given) -> Faces:
+    """The front's pages and desk, not yet served. Rule packs may stand in the settings' folder.
 
     Raises ValueError for a trusted proxy that is no network, ConfigurationError for a damaged rule pack.
     """
-    options = FrontOptions(
+    options, folder = options_of(given), given.settings.folder
+    outside = Outside(
+        given.relay,
+        given.database,
+        DatabaseLetterStore(given.database),
+        load_moderator(folder),
+        given.clock,
+        given.entropy,
+        KeyMemory.inherited(),
+        given.bell,
+    )
+    pages = make_app(options, outside)
+    return Faces(pages, make_desk(options, outside, given.moderators, folder), pages[OPT_OUT])
+
+
+def options_of(given: Given) -> FrontOptions:
+    """What the front is told, with files where the settings' folder has them. Raises ConfigurationError."""
+    values, keys, folder = given.settings.web, given.secrets, given.settings.folder
+    return FrontOptions(
         base_url=values.base_url,
-        sender_domain=sender_domain,
+        sender_domain=given.sender_domain,
         form_key=keys.form,
         link_key=keys.link,
         block_key=keys.block_hash,
         old_link_keys=keys.old_links,
         old_block_keys=keys.old_block_hashes,
         onion_url=values.onion_url,
-        content_kept=content_kept,
+        content_kept=given.settings.spool.keep_content,
         trusted_proxies=values.trusted_proxies,
         client_port_header=values.client_port_header,
         sealed_keys=folder / values.sealed_keys,
@@ -195,10 +97,6 @@ def mount(  # the node's parts, each with a purpose of its own
         weekly_domain=values.weekly_domain or "",
         operator=_operator(values.operator),
     )
-    letters, moderator = DatabaseLetterStore(database), load_moderator(folder)
-    outside = Outside(relay, database, letters, moderator, clock, entropy, KeyMemory.inherited(), bell)
-    pages = make_app(options, outside)
-    return pages, make_desk(options, outside, moderators, folder), pages[OPT_OUT]
 
 
 def make_desk(

@@ -33,7 +33,7 @@ _log = Log("front")
 
 
 class ReplyKeeper:
-    """Fetches and screens. `is_on` False: none are fetched, and only what is held comes to its end."""
+    """Fetches and screens."""
 
     def __init__(
         self,
@@ -42,23 +42,19 @@ class ReplyKeeper:
         judge: Judge,
         mailboxes: MailboxHasher,
         clock: Clock,
-        *,
-        is_on: bool,
     ) -> None:
         self._relay = relay
         self._store = store
         self._judge = judge
         self._mailboxes = mailboxes
         self._clock = clock
-        self._is_on = is_on
         self._unknown: dict[str, float] = {}
         """When replies to letters that are not known here were first told."""
 
     async def look(self) -> None:
         """Everything that waits. Raises SpoolUnavailableError, TimeoutError: the rest is told again."""
-        await self._store.end_holds()
         taken: Sequence[str] = ()
-        for _ in range(_BATCHES if self._is_on else 0):
+        for _ in range(_BATCHES):
             async with asyncio.timeout(_ASK_TIMEOUT):
                 replies = await self._relay.replies(taken)
             taken = [one.message_id for one in replies if await self._take(one)]

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
-from relay.client.contract import Admission as RelayRoom
-from relay.client.contract import RelayAwayError, RelayClient
 from relay.clock import Clock
-from web.admission import DayAdmission
 from web.client_address import ClientAddress
-from web.letters import STREAM
+from web.crowds import Crowd, Crowds
 from web.limits import Admission, Held, LetterLimits
 from web.network import Network
 from web.pile import RETRY_AFTER, HeldPile
 from web.slow_lane import SlowLane, Ticket, pace
-
-_REMEMBERED: Final = 30.0
-"""Seconds for which what waits is counted once."""
-
-_FEWEST: Final = 20
-"""So many letters that wait are no crowd, however small a kind's part is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +41,6 @@ class Asked:
     """Whether a person looks at it first, whoever else writes to its recipient."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Crowd:
-    """A kind's part of a day, None without a ceiling, and whether as much waits already."""
-
-    part: float | None
-    crowded: bool
-
-
 class WayIn:
     """Decides. Without `limits` nobody waits. Raises SpoolUnavailableError."""
 
@@ -67,19 +49,14 @@ class WayIn:
         limits: LetterLimits | None,
         pile: HeldPile,
         lane: SlowLane,
-        admission: DayAdmission,
-        relay: RelayClient,
-        sender: str,
+        crowds: Crowds,
         clock: Clock,
     ) -> None:
         self._limits = limits
         self._pile = pile
         self._lane = lane
-        self._admission = admission
-        self._relay = relay
-        self._sender = sender
+        self._crowds = crowds
         self._clock = clock
-        self._crowds: dict[Network, tuple[float, _Crowd]] = {}
 
     async def ask(self, asked: Asked) -> Admission | Wait:
         """Count the letter and let it in, or say how long to wait; one that has to wait is not counted."""
@@ -90,7 +67,7 @@ class WayIn:
         ticket = self._lane.read(asked.ticket, asked.letter_id)
         if ticket is not None and ticket.at > self._clock.now():
             return self._wait(ticket)
-        crowd = await self._crowd(asked.network)
+        crowd = await self._crowds.of(asked.network)
         if ticket is None and crowd.crowded:
             return await self._queue(asked, crowd, timedelta(hours=1))
         sender = asked.client.network
@@ -108,7 +85,7 @@ class WayIn:
         """Whether `ticket` is one of ours for this letter, and still good."""
         return self._lane.read(ticket, letter_id) is not None
 
-    async def _queue(self, asked: Asked, crowd: _Crowd, otherwise: timedelta) -> Wait:
+    async def _queue(self, asked: Asked, crowd: Crowd, otherwise: timedelta) -> Wait:
         """A place in the row, or `otherwise` where there is none."""
         limits = self._limits
         # An exit of Tor speaks for many people: their row has a pace of its own, and that is all that holds it.
@@ -121,29 +98,6 @@ class WayIn:
 
     def _wait(self, ticket: Ticket) -> Wait:
         return Wait(ticket.at - self._clock.now(), ticket.token)
-
-    async def _room(self) -> RelayRoom:
-        """What the relay has room for; while it is away the operator's own ceiling is all there is."""
-        try:
-            return await self._relay.admission(self._sender, STREAM)
-        except RelayAwayError:
-            return RelayRoom(None)
-
-    async def _crowd(self, network: Network) -> _Crowd:
-        known = self._crowds.get(network)
-        if known is not None and self._clock.monotonic() < known[0]:
-            return known[1]
-        most: int | None = self._admission.most or None
-        room = await self._room()
-        if room.remaining is not None:
-            most = room.remaining if most is None else min(most, room.remaining)
-        if most is None:
-            crowd = _Crowd(None, crowded=False)
-        else:
-            part = self._admission.shares.of(network) * most
-            crowd = _Crowd(part, crowded=await self._admission.waiting(network) >= max(part, _FEWEST))
-        self._crowds[network] = (self._clock.monotonic() + _REMEMBERED, crowd)
-        return crowd
 
 
 def _full(asked: Asked) -> Wait:

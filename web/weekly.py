@@ -58,8 +58,8 @@ class WeeklyWriter:
         url = f"{self._options.base_url}/{wish.language.value}/weekly/confirm/{self._links.confirm(wish)}"
         lines = (words("weekly.mail_ask", site=self._options.base_url), words("weekly.mail_open"), url)
         footer = (FooterLine(words("weekly.mail_ignore")),)
-        body = tuple((line,) for line in lines)
-        return replace(self._letter(wish, words("weekly.mail_subject"), body, footer, key), unnamed=True)
+        mail = self._mail(wish, words("weekly.mail_subject"), tuple((line,) for line in lines), footer)
+        return replace(self._letter(mail, key), unnamed=True)
 
     def digest(self, wish: Wish, week: str, posts: Sequence[Post], words: Words, key: str) -> Letter:
         """A week for one subscriber."""
@@ -75,21 +75,16 @@ class WeeklyWriter:
         )
         subject = words("weekly.mail_digest", week=week.partition("W")[2].lstrip("0"))
         headers = {"List-Unsubscribe": f"<{leave}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-        return self._letter(wish, subject, tuple(body), footer, key, headers)
+        return replace(self._letter(self._mail(wish, subject, tuple(body), footer), key), headers=headers)
 
-    def _letter(  # what a mail is made of
-        self,
-        wish: Wish,
-        subject: str,
-        body: tuple[tuple[str, ...], ...],
-        footer: tuple[FooterLine, ...],
-        key: str,
-        headers: dict[str, str] | None = None,
-    ) -> Letter:
+    def _mail(
+        self, wish: Wish, subject: str, body: tuple[tuple[str, ...], ...], footer: tuple[FooterLine, ...]
+    ) -> Mail:
         sender = self._options.weekly_sender
-        mail = Mail(wish.language.value, sender, "Leak", wish.address, subject, body, footer)
-        html = self._template.render(mail=mail)
-        return Letter(sender, "Leak", wish.address, subject, mail.text, html, STREAM, key, headers or {})
+        return Mail(wish.language.value, sender, "Leak", wish.address, subject, body, footer, STREAM)
+
+    def _letter(self, mail: Mail, key: str) -> Letter:
+        return mail.letter(self._template.render(mail=mail), key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_ladder import INSULT
-from web.confirming import CODE_LIFETIME, ERASED_AFTER
+from web.code_mails import ERASED_AFTER
+from web.confirming import CODE_LIFETIME
 from web.limits import QUESTIONS_MAILBOX, SENDER_DAY
 from web.sealing import Sealed, months_from, new_key_pair, open_sealed, read_private_key
 

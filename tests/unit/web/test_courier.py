@@ -18,12 +18,15 @@ from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
 from web import courier, forgetting
 from web.admission import DayAdmission
+from web.ceilings import Ceilings
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
 from web.forgetting import LetterForgetter
+from web.handing_over import HandOver
 from web.letter_table import DatabaseLetterStore
 from web.letters import Departure, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
+from web.objections import Objections
 from web.reports import ReportStore
 from web.withheld_table import WithheldTable
 from web.withholding import Withholding
@@ -61,11 +64,14 @@ class Bench:
         reports = ReportStore(self.database, self.clock, SeededEntropy(4))
         mailboxes = MailboxHasher([b"b" * 32])
         errands = errands_of(self.relay, self.database, self.clock)
-        way_out = WayOut(self.relay, errands, reports, mailboxes, self.admission, self.clock)
+        objections = Objections(self.relay, errands, reports, mailboxes)
+        ceilings = Ceilings(self.relay, self.admission, self.clock)
+        way_out = WayOut(self.relay, objections, ceilings, mailboxes, self.clock)
         withheld = WithheldTable(self.database)
         withholding = Withholding(self.relay, withheld, self.clock, lambda _: timedelta(0))
         rounds = replace(ROUNDS, last=(withholding.look, *last))
-        return Courier(way_out, self.store, withheld, self.clock, SeededEntropy(3), rounds)
+        hand_over = HandOver(way_out, self.store, withheld, self.clock, SeededEntropy(3))
+        return Courier(hand_over, self.store, self.clock, rounds)
 
     async def send(self, letter: NewLetter) -> bool:
         """Send a letter, and wait until it was tried once."""

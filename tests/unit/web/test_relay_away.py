@@ -20,10 +20,13 @@ from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
 from web import errand_table
 from web.admission import DayAdmission
+from web.ceilings import Ceilings
 from web.courier import Courier, Rounds
 from web.departing import WayOut
 from web.errand_table import Errand, ErrandSeal, ErrandTable
+from web.handing_over import HandOver
 from web.mailbox import MailboxHasher
+from web.objections import Objections
 from web.reports import ReportStore
 from web.withheld_table import WithheldTable
 from web.withholding import Withholding
@@ -40,11 +43,13 @@ def courier_of(front: Front, clock: Clock) -> Courier:
     mailboxes = MailboxHasher((OPTIONS.block_key,))
     errands = errands_of(front.relay, front.database, clock)
     reports = ReportStore(front.database, clock, SeededEntropy(4))
-    way_out = WayOut(front.relay, errands, reports, mailboxes, DayAdmission(front.database, clock, 0), clock)
+    objections = Objections(front.relay, errands, reports, mailboxes)
+    ceilings = Ceilings(front.relay, DayAdmission(front.database, clock, 0), clock)
+    way_out = WayOut(front.relay, objections, ceilings, mailboxes, clock)
     withheld = WithheldTable(front.database)
     withholding = Withholding(front.relay, withheld, clock, lambda _: timedelta(0))
     rounds = Rounds(timedelta(days=1), timedelta(days=90), first=(errands.run,), last=(withholding.look,))
-    return Courier(way_out, front.store, withheld, clock, SeededEntropy(3), rounds)
+    return Courier(HandOver(way_out, front.store, withheld, clock, SeededEntropy(3)), front.store, clock, rounds)
 
 
 async def test_letters_wait_and_may_be_taken_back(tmp_path: Path) -> None:

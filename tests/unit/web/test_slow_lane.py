@@ -15,6 +15,7 @@ from tests.support.form import PageReader
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
 from tests.support.visitor import Visitor
+from web.crowds import FEWEST as NO_CROWD
 from web.letter_table import DatabaseLetterStore
 from web.limits import SENDER_DAY, TICKETS
 from web.network import Network
@@ -22,7 +23,6 @@ from web.preview import PREVIEW_LIFETIME
 from web.shares import Shares
 from web.slow_lane import LIFETIME, LONGEST, SOONEST, SlowLane, pace
 from web.token import TokenSigner
-from web.way_in import _FEWEST as NO_CROWD
 
 
 @dataclass(slots=True)

@@ -1,0 +1,50 @@
+"""Mails that bring a writer their code: handed to the relay, and erased from it when they are an hour old."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from relay.client.contract import Letter, LetterAccepted, RelayClient
+from relay.clock import Clock, to_millis
+from relay.database.contract import Connection, Database
+from relay.log import Log
+
+ERASED_AFTER: Final = timedelta(hours=1)
+_BATCH: Final = 500
+
+_log = Log("front")
+
+
+class CodeMails:
+    """Keeps the ids of these mails, and nothing of who got them. Raises SpoolUnavailableError."""
+
+    def __init__(self, relay: RelayClient, database: Database, clock: Clock) -> None:
+        self._relay = relay
+        self._database = database
+        self._clock = clock
+
+    async def send(self, mail: Letter) -> None:
+        """Hand it over; what the relay refuses is in the log alone. Raises ValueError for what is no address."""
+        answer = await self._relay.submit(mail)
+        if not isinstance(answer, LetterAccepted):
+            _log.warning("confirmation-not-sent", why="the relay did not take it")
+            return
+        row = (answer.id, to_millis(self._clock.now()))
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                "INSERT INTO web_confirmation (message_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING", row
+            )
+
+        await self._database.write(work)
+
+    async def forget(self) -> None:
+        """Erase from the relay what it holds of those that are old enough."""
+        before = to_millis(self._clock.now() - ERASED_AFTER)
+        sql = "SELECT message_id FROM web_confirmation WHERE at < ? LIMIT ?"
+        rows = await self._database.read(lambda connection: list(connection.execute(sql, (before, _BATCH))))
+        gone = [(message,) for (message,) in rows if await self._relay.forget(message)]
+        if gone:
+            sql_gone = "DELETE FROM web_confirmation WHERE message_id = ?"
+            await self._database.write(lambda connection: connection.executemany(sql_gone, gone))
