@@ -172,6 +172,5 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options:
         "indexed": options.wall_indexed,
         "samples": (),
         "zone": str(options.time_zone),
-        "days": options.status_kept.days,
         "suggestion": next((problem.suggestion for problem in problems if problem.suggestion), ""),
     }

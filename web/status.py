@@ -3,12 +3,14 @@
 Its writer may take it back until it leaves, keep it off the wall at any time, and delete what is theirs of it once it
 has ended.
 
+When the letter is forgotten and a copy of it stands on the wall, the link still leads to taking that down.
 Whoever has the link sees the stage and the reasons, never the recipient; the words only when the letter goes back.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -49,8 +51,8 @@ class StatusPages:
         secret = request.match_info["secret"]
         record = await self._parts.store.find(hash_secret(secret))
         if record is None:
-            return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
-        language = _language(request, record)
+            return await self._show_post(request, secret)
+        language = _language(request, record.language)
         values = await self._values(record, language)
         if request.query.get("ask") == "forget" and values["is_final"]:
             return self._ask_to_forget(secret, language, values)
@@ -68,9 +70,10 @@ class StatusPages:
         that ended.
         """
         fields = await read_fields(request, self._parts.options.base_url)
-        record = await self._parts.store.find(hash_secret(request.match_info["secret"]))
+        secret_hash = hash_secret(request.match_info["secret"])
+        record = await self._parts.store.find(secret_hash)
         if record is None:
-            return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+            return await self._take_down(request, secret_hash, fields)
         match fields.get("action"):
             case "cancel" if await self._parts.store.cancel(record.id, self._parts.clock.now()):
                 _log.info("letter-cancelled")
@@ -80,8 +83,28 @@ class StatusPages:
             case "forget" if (await self._standing(record)).stage.final:
                 await self._parts.store.disown(record.id, self._parts.entropy.bytes(32))
                 _log.info("letter-disowned")
-                return self._parts.renderer.page("forget.html", _language(request, record), {"is_done": True})
+                return self._parts.renderer.page("forget.html", _language(request, record.language), {"is_done": True})
         return self._parts.renderer.redirect(request.path)
+
+    async def _show_post(self, request: web.Request, secret: str) -> web.StreamResponse:
+        """What is left to a writer whose letter is forgotten: taking it down, if it is on the wall still."""
+        post = await self._parts.wall.of_secret(hash_secret(secret))
+        if post is None:
+            return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+        values = {"secret": secret, "is_done": False}
+        return self._parts.renderer.page("status_post.html", _language(request, post.language), values)
+
+    async def _take_down(
+        self, request: web.Request, secret_hash: bytes, fields: Mapping[str, str]
+    ) -> web.StreamResponse:
+        post = await self._parts.wall.of_secret(secret_hash)
+        if post is None:
+            return self._parts.renderer.notice("not_found", language_of(request), HTTPStatus.NOT_FOUND)
+        if fields.get("action") != "private":
+            return self._parts.renderer.redirect(request.path)
+        await self._parts.wall.withdraw(post.letter_id)
+        _log.info("post-taken-down")
+        return self._parts.renderer.page("status_post.html", _language(request, post.language), {"is_done": True})
 
     def _ask_to_forget(self, secret: str, language: Language, values: dict[str, object]) -> web.Response:
         """What goes and what stays, said before anything does."""
@@ -158,6 +181,6 @@ def _told_departure(words: Words, place: Place | None, when: datetime) -> str:
     return words("status.departs", moment=words.around(when))
 
 
-def _language(request: web.Request, record: LetterRecord) -> Language:
+def _language(request: web.Request, written_in: str) -> Language:
     has_prefix = request.path.split("/", 2)[1] != "s"
-    return language_of(request) if has_prefix else Language(record.language)
+    return language_of(request) if has_prefix else Language(written_in)

@@ -2,7 +2,8 @@
 
 A post begins with its letter and waits: until the letter has been delivered for a while, then for a moderator. Its
 recipient ends it at any time, at once and for good; a report hides it until it is dismissed. The words are kept no
-longer than a decision needs. Nothing public leads from a post to its letter.
+longer than a decision needs. Nothing public leads from a post to its letter. Its writer takes it down by the letter's
+secret link, whose hash is kept with it as long as it is shown.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ PAGE: Final = 10
 _DAY: Final = 24 * 3600 * 1000
 _ID: Final = 10
 
-REMOVE_POST: Final = "UPDATE web_post SET state = 'removed', words = '', shown = '' WHERE letter_id = ?"
+REMOVE_POST: Final = (
+    "UPDATE web_post SET state = 'removed', words = '', shown = '', secret_hash = NULL WHERE letter_id = ?"
+)
 ADD_POST: Final = """
 INSERT INTO web_post (letter_id, state, language, signature, due, words) VALUES (?, 'waiting', ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
@@ -46,13 +49,17 @@ DELETE FROM web_post WHERE
 """
 _QUEUE: Final = "SELECT p.letter_id, p.language, p.signature, p.words FROM web_post p WHERE p.state = 'queued' AND"
 _PUBLISH: Final = """
-UPDATE web_post SET state = 'published', words = '', shown = ?, public_id = ?, published = ?
+UPDATE web_post SET state = 'published', words = '', shown = ?, public_id = ?, published = ?,
+  secret_hash = (SELECT l.secret_hash FROM web_letter l WHERE l.id = web_post.letter_id)
 WHERE letter_id = ? AND state = 'queued'
 """
 _WITHDRAWN: Final = 2
 """In the place of 1, which a letter has that is offered."""
 _WITHDRAW: Final = "UPDATE web_letter SET wall = ? WHERE id = ? AND wall = 1"
-_DECLINE: Final = "UPDATE web_post SET state = 'declined', words = '', shown = '' WHERE letter_id = ? AND state = ?"
+_DECLINE: Final = (
+    "UPDATE web_post SET state = 'declined', words = '', shown = '', secret_hash = NULL"
+    " WHERE letter_id = ? AND state = ?"
+)
 
 
 class WallState(StrEnum):
@@ -77,6 +84,14 @@ class Post:
     published: datetime
     shown: str
     letter_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedPost:
+    """A post as its writer takes it down by their letter's secret link; the letter may be forgotten."""
+
+    letter_id: str
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +148,11 @@ class WallStore:
         sql = f"SELECT {COLUMNS} FROM web_post p WHERE p.letter_id = ? AND {SHOWN}"  # noqa: S608 - constants
         rows = await self._rows(sql, (letter_id,))
         return read_post(rows[0]) if rows else None
+
+    async def of_secret(self, secret_hash: bytes) -> OwnedPost | None:
+        """What stands on the wall of the letter that a secret link was of, even if a report hides it."""
+        rows = await self._rows("SELECT letter_id, language FROM web_post WHERE secret_hash = ?", (secret_hash,))
+        return OwnedPost(*rows[0]) if rows else None
 
     async def keeps_words(self, letter_id: str) -> bool:
         """Whether words of a letter are kept for the wall, or stand on it."""

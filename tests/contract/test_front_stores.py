@@ -802,7 +802,7 @@ async def test_the_weekly(database: Database) -> None:
     clock = HandClock()
     await DatabaseLetterStore(database).prepare()
     store = WeeklyStore(database, clock)
-    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, ?)"
+    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, ?, NULL)"
     rows = [(f"l{n}", f"Text {n}", f"p{n}", n) for n in range(12)]
     await database.write(lambda connection: connection.executemany(sql, rows))
     for mailbox in (b"a" * 16, b"b" * 16):

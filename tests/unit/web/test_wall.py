@@ -171,7 +171,6 @@ async def test_its_writer_keeps_it_off_and_takes_it_down(visitor: Visitor, ann: 
     status = (await visitor.send(await visitor.preview(message=WORDS, wall="on"))).headers["Location"]
     _, page = await visitor.get(f"/en{status}")
     assert "Keep it off the wall" in page.text
-    assert "as long as that works: 90 days" in (await visitor.get("/en/"))[1].text
     assert "Ne pas la montrer sur le mur" in (await visitor.get(f"/fr{status}"))[1].text
     response, _ = await visitor.post(f"/en{status}", {"action": "private"}, Sec_Fetch_Site="cross-site")
     assert response.status == 403
@@ -194,6 +193,34 @@ async def test_its_writer_keeps_it_off_and_takes_it_down(visitor: Visitor, ann: 
     await visitor.post(f"/en{status}", {"action": "private"})
     assert "Shown." not in (await visitor.get("/en/wall"))[1].text
     assert "You keep this letter off the wall." in (await visitor.get(f"/en{status}"))[1].text
+
+
+async def test_its_writer_takes_it_down_after_the_letter_is_forgotten(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:
+    status = (await visitor.send(await visitor.preview(message=WORDS, wall="on"))).headers["Location"]
+    await arrive(visitor.front, clock)
+    await ann.enter(MODERATORS["ann"])
+    (post,) = set(re.findall(r"/desk/post/\w+", (await ann.get("/desk/wall"))[1].document))
+    await ann.post(post, action="publish", shown="Shown.", reason="r")
+    assert "If the letter is on the wall by then" in (await visitor.get(f"/en{status}"))[1].text
+    clock.move(timedelta(days=100).total_seconds())
+    await visitor.front.database.write(lambda connection: connection.execute("DELETE FROM web_letter"))
+    _, page = await visitor.get(status)
+    assert "Your letter is on the wall" in page.text
+    assert "Votre lettre est sur le mur" in (await visitor.get(f"/fr{status}"))[1].text
+    assert (await visitor.get(f"/en{status[:-1]}"))[0].status == 404
+    assert (await visitor.post(f"/en{status}", {"action": "forget"}))[0].status == 303
+    assert "Shown." in (await visitor.get("/en/wall"))[1].text
+    response, _ = await visitor.post(f"/en{status}", {"action": "private"}, Sec_Fetch_Site="cross-site")
+    assert response.status == 403
+    _, page = await visitor.post(f"/en{status}", {"action": "private"})
+    assert "It is not on the wall any more" in page.text
+    assert "Shown." not in (await visitor.get("/en/wall"))[1].text
+    assert (await visitor.get(f"/en{status}"))[0].status == 404
+    assert await rows_of(visitor.front, "SELECT shown, secret_hash FROM web_post") in ([], [("", None)])
+    await store_of(visitor.front, clock).forget()
+    assert not await rows_of(visitor.front, "SELECT letter_id FROM web_post")
 
 
 async def test_who_took_it_down_is_not_told_and_can_be_contested(
@@ -302,7 +329,7 @@ async def test_what_never_arrived_or_waits_behind_a_doorbell_is_never_shown(tmp_
 
 
 async def test_pages_of_the_wall(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
-    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, ?)"
+    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, ?, NULL)"
     rows = [(f"l{n}", f"Text {n}.", f"p{n}", n * 86_400_000) for n in range(21)]
     await visitor.front.database.write(lambda connection: connection.executemany(sql, rows))
     _, page = await visitor.get("/en/wall")

@@ -56,7 +56,7 @@ def keeper_of(front: Front, clock: HandClock) -> WeeklyKeeper:
 
 
 async def publish(front: Front, *numbers: int) -> None:
-    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, 0)"
+    sql = "INSERT INTO web_post VALUES (?, 'published', 'en', 'friend', 0, '', ?, ?, 0, NULL)"
     rows = [(f"l{n}", f"Text {n}.", f"p{n}") for n in numbers]
     await front.database.write(lambda connection: connection.executemany(sql, rows))
 
