@@ -155,9 +155,9 @@ def french_spaces(text: str) -> str:
     return text
 
 
-def choose_language(accept_language: str) -> Language:
-    """The best of our languages for an Accept-Language header (RFC 9110 §12.5.4); English if it names none."""
-    best, best_quality = Language.EN, 0.0
+def choose_language(accept_language: str, otherwise: Language = Language.EN) -> Language:
+    """The best of our languages for an Accept-Language header (RFC 9110 §12.5.4); `otherwise` if it names none."""
+    best, best_quality = otherwise, 0.0
     for item in accept_language[:_LONGEST_HEADER].lower().split(","):
         tag, _, parameters = item.strip().partition(";")
         name = tag.strip().partition("-")[0]

@@ -6,7 +6,7 @@ words filled in, so that a rule reads the same here and where a letter is refuse
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +24,9 @@ from web.tallies import SPAN, Tallies
 
 WEEKS: Final = 26
 """How far back the plots go."""
+
+DECLARED: Final = datetime(2026, 11, 23, tzinfo=UTC)
+"""When the pages were last checked as /accessibility says; an operator's audit has a day of its own."""
 
 _log = Log("front")
 
@@ -66,6 +69,8 @@ class Documents:
         values = {
             "document": document.value,
             "operator": self._parts.options.operator,
+            "site": self._parts.options.base_url,
+            "declared": DECLARED,
             "rules": {rule.anchor: texts for rule, texts in wording.rules.items()},
             "helps": wording.helps,
             "seal": self._parts.sealing.at(now),

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from web.catalogue import Language
 from web.judgement import Judge
 from web.letters import WAITS
 from web.links import Addressee, LinkKind, RecipientLinks
@@ -63,6 +64,11 @@ class DoorbellStore:
         hashes = self._mailboxes.all_of(address)
         marks = ", ".join("?" * len(hashes))
         return bool(await self._rows(f"SELECT 1 FROM web_known WHERE mailbox IN ({marks})", hashes))  # noqa: S608 - marks
+
+    async def written_in(self, addressee: Addressee) -> str:
+        """The language of a letter's mail; "" once it is forgotten."""
+        rows = await self._rows("SELECT language FROM web_letter WHERE id = ?", (addressee.letter_id,))
+        return str(rows[0][0]) if rows else ""
 
     async def read(self, addressee: Addressee) -> WaitingLetter | None:
         """The letter, and its mailbox is known from now on; None if it never left, or its time is over."""
@@ -118,7 +124,8 @@ class ReadPages:
         addressee = self._addressee(request)
         if addressee is None:
             return self._gone(request)
-        return self._page(request, addressee, None, is_over=not await self._store.waits(addressee))
+        language = language_of(request, await self._store.written_in(addressee))
+        return self._page(language, addressee, None, is_over=not await self._store.waits(addressee))
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """POST: the letter."""
@@ -126,13 +133,13 @@ class ReadPages:
         addressee = self._addressee(request)
         if addressee is None:
             return self._gone(request)
+        language = language_of(request, await self._store.written_in(addressee))
         letter = await self._store.read(addressee)
-        return self._page(request, addressee, letter, is_over=letter is None)
+        return self._page(language, addressee, letter, is_over=letter is None)
 
     def _page(
-        self, request: web.Request, addressee: Addressee, letter: WaitingLetter | None, *, is_over: bool
+        self, language: Language, addressee: Addressee, letter: WaitingLetter | None, *, is_over: bool
     ) -> web.Response:
-        language = language_of(request)
         crisis = self._judge.crisis(self._judge.rule_on_words(letter.message), language) if letter else ()
         values = {
             "crisis": crisis_lines(crisis, self._renderer.words(language)),

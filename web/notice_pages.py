@@ -64,7 +64,7 @@ class NoticePages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /notice/SECRET: what was notified, and what was decided."""
         case = await self._notices.find(request.match_info["secret"])
-        language = language_of(request)
+        language = language_of(request, case.language if case is not None else "")
         if case is None:
             return self._parts.renderer.notice("not_found", language, HTTPStatus.NOT_FOUND)
         words = self._parts.renderer.words(language)

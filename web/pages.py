@@ -167,6 +167,8 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options:
         "targets": _TARGETS,
         "token": token,
         "signatures": list(Signature),
+        # Some browsers take the first of what is not chosen: nobody is to say "a friend" without having seen it.
+        "signed": form.signature if form.signature in set(Signature) else Signature.SOMEONE,
         "wall": options.wall,
         "rings": options.doorbell,
         "indexed": options.wall_indexed,

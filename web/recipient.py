@@ -75,7 +75,7 @@ class RecipientPages:
         addressee = self._addressee(request)
         if addressee is None:
             return self._unknown(request)
-        return await self._page(language_of(request), addressee)
+        return await self._page(await self._language(request, addressee), addressee)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """POST action=never, report, wall, unreply or erase."""
@@ -83,7 +83,7 @@ class RecipientPages:
         addressee = self._addressee(request)
         if addressee is None:
             return self._unknown(request)
-        language = language_of(request)
+        language = await self._language(request, addressee)
         match fields.get("action"):
             case "never":
                 done = await self._parts.errands.do(Errand.REFUSE, addressee.address)
@@ -202,6 +202,10 @@ class RecipientPages:
         except (TimeoutError, SpoolUnavailableError) as error:
             _log.warning("state-not-known", why=str(error) or "timed out")
             return True
+
+    async def _language(self, request: web.Request, addressee: Addressee) -> Language:
+        record = await self._parts.store.find_by_id(addressee.letter_id)
+        return language_of(request, record.language if record is not None else "")
 
     def _addressee(self, request: web.Request) -> Addressee | None:
         return self._parts.links.open(LinkKind.RECIPIENT, request.match_info["token"])

@@ -21,7 +21,7 @@ _STYLE: Final = (
     "body{font:1.125rem/1.6 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;"
     "background:#fff}h1{font-size:1.5rem}button{font:inherit;padding:.6rem 1.4rem;border:2px solid #1b1b1b;"
     "border-radius:.4rem;background:#1b1b1b;color:#fff;cursor:pointer}button:focus-visible{outline:3px solid #0b57d0;"
-    "outline-offset:2px}@media(prefers-color-scheme:dark){body{color:#eee;background:#151515}"
+    "outline-offset:2px}a{color:inherit}@media(prefers-color-scheme:dark){body{color:#eee;background:#151515}"
     "button{background:#eee;color:#151515;border-color:#eee}}"
 )
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -36,6 +36,7 @@ _HEADERS: Final = {
     "X-Robots-Tag": "noindex",
 }
 
+_NAMES: Final = {"en": "English", "fr": "Français"}
 _WORDS: Final = {
     "en": {
         "ask": ("Stop these mails?", "You will get no more mail of this kind from this sender.", "Unsubscribe"),
@@ -154,14 +155,17 @@ class Unsubscribe:
 
 
 def _page(request: web.Request, kind: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    language = _language(request.headers.get("Accept-Language", ""))
+    asked = request.query.get("language", "")
+    language = asked if asked in _WORDS else _language(request.headers.get("Accept-Language", ""))
+    other = "fr" if language == "en" else "en"
     title, text, button = _WORDS[language][kind]
     # The form posts to the address of the page itself, so the token need not be written anywhere.
     form = f'<form method="post"><button>{button}</button></form>' if button else ""
     page = (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>"
+        f"<body><main><h1>{title}</h1><p>{text}</p>{form}"
+        f'<p><a href="?language={other}" lang="{other}" hreflang="{other}">{_NAMES[other]}</a></p></main></body></html>'
     )
     return web.Response(status=status, text=page, content_type="text/html", headers=_HEADERS)
 

@@ -46,7 +46,7 @@ async def _send(front: Front, language: Language) -> str:
 async def test_a_letter_by_lynx_in_both_languages(tmp_path: Path) -> None:
     async with running_front(tmp_path, HandClock()) as front:
         page = _words(await _lynx("-dump", f"{front.url}/en/"))
-        for words in ("Who is it for?", "Your letter", "See it before it leaves", "( )"):
+        for words in ("Who is it for?", "Your letter", "See it before it leaves", "( ) a friend", "(*) someone"):
             assert words in page, words
         sent = _words(await _send(front, Language("en")))
         assert "Your letter" in sent

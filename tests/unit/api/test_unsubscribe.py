@@ -42,6 +42,10 @@ async def test_what_a_link_answers(followed: Followed, status: int, words: dict[
         async with ClientSession() as session:
             async with session.get(url) as answer:
                 assert answer.status == 200
+            async with session.get(f"{url}?language=fr") as answer:
+                text = await answer.text()
+                assert "Ne plus recevoir ces messages" in text, "whatever the browser asks for"
+                assert '<a href="?language=en"' in text
             assert asked == [], "a look changes nothing"
             for language, said in words.items():
                 async with session.post(url, headers={"Accept-Language": language}) as answer:

@@ -20,8 +20,8 @@ from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_desk import held
 from tests.unit.web.test_ladder import FOREIGN, INSULT
 from web.audit import REFUSE, Audit, Disclosure
-from web.catalogue import Language
-from web.documents import Document
+from web.catalogue import Language, load_words
+from web.documents import DECLARED, Document
 from web.letters import HOLD_TIME
 from web.moderation.figures import published_figures
 from web.moderation.moderator import load_moderator
@@ -85,8 +85,11 @@ async def test_the_accessibility_statement_tells_state_contact_and_redress(
 ) -> None:
     assert f'href="/{language}/accessibility"' in (await visitor.get(f"/{language}/"))[1].document
     page = (await visitor.get(f"/{language}/accessibility"))[1]
-    for told in (state, "RGAA 4.1", "axe-core", OPERATOR.name, "Défenseur des droits"):
+    day = load_words()[Language(language)].day(DECLARED)
+    site = f"{OPTIONS.base_url} "
+    for told in (state, "RGAA 4.1", "axe-core", OPERATOR.name, "Défenseur des droits", "2005-102", day, site):
         assert told in page.text
+    assert 'href="https://formulaire.defenseurdesdroits.fr/"' in page.document
     assert f'href="mailto:{OPERATOR.mail}"' in page.document
 
 

@@ -77,6 +77,14 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     assert "example.org" not in repr(rows)
 
 
+async def test_a_browser_that_asks_neither_language_gets_the_letters(visitor: Visitor) -> None:
+    _, path = await ring(visitor)
+    await visitor.front.database.write(lambda connection: connection.execute("UPDATE web_letter SET language = 'fr'"))
+    assert '<html lang="fr">' in (await visitor.get(path, Accept_Language="de"))[1].document
+    assert '<html lang="fr">' in (await visitor.post(path, {"action": "read"}))[1].document
+    assert '<html lang="en">' in (await visitor.get(path, Accept_Language="en"))[1].document
+
+
 async def test_a_writer_learns_nothing_of_who_read(visitor: Visitor) -> None:  # SND 1
     first = (await visitor.send(await visitor.preview(message=SECRET))).headers["Location"]
     (mail,) = visitor.front.relay.letters.values()

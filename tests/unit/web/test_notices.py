@@ -69,6 +69,13 @@ async def test_what_is_missing_is_said_and_what_was_typed_stays(
     assert page.fields[kept].split() == NOTICE[kept].split()
 
 
+async def test_a_case_is_shown_in_the_language_of_its_notice(visitor: Visitor) -> None:
+    response, _ = await visitor.post("/fr/notice", NOTICE)
+    case = response.headers["Location"].removeprefix("/fr")
+    assert '<html lang="fr">' in (await visitor.get(case))[1].document
+    assert '<html lang="en">' in (await visitor.get(case, Accept_Language="en"))[1].document
+
+
 async def test_the_other_language_keeps_what_was_typed(visitor: Visitor) -> None:
     _, form = await visitor.get("/en/notice")
     assert 'form="notice" formaction="/fr/notice"' in form.document

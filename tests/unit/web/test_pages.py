@@ -157,6 +157,16 @@ async def test_a_letter_that_is_too_long_is_told_by_how_much(visitor: Visitor, l
     assert page.fields["message"] == typed.replace("\r\n", "\n"), "nothing is lost"
 
 
+async def test_who_chooses_no_signature_claims_to_be_nobody(visitor: Visitor) -> None:
+    """lynx submits the first button of a choice that has none set: that would be "a friend"."""
+    for fields in ({}, {"signature": "boss"}, {"signature": ""}):
+        _, page = await visitor.post("/en/", fields)
+        assert page.fields["signature"] == "someone"
+    assert (await visitor.post("/en/", {"signature": "family"}))[1].fields["signature"] == "family"
+    _, page = await visitor.post("/en/preview", LETTER | {"signature": ""})
+    assert "Choose how the letter is signed" in page.text, "what comes from no form of ours chooses nothing"
+
+
 async def test_one_honest_sentence_stands_above_each_button(visitor: Visitor) -> None:
     sentence = "nothing on the internet is perfectly anonymous"
     for page in ((await visitor.get("/en/"))[1], (await visitor.post("/en/preview", LETTER))[1]):

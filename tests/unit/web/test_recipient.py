@@ -38,14 +38,36 @@ async def visitor(tmp_path: Path, clock: HandClock) -> AsyncIterator[Visitor]:
 
 async def receive(visitor: Visitor, **changes: str) -> str:
     """Send a letter, and read the path of its recipient's page in the mail."""
+    return await _received(visitor, await visitor.preview(**changes))
+
+
+async def _received(visitor: Visitor, token: str) -> str:
     before = set(visitor.front.relay.letters)
-    await visitor.send(await visitor.preview(**changes))
+    await visitor.send(token)
     (key,) = visitor.front.relay.letters.keys() - before
     letter = visitor.front.relay.letters[key]
     paths: set[str] = set(re.findall(r"http://leak\.lab\.test(/r/[\w-]+)#", letter.text))
     (path,) = paths
     assert path in letter.html
     return path
+
+
+async def test_a_browser_that_asks_neither_language_gets_the_letters(visitor: Visitor) -> None:
+    """Who got a French letter reads its page in French, on a machine in a library or behind Tor too."""
+    token = await visitor.preview()
+    _, page = await visitor.post("/fr/preview", {"token": token, "action": "translate"})
+    theirs = await _received(visitor, page.fields["token"])
+    for accepts, words in (
+        ("", "À propos de la lettre reçue"),
+        ("de-DE,de;q=0.9", "À propos de la lettre reçue"),
+        ("en-GB", "About the letter you received"),
+    ):
+        assert words in (await visitor.get(theirs, Accept_Language=accepts))[1].text
+    _, page = await visitor.post(theirs, {"action": "wall"}, Accept_Language="de")
+    assert "C’est fait" in page.text
+    english = await receive(visitor, message="An English one.")
+    assert "About the letter" in (await visitor.get(english, Accept_Language="de"))[1].text
+    assert "About the letter" not in (await visitor.get(english, Accept_Language="de, fr;q=0.1"))[1].text
 
 
 def test_a_link_says_what_it_was_made_of_and_nothing_to_others() -> None:
