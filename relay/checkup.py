@@ -16,6 +16,7 @@ from typing import Final
 
 from relay.clock import Clock, from_millis
 from relay.database.contract import Database
+from relay.database.statements import rows_of
 from relay.doctor.subject import (
     Blocklists,
     Door,
@@ -114,11 +115,11 @@ def spool_of(settings: Settings, database: Database) -> Spool:
     """The open database as the doctor asks it."""
 
     async def version() -> str:
-        rows = await database.read(lambda connection: list(connection.execute(_VERSION[database.dialect])))
+        rows = await rows_of(database, _VERSION[database.dialect])
         return str(rows[0][0])[:100]
 
     async def now() -> datetime:
-        rows = await database.read(lambda connection: list(connection.execute(_NOW)))
+        rows = await rows_of(database, _NOW)
         return from_millis(int(rows[0][0]))
 
     path = settings.sqlite_path

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change
 from web.network import Network
 from web.row import FEW, SPREAD, Spot, count_ahead, is_rough, is_shared, leave_row
 from web.shares import USUAL, Room, Shares
@@ -187,7 +188,7 @@ class DayAdmission:
     async def forget(self) -> None:
         """Delete the counts of days that are over."""
         before = to_millis(self._clock.now() - 2 * _DAY)
-        await self._database.write(lambda c: list(c.execute("DELETE FROM web_left WHERE day < ?", (before,))))
+        await change(self._database, ("DELETE FROM web_left WHERE day < ?", (before,)))
 
 
 def _standing(

@@ -7,7 +7,8 @@ from typing import Final
 
 from relay.client.contract import Letter, LetterAccepted, RelayClient
 from relay.clock import Clock, to_millis
-from relay.database.contract import Connection, Database
+from relay.database.contract import Database
+from relay.database.statements import change, rows_of
 from relay.log import Log
 
 ERASED_AFTER: Final = timedelta(hours=1)
@@ -30,20 +31,14 @@ class CodeMails:
         if not isinstance(answer, LetterAccepted):
             _log.warning("confirmation-not-sent", why="the relay did not take it")
             return
-        row = (answer.id, to_millis(self._clock.now()))
-
-        def work(connection: Connection) -> None:
-            connection.execute(
-                "INSERT INTO web_confirmation (message_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING", row
-            )
-
-        await self._database.write(work)
+        sql = "INSERT INTO web_confirmation (message_id, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        await change(self._database, (sql, (answer.id, to_millis(self._clock.now()))))
 
     async def forget(self) -> None:
         """Erase from the relay what it holds of those that are old enough."""
         before = to_millis(self._clock.now() - ERASED_AFTER)
         sql = "SELECT message_id FROM web_confirmation WHERE at < ? LIMIT ?"
-        rows = await self._database.read(lambda connection: list(connection.execute(sql, (before, _BATCH))))
+        rows = await rows_of(self._database, sql, (before, _BATCH))
         gone = [(message,) for (message,) in rows if await self._relay.forget(message)]
         if gone:
             sql_gone = "DELETE FROM web_confirmation WHERE message_id = ?"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from relay.ids import Entropy, base32
 from web.audit import Audit, Disclosure
 from web.decisions import Action, Decision, DecisionLog
@@ -77,7 +78,7 @@ class DangerStore:
         self._database = database
         self._clock = clock
         self._entropy = entropy
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
         self._audit = Audit(database, clock)
 
     async def open_cases(self, limit: int = 200) -> list[Danger]:
@@ -126,16 +127,7 @@ class DangerStore:
 
     async def note_told(self, decision: Decision) -> bool:
         """The authorities were told: nobody need be called any more. False if that is known, or the case is closed."""
-        moment = to_millis(self._clock.now())
-
-        def work(connection: Connection) -> bool:
-            connection.execute(_TOLD, (moment, decision.subject))
-            if not connection.changes():
-                return False
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
+        return await self._log.commit(decision, (_TOLD, (to_millis(self._clock.now()), decision.subject)))
 
     async def close(self, decision: Decision) -> bool:
         """Delete the words; the sealed record goes with its month again. False if no case is open."""
@@ -155,7 +147,7 @@ class DangerStore:
         for case in await self._rows("closed IS NULL AND at < ?", to_millis(now - KEPT)):
             await self.close(Decision(case.letter_id, Action.DANGER_CLOSED, "retention", "Its time is over."))
         old = "DELETE FROM web_danger WHERE closed < ?"
-        await self._database.write(lambda connection: connection.execute(old, (to_millis(now - _NUMBER_KEPT),)))
+        await change(self._database, (old, (to_millis(now - _NUMBER_KEPT),)))
 
     def _write(self, connection: Connection, decision: Decision, case: str, action: str) -> None:
         self._log.write(connection, decision)
@@ -164,7 +156,7 @@ class DangerStore:
 
     async def _rows(self, where: str, binding: Any) -> list[Danger]:
         sql = f"SELECT {_COLUMNS} FROM web_danger WHERE {where}"  # noqa: S608 - texts of this module
-        rows = await self._database.read(lambda connection: list(connection.execute(sql, (binding,))))
+        rows = await rows_of(self._database, sql, (binding,))
         return [_danger(row) for row in rows]
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 
 KEPT: Final = timedelta(days=400)
 DAY: Final = 86_400_000
@@ -57,24 +58,18 @@ class DayCounts:
     async def has_refusing(self) -> bool:
         """Whether anybody has noted today how many addresses want no letters."""
         day = self._day()
-        rows = await self._database.read(
-            lambda connection: list(connection.execute(_NOTED, (day, What.REFUSING.value)))
-        )
+        rows = await rows_of(self._database, _NOTED, (day, What.REFUSING.value))
         return bool(rows)
 
     async def note_refusing(self, addresses: int) -> None:
         """So many want none today; what somebody else noted stands."""
         values = (self._day(), What.REFUSING.value, addresses)
-        await self._database.write(lambda connection: connection.execute(_NOTE, values))
+        await change(self._database, (_NOTE, values))
 
     async def forget(self) -> None:
         """Delete what is past its time."""
         before = to_millis(self._clock.now() - KEPT)
-
-        def work(connection: Connection) -> None:
-            connection.execute("DELETE FROM web_day_count WHERE day < ?", (before,))
-
-        await self._database.write(work)
+        await change(self._database, ("DELETE FROM web_day_count WHERE day < ?", (before,)))
 
     def _day(self) -> int:
         return to_millis(self._clock.now()) // DAY * DAY

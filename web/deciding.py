@@ -63,7 +63,7 @@ class Deciding:
         self.notices = NoticeStore(database, clock, entropy)
         self.dangers = DangerStore(database, clock, entropy)
         self._database = database
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
         self._clock = clock
         self._entropy = entropy
         self._jitter = jitter

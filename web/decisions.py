@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 from relay.clock import Clock, to_millis
-from relay.database.contract import Connection
+from relay.database.contract import Connection, Database
+from relay.database.statements import Statement
 from relay.ids import Entropy, base32
 
 _NOTE: Final = "INSERT INTO web_decision (id, at, subject, action, actor, rules, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -62,7 +63,8 @@ class LoggedDecision:
 class DecisionLog:
     """The list of decisions. It holds no letter's words."""
 
-    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+        self._database = database
         self._clock = clock
         self._entropy = entropy
 
@@ -71,3 +73,20 @@ class DecisionLog:
         at = to_millis(self._clock.now())
         values = (decision.subject, decision.action, decision.actor, " ".join(decision.rules), decision.reason)
         connection.execute(_NOTE, (base32(self._entropy.bytes(10)), at, *values))
+
+    async def commit(self, decision: Decision, change: Statement, *more: Statement) -> bool:
+        """What was decided and its line, in one transaction; False, and none of it, if `change` changes no row.
+
+        Raises SpoolUnavailableError.
+        """
+
+        def work(connection: Connection) -> bool:
+            connection.execute(*change)
+            if not connection.changes():
+                return False
+            for statement in more:
+                connection.execute(*statement)
+            self.write(connection, decision)
+            return True
+
+        return await self._database.write(work)

@@ -6,16 +6,16 @@ nobody asks for is deleted after fourteen days. The address is in the link alone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from web.catalogue import Language
 from web.judgement import Judge
 from web.letters import WAITS
@@ -63,25 +63,25 @@ class DoorbellStore:
         """Whether somebody at this mailbox has asked for a letter before."""
         hashes = self._mailboxes.all_of(address)
         marks = ", ".join("?" * len(hashes))
-        return bool(await self._rows(f"SELECT 1 FROM web_known WHERE mailbox IN ({marks})", hashes))  # noqa: S608 - marks
+        return bool(await rows_of(self._database, f"SELECT 1 FROM web_known WHERE mailbox IN ({marks})", hashes))  # noqa: S608 - marks
 
     async def written_in(self, addressee: Addressee) -> str:
         """The language of a letter's mail; "" once it is forgotten."""
-        rows = await self._rows("SELECT language FROM web_letter WHERE id = ?", (addressee.letter_id,))
+        rows = await rows_of(self._database, "SELECT language FROM web_letter WHERE id = ?", (addressee.letter_id,))
         return str(rows[0][0]) if rows else ""
 
     async def read(self, addressee: Addressee) -> WaitingLetter | None:
         """The letter, and its mailbox is known from now on; None if it never left, or its time is over."""
-        rows = await self._rows(_FIND, (addressee.letter_id, to_millis(self._clock.now())))
+        rows = await rows_of(self._database, _FIND, (addressee.letter_id, to_millis(self._clock.now())))
         if not rows:
             return None
         known = (self._mailboxes.of(addressee.address), to_millis(self._clock.now()))
-        await self._database.write(lambda connection: connection.execute(_KNOW, known))
+        await change(self._database, (_KNOW, known))
         return WaitingLetter(*rows[0])
 
     async def waits(self, addressee: Addressee) -> bool:
         """Whether the letter can still be asked for."""
-        return bool(await self._rows(_FIND, (addressee.letter_id, to_millis(self._clock.now()))))
+        return bool(await rows_of(self._database, _FIND, (addressee.letter_id, to_millis(self._clock.now()))))
 
     async def erase(self, addressee: Addressee) -> None:
         """Delete the letter, and that its mailbox has asked for one."""
@@ -102,9 +102,6 @@ class DoorbellStore:
             connection.execute("DELETE FROM web_known WHERE at <= ?", (to_millis(now - KNOWN_KEPT),))
 
         await self._database.write(work)
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
 
 
 class ReadPages:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from relay.client.contract import Followed
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from web.limit_keys import Hashes
 from web.mailbox import MailboxHasher
 
@@ -99,7 +100,7 @@ class ErrandTable:
         """Keep what is asked about an address."""
         now = to_millis(self._clock.now())
         row = (errand.value, self._seal.seal(errand, address), self._mailboxes.of(address), now, None)
-        await self._database.write(lambda connection: list(connection.execute(_KEEP, row)))
+        await change(self._database, (_KEEP, row))
 
     async def keep_link(self, token: str, who: Hashes) -> Followed:
         """Keep a link that a network posted, unless it posted too many, or everybody did."""
@@ -129,11 +130,11 @@ class ErrandTable:
         marks = ", ".join("?" * len(hashes))
         which = f"WHERE kind = ? AND mailbox IN ({marks})"
         sql = f"SELECT 1 FROM web_kept_errand {which} UNION ALL SELECT 1 FROM web_errand {which}"  # noqa: S608 - marks
-        return bool(await self._rows(sql, (Errand.REFUSE.value, *hashes) * 2))
+        return bool(await rows_of(self._database, sql, (Errand.REFUSE.value, *hashes) * 2))
 
     async def next(self, after: KeptErrand, begun: int, limit: int) -> list[KeptErrand]:
         """Those that come after one and were asked by `begun` (milliseconds), the oldest first."""
-        rows = await self._rows(_NEXT, (after.at, after.errand.value, after.sealed, begun, limit))
+        rows = await rows_of(self._database, _NEXT, (after.at, after.errand.value, after.sealed, begun, limit))
         return [KeptErrand(at, Errand(kind), bytes(sealed)) for at, kind, sealed in rows]
 
     def about(self, kept: KeptErrand) -> str | None:
@@ -143,11 +144,11 @@ class ErrandTable:
     async def forget(self, kept: KeptErrand) -> None:
         """It is done."""
         sql, bindings = "DELETE FROM web_kept_errand WHERE kind = ? AND sealed = ?", (kept.errand.value, kept.sealed)
-        await self._database.write(lambda connection: list(connection.execute(sql, bindings)))
+        await change(self._database, (sql, bindings))
 
     async def adopt(self) -> None:
         """Seal what an older version kept in clear."""
-        while older := await self._rows(_OLDER, ()):
+        while older := await rows_of(self._database, _OLDER):
             sealed = [
                 (kind, self._seal.seal(Errand(kind), about), None if kind == Errand.OPT_OUT else mailbox, at, None)
                 for kind, about, mailbox, at in older
@@ -159,6 +160,3 @@ class ErrandTable:
                 connection.executemany("DELETE FROM web_errand WHERE kind = ? AND address = ?", gone)
 
             await self._database.write(work)
-
-    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))

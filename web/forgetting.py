@@ -13,6 +13,7 @@ from typing import Any, Final
 from relay.client.contract import RelayAwayError, RelayClient
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.log import Log
 from web.weekly_store import WeeklyStore
 
@@ -61,7 +62,7 @@ class LetterForgetter:
     async def _old(self, before: int, last: tuple[int, str]) -> list[tuple[Any, ...]]:
         """Those after `last`: what the relay cannot forget yet keeps up no other."""
         bindings = (before, *last, _BATCH)
-        return await self._database.read(lambda connection: list(connection.execute(_OLD, bindings)))
+        return await rows_of(self._database, _OLD, bindings)
 
     async def _drop(self, letters: list[str]) -> None:
         def work(connection: Connection) -> None:

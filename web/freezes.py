@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final
 
 from relay.clock import Clock, from_millis, to_millis
-from relay.database.contract import Connection, Database
+from relay.database.contract import Database
+from relay.database.statements import rows_of
 from relay.ids import Entropy
 from web.decisions import Decision, DecisionLog
 
@@ -41,27 +42,17 @@ class FreezeStore:
     def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
         self._database = database
         self._clock = clock
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
 
     async def frozen(self, limit: int = 1000) -> list[Freeze]:
         """The pairs that are frozen, the latest first."""
-        rows = await self._database.read(lambda connection: list(connection.execute(_LIST, (limit,))))
+        rows = await rows_of(self._database, _LIST, (limit,))
         return [Freeze(letter_id, from_millis(at), count) for letter_id, at, count in rows]
 
     async def freeze(self, decision: Decision) -> bool:
         """Freeze the pair of the letter `decision.subject`; False if it is known to be none, or is frozen."""
-        return await self._change(FREEZE, (to_millis(self._clock.now()), decision.subject), decision)
+        return await self._log.commit(decision, (FREEZE, (to_millis(self._clock.now()), decision.subject)))
 
     async def thaw(self, decision: Decision) -> bool:
         """End the freeze of the pair of that letter; False if there is none."""
-        return await self._change(THAW, (decision.subject,), decision)
-
-    async def _change(self, sql: str, bindings: tuple[object, ...], decision: Decision) -> bool:
-        def work(connection: Connection) -> bool:
-            connection.execute(sql, bindings)
-            if not connection.changes():
-                return False
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
+        return await self._log.commit(decision, (THAW, (decision.subject,)))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.ids import Entropy
 from web.decisions import Action, Decision, DecisionLog, LoggedDecision
 from web.freezes import FREEZE
@@ -52,30 +53,22 @@ class HoldStore:
     def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
         self._database = database
         self._clock = clock
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
 
     async def held(self, limit: int = 1000) -> list[HeldLetter]:
         """The letters that wait, the one whose time ends first on top."""
-        rows = await self._rows(f"{_SHOW} ORDER BY h.held_until LIMIT ?", (limit,))
+        rows = await rows_of(self._database, f"{_SHOW} ORDER BY h.held_until LIMIT ?", (limit,))
         return [_held(row) for row in rows]
 
     async def find(self, letter_id: str) -> HeldLetter | None:
         """One that waits; None if there is none of this id."""
-        rows = await self._rows(f"{_SHOW} AND h.letter_id = ?", (letter_id,))
+        rows = await rows_of(self._database, f"{_SHOW} AND h.letter_id = ?", (letter_id,))
         return _held(rows[0]) if rows else None
 
     async def release(self, decision: Decision, due: datetime) -> bool:
         """Let the letter go at `due`; False if it does not wait any more."""
-        now = to_millis(self._clock.now())
-
-        def work(connection: Connection) -> bool:
-            connection.execute(_RELEASE, (to_millis(due), to_millis(due), decision.subject, now, NEVER))
-            if not connection.changes():
-                return False
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
+        now, at = to_millis(self._clock.now()), to_millis(due)
+        return await self._log.commit(decision, (_RELEASE, (at, at, decision.subject, now, NEVER)))
 
     async def refuse(self, decision: Decision, freeze: Decision | None = None) -> bool:
         """End the letter; its writer reads the rules and the reason. False if it does not wait any more.
@@ -105,11 +98,8 @@ class HoldStore:
         sql = "SELECT at, subject, action, actor, reason, rules FROM web_decision ORDER BY at DESC, id LIMIT ?"
         return [
             LoggedDecision(from_millis(at), Decision(subject, Action(action), actor, reason, tuple(rules.split())))
-            for at, subject, action, actor, reason, rules in await self._rows(sql, (limit,))
+            for at, subject, action, actor, reason, rules in await rows_of(self._database, sql, (limit,))
         ]
-
-    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
 
 
 def _held(row: tuple[Any, ...]) -> HeldLetter:

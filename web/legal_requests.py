@@ -18,6 +18,7 @@ from typing import Any, Final
 from relay.clock import Clock, from_millis, to_millis
 from relay.data_files import data_file, read_data_file
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from relay.errors import ConfigurationError
 from web.audit import ANSWER, RECEIVE, Audit, Disclosure
 
@@ -163,11 +164,11 @@ class LegalRequestStore:
     async def forget(self) -> None:
         """Delete what was closed long ago."""
         before = to_millis(self._clock.now() - _CLOSED_KEPT)
-        await self._database.write(lambda connection: connection.execute(_FORGET, (before,)))
+        await change(self._database, (_FORGET, (before,)))
 
     async def _rows(self, where: str, bindings: Sequence[Any] = ()) -> list[LegalRequest]:
         sql = f"SELECT {_COLUMNS} FROM web_legal_request WHERE {where}"  # noqa: S608 - texts of this module
-        return [_request(row) for row in await self._database.read(lambda c: list(c.execute(sql, bindings)))]
+        return [_request(row) for row in await rows_of(self._database, sql, bindings)]
 
 
 def _told(moment: datetime) -> str:

@@ -7,7 +7,6 @@ an older program included, leaves it alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 from relay.client.contract import Letter
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from web.day_counts import What, count
 from web.letters import (
     DOORBELLS,
@@ -148,24 +148,28 @@ class DatabaseLetterStore:
         return await self._database.write(work)
 
     async def knows(self, letter_id: str) -> bool:
-        return bool(await self._rows("SELECT 1 FROM web_letter WHERE id = ?", (letter_id,)))
+        return bool(await rows_of(self._database, "SELECT 1 FROM web_letter WHERE id = ?", (letter_id,)))
 
     async def find(self, secret_hash: bytes) -> LetterRecord | None:
-        rows = await self._rows(f"{_FIND} l.secret_hash = ?", (secret_hash,))
+        rows = await rows_of(self._database, f"{_FIND} l.secret_hash = ?", (secret_hash,))
         return _record(rows[0]) if rows else None
 
     async def find_by_id(self, letter_id: str) -> LetterRecord | None:
-        rows = await self._rows(f"{_FIND} l.id = ?", (letter_id,))
+        rows = await rows_of(self._database, f"{_FIND} l.id = ?", (letter_id,))
         return _record(rows[0]) if rows else None
 
     async def disown(self, letter_id: str, nobodys: bytes) -> None:
         words = (_DISOWN_WORDS, (letter_id, NEVER, Ending.RETURNED.value))
         deleted = (REMOVE_POST, (letter_id,)), (CLOSE_REPLY, (letter_id,))
-        await self._change(_DISOWN, (nobodys, letter_id), words, *deleted)
+        await change(self._database, (_DISOWN, (nobodys, letter_id)), words, *deleted)
 
     async def keep_off_wall(self, letter_id: str) -> None:
         # Both, so that what it was offered for is known, and what is shown already is gone at once.
-        await self._change("UPDATE web_letter SET off_wall = 1 WHERE id = ?", (letter_id,), (REMOVE_POST, (letter_id,)))
+        await change(
+            self._database,
+            ("UPDATE web_letter SET off_wall = 1 WHERE id = ?", (letter_id,)),
+            (REMOVE_POST, (letter_id,)),
+        )
 
     async def erase_recipient(self, address: str) -> int:
         mailbox = mailbox_of(address)
@@ -185,7 +189,7 @@ class DatabaseLetterStore:
     async def take_due(self, now: datetime, claim: timedelta, limit: int) -> list[PendingLetter]:
         moment = to_millis(now)
         # A look first: an idle front must not ask for the database's write lock every few seconds.
-        if not await self._rows("SELECT 1 FROM web_handover WHERE due <= ? LIMIT 1", (moment,)):
+        if not await rows_of(self._database, "SELECT 1 FROM web_handover WHERE due <= ? LIMIT 1", (moment,)):
             return []
         bindings = (to_millis(now + claim), moment, moment, limit)
         rows = await self._database.write(lambda connection: list(connection.execute(_TAKE, bindings)))
@@ -193,17 +197,21 @@ class DatabaseLetterStore:
         return sorted((_pending(row) for row in rows), key=lambda letter: letter.id)
 
     async def postpone(self, letter_id: str, due: datetime) -> None:
-        await self._change("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))
+        await change(
+            self._database, ("UPDATE web_handover SET due = ? WHERE letter_id = ?", (to_millis(due), letter_id))
+        )
 
     async def wait(self, letter_id: str, due: datetime, expected: Expected | None = None) -> None:
         sql = "UPDATE web_handover SET due = ?, attempts = 0 WHERE letter_id = ?"
         asked = ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id))
         spot = [(_SPOT, (*_expected(expected), letter_id))] if expected else []
-        await self._change(sql, (to_millis(due), letter_id), asked, *spot)
+        await change(self._database, (sql, (to_millis(due), letter_id)), asked, *spot)
 
     async def note_handed_over(self, letter_id: str, message_id: str, left: Left) -> None:
         noted = (message_id, minute_of(left.at), left.place, letter_id)
-        await self._change(_HANDED_OVER, noted, ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,)))
+        await change(
+            self._database, (_HANDED_OVER, noted), ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,))
+        )
 
     async def cancel(self, letter_id: str, now: datetime) -> bool:
         moment = to_millis(now)
@@ -219,7 +227,7 @@ class DatabaseLetterStore:
 
     async def end_holds(self, now: datetime) -> int:
         moment = to_millis(now)
-        if not await self._rows(f"{_OVERDUE} LIMIT 1", (moment,)):
+        if not await rows_of(self._database, f"{_OVERDUE} LIMIT 1", (moment,)):
             return 0
 
         def work(connection: Connection) -> int:
@@ -241,16 +249,6 @@ class DatabaseLetterStore:
             return connection.changes()
 
         return await self._database.write(work)
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
-
-    async def _change(self, sql: str, bindings: Sequence[Any], *more: tuple[str, Sequence[Any]]) -> None:
-        def work(connection: Connection) -> None:
-            for statement, values in ((sql, bindings), *more):
-                connection.execute(statement, values)
-
-        await self._database.write(work)
 
 
 def _post(letter: NewLetter, now: datetime, departure: Departure) -> tuple[Any, ...] | None:

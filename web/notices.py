@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from relay.ids import Entropy, base32
 from web.decisions import Decision, DecisionLog
 from web.letters import hash_secret
@@ -77,7 +78,7 @@ class NoticeStore:
         self._pile = pile
         self._clock = clock
         self._entropy = entropy
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
 
     async def file(self, notice: Notice, language: str, network: Network = Network.DIRECT) -> Receipt | None:
         """Keep a notice that came by `network`; None if too many wait.
@@ -100,48 +101,34 @@ class NoticeStore:
 
     async def find(self, secret: str) -> Case | None:
         """The case of a secret link."""
-        rows = await self._rows(f"{_SELECT} WHERE secret_hash = ?", (hash_secret(secret),))
+        rows = await rows_of(self._database, f"{_SELECT} WHERE secret_hash = ?", (hash_secret(secret),))
         return _case(rows[0]) if rows else None
 
     async def waiting(self, limit: int = 1000) -> list[Case]:
         """Cases that nobody has decided, those about abused children first, then the oldest: no flood buries one."""
         sql = f"{_SELECT} WHERE outcome IS NULL ORDER BY children DESC, at, id LIMIT ?"
-        return [_case(row) for row in await self._rows(sql, (limit,))]
+        return [_case(row) for row in await rows_of(self._database, sql, (limit,))]
 
     async def how_many(self) -> int:
         """So many cases wait."""
-        return int((await self._rows(_COUNT, ()))[0][0])
+        return int((await rows_of(self._database, _COUNT))[0][0])
 
     async def one_waiting(self, case_id: str) -> Case | None:
         """The case, if nobody has decided it."""
-        rows = await self._rows(f"{_SELECT} WHERE id = ? AND outcome IS NULL", (case_id,))
+        rows = await rows_of(self._database, f"{_SELECT} WHERE id = ? AND outcome IS NULL", (case_id,))
         return _case(rows[0]) if rows else None
 
     async def decide(self, decision: Decision, outcome: Outcome) -> bool:
         """Decide the case `decision.subject`; its author reads the reason. False if it does not wait."""
         values = (outcome.value, decision.reason, to_millis(self._clock.now()), decision.subject)
-
-        def work(connection: Connection) -> bool:
-            connection.execute(_DECIDE, values)
-            if not connection.changes():
-                return False
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
+        return await self._log.commit(decision, (_DECIDE, values))
 
     async def forget(self) -> None:
         """Delete what is past its time."""
         now = self._clock.now()
-
-        def work(connection: Connection) -> None:
-            connection.execute(_STRIP, (to_millis(now - _WORDS_KEPT),))
-            connection.execute("DELETE FROM web_notice WHERE decided < ?", (to_millis(now - _CASE_KEPT),))
-
-        await self._database.write(work)
-
-    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+        old = "DELETE FROM web_notice WHERE decided < ?"
+        strip = (_STRIP, (to_millis(now - _WORDS_KEPT),))
+        await change(self._database, strip, (old, (to_millis(now - _CASE_KEPT),)))
 
 
 def _case(row: tuple[Any, ...]) -> Case:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from relay.ids import Entropy
 from web.decisions import Decision, DecisionLog
 from web.letters import HOLD_TIME
@@ -79,11 +80,11 @@ class ReplyStore:
     def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
         self._database = database
         self._clock = clock
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
 
     async def letter_of(self, message_id: str) -> str | None:
         """The letter that the relay knows by this id; None if there is none, or none yet."""
-        rows = await self._rows("SELECT id FROM web_letter WHERE message_id = ?", (message_id,))
+        rows = await rows_of(self._database, "SELECT id FROM web_letter WHERE message_id = ?", (message_id,))
         return rows[0][0] if rows else None
 
     async def add(self, reply: NewReply) -> None:
@@ -94,21 +95,25 @@ class ReplyStore:
         state, until = ("held", to_millis(now + HOLD_TIME)) if held else ("shown", None)
         rules = " ".join(reply.rules)
         row = (reply.letter_id, state, day, reply.mailbox, reply.step.value, rules, until, reply.words)
-        await self._change(_ADD, row)
+        await change(self._database, (_ADD, row))
 
     async def of_letter(self, letter_id: str) -> Reply | None:
         """What its writer is shown."""
         sql = "SELECT day, step, words FROM web_reply WHERE letter_id = ? AND state = 'shown'"
-        rows = await self._rows(sql, (letter_id,))
+        rows = await rows_of(self._database, sql, (letter_id,))
         return Reply(from_millis(rows[0][0]), Step(rows[0][1]), rows[0][2]) if rows else None
 
     async def keeps_words(self, letter_id: str) -> bool:
         """Whether words of a reply to it are kept, shown or held."""
-        return bool(await self._rows("SELECT 1 FROM web_reply WHERE letter_id = ? AND state <> 'over'", (letter_id,)))
+        return bool(
+            await rows_of(
+                self._database, "SELECT 1 FROM web_reply WHERE letter_id = ? AND state <> 'over'", (letter_id,)
+            )
+        )
 
     async def close(self, letter_id: str) -> None:
         """Delete the reply to a letter, and take none from now on."""
-        await self._change(CLOSE_REPLY, (letter_id,))
+        await change(self._database, (CLOSE_REPLY, (letter_id,)))
 
     async def erase(self, letter_id: str, mailboxes: Sequence[bytes]) -> None:
         """Delete what the holder of a mailbox, by any of its hashes, replied to any letter; `letter_id` is one."""
@@ -122,7 +127,9 @@ class ReplyStore:
 
     async def held(self, limit: int = 200) -> list[HeldReply]:
         """What waits for a person, the one whose time ends first on top."""
-        rows = await self._rows(f"{_HELD} ORDER BY r.held_until, r.letter_id LIMIT ?", (self._now(), limit))
+        rows = await rows_of(
+            self._database, f"{_HELD} ORDER BY r.held_until, r.letter_id LIMIT ?", (self._now(), limit)
+        )
         return [_held(row) for row in rows]
 
     async def show(self, decision: Decision) -> bool:
@@ -138,33 +145,21 @@ class ReplyStore:
         """Delete what nobody decided about in time."""
         now = (self._now(),)
         # A look first: an idle front must not ask for the database's write lock every minute.
-        if await self._rows("SELECT 1 FROM web_reply WHERE state = 'held' AND held_until <= ? LIMIT 1", now):
-            await self._change(f"{_FORGET_WORDS} state = 'held' AND held_until <= ?", now)
+        if await rows_of(
+            self._database, "SELECT 1 FROM web_reply WHERE state = 'held' AND held_until <= ? LIMIT 1", now
+        ):
+            await change(self._database, (f"{_FORGET_WORDS} state = 'held' AND held_until <= ?", now))
 
     async def forget(self) -> None:
         """Delete what belongs to letters that are forgotten."""
-        await self._change("DELETE FROM web_reply WHERE letter_id NOT IN (SELECT id FROM web_letter)", ())
+        await change(self._database, ("DELETE FROM web_reply WHERE letter_id NOT IN (SELECT id FROM web_letter)", ()))
 
     async def _decide(self, sql: str, decision: Decision) -> bool:
-        def work(connection: Connection) -> bool:
-            connection.execute(
-                f"{sql} letter_id = ? AND state = 'held' AND held_until > ?", (decision.subject, self._now())
-            )
-            if not connection.changes():
-                return False
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
+        held = f"{sql} letter_id = ? AND state = 'held' AND held_until > ?"
+        return await self._log.commit(decision, (held, (decision.subject, self._now())))
 
     def _now(self) -> int:
         return to_millis(self._clock.now())
-
-    async def _change(self, sql: str, bindings: Sequence[Any]) -> None:
-        await self._database.write(lambda connection: connection.execute(sql, bindings))
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
 
 
 def _held(row: tuple[Any, ...]) -> HeldReply:

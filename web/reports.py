@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from relay.ids import Entropy
 from web.day_counts import What, count
 from web.decisions import Decision, DecisionLog
@@ -113,7 +114,7 @@ class ReportStore:
     def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
         self._database = database
         self._clock = clock
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
 
     async def file(self, report: Report, mailbox: bytes) -> Filed:
         """Keep a report and freeze the pair; one of a letter that was reported before adds to that report."""
@@ -145,16 +146,16 @@ class ReportStore:
         """Whether a report about mail to any of these hashes waits for a decision."""
         marks = ", ".join("?" * len(mailboxes))
         sql = f"SELECT 1 FROM web_report WHERE outcome IS NULL AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
-        return bool(await self._rows(sql, tuple(mailboxes)))
+        return bool(await rows_of(self._database, sql, tuple(mailboxes)))
 
     async def is_frozen(self, letter_id: str) -> bool:
         """Whether the recipient of this letter has reported its sender, and nobody has found them wrong."""
         sql = "SELECT 1 FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = ?"
-        return bool(await self._rows(sql, (letter_id,)))
+        return bool(await rows_of(self._database, sql, (letter_id,)))
 
     async def of_letter(self, letter_id: str) -> ReportState | None:
         """Where the report of this letter stands; None if there is none."""
-        rows = await self._rows(_STATE, (letter_id,))
+        rows = await rows_of(self._database, _STATE, (letter_id,))
         if not rows:
             return None
         ((outcome, decided, dismissals),) = rows
@@ -165,44 +166,24 @@ class ReportStore:
 
     async def open_reports(self, limit: int = 1000) -> list[OpenReport]:
         """What waits for a decision, the oldest first."""
-        rows = await self._rows(_OPEN, (limit,))
+        rows = await rows_of(self._database, _OPEN, (limit,))
         return [OpenReport(from_millis(at), Report(letter, rule, words)) for letter, at, rule, words in rows]
 
     async def decide(self, decision: Decision, outcome: Outcome) -> bool:
         """Settle the report of the letter `decision.subject`, its post too if upheld; False if none waits."""
-
-        def work(connection: Connection) -> bool:
-            connection.execute(_DECIDE, (outcome.value, decision.subject))
-            if not connection.changes():
-                return False
-            if outcome is Outcome.DISMISSED:
-                connection.execute(THAW, (decision.subject,))
-            else:
-                # For good: what hides it from the wall is this report, which is forgotten before the wall is.
-                connection.execute(REMOVE_POST, (decision.subject,))
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
+        # A post goes for good: what hides it from the wall is this report, which is forgotten before the wall is.
+        effect = THAW if outcome is Outcome.DISMISSED else REMOVE_POST
+        decide = (_DECIDE, (outcome.value, decision.subject))
+        return await self._log.commit(decision, decide, (effect, (decision.subject,)))
 
     async def erase(self, letter_id: str) -> None:
         """Delete the words of a report at its author's wish; that there was one stays until it is decided."""
-        await self._database.write(
-            lambda connection: connection.execute("UPDATE web_report SET words = '' WHERE letter_id = ?", (letter_id,))
-        )
+        await change(self._database, ("UPDATE web_report SET words = '' WHERE letter_id = ?", (letter_id,)))
 
     async def forget(self) -> None:
         """Delete decided reports, freezes and decisions whose time is over."""
         now = self._clock.now()
-
-        def work(connection: Connection) -> None:
-            for sql, kept in _FORGETTING:
-                connection.execute(sql, (to_millis(now - kept),))
-
-        await self._database.write(work)
-
-    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+        await change(self._database, *((sql, (to_millis(now - kept),)) for sql, kept in _FORGETTING))
 
 
 def _filed_again(outcome: str | None, dismissals: int, words: str) -> Filed:

@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import Final
 
 from relay.clock import Clock, to_millis
-from relay.database.contract import Connection, Database
+from relay.database.contract import Database
+from relay.database.statements import change
 
 KEPT: Final = timedelta(days=400)
 _REMEMBERED: Final = 2000
@@ -57,8 +58,4 @@ class RulingCounts:
     async def forget(self) -> None:
         """Delete what is past its time."""
         before = to_millis(self._clock.now() - KEPT)
-
-        def work(connection: Connection) -> None:
-            connection.execute("DELETE FROM web_ruling_count WHERE day < ?", (before,))
-
-        await self._database.write(work)
+        await change(self._database, ("DELETE FROM web_ruling_count WHERE day < ?", (before,)))

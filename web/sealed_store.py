@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from web.audit import EXPORT, Audit, ChainLink, Disclosure, read_chain
 from web.opening_note import BrokenNoteError, OpeningNote
 from web.sealing import CASE_PREFIX, Sealed, oldest_kept
@@ -34,12 +35,12 @@ class SealedStore:
 
     async def find(self, letter_id: str) -> Sealed | None:
         """The record of a letter."""
-        rows = await self._rows(_FIND, (letter_id,))
+        rows = await rows_of(self._database, _FIND, (letter_id,))
         return Sealed(rows[0][0], bytes(rows[0][1])) if rows else None
 
     async def letter_of_message(self, message_id: str) -> str | None:
         """The letter that the relay has under `message_id`."""
-        rows = await self._rows("SELECT id FROM web_letter WHERE message_id = ?", (message_id,))
+        rows = await rows_of(self._database, "SELECT id FROM web_letter WHERE message_id = ?", (message_id,))
         return str(rows[0][0]) if rows else None
 
     async def reseal(self, disclosure: Disclosure, sealed: Sealed) -> int:
@@ -105,11 +106,8 @@ class SealedStore:
         case is open at the desk, stay.
         """
         bindings = (oldest_kept(self._clock.now()), f"{CASE_PREFIX}%", limit)
-        old = await self._rows(_FORGOTTEN, bindings)
+        old = await rows_of(self._database, _FORGOTTEN, bindings)
         if old:
             delete = "DELETE FROM web_sealed WHERE letter_id = ?"
             await self._database.write(lambda connection: connection.executemany(delete, old))
         return len(old)
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))

@@ -8,7 +8,6 @@ secret link, whose hash is kept with it as long as it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from relay.ids import Entropy, base32
 from web.decisions import Decision, DecisionLog
 
@@ -120,7 +120,7 @@ class WallStore:
         self._database = database
         self._clock = clock
         self._entropy = entropy
-        self._log = DecisionLog(clock, entropy)
+        self._log = DecisionLog(database, clock, entropy)
 
     async def page(self, language: str, number: int) -> WallPage:
         """Page `number`, from 1, of the posts in a language, the latest first; an empty one past the last."""
@@ -135,29 +135,30 @@ class WallStore:
 
     async def latest(self, language: str, count: int) -> tuple[Post, ...]:
         """The latest posts in a language, `count` at most."""
-        return tuple(read_post(row) for row in await self._rows(_LATEST, (language, count)))
+        return tuple(read_post(row) for row in await rows_of(self._database, _LATEST, (language, count)))
 
     async def find(self, public_id: str) -> Post | None:
         """The post of a public address, if it shows."""
         sql = f"SELECT {COLUMNS} FROM web_post p WHERE p.public_id = ? AND {SHOWN}"  # noqa: S608 - constants
-        rows = await self._rows(sql, (public_id,))
+        rows = await rows_of(self._database, sql, (public_id,))
         return read_post(rows[0]) if rows else None
 
     async def of_letter(self, letter_id: str) -> Post | None:
         """The post of a letter, if it shows."""
         sql = f"SELECT {COLUMNS} FROM web_post p WHERE p.letter_id = ? AND {SHOWN}"  # noqa: S608 - constants
-        rows = await self._rows(sql, (letter_id,))
+        rows = await rows_of(self._database, sql, (letter_id,))
         return read_post(rows[0]) if rows else None
 
     async def of_secret(self, secret_hash: bytes) -> OwnedPost | None:
         """What stands on the wall of the letter that a secret link was of, even if a report hides it."""
-        rows = await self._rows("SELECT letter_id, language FROM web_post WHERE secret_hash = ?", (secret_hash,))
+        sql = "SELECT letter_id, language FROM web_post WHERE secret_hash = ?"
+        rows = await rows_of(self._database, sql, (secret_hash,))
         return OwnedPost(*rows[0]) if rows else None
 
     async def keeps_words(self, letter_id: str) -> bool:
         """Whether words of a letter are kept for the wall, or stand on it."""
         sql = "SELECT 1 FROM web_post WHERE letter_id = ? AND state IN ('waiting', 'queued', 'published')"
-        return bool(await self._rows(sql, (letter_id,)))
+        return bool(await rows_of(self._database, sql, (letter_id,)))
 
     async def state_of(self, letter_id: str) -> WallState:
         """What the writer of a letter is told."""
@@ -166,7 +167,7 @@ class WallStore:
         sql = """
         SELECT l.wall, p.state, p.public_id FROM web_letter l LEFT JOIN web_post p ON p.letter_id = l.id WHERE l.id = ?
         """
-        rows = await self._rows(sql, (letter_id,))
+        rows = await rows_of(self._database, sql, (letter_id,))
         if not rows or not rows[0][0]:
             return WallState.NONE
         offered, state, public_id = rows[0]
@@ -185,67 +186,54 @@ class WallStore:
 
     async def arrivals(self, limit: int) -> list[tuple[str, str]]:
         """Letters to ask the relay about: their ids, and the relay's."""
-        rows = await self._rows(_DUE, (to_millis(self._clock.now()), limit))
+        rows = await rows_of(self._database, _DUE, (to_millis(self._clock.now()), limit))
         return [(letter_id, message_id) for letter_id, message_id in rows]
 
     async def queue(self, letter_id: str) -> None:
         """The letter arrived a while ago: a moderator may look."""
-        await self._change(
-            "UPDATE web_post SET state = 'queued' WHERE letter_id = ? AND state = 'waiting'", (letter_id,)
+        await change(
+            self._database,
+            ("UPDATE web_post SET state = 'queued' WHERE letter_id = ? AND state = 'waiting'", (letter_id,)),
         )
 
     async def drop(self, letter_id: str) -> None:
         """The letter never arrived."""
-        await self._change("DELETE FROM web_post WHERE letter_id = ? AND state = 'waiting'", (letter_id,))
+        await change(self._database, ("DELETE FROM web_post WHERE letter_id = ? AND state = 'waiting'", (letter_id,)))
 
     async def look_again(self, letter_id: str, wait: timedelta) -> None:
         """The letter is still on its way."""
         due = to_millis(self._clock.now() + wait)
-        await self._change("UPDATE web_post SET due = ? WHERE letter_id = ? AND state = 'waiting'", (due, letter_id))
+        await change(
+            self._database, ("UPDATE web_post SET due = ? WHERE letter_id = ? AND state = 'waiting'", (due, letter_id))
+        )
 
     async def offered(self, limit: int = 200) -> list[OfferedPost]:
         """What waits for a moderator, the oldest first."""
-        rows = await self._rows(f"{_QUEUE} {_UNDISPUTED} ORDER BY p.due, p.letter_id LIMIT ?", (limit,))
+        rows = await rows_of(self._database, f"{_QUEUE} {_UNDISPUTED} ORDER BY p.due, p.letter_id LIMIT ?", (limit,))
         return [OfferedPost(*row) for row in rows]
 
     async def find_offered(self, letter_id: str) -> OfferedPost | None:
         """One that waits."""
-        rows = await self._rows(f"{_QUEUE} {_UNDISPUTED} AND p.letter_id = ?", (letter_id,))
+        rows = await rows_of(self._database, f"{_QUEUE} {_UNDISPUTED} AND p.letter_id = ?", (letter_id,))
         return OfferedPost(*rows[0]) if rows else None
 
     async def publish(self, decision: Decision, shown: str) -> bool:
         """Show `shown` under a new address; False if it does not wait any more."""
         day = to_millis(self._clock.now()) // _DAY * _DAY
         values = (shown, base32(self._entropy.bytes(_ID)), day, decision.subject)
-        return await self._decide(_PUBLISH, values, decision)
+        return await self._log.commit(decision, (_PUBLISH, values))
 
     async def decline(self, decision: Decision) -> bool:
         """Never show it, and forget its words; False if it does not wait any more."""
-        return await self._decide(_DECLINE, (decision.subject, "queued"), decision)
+        return await self._log.commit(decision, (_DECLINE, (decision.subject, "queued")))
 
     async def take_down(self, decision: Decision) -> bool:
         """Show it no more; False if it is not on the wall."""
-        return await self._decide(_DECLINE, (decision.subject, "published"), decision)
+        return await self._log.commit(decision, (_DECLINE, (decision.subject, "published")))
 
     async def forget(self) -> None:
         """Delete what can never be shown: letters that ended, and what was decided about forgotten ones."""
-        await self._change(_OVER, ())
-
-    async def _decide(self, sql: str, bindings: Sequence[Any], decision: Decision) -> bool:
-        def work(connection: Connection) -> bool:
-            connection.execute(sql, bindings)
-            if not connection.changes():
-                return False
-            self._log.write(connection, decision)
-            return True
-
-        return await self._database.write(work)
-
-    async def _change(self, sql: str, bindings: Sequence[Any]) -> None:
-        await self._database.write(lambda connection: connection.execute(sql, bindings))
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+        await change(self._database, (_OVER, ()))
 
 
 def read_post(row: tuple[Any, ...]) -> Post:

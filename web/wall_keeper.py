@@ -13,6 +13,7 @@ from relay import metrics
 from relay.client.contract import ModerationBell, RelayClient
 from relay.clock import Clock
 from relay.database.contract import Database
+from relay.database.statements import rows_of
 from web.backlog import Backlog, read_backlog
 from web.pile import EASED, NEARLY, Pile
 from web.timeline import Stage, Teller
@@ -60,7 +61,7 @@ class OutboxCounter:
 
     async def look(self) -> None:
         """Count. Raises SpoolUnavailableError."""
-        [(letters,)] = await self._database.read(lambda connection: list(connection.execute(_OUTBOX)))
+        [(letters,)] = await rows_of(self._database, _OUTBOX)
         metrics.letters_waiting.set(int(letters))
 
 

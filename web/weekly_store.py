@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from web.wall import COLUMNS, SHOWN, Post, read_post
 
 MOST_POSTS: Final = 10
@@ -83,19 +84,19 @@ class WeeklyStore:
 
         `message_id` is "" if the relay took none: the line is written all the same, since an answer's haste tells.
         """
-        await self._change(_ASK, (mailbox, message_id, to_millis(until)))
+        await change(self._database, (_ASK, (mailbox, message_id, to_millis(until))))
 
     async def is_asked(self, mailboxes: Sequence[bytes]) -> bool:
         """Whether a question to the mailbox of these hashes waits for an answer."""
         marks = ", ".join("?" * len(mailboxes))
         sql = f"SELECT 1 FROM web_question WHERE until > ? AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
-        return bool(await self._rows(sql, (to_millis(self._clock.now()), *mailboxes)))
+        return bool(await rows_of(self._database, sql, (to_millis(self._clock.now()), *mailboxes)))
 
     async def is_subscribed(self, mailboxes: Sequence[bytes]) -> bool:
         """Whether the mailbox of these hashes gets the weekly."""
         marks = ", ".join("?" * len(mailboxes))
         sql = f"SELECT 1 FROM web_subscriber WHERE mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
-        return bool(await self._rows(sql, mailboxes))
+        return bool(await rows_of(self._database, sql, mailboxes))
 
     async def subscribe(self, mailboxes: Sequence[bytes], language: str, sealed: str) -> bool:
         """Somebody confirmed: a question is answered, and the first hash subscribed. False if none waits any more.
@@ -135,16 +136,20 @@ class WeeklyStore:
 
     async def answered_questions(self, limit: int) -> list[tuple[bytes, str]]:
         """Mailbox and mail of questions that were answered, or can be no more."""
-        rows = await self._rows(_ANSWERED, (to_millis(self._clock.now()), limit))
+        rows = await rows_of(self._database, _ANSWERED, (to_millis(self._clock.now()), limit))
         return [(bytes(mailbox), message_id) for mailbox, message_id in rows]
 
     async def forget_question(self, mailbox: bytes, message_id: str) -> None:
         """Its mail is gone at the relay."""
-        await self._change("DELETE FROM web_question WHERE mailbox = ? AND message_id = ?", (mailbox, message_id))
+        await change(
+            self._database, ("DELETE FROM web_question WHERE mailbox = ? AND message_id = ?", (mailbox, message_id))
+        )
 
     async def is_made(self, week: str, language: str) -> bool:
         """Whether a week was made already."""
-        return bool(await self._rows("SELECT 1 FROM web_digest WHERE week = ? AND language = ?", (week, language)))
+        return bool(
+            await rows_of(self._database, "SELECT 1 FROM web_digest WHERE week = ? AND language = ?", (week, language))
+        )
 
     async def make(self, week: str, language: str) -> int:
         """Make a week of what is new on the wall, and owe it to every subscriber; how many posts, 0 if it was made."""
@@ -163,15 +168,15 @@ class WeeklyStore:
 
     async def posts(self, week: str, language: str) -> list[Post]:
         """The posts of a week that still show, the latest first."""
-        return [read_post(row) for row in await self._rows(_OF_WEEK, (week, language))]
+        return [read_post(row) for row in await rows_of(self._database, _OF_WEEK, (week, language))]
 
     async def weeks(self, language: str, limit: int = 60) -> list[str]:
         """The weeks that still show something, the latest first."""
-        return [week for (week,) in await self._rows(_WEEKS, (language, limit))]
+        return [week for (week,) in await rows_of(self._database, _WEEKS, (language, limit))]
 
     async def owed(self, limit: int) -> list[Owed]:
         """Mails to hand over."""
-        rows = await self._rows(_OWED, (limit,))
+        rows = await rows_of(self._database, _OWED, (limit,))
         return [Owed(week, language, bytes(mailbox), sealed) for week, language, mailbox, sealed in rows]
 
     async def begin(self, owed: Sequence[Owed]) -> None:
@@ -183,16 +188,10 @@ class WeeklyStore:
     async def settle(self, owed: Owed) -> None:
         """The relay has it, or never will."""
         sql = "DELETE FROM web_mailing WHERE week = ? AND language = ? AND mailbox = ?"
-        await self._change(sql, (owed.week, owed.language, owed.mailbox))
+        await change(self._database, (sql, (owed.week, owed.language, owed.mailbox)))
 
     async def give_up(self) -> None:
         """Drop what could become a second mail, and what nobody waits for any more."""
         before = to_millis(self._clock.now() - REPEATABLE)
-        if await self._rows("SELECT 1 FROM web_mailing LIMIT 1", ()):
-            await self._change(_OVER, (before,))
-
-    async def _change(self, sql: str, bindings: Sequence[Any]) -> None:
-        await self._database.write(lambda connection: connection.execute(sql, bindings))
-
-    async def _rows(self, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
+        if await rows_of(self._database, "SELECT 1 FROM web_mailing LIMIT 1"):
+            await change(self._database, (_OVER, (before,)))

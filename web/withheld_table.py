@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import change, rows_of
 from web.letters import WAITS, Left
 
 _MINUTE: Final = 60_000
@@ -68,7 +69,9 @@ class WithheldTable:
         """It will never arrive: forget recipient and text. A hand-over that another process has noted stands."""
         at, minute = to_millis(left.at), minute_of(left.at)
         values = (at, left.place, minute, minute, letter_id)
-        await self._change((_WITHHOLD, values), ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,)))
+        await change(
+            self._database, (_WITHHOLD, values), ("DELETE FROM web_handover WHERE letter_id = ?", (letter_id,))
+        )
 
     async def delay(self, letter_id: str, due: datetime, left: Left) -> None:
         """Its recipient gets no mail for now: ask again at `due`. To its writer it looks as if it had left.
@@ -76,7 +79,8 @@ class WithheldTable:
         One that rings waits to be asked for as long after that as any other.
         """
         minute = minute_of(left.at)
-        await self._change(
+        await change(
+            self._database,
             (_DELAY, (minute, minute, letter_id)),
             (_PUT_OFF, (to_millis(due), letter_id)),
             ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id)),
@@ -84,21 +88,21 @@ class WithheldTable:
 
     async def note_withdrawn(self, letter_id: str, since: datetime) -> None:
         """The relay has it and will not deliver it, since its recipient wants none or was erased."""
-        await self._change((_WITHDRAWN, (to_millis(since), letter_id)))
+        await change(self._database, (_WITHDRAWN, (to_millis(since), letter_id)))
 
     async def find(self, letter_id: str) -> Withheld | None:
         """One of which nothing is told yet."""
-        rows = await self._rows(_ONE, (letter_id,))
+        rows = await rows_of(self._database, _ONE, (letter_id,))
         return _withheld(rows[0]) if rows else None
 
     async def ended(self, letter_id: str) -> datetime | None:
         """When one failed that has."""
-        rows = await self._rows("SELECT ended FROM web_letter WHERE id = ? AND refused = 1", (letter_id,))
+        rows = await rows_of(self._database, "SELECT ended FROM web_letter WHERE id = ? AND refused = 1", (letter_id,))
         return from_millis(rows[0][0]) if rows and rows[0][0] is not None else None
 
     async def open(self, after: str, limit: int) -> list[Withheld]:
         """Those of which nothing is told yet, by id, after one; an order that what is done about them never changes."""
-        return [_withheld(row) for row in await self._rows(_OPEN, (after, limit))]
+        return [_withheld(row) for row in await rows_of(self._database, _OPEN, (after, limit))]
 
     async def beside(self, letter: Withheld, earliest: datetime) -> list[tuple[str, datetime]]:
         """The relay's ids of letters for its place that left around this one, or lately, and when."""
@@ -115,27 +119,17 @@ class WithheldTable:
 
     async def is_refused_for_now(self, since: datetime) -> bool:
         """Whether the relay puts off taking letters, and has taken none `since` then."""
-        return bool(await self._rows(_REFUSED_FOR_NOW, (to_millis(since),)))
+        return bool(await rows_of(self._database, _REFUSED_FOR_NOW, (to_millis(since),)))
 
     async def put_off(self, letter_id: str, since: datetime) -> None:
         """Nothing of its place is answered just now: it fails no sooner than `since`."""
         sql = "UPDATE web_letter SET withheld = ? WHERE id = ? AND withheld IS NOT NULL"
-        await self._change((sql, (to_millis(since), letter_id)))
+        await change(self._database, (sql, (to_millis(since), letter_id)))
 
     async def end(self, letter_id: str, ended: datetime) -> None:
         """It failed then; what its page tells follows from that."""
         sql = "UPDATE web_letter SET refused = 1, ended = ?, withheld = NULL WHERE id = ?"
-        await self._change((sql, (to_millis(ended), letter_id)))
-
-    async def _rows(self, sql: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: list(connection.execute(sql, bindings)))
-
-    async def _change(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
-        def work(connection: Connection) -> None:
-            for sql, bindings in statements:
-                connection.execute(sql, bindings)
-
-        await self._database.write(work)
+        await change(self._database, (sql, (to_millis(ended), letter_id)))
 
 
 def minute_of(moment: datetime) -> int:

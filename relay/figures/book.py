@@ -9,6 +9,7 @@ from typing import Final
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.event.feed import BEGINNING, Position, parse_cursor
 from relay.figures.brakes import Brake, brakes, loosen, tighten
 from relay.figures.contract import ReportQuery, ReportRow
@@ -46,7 +47,7 @@ class FigureBook:
         """
         now = to_millis(self._clock.now())
         query = "SELECT cursor, holder, until FROM reader WHERE name = ?"
-        found = await self._database.read(lambda connection: list(connection.execute(query, (_NAME,))))
+        found = await rows_of(self._database, query, (_NAME,))
         if found and found[0][1] != holder and now < found[0][2] < now + 10 * HELD_MILLIS:
             return None
         if not found or found[0][1] != holder or found[0][2] - now < HELD_MILLIS // 2:
@@ -81,16 +82,12 @@ class FigureBook:
 
     async def tenant(self, name: str) -> int | None:
         """The number of the tenant called `name`, None if nobody is."""
-        rows = await self._database.read(
-            lambda connection: list(connection.execute("SELECT id FROM tenant WHERE name = ?", (name,)))
-        )
+        rows = await rows_of(self._database, "SELECT id FROM tenant WHERE name = ?", (name,))
         return rows[0][0] if rows else None
 
     async def tenants(self) -> dict[str, int]:
         """The number of every tenant, by name."""
-        return dict(
-            await self._database.read(lambda connection: list(connection.execute("SELECT name, id FROM tenant")))
-        )
+        return dict(await rows_of(self._database, "SELECT name, id FROM tenant"))
 
     async def brakes(self) -> list[Brake]:
         """The brakes that stand."""

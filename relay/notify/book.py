@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.event import EventKind
 from relay.event.feed import Position, parse_cursor
 from relay.ids import Entropy
@@ -161,7 +162,7 @@ class WebhookBook:
         """The latest posts, the newest first."""
         columns = "at, seq, attempt, status, millis, error"
         sql = f"SELECT {columns} FROM webhook_post WHERE webhook = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-        rows = await self._database.read(lambda connection: list(connection.execute(sql, (webhook, limit))))
+        rows = await rows_of(self._database, sql, (webhook, limit))
         return [Post(from_millis(at), *rest) for at, *rest in rows]
 
     async def take(self, incarnation: int) -> None:
@@ -172,12 +173,12 @@ class WebhookBook:
     async def is_free(self) -> bool:
         """Whether `take` would find one."""
         sql = f"SELECT 1 FROM webhook WHERE disabled_at IS NULL AND {_FREE} LIMIT 1"  # noqa: S608
-        return bool(await self._database.read(lambda connection: list(connection.execute(sql))))
+        return bool(await rows_of(self._database, sql))
 
     async def parked(self, webhook: int) -> list[Parked]:
         """What is parked, in order."""
         sql = "SELECT seq, message, attempts, since, next_at FROM webhook_parked WHERE webhook = ? ORDER BY seq"
-        rows = await self._database.read(lambda connection: list(connection.execute(sql, (webhook,))))
+        rows = await rows_of(self._database, sql, (webhook,))
         return [
             Parked(seq, message, attempts, from_millis(since), from_millis(next_at))
             for seq, message, attempts, since, next_at in rows

@@ -12,6 +12,7 @@ from typing import Final
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.policy.calling import Call, Key, Told
 
 TAKEN: Final = timedelta(minutes=2)
@@ -27,7 +28,7 @@ class CallBook:
     async def told(self, way: str) -> dict[Key, Told]:
         """What a way was told. Raises SpoolUnavailableError."""
         query = "SELECT kind, subject, since, evidence, told, ended, failures, next_at FROM called WHERE way = ?"
-        rows = await self._database.read(lambda connection: list(connection.execute(query, (way,))))
+        rows = await rows_of(self._database, query, (way,))
         return {
             (kind, subject): Told(
                 from_millis(since),

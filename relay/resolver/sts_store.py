@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.policy.mta_sts import StsMode, StsPolicy
 from relay.resolver.mta_sts import MAX_CACHED, StoredPolicy, lasts
 
@@ -34,14 +35,14 @@ class StsStore:
         """The policies that are valid, those fetched last last."""
         query = f"SELECT {_COLUMNS} FROM sts_policy WHERE ends > ? ORDER BY fetched DESC LIMIT ?"  # noqa: S608
         wanted = (to_millis(self._clock.now()), MAX_CACHED)
-        rows = await self._database.read(lambda connection: list(connection.execute(query, wanted)))
+        rows = await rows_of(self._database, query, wanted)
         return [_stored(row) for row in reversed(rows)]
 
     async def find(self, domain: str) -> StoredPolicy | None:
         """A domain's policy if there is a valid one."""
         query = f"SELECT {_COLUMNS} FROM sts_policy WHERE domain = ? AND ends > ?"  # noqa: S608
         wanted = (domain, to_millis(self._clock.now()))
-        rows = await self._database.read(lambda connection: list(connection.execute(query, wanted)))
+        rows = await rows_of(self._database, query, wanted)
         return _stored(rows[0]) if rows else None
 
     async def keep(self, found: StoredPolicy) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.policy.explanation import Stop
 from relay.policy.handover import Learnt
 from relay.policy.route import EgressPath
@@ -128,9 +129,7 @@ class PathNotes:
         """One note a path, of the worker whose rest lasts longest, else of the one that wrote last."""
         now = to_millis(self._clock.now())
         query = f"{_SHOWN} WHERE at >= ? ORDER BY rests_until, at LIMIT ?"
-        rows = await self._database.read(
-            lambda connection: list(connection.execute(query, (now - _millis(KEPT), MOST_READ)))
-        )
+        rows = await rows_of(self._database, query, (now - _millis(KEPT), MOST_READ))
         notes = (_note(row if row[3] > now else (*row[:2], 0, 0, "", "", *row[6:])) for row in rows)
         found = {(one.site, one.source): one for one in notes if one.rests_until is not None or one.pace}
         return [found[key] for key in sorted(found)]

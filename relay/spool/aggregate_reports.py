@@ -10,6 +10,7 @@ from typing import Final
 
 from relay.clock import to_millis
 from relay.database.contract import Database
+from relay.database.statements import rows_of
 
 MAX_READ: Final = 20_000
 
@@ -25,7 +26,7 @@ class StoredReport:
 async def stored_reports(database: Database, since: datetime) -> AsyncIterator[StoredReport]:
     """Reports that came since a moment, newest first, at most `MAX_READ`. Raises SpoolUnavailableError."""
     query = "SELECT id FROM aggregate_report WHERE at >= ? ORDER BY id DESC LIMIT ?"
-    numbers = await database.read(lambda connection: list(connection.execute(query, (to_millis(since), MAX_READ))))
+    numbers = await rows_of(database, query, (to_millis(since), MAX_READ))
     for (number,) in numbers:
         rows = await database.read(
             lambda connection, number=number: list(  # type: ignore[misc]

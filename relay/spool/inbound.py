@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.event import EventKind
 from relay.ids import SpoolId
 from relay.policy.hearing import Followed, Purpose
@@ -74,13 +75,10 @@ class InboundStore:
 
     async def unsorted(self, before: datetime, limit: int) -> list[int]:
         """Items that came before a moment and are still to be sorted, oldest first."""
-        rows = await self._database.read(
-            lambda connection: list(
-                connection.execute(
-                    "SELECT id FROM inbound WHERE sorted_at IS NULL AND at <= ? ORDER BY at LIMIT ?",
-                    (to_millis(before), limit),
-                )
-            )
+        rows = await rows_of(
+            self._database,
+            "SELECT id FROM inbound WHERE sorted_at IS NULL AND at <= ? ORDER BY at LIMIT ?",
+            (to_millis(before), limit),
         )
         return [row[0] for row in rows]
 
@@ -97,30 +95,24 @@ class InboundStore:
 
     async def item(self, number: int) -> InboundItem | None:
         """One item as work, None if there is none."""
-        rows = await self._database.read(
-            lambda connection: list(
-                connection.execute(
-                    "SELECT i.id, i.at, m.peer, m.helo, m.reverse_path, i.address, i.purpose, i.message, i.n,"
-                    " m.content, i.detail FROM inbound i JOIN inbound_mail m ON m.id = i.mail WHERE i.id = ?",
-                    (number,),
-                )
-            )
+        rows = await rows_of(
+            self._database,
+            "SELECT i.id, i.at, m.peer, m.helo, m.reverse_path, i.address, i.purpose, i.message, i.n,"
+            " m.content, i.detail FROM inbound i JOIN inbound_mail m ON m.id = i.mail WHERE i.id = ?",
+            (number,),
         )
         return item_of(rows[0]) if rows else None
 
     async def delivery(self, message: SpoolId, n: int) -> SentDelivery | None:
         """The delivery a token names, None if it is not here any more."""
-        rows = await self._database.read(
-            lambda connection: list(
-                connection.execute(
-                    "SELECT m.seq, m.id, d.n, m.tenant, m.door, m.stream, m.reverse_path, m.smtputf8, m.envid, m.ret,"
-                    " m.prelude, m.accepted_at, d.state, l.domain, r.address, d.notify, r.orcpt,"
-                    " (SELECT count(*) FROM delivery o WHERE o.message = m.seq)"
-                    " FROM message m JOIN delivery d ON d.message = m.seq JOIN lane l ON l.id = d.lane"
-                    " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n WHERE m.id = ? AND d.n = ?",
-                    (message, n),
-                )
-            )
+        rows = await rows_of(
+            self._database,
+            "SELECT m.seq, m.id, d.n, m.tenant, m.door, m.stream, m.reverse_path, m.smtputf8, m.envid, m.ret,"
+            " m.prelude, m.accepted_at, d.state, l.domain, r.address, d.notify, r.orcpt,"
+            " (SELECT count(*) FROM delivery o WHERE o.message = m.seq)"
+            " FROM message m JOIN delivery d ON d.message = m.seq JOIN lane l ON l.id = d.lane"
+            " LEFT JOIN recipient r ON r.message = d.message AND r.n = d.n WHERE m.id = ? AND d.n = ?",
+            (message, n),
         )
         return delivery_of(rows[0]) if rows else None
 
@@ -142,14 +134,12 @@ class InboundStore:
                 terms.append(f"i.{column} = ?")
                 values.append(value)
         query = f"{_VIEW} WHERE {' AND '.join(terms)} ORDER BY i.id DESC LIMIT ?"
-        rows = await self._database.read(lambda connection: list(connection.execute(query, (*values, where.limit))))
+        rows = await rows_of(self._database, query, (*values, where.limit))
         return [view_of(row) for row in rows]
 
     async def view(self, number: int) -> InboundView | None:
         """One item as shown."""
-        rows = await self._database.read(
-            lambda connection: list(connection.execute(f"{_VIEW} WHERE i.id = ?", (number,)))
-        )
+        rows = await rows_of(self._database, f"{_VIEW} WHERE i.id = ?", (number,))
         return view_of(rows[0]) if rows else None
 
     async def done(self, number: int) -> bool:
@@ -168,13 +158,13 @@ class InboundStore:
         """How many replies to a delivery came, of those that are still listed."""
         query = "SELECT count(*) FROM inbound WHERE message = ? AND n = ? AND purpose = ?"
         bindings = (message, n, Purpose.REPLY.value)
-        rows = await self._database.read(lambda connection: list(connection.execute(query, bindings)))
+        rows = await rows_of(self._database, query, bindings)
         return int(rows[0][0])
 
     async def waiting(self, purpose: Purpose) -> tuple[int, datetime | None]:
         """How many items of a purpose wait for a person, and since when the oldest does."""
         query = "SELECT count(*), min(at) FROM inbound WHERE shown = 1 AND done_at IS NULL AND purpose = ?"
-        rows = await self._database.read(lambda connection: list(connection.execute(query, (purpose.value,))))
+        rows = await rows_of(self._database, query, (purpose.value,))
         count, oldest = rows[0]
         return count, None if oldest is None else from_millis(oldest)
 
@@ -214,7 +204,7 @@ class InboundStore:
     async def is_sender(self, address: str) -> bool:
         """Whether mail was sent with this From address."""
         query = "SELECT 1 FROM sender_address WHERE address = ?"
-        return bool(await self._database.read(lambda connection: list(connection.execute(query, (address.lower(),)))))
+        return bool(await rows_of(self._database, query, (address.lower(),)))
 
     async def enrol(self, loop: str) -> None:
         """Write down that a feedback loop was asked for today; a second time changes nothing."""
@@ -232,7 +222,7 @@ class InboundStore:
     async def loops(self) -> list[FeedbackLoop]:
         """The ledger of feedback loops."""
         query = "SELECT name, enrolled_at, first_at, last_at, reports FROM feedback_loop ORDER BY name"
-        rows = await self._database.read(lambda connection: list(connection.execute(query)))
+        rows = await rows_of(self._database, query)
         return [
             FeedbackLoop(name, moment(enrolled), moment(first), moment(last), reports)
             for name, enrolled, first, last, reports in rows

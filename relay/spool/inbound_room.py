@@ -13,6 +13,7 @@ from typing import Final
 
 from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.errors import SpoolFullError
 from relay.policy.hearing import Purpose
 from relay.spool.inbound_values import NewInbound
@@ -65,7 +66,7 @@ class InboundRoom:
     async def _look(self) -> None:
         before = to_millis(self._clock.now() - REPORTS_KEPT)
         await self._database.write(lambda connection: _drop_reports(connection, before))
-        self._used = (await self._database.read(lambda connection: list(connection.execute(_USED))))[0][0]
+        self._used = (await rows_of(self._database, _USED))[0][0]
         self._looked = self._clock.monotonic()
 
     def _free(self, connection: Connection) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.ids import SpoolId
 
 MOST_WAITING: Final = 10_000
@@ -73,7 +74,7 @@ class LetterReplies:
     async def waiting(self, whose: Customer, limit: int) -> list[WaitingReply]:
         """The oldest that wait."""
         bindings = (whose.tenant, whose.credential or 0, limit)
-        rows = await self._database.read(lambda connection: list(connection.execute(_WAITING, bindings)))
+        rows = await rows_of(self._database, _WAITING, bindings)
         return [WaitingReply(SpoolId(message), recipient, words) for message, recipient, words in rows]
 
     async def taken(self, whose: Customer, messages: Sequence[str]) -> None:

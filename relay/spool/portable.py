@@ -12,6 +12,7 @@ from typing import Final
 from relay import metrics
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Database
+from relay.database.statements import rows_of
 from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import SpoolId
 from relay.spool.bodies import give_up, measure, next_piece
@@ -86,10 +87,8 @@ class PortableSpool:
         return await self._shown.read(lambda connection: suspensions(connection, self._now()))
 
     async def alarms(self) -> list[Alarm]:
-        rows = await self._shown.read(
-            lambda connection: list(
-                connection.execute("SELECT kind, subject, since, detail FROM alarm ORDER BY since, kind, subject")
-            )
+        rows = await rows_of(
+            self._shown, "SELECT kind, subject, since, detail FROM alarm ORDER BY since, kind, subject"
         )
         return [Alarm(kind, subject, from_millis(since), detail) for kind, subject, since, detail in rows]
 
@@ -114,7 +113,7 @@ class PortableSpool:
         return await self._shown.write(lambda connection: mend(connection, milliseconds, self._now()))
 
     async def living(self) -> list[Life]:
-        rows = await self._shown.read(lambda connection: list(connection.execute(_LIVING)))
+        rows = await rows_of(self._shown, _LIVING)
         return [
             Life(Incarnation(one), node, worker, from_millis(started), place)
             for one, node, worker, started, place in rows

@@ -12,6 +12,7 @@ from typing import Final
 
 from relay.clock import to_millis
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.policy.report_share import OF_DOMAIN, OF_REPORTER, Share, fits
 
 REPORTS_KEPT: Final = timedelta(days=400)
@@ -87,7 +88,7 @@ async def declined_reports(database: Database, since: datetime) -> Declined:
         " FROM report_share WHERE day >= ? AND reporter = ''"
     )
     day = to_millis(since) // DAY
-    ((not_ours, beyond),) = await database.read(lambda connection: list(connection.execute(query, (day,))))
+    ((not_ours, beyond),) = await rows_of(database, query, (day,))
     return Declined(not_ours, beyond)
 
 

@@ -11,6 +11,7 @@ from relay.clock import Clock, from_millis, to_millis
 from relay.crash_points import reach
 from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
+from relay.database.statements import rows_of
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.policy.quarantine import Death
 from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
@@ -108,7 +109,7 @@ class SqliteSpool(PortableSpool):
         return await self._step("piece", work, PATIENCE_SECONDS)
 
     async def remove_orphan(self, limit: int) -> bool:
-        if not await self._database.read(lambda connection: list(connection.execute(OVER))):
+        if not await rows_of(self._database, OVER):
             return False
         return await self._database.write(lambda connection: remove_orphan(connection, limit))
 
@@ -129,13 +130,10 @@ class SqliteSpool(PortableSpool):
         return None if due is None else from_millis(due)
 
     async def leased(self, incarnation: Incarnation) -> list[tuple[int, int, datetime]]:
-        rows = await self._database.read(
-            lambda connection: list(
-                connection.execute(
-                    "SELECT message, n, due FROM delivery INDEXED BY delivery_leased WHERE state = 2 AND lease = ?",
-                    (incarnation,),
-                )
-            )
+        rows = await rows_of(
+            self._database,
+            "SELECT message, n, due FROM delivery INDEXED BY delivery_leased WHERE state = 2 AND lease = ?",
+            (incarnation,),
         )
         return [(seq, n, from_millis(due)) for seq, n, due in rows]
 
@@ -187,9 +185,7 @@ class SqliteSpool(PortableSpool):
 
     async def finish_requests(self) -> int:
         now = self._now()
-        pending = await self._database.read(
-            lambda connection: list(connection.execute("SELECT 1 FROM request WHERE final_at <= ? LIMIT 1", (now,)))
-        )
+        pending = await rows_of(self._database, "SELECT 1 FROM request WHERE final_at <= ? LIMIT 1", (now,))
         if not pending:
             return 0
         return await self._database.write(lambda connection: finish(connection, now))

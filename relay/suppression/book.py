@@ -13,6 +13,7 @@ from typing import Final
 
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
+from relay.database.statements import rows_of
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.mail.address import Address
@@ -162,9 +163,7 @@ class SuppressionBook:
 
     async def tenant(self, name: str) -> int | None:
         """The number of the tenant called `name`, None if nobody is."""
-        rows = await self._database.read(
-            lambda connection: list(connection.execute("SELECT id FROM tenant WHERE name = ?", (name,)))
-        )
+        rows = await rows_of(self._database, "SELECT id FROM tenant WHERE name = ?", (name,))
         return rows[0][0] if rows else None
 
     async def show(self, which: Which) -> list[Standing]:
