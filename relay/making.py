@@ -15,7 +15,7 @@ from relay.egress.reach import ReachMemory
 from relay.egress.timeouts import Timeouts
 from relay.engine.dispatcher import DispatcherOptions
 from relay.engine.engine import EngineOptions
-from relay.engine.intake import IntakeOptions
+from relay.engine.preparing import IntakeOptions
 from relay.ids import Entropy
 from relay.policy.complaints import BrakeRules
 from relay.policy.notify import NoticeRule

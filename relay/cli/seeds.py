@@ -130,8 +130,9 @@ async def _means(settings: Settings, opened: Stores) -> AsyncIterator[Seeding]:
     from relay.clock import SystemClock
     from relay.doctor.seeding import Seeding
     from relay.engine.alarms import Alarms
-    from relay.engine.intake import MailIntake
+    from relay.engine.intake import FastPath, MailIntake
     from relay.engine.prelude import PreludeWriter
+    from relay.engine.preparing import IntakeParts
     from relay.ids import SystemEntropy
     from relay.mail.address import parse_address
     from relay.making import engine_options, make_signer
@@ -146,17 +147,17 @@ async def _means(settings: Settings, opened: Stores) -> AsyncIterator[Seeding]:
 
     intake = MailIntake(
         engine_options(settings, 0, 1).intake,
-        opened.spool,
-        signer,
-        PreludeWriter(signer, clock, entropy),
-        Alarms(opened.spool, clock),
-        clock=clock,
-        entropy=entropy,
-        lease=lambda _: None,
-        life=nobody,
-        hand_over=lambda _: None,
-        # Whoever takes it from the spool writes the prelude: keys and return tokens are the node's.
-        may_wait=lambda *_: True,
+        IntakeParts(
+            opened.spool,
+            signer,
+            PreludeWriter(signer, clock, entropy),
+            Alarms(opened.spool, clock),
+            clock,
+            entropy,
+            # Whoever takes it from the spool writes the prelude: keys and return tokens are the node's.
+            may_wait=lambda *_: True,
+        ),
+        FastPath(lease=lambda _: None, life=nobody, hand_over=lambda _: None),
     )
     identity = Identity(tenant, LOCAL_TENANT, None, "seeds", ("*",))
     sender = parse_address(_sender(settings))

@@ -17,12 +17,13 @@ from relay.engine.attempt import Attempter
 from relay.engine.brakes import Brakes
 from relay.engine.content import ContentReader
 from relay.engine.dispatcher import Dispatcher, DispatcherOptions, DispatcherParts
-from relay.engine.intake import IntakeOptions, MailIntake
+from relay.engine.intake import FastPath, MailIntake
 from relay.engine.janitor import Janitor
 from relay.engine.learning import Learner
 from relay.engine.lease import Lease
 from relay.engine.notice import Notices
 from relay.engine.prelude import PreludeWriter
+from relay.engine.preparing import IntakeOptions, IntakeParts
 from relay.engine.refusals import Refusals
 from relay.engine.reply_address import ReplyAddresses
 from relay.engine.return_path import KEPT, ReturnPaths
@@ -125,20 +126,20 @@ class Engine:
         prelude = PreludeWriter(parts.signer, clock, parts.entropy, parts.returns)
         self.intake = MailIntake(
             options.intake,
-            spool,
-            parts.signer,
-            prelude,
-            self.alarms,
-            clock=clock,
-            entropy=parts.entropy,
-            lease=self._fast_lease,
-            life=lambda: self._lease.incarnation,
-            hand_over=self._hand_over,
-            book=parts.suppressions,
-            links=parts.links,
-            replies=parts.replies,
-            wrote=parts.wrote,
-            may_wait=options.pools.may_wait,
+            IntakeParts(
+                spool,
+                parts.signer,
+                prelude,
+                self.alarms,
+                clock,
+                parts.entropy,
+                book=parts.suppressions,
+                links=parts.links,
+                replies=parts.replies,
+                wrote=parts.wrote,
+                may_wait=options.pools.may_wait,
+            ),
+            FastPath(self._fast_lease, lambda: self._lease.incarnation, self._hand_over),
         )
         self._brakes = self._make_brakes()
         self.ways = Ways(options.pools)

@@ -17,7 +17,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.egress.contract import Dialer
 from relay.engine.dispatcher import DispatcherOptions
 from relay.engine.engine import Engine, EngineOptions, EngineParts
-from relay.engine.intake import IntakeOptions
+from relay.engine.preparing import IntakeOptions
 from relay.engine.submission import Accepted, Submission
 from relay.ids import SeededEntropy, SpoolId, SystemEntropy
 from relay.mail.address import parse_address

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.engine.intake import MAX_DELAY
+from relay.engine.preparing import MAX_DELAY
 from relay.engine.unsubscribe import LINK_LIFE
 from relay.ids import SeededEntropy, base32, from_base32, new_spool_id
 from relay.mail.address import MAX_LOCAL, parse_address
