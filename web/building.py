@@ -117,22 +117,8 @@ class Building:
 
     def recipient_parts(self) -> RecipientParts:
         """What a recipient's pages work with."""
-        outside, stores = self._outside, self.stores
         return RecipientParts(
-            self._options.base_url,
-            outside.relay,
-            self.errands,
-            outside.clock,
-            stores.letters,
-            stores.reports,
-            stores.doorbell,
-            stores.wall,
-            stores.replies,
-            self._links,
-            stores.weekly,
-            stores.mailboxes,
-            self._judge,
-            self._renderer,
+            self._options.base_url, self._outside.relay, self.errands, self.stores, self._links, self._renderer
         )
 
     def _make_confirming(self) -> Confirming:

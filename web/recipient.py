@@ -15,27 +15,22 @@ from typing import Final
 from aiohttp import web
 
 from relay.client.contract import RelayClient
-from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language, Words
-from web.doorbell import DoorbellStore
 from web.errand_table import Errand
 from web.errands import Errands
-from web.judgement import Judge
-from web.letters import WAITS, LetterStore
+from web.letters import WAITS
 from web.links import Addressee, LinkKind, RecipientLinks
-from web.mailbox import MailboxHasher, masked
+from web.mailbox import masked
 from web.moderation.ruling import Rule
 from web.plain_text import clean_message
 from web.render import Renderer
-from web.replies import ReplyStore
-from web.reports import Report, ReportStore
+from web.reports import Report
 from web.requests import language_of, read_fields
 from web.sharing import share_links
-from web.wall import WallStore
+from web.stores import Stores
 from web.weekly_links import CONFIRM_LIFE
-from web.weekly_store import WeeklyStore
 
 _STATE_TIMEOUT: Final = 5.0
 _MOST_WORDS: Final = 4000
@@ -51,16 +46,8 @@ class RecipientParts:
     base_url: str
     relay: RelayClient
     errands: Errands
-    clock: Clock
-    store: LetterStore
-    reports: ReportStore
-    doorbell: DoorbellStore
-    wall: WallStore
-    replies: ReplyStore
+    stores: Stores
     links: RecipientLinks
-    weekly: WeeklyStore
-    mailboxes: MailboxHasher
-    judge: Judge
     renderer: Renderer
 
 
@@ -69,6 +56,7 @@ class RecipientPages:
 
     def __init__(self, parts: RecipientParts) -> None:
         self._parts = parts
+        self._stores = parts.stores
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET: the questions."""
@@ -92,10 +80,10 @@ class RecipientPages:
             case "report":
                 return await self._report(language, addressee, fields)
             case "wall":
-                await self._parts.store.keep_off_wall(addressee.letter_id)
+                await self._stores.letters.keep_off_wall(addressee.letter_id)
                 return await self._page(language, addressee, "wall")
             case "unreply":
-                await self._parts.replies.close(addressee.letter_id)
+                await self._stores.replies.close(addressee.letter_id)
                 return await self._page(language, addressee, "unreply")
             case "erase":
                 await self._erase(addressee)
@@ -108,8 +96,8 @@ class RecipientPages:
         words = clean_message(fields.get("words", "")[:_MOST_WORDS])
         if rule not in {one.value for one in _REPORTABLE}:
             return await self._page(language, addressee, problem="rule", typed=words)
-        filed = await self._parts.reports.file(
-            Report(addressee.letter_id, rule, words), self._parts.mailboxes.of(addressee.address)
+        filed = await self._stores.reports.file(
+            Report(addressee.letter_id, rule, words), self._stores.mailboxes.of(addressee.address)
         )
         if filed.waits:
             _log.warning("letter-reported", letter=addressee.letter_id, rule=rule, remedy="leak letters reports")
@@ -117,13 +105,13 @@ class RecipientPages:
 
     async def _erase(self, addressee: Addressee) -> None:
         """Everything about the address but the hash of a refusal, without which a refusal could not hold."""
-        await self._parts.reports.erase(addressee.letter_id)
-        await self._parts.store.keep_off_wall(addressee.letter_id)
-        await self._parts.store.erase_recipient(addressee.address)
-        await self._parts.doorbell.erase(addressee)
-        mailboxes = self._parts.mailboxes.all_of(addressee.address)
-        await self._parts.weekly.erase(mailboxes)
-        await self._parts.replies.erase(addressee.letter_id, mailboxes)
+        await self._stores.reports.erase(addressee.letter_id)
+        await self._stores.letters.keep_off_wall(addressee.letter_id)
+        await self._stores.letters.erase_recipient(addressee.address)
+        await self._stores.doorbell.erase(addressee)
+        mailboxes = self._stores.mailboxes.all_of(addressee.address)
+        await self._stores.weekly.erase(mailboxes)
+        await self._stores.replies.erase(addressee.letter_id, mailboxes)
         await self._parts.errands.do(Errand.ERASE, addressee.address)
         _log.info("recipient-erased")
 
@@ -137,10 +125,10 @@ class RecipientPages:
         typed: str = "",
     ) -> web.Response:
         words = self._parts.renderer.words(language)
-        post = await self._parts.wall.of_letter(addressee.letter_id)
+        post = await self._stores.wall.of_letter(addressee.letter_id)
         refuses = await self._parts.errands.refuses(addressee.address)
-        reported = await self._parts.reports.of_letter(addressee.letter_id)
-        replied = await self._parts.replies.keeps_words(addressee.letter_id)
+        reported = await self._stores.reports.of_letter(addressee.letter_id)
+        replied = await self._stores.replies.keeps_words(addressee.letter_id)
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
@@ -167,18 +155,18 @@ class RecipientPages:
     async def _held(self, words: Words, addressee: Addressee, *, refuses: bool | None) -> list[str]:
         """What we hold about the recipient (GDPR, article 15), one sentence each."""
         told = []
-        record = await self._parts.store.find_by_id(addressee.letter_id)
+        record = await self._stores.letters.find_by_id(addressee.letter_id)
         if record is not None:
             # Never when it was written: its departure is drawn by lot so that nobody who gets it learns that.
             at = words.around(record.left) if record.left is not None else ""
             told.append(words("recipient.holds_letter", moment=at) if at else words("recipient.holds_leaving"))
             if record.message_id is not None and await self._relay_knows(record.message_id):
                 told.append(words("recipient.holds_relay"))
-        if await self._parts.doorbell.waits(addressee):
+        if await self._stores.doorbell.waits(addressee):
             told.append(words("recipient.holds_waiting", days=WAITS.days))
-        if await self._parts.wall.keeps_words(addressee.letter_id):
+        if await self._stores.wall.keeps_words(addressee.letter_id):
             told.append(words("recipient.holds_words"))
-        if await self._parts.reports.of_letter(addressee.letter_id) is not None:
+        if await self._stores.reports.of_letter(addressee.letter_id) is not None:
             told.append(words("recipient.holds_report"))
         if refuses is not False:
             told.append(words("recipient.holds_refusal" if refuses else "recipient.holds_unseen"))
@@ -186,12 +174,12 @@ class RecipientPages:
 
     async def _held_of_mailbox(self, words: Words, address: str) -> list[str]:
         """What is kept by the mailbox, whichever letter its link came with."""
-        mailboxes, told = self._parts.mailboxes.all_of(address), []
-        if await self._parts.doorbell.knows(address):
+        mailboxes, told = self._stores.mailboxes.all_of(address), []
+        if await self._stores.doorbell.knows(address):
             told.append(words("recipient.holds_known"))
-        if await self._parts.weekly.is_subscribed(mailboxes):
+        if await self._stores.weekly.is_subscribed(mailboxes):
             told.append(words("recipient.holds_weekly"))
-        if await self._parts.weekly.is_asked(mailboxes):
+        if await self._stores.weekly.is_asked(mailboxes):
             told.append(words("recipient.holds_question", days=CONFIRM_LIFE.days))
         return [*told, words("recipient.holds_rest")]
 
@@ -204,7 +192,7 @@ class RecipientPages:
             return True
 
     async def _language(self, request: web.Request, addressee: Addressee) -> Language:
-        record = await self._parts.store.find_by_id(addressee.letter_id)
+        record = await self._stores.letters.find_by_id(addressee.letter_id)
         return language_of(request, record.language if record is not None else "")
 
     def _addressee(self, request: web.Request) -> Addressee | None:
