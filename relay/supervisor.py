@@ -24,6 +24,7 @@ from relay import lifeline as lifelines
 from relay import pulse as pulses
 from relay.assignment import ANEW_STATUS, ENVIRONMENT, REPLACED_STATUS, Assignment, inherited, lone_assignment
 from relay.errors import ConfigurationError
+from relay.garbage import keeping_all
 from relay.key_memory import ENVIRONMENT as KEY_MEMORY
 from relay.key_memory import make_key_memory
 from relay.listeners import Listener, bind_all, wanted_listeners
@@ -79,7 +80,8 @@ def run(file: Path, front: Front) -> int:
 
 def _work(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
     # Here and not above: a supervisor that does not load the node starts its workers a second sooner.
-    from relay.worker import run_worker
+    with keeping_all():
+        from relay.worker import run_worker
 
     return run_worker(file, settings, assignment, listeners, front)
 

@@ -52,11 +52,14 @@ def _node_of(words: Sequence[str]) -> str | None:
 
 
 def _run_node(file: str) -> int:
-    from pathlib import Path
+    from relay.garbage import keeping_all
 
-    from relay.cli.ending import told_status
-    from relay.cli.front import load_front
-    from relay.supervisor import run
+    with keeping_all():
+        from pathlib import Path
+
+        from relay.cli.ending import told_status
+        from relay.cli.front import load_front
+        from relay.supervisor import run
 
     try:
         return told_status(lambda: run(Path(file), load_front))

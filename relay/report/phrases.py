@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 Phrase = tuple[str, ...]
@@ -22,14 +23,17 @@ class PhraseIndex:
     """Which of the numbered groups of phrases stand in a text."""
 
     def __init__(self, groups: Sequence[Iterable[Phrase]]) -> None:
-        filed = [(number, phrase) for number, phrases in enumerate(groups) for phrase in phrases]
-        counts = Counter(gram for _, phrase in filed for piece in phrase for gram in _grams(piece))
+        filed = [
+            (number, phrase, [gram for piece in phrase for gram in _grams(piece)])
+            for number, phrases in enumerate(groups)
+            for phrase in phrases
+        ]
+        counts = Counter(chain.from_iterable(grams for _, _, grams in filed))
         self._by_gram: dict[str, list[tuple[int, Phrase]]] = {}
         self._short: list[tuple[int, Phrase]] = []
-        for number, phrase in filed:
-            grams = [gram for piece in phrase for gram in _grams(piece)]
+        for number, phrase, grams in filed:
             if grams:
-                self._by_gram.setdefault(min(grams, key=lambda gram: counts[gram]), []).append((number, phrase))
+                self._by_gram.setdefault(min(grams, key=counts.__getitem__), []).append((number, phrase))
             else:
                 self._short.append((number, phrase))
 

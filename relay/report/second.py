@@ -11,8 +11,6 @@ import logging
 from email.policy import compat32
 from typing import Final
 
-from flufl.bounce import all_failures
-
 from relay.report.words import ADDRESS
 
 MAX_OCTETS: Final = 24 * 1024
@@ -24,6 +22,8 @@ logging.getLogger("flufl.bounce").disabled = True  # it logs each detector it ru
 
 def second_opinion(raw: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The addresses that failed for now, and for good, as flufl.bounce reads them; never raises."""
+    from flufl.bounce import all_failures  # late: loading it compiles a hundred expressions, which few bounces need
+
     lines = raw[:MAX_OCTETS].replace(b"\r\n", b"\n").split(b"\n")[:MAX_LINES]
     try:
         message = email.message_from_bytes(b"\n".join(line[:MAX_LINE] for line in lines), policy=compat32)

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from argon2 import extract_parameters
 
 from relay.account.book import GUESSES_AN_HOUR, AccountBook
 from relay.account.credential import AccountError, is_loopback
-from relay.account.password import MAX_WAITING, AccountsBusyError, PasswordVault
+from relay.account.password import _DUMMY, MAX_WAITING, AccountsBusyError, PasswordVault
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolUnavailableError
 from relay.ids import SystemEntropy
@@ -231,6 +232,13 @@ async def test_an_unknown_name_takes_the_time_of_a_wrong_password() -> None:  # 
     vault.close()
     # Without the dummy the ratio is some thousands; the machine's noise stays far below ten.
     assert 0.1 < unknown / known < 10
+
+
+async def test_what_an_unknown_name_is_compared_with_costs_what_passwords_cost() -> None:  # F04
+    vault = PasswordVault()
+    kept = await vault.hash("a password")
+    vault.close()
+    assert extract_parameters(_DUMMY) == extract_parameters(kept)
 
 
 async def test_waiters_for_argon2_are_bounded() -> None:  # S15
