@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 from relay.client.contract import RelayClient
@@ -16,6 +15,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.hand_clock import HandClock
+from tests.support.moderation import the_moderator
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.served import served
 from tests.support.switched_database import SwitchedDatabase
@@ -25,7 +25,6 @@ from web.errands import Errands
 from web.letter_table import DatabaseLetterStore
 from web.limit_keys import LimitKeys
 from web.mailbox import MailboxHasher
-from web.moderation.moderator import load_moderator
 from web.mounting import make_desk
 from web.options import FrontOptions
 from web.outside import Outside
@@ -40,10 +39,7 @@ OPTIONS = FrontOptions(
     hand_over_every=timedelta(milliseconds=50),
 )
 
-
 MODERATORS = {"ann": "a" * 32, "bob": "b" * 32}
-
-_moderator = cache(load_moderator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ async def running_front(
     database = SwitchedDatabase(await SqliteDatabase.open(folder / "front.db"))
     store = DatabaseLetterStore(database)
     clock = clock or HandClock()
-    outside = Outside(relay, database, store, _moderator(), clock, SeededEntropy(7), KeyMemory())
+    outside = Outside(relay, database, store, the_moderator(), clock, SeededEntropy(7), KeyMemory())
     try:
         async with served(make_app(options, outside)) as url, served(make_desk(options, outside, MODERATORS)) as desk:
             yield Front(url, relay, database, store, desk)

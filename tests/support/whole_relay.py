@@ -11,9 +11,11 @@ import os
 import shutil
 import smtplib
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,11 @@ from relay.listeners import Listener, bind_all, wanted_listeners
 from relay.node import Node, NodeParts
 from relay.opening import Stores
 from relay.policy.state import State
+from relay.private_file import make_private_folder, write_private_file
 from relay.settings import Settings, settings_from
+from relay.signing.keys import KeyType, key_path, make_key
 from relay.spool.inquiry import MessageView
+from tests.support.moderation import sharing_moderator
 
 _SUBNETS = itertools.count(10 + 40 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:] or 0) % 200)
 
@@ -138,11 +143,28 @@ def relay_data(lab: Lab, **sections: dict[str, Any]) -> dict[str, dict[str, Any]
     return data
 
 
+def lend_keys(settings: Settings) -> None:
+    """Put an RSA key where the lab would make one: one of this process, since making one takes a tenth of a second."""
+    folder = settings.path(settings.signing.keys)
+    for entry in settings.signing.domain:
+        path = key_path(folder, entry.domain, "lab-rsa")
+        if "lab-rsa" in entry.selectors and not path.exists():
+            make_private_folder(path.parent)
+            write_private_file(path, _rsa_key())
+
+
+@cache
+def _rsa_key() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return make_key(Path(folder), "leak.lab.test", "lab-rsa", KeyType.RSA).read_bytes()
+
+
 @asynccontextmanager
 async def whole_relay(folder: Path, keyless: str = "", **sections: dict[str, Any]) -> AsyncIterator[WholeRelay]:
     """Start lab and node in `folder`; both are stopped at the end. The keys of the domain `keyless` are lost."""
     async with running_lab(folder) as lab:
         settings = relay_settings(folder, lab, **sections)
+        lend_keys(settings)
         equip(lab, settings)
         if keyless:
             shutil.rmtree(folder / "dkim_keys" / keyless)
@@ -157,7 +179,8 @@ async def relay_against(lab: Lab, settings: Settings) -> AsyncIterator[WholeRela
     point_returns(lab, listeners)
     node = Node(settings, NodeParts(0, 1, listeners, SystemClock(), SystemEntropy(), load_front, lab=True))
     try:
-        await node.start()
+        with sharing_moderator():
+            await node.start()
         yield WholeRelay(settings, lab, node, *_ports(listeners))
     finally:
         await node.stop()

@@ -13,7 +13,7 @@ from relay.lab.launch.plan import DAY, DAYS, Kind, letters, volumes
 from relay.lab.launch.report import DayCount, bars, table
 from relay.lab.launch.time import ReplayClock
 from relay.lab.launch.visitors import Fate, Played, Times
-from web.moderation.moderator import load_moderator
+from tests.support.moderation import the_moderator
 from web.moderation.ruling import Step
 
 
@@ -39,7 +39,7 @@ def test_letters_come_in_order_from_their_seed() -> None:
 
 def test_most_letters_pass_and_most_abuse_does_not() -> None:
     """How often moderation is right is measured elsewhere; here the mix has to be worth playing."""
-    moderator = load_moderator()
+    moderator = the_moderator()
     ruled: dict[Kind, Counter[Step]] = {}
     for one in letters(7, 600):
         ruled.setdefault(one.kind, Counter())[moderator.rule(one.message, "").step] += 1

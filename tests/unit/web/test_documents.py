@@ -14,6 +14,7 @@ import pytest
 from relay.client.contract import Admission
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
+from tests.support.moderation import the_moderator
 from tests.support.moderator import Moderator
 from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import LETTER, Visitor
@@ -24,7 +25,6 @@ from web.catalogue import Language, load_words
 from web.documents import DECLARED, Document
 from web.letters import HOLD_TIME
 from web.moderation.figures import published_figures
-from web.moderation.moderator import load_moderator
 from web.operator import Operator
 
 OPERATOR = Operator(
@@ -101,7 +101,7 @@ async def test_an_operator_who_says_nothing_is_told_of_by_the_page(tmp_path: Pat
 @pytest.mark.parametrize("language", list(Language))
 async def test_each_rule_has_its_anchor_and_its_own_words(visitor: Visitor, language: Language) -> None:
     page = (await visitor.get(f"/{language.value}/dos-and-donts"))[1]
-    for rule, words in load_moderator().wording(language.value).rules.items():
+    for rule, words in the_moderator().wording(language.value).rules.items():
         assert f'id="{rule.anchor}"' in page.document
         assert words.title in page.text
         assert " ".join(words.text.split()) in page.text
@@ -111,7 +111,7 @@ async def test_each_rule_has_its_anchor_and_its_own_words(visitor: Visitor, lang
 async def test_a_number_to_call_is_said_once_and_its_link_calls_it(visitor: Visitor, language: Language) -> None:
     page = (await visitor.get(f"/{language.value}/help"))[1].document
     lines = page.partition('<ul class="helps">')[2].partition("</ul>")[0].split("<li>")[1:]
-    assert len(lines) == len(load_moderator().wording(language.value).helps)
+    assert len(lines) == len(the_moderator().wording(language.value).helps)
     for line in lines:
         assert all(re.fullmatch(r"[0-9+-]+", number) for number in re.findall(r'href="tel:([^"]*)"', line))
     assert not any(line.count("3114") > line.count("3114.fr") + line.count("tel:3114") + 1 for line in lines)

@@ -10,13 +10,13 @@ import pytest
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, running_front, with_limits
 from tests.support.hand_clock import HandClock
+from tests.support.moderation import the_moderator
 from tests.support.visitor import Visitor
 from web import judgement
 from web.catalogue import Language
 from web.draft import Draft
 from web.judgement import Judge
 from web.limits import PREVIEWS
-from web.moderation.moderator import load_moderator
 from web.moderation.ruling import Step
 from web.preview import Preview, PreviewTokens
 from web.signature import Signature
@@ -30,7 +30,7 @@ def _draft(message: str, pseudonym: str = "") -> Draft:
 
 def test_a_letter_is_read_once_and_its_words_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = HandClock()
-    judge = Judge(load_moderator(), clock, SeededEntropy(1))
+    judge = Judge(the_moderator(), clock, SeededEntropy(1))
     insult = _draft(INSULT)
     assert not judge.knows(insult)
     ruling = judge.rule_on(insult)

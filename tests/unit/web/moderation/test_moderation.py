@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
+from tests.support.moderation import the_moderator
 from web.moderation.corpus import read_corpus
 from web.moderation.moderator import Moderator, load_moderator
 from web.moderation.pack import LANGUAGES, load_rulebook
 from web.moderation.ruling import Part, Rule, Step
 
-MODERATOR = load_moderator()
+MODERATOR = the_moderator()
 CORPUS = Path(__file__).parents[3] / "data" / "moderation"
 WORDS = ("tu", "te", "you", "kill", "vais", "je", "f", "c", "*", "@", ".", "«", '"', "0", "si", "your", "pas")
 

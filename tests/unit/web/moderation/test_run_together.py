@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from web.moderation.moderator import load_moderator
+from tests.support.moderation import the_moderator
 from web.moderation.ruling import Rule, Step
 
-MODERATOR = load_moderator()
+MODERATOR = the_moderator()
 
 
 @pytest.mark.parametrize(

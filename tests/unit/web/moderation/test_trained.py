@@ -16,16 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
+from tests.support.moderation import the_moderator
 from web.moderation.concepts import load_concepts
 from web.moderation.corpus import CARE, GAUGE, PASS, STRANGER, corpus_digest, read_corpus
 from web.moderation.features import SIZE, features_of, stretches
 from web.moderation.figures import SAMPLE, letters_for_measuring, measure, published_figures, share, told_as_text
 from web.moderation.folding import MOST_TOKENS, tokens_of
-from web.moderation.moderator import load_moderator
 from web.moderation.trained import load_trained
 
 CORPUS = Path(__file__).parents[3] / "data" / "moderation"
-MODERATOR = load_moderator()
+MODERATOR = the_moderator()
 CONCEPTS = load_concepts()
 FEATURES_A_WORD = 100
 EVERYTHING = os.environ.get("LEAK_FIGURES") == "all"

@@ -8,11 +8,12 @@ import pytest
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
+from tests.support.moderation import the_moderator
 from web.moderation.moderator import load_moderator
 from web.moderation.pack import load_rulebook
 from web.moderation.ruling import Step
 
-MODERATOR = load_moderator()
+MODERATOR = the_moderator()
 WORRIED = """
 I'm scared you'll hurt yourself.
 Please don't do anything stupid, call me.
