@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import uvloop
 
+from relay.garbage import keeping_all
 from tests.support.postgres_server import PostgresServer, find_binaries
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop of production."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """What is collected stays to the end: a search for garbage that goes through it takes half a second each time."""
+    with keeping_all():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -128,6 +129,12 @@ def load_words(zone: tzinfo = UTC, folder: Path = _FOLDER) -> dict[Language, Wor
 
 
 def _load(language: Language, folder: Path, zone: tzinfo) -> Words:
+    return Words(language, *_read(language, folder), zone)
+
+
+@cache
+def _read(language: Language, folder: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The texts by key, and the months: read once for pages, desk and letters."""
     tables: dict[str, Any] = {}
     for path in sorted(folder.glob(f"*{language.value}.toml")):
         tables |= tomllib.loads(path.read_text(encoding="utf-8"))
@@ -135,7 +142,7 @@ def _load(language: Language, folder: Path, zone: tzinfo) -> Words:
     texts = dict(_flatten("", tables))
     if language is Language.FR:
         texts = {key: french_spaces(text) for key, text in texts.items()}
-    return Words(language, texts, months, zone)
+    return texts, months
 
 
 def _flatten(prefix: str, tables: Mapping[str, Any]) -> list[tuple[str, str]]:

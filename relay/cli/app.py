@@ -6,7 +6,7 @@ Each command imports what it needs when it runs, so that `leak --help` does not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -119,6 +119,8 @@ app.add_typer(webhook.app, name="webhook")
 app.command()(report.report)
 app.command()(tls.tls)
 
+_root = cache(partial(get_command, app))
+
 
 def run(words: Sequence[str]) -> int:
     """Run one command line; the exit status. Complaints go to standard error, without a traceback."""
@@ -127,7 +129,7 @@ def run(words: Sequence[str]) -> int:
 
 def _called(words: Sequence[str]) -> int:
     try:
-        get_command(app).main(hoist_config(words), prog_name="leak")
+        _root().main(hoist_config(words), prog_name="leak")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     return DONE

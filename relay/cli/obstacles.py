@@ -52,8 +52,9 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
     yield from _refusal(lambda: check_ways(settings))
     yield from (text for lines in _refusal(lambda: load_diagnoser(settings.folder)) for text in lines.splitlines())
     yield from (text for lines in _refusal(lambda: load_shaping(settings.folder)) for text in lines.splitlines())
-    rulebook = import_module("web.moderation.pack").load_rulebook  # by name: the relay does not know the front
-    yield from (text for lines in _refusal(lambda: rulebook(settings.folder)) for text in lines.splitlines())
+    if (settings.folder / "moderation").is_dir():  # the packs that come along were read before they were published
+        rulebook = import_module("web.moderation.pack").load_rulebook  # by name: the relay does not know the front
+        yield from (text for lines in _refusal(lambda: rulebook(settings.folder)) for text in lines.splitlines())
     if settings.web.relay.url:
         yield from _refusal(lambda: way_of(settings))
         yield from _refusal(lambda: key_of(settings))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import NoneType
@@ -246,15 +246,14 @@ def alarms_page() -> str:
     return _ALARMS_HEAD + "".join(rows)
 
 
-def pages() -> dict[str, str]:
-    """File name → text of every generated page."""
-    return {
-        "settings.md": settings_page(),
-        "cli.md": cli_page(),
-        "alarms.md": alarms_page(),
-        "metrics.md": metrics_page(),
-        "log.md": log_page(),
-    }
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "alarms.md": alarms_page,
+    "metrics.md": metrics_page,
+    "log.md": log_page,
+}
+"""File name → who writes the page."""
 
 
 def main() -> int:
@@ -263,8 +262,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 when a page is stale")
     check = parser.parse_args().check
     stale = []
-    for name, text in pages().items():
-        file = FOLDER / name
+    for name, page in PAGES.items():
+        file, text = FOLDER / name, page()
         if file.exists() and file.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.support.front import Front, running_front
@@ -20,39 +21,44 @@ from tests.support.hand_clock import HandClock
 
 CHROMIUM = Path("/usr/bin/chromium")
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests here, each of which has a context of its own: starting one takes seconds."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        started = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         try:
-            yield browser
+            yield started
         finally:
-            await browser.close()
+            await started.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
     async with running_front(tmp_path, HandClock()) as running:
         yield running
 
 
 @asynccontextmanager
-async def a_page(front: Front, **options: Any) -> AsyncIterator[Page]:
-    """A fresh browser's page that must not complain, run foreign code, keep a cookie or ask anybody else."""
-    async with chromium() as browser:
-        context = await browser.new_context(**options)
-        page = await context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-        page.on("request", lambda r: None if r.url.startswith(front.url) else complaints.append(f"asked {r.url}"))
+async def a_page(browser: Browser, front: Front, **options: Any) -> AsyncIterator[Page]:
+    """A page of a fresh context that must not complain, run foreign code, keep a cookie or ask anybody else."""
+    context = await browser.new_context(**options)
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+    page.on("request", lambda r: None if r.url.startswith(front.url) else complaints.append(f"asked {r.url}"))
+    try:
         yield page
         assert [c for c in complaints if "Failed to load resource" not in c] == []
         assert await context.cookies() == []
+    finally:
         await context.close()
 
 
@@ -64,8 +70,8 @@ async def _fill(page: Page, to: str = "ann@example.org", message: str = "Thank y
 
 
 @pytest.mark.parametrize("scripts", [False, True])
-async def test_a_letter_without_and_with_scripts(front: Front, scripts: bool) -> None:
-    async with a_page(front, java_script_enabled=scripts, locale="en-GB") as page:
+async def test_a_letter_without_and_with_scripts(browser: Browser, front: Front, scripts: bool) -> None:
+    async with a_page(browser, front, java_script_enabled=scripts, locale="en-GB") as page:
         await page.goto(f"{front.url}/")
         await _fill(page)
         await page.click("button.main")
@@ -82,8 +88,8 @@ async def test_a_letter_without_and_with_scripts(front: Front, scripts: bool) ->
         await expect(page.locator("main")).to_contain_text("It may still be in the spam folder")
 
 
-async def test_by_keyboard_alone_the_enter_key_previews(front: Front) -> None:
-    async with a_page(front, locale="en-GB") as page:
+async def test_by_keyboard_alone_the_enter_key_previews(browser: Browser, front: Front) -> None:
+    async with a_page(browser, front, locale="en-GB") as page:
         await page.goto(f"{front.url}/en/")
         await _fill(page)
         await page.focus("#to")
@@ -91,8 +97,8 @@ async def test_by_keyboard_alone_the_enter_key_previews(front: Front) -> None:
         await expect(page.locator("h1")).to_have_text("This is what they will receive")
 
 
-async def test_the_switch_keeps_what_was_typed(front: Front) -> None:
-    async with a_page(front, locale="fr-FR") as page:
+async def test_the_switch_keeps_what_was_typed(browser: Browser, front: Front) -> None:
+    async with a_page(browser, front, locale="fr-FR") as page:
         await page.goto(f"{front.url}/")
         await expect(page.locator("h1")).to_have_text("Écrire une lettre anonyme")
         await _fill(page)
@@ -105,8 +111,8 @@ async def test_the_switch_keeps_what_was_typed(front: Front) -> None:
         await expect(page.locator(".mail dl")).to_contain_text("De la part d’un·e ami·e, anonymement.")
 
 
-async def test_errors_take_the_focus_and_lead_to_their_fields(front: Front) -> None:
-    async with a_page(front, locale="en-GB") as page:
+async def test_errors_take_the_focus_and_lead_to_their_fields(browser: Browser, front: Front) -> None:
+    async with a_page(browser, front, locale="en-GB") as page:
         await page.goto(f"{front.url}/en/")
         await page.click("button.main")
         await expect(page.locator(".summary")).to_be_focused()
@@ -114,8 +120,8 @@ async def test_errors_take_the_focus_and_lead_to_their_fields(front: Front) -> N
         await expect(page.locator("#to")).to_be_focused()
 
 
-async def test_back_brings_back_what_was_typed(front: Front) -> None:
-    async with a_page(front, locale="en-GB") as page:
+async def test_back_brings_back_what_was_typed(browser: Browser, front: Front) -> None:
+    async with a_page(browser, front, locale="en-GB") as page:
         await page.goto(f"{front.url}/en/")
         await _fill(page)
         await page.click("button.main")
@@ -124,9 +130,9 @@ async def test_back_brings_back_what_was_typed(front: Front) -> None:
         await expect(page.locator("#message")).to_have_value("Thank you.\n\nFor all of it.")
 
 
-async def test_stored_markup_never_runs(front: Front) -> None:  # S42
+async def test_stored_markup_never_runs(browser: Browser, front: Front) -> None:  # S42
     payloads = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</textarea><svg onload=alert(1)>"]
-    async with a_page(front, locale="en-GB") as page:
+    async with a_page(browser, front, locale="en-GB") as page:
         for payload in payloads:
             await page.goto(f"{front.url}/en/")
             await _fill(page, message=payload)

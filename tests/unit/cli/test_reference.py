@@ -9,15 +9,15 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from relay.cli.app import app
-from relay.cli.reference import FOLDER, pages
+from relay.cli.reference import FOLDER, PAGES
 from relay.settings import Listen, Settings
 from relay.settings_text import model_in
 
 
-@pytest.mark.parametrize("name", sorted(pages()))
+@pytest.mark.parametrize("name", sorted(PAGES))
 def test_the_page_is_fresh(name: str) -> None:
     written = (FOLDER / name).read_text(encoding="utf-8")
-    assert written == pages()[name], "run python -m relay.cli.reference"
+    assert written == PAGES[name](), "run python -m relay.cli.reference"
 
 
 def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, str | None]]:
@@ -36,7 +36,7 @@ def test_every_setting_says_what_it_is_for() -> None:
 
 
 def test_every_setting_is_on_the_page() -> None:
-    page = pages()["settings.md"]
+    page = PAGES["settings.md"]()
     for name, _ in _fields(Settings):
         if name != "folder":
             assert f"| `{name.rpartition('.')[2]}` |" in page, name

@@ -314,6 +314,16 @@ def test_check_finds_what_would_stop_a_start(
     assert [path.name for path in tmp_path.iterdir()] == ["relay.toml"]
 
 
+def test_check_reads_the_packs_that_replace_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, pack = tmp_path / "relay.toml", tmp_path / "moderation" / "en.toml"
+    file.write_text('[spool]\nurl = "sqlite:spool.db"\n')
+    pack.parent.mkdir()
+    pack.write_text("[[rule")
+    told = leak(capsys, "check", "--config", file)
+    assert told.status == 2
+    assert str(pack) in told.err
+
+
 def test_check_takes_what_can_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "relay.toml"
     file.write_text(
