@@ -26,6 +26,7 @@ from relay.engine.watch import Look, Watch
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.figures.book import FigureBook
 from relay.figures.contract import By, ReportQuery
+from relay.figures.depths import Depth
 from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
 from relay.policy.trouble import (
@@ -51,6 +52,7 @@ FAST_SECONDS: Final = 10.0
 PING_SECONDS: Final = 5.0
 PROVIDER_QUIET: Final = timedelta(days=1)
 """After so long without its word a provider's alarm is over."""
+_UNFINISHED: Final = (State.WAITING, State.LEASED, State.HELD)
 _LOCAL: Final = frozenset({"disk"})
 
 
@@ -148,11 +150,13 @@ class Watching:
         return [judge_workers(self._settings.node.name, self._deaths, now, stands=stands)]
 
     async def see_queue(self) -> list[Seen]:
-        """Whether what is due leaves."""
+        """Whether what is due leaves; and how deep the queue is, for its history."""
         spool, now = self._spool, self._clock.now()
         suspended = [one for one in await spool.suspensions() if one.until > now]
         lanes = await spool.lanes()
-        _count(lanes, now)
+        depth = _counted(lanes, now)
+        _show(depth)
+        await self._figures.note_depth(depth)
         backlog = [
             Backlog(
                 lane.domain,
@@ -220,9 +224,14 @@ def seen_of(finding: Finding) -> Seen:
     return Seen(AlarmKind(finding.id), finding.subject, wrong, evidence)
 
 
-def _count(lanes: Sequence[LaneFigures], now: datetime) -> None:
-    """The queue as figures."""
-    for state in (State.WAITING, State.LEASED, State.HELD):
-        metrics.queue.labels(state.label).set(sum(getattr(lane, state.label) for lane in lanes))
+def _counted(lanes: Sequence[LaneFigures], now: datetime) -> Depth:
     oldest = min((lane.oldest for lane in lanes if lane.oldest is not None), default=now)
-    metrics.queue_age.set(max(0.0, (now - oldest).total_seconds()))
+    waiting, leased, held = (sum(getattr(lane, state.label) for lane in lanes) for state in _UNFINISHED)
+    return Depth(now, waiting, leased, held, max(timedelta(), now - oldest))
+
+
+def _show(depth: Depth) -> None:
+    """The queue as metrics."""
+    for state in _UNFINISHED:
+        metrics.queue.labels(state.label).set(getattr(depth, state.label))
+    metrics.queue_age.set(depth.oldest.total_seconds())

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from relay.admin.asking import asked
+from relay.admin.depth import VIEWS, drawn
 from relay.admin.frame import framed
 from relay.admin.parts import AdminParts, Records
 from relay.admin.render import Renderer
@@ -65,6 +66,7 @@ class QueuePages:
         by = asked(request, "by")
         by = by if by in WAYS else "provider"
         wanted = {name: value for name in ("provider", "site") if (value := asked(request, name))}
+        view = next((one for one in VIEWS if one.name == asked(request, "back")), VIEWS[0])
         lanes = [lane for lane in await self._records.shape.get() if self._is_wanted(lane, wanted)]
         rows = put_together(lanes, self._names(by), lambda name: _inside(by, name, wanted))
         values = {
@@ -77,6 +79,8 @@ class QueuePages:
             "more": len(rows) - MOST_ROWS,
             "total": put_together(lanes, lambda _: "all", lambda _: ""),
             "standing": await read_standing(self._records),
+            "views": VIEWS,
+            "depth": drawn(view, await self._records.figures.depths(view.span, now - view.reach), now),
         }
         return self._renderer.page("queue.html", framed(request, "queue", now, values))
 

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from relay.admin.chart import stacked
+from relay.admin.depth import DAY, drawn
 from relay.admin.frame import framed
 from relay.admin.parts import AdminParts, Records
 from relay.admin.remembered import Remembered
@@ -93,6 +94,7 @@ class TodayPage:
         self._parts = parts
         self._records = records
         self._figures = Remembered(self._read_figures, parts.clock)
+        self._depths = Remembered(lambda: records.figures.depths(DAY.span, parts.clock.now() - DAY.reach), parts.clock)
         self._renderer = renderer
 
     async def _read_figures(self) -> tuple[list[ReportRow], list[ReportRow]]:
@@ -115,6 +117,7 @@ class TodayPage:
             "oldest": min((lane.oldest for lane in lanes if lane.oldest is not None), default=None),
             "next_due": min((lane.next_due for lane in lanes if lane.next_due is not None), default=None),
             "hours": hours,
+            "depth": drawn(DAY, await self._depths.get(), now),
             "chart": stacked(
                 {kind: [getattr(hour, kind) for hour in hours] for kind in BARS}, [hour.accepted for hour in hours]
             ),

@@ -13,6 +13,7 @@ from relay.database.statements import rows_of
 from relay.event.feed import BEGINNING, Position, parse_cursor
 from relay.figures.brakes import Brake, brakes, loosen, tighten
 from relay.figures.contract import ReportQuery, ReportRow
+from relay.figures.depths import Depth, Span, depths, forget_depths, is_noted, note_depth
 from relay.figures.rows import forget_figures, report
 from relay.figures.seeds import SeedLetter, add_seed_letters, forget_seed_letters, seed_letters
 from relay.policy.complaints import BrakeRules
@@ -105,13 +106,24 @@ class FigureBook:
 
     async def forget(self) -> None:
         """Delete what is older than is kept."""
-        before = self._clock.now() - KEPT
+        now = self._clock.now()
+        before = now - KEPT
 
         def forget(connection: Connection) -> None:
             forget_figures(connection, before)
             forget_seed_letters(connection, before)
+            forget_depths(connection, now)
 
         await self._database.write(forget)
+
+    async def note_depth(self, depth: Depth) -> None:
+        """Keep how deep the queue is, once in five minutes whoever counted it."""
+        if not await self._database.read(lambda connection: is_noted(connection, depth.at)):
+            await self._database.write(lambda connection: note_depth(connection, depth))
+
+    async def depths(self, span: Span, since: datetime) -> Sequence[Depth]:
+        """How deep the queue was, the oldest first."""
+        return await self._database.read(lambda connection: depths(connection, span, since))
 
     async def add_seed_letters(self, letters: Sequence[SeedLetter]) -> None:
         """Keep what became of letters to seeds."""

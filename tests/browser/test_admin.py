@@ -19,6 +19,7 @@ from playwright.async_api import async_playwright, expect
 from relay.clock import to_millis
 from relay.database.contract import Connection
 from relay.engine.alarms import Alarms
+from relay.figures.depths import Depth
 from relay.ids import SpoolId
 from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import Result
@@ -58,6 +59,7 @@ _PAGES: Final = (
     "/paths",
     "/warm-up",
     "/reports",
+    "/queue?back=quarter",
     "/no-such-page",
 )
 
@@ -98,6 +100,11 @@ async def fill(bench: Bench) -> SpoolId:
         )
 
     await bench.database.write(report_and_count)
+    for step in range(500):  # a night with an outage, and an hour in which no node ran
+        deep = 40 + (step % 90) * 3 + (4000 if 200 < step < 260 else 0)
+        if not 300 < step < 313:
+            counted = Depth(now - timedelta(minutes=5 * step), deep, deep // 9, deep // 5, timedelta(minutes=step))
+            await bench.figures.note_depth(counted)
     await Alarms(bench.spool, bench.clock).start(AlarmKind.DKIM_KEY, "leak.example", "no key can be read")
     return refused
 
@@ -117,8 +124,9 @@ async def test_every_page_can_be_read_and_used(bench: Bench, scheme: Literal["li
         page.on("request", lambda r: None if r.url.startswith(ann.url) else complaints.append(f"asked {r.url}"))
 
         async def look(name: str) -> None:
-            for closed in await page.locator("details:not([open]) > summary").all():
-                await closed.click()
+            closed = page.locator("details:not([open]) > summary")
+            while await closed.count():
+                await closed.first.click()
             if _SHOTS:
                 file = re.sub(r"\W+", "-", f"admin-{name}").rstrip("-")
                 await page.screenshot(path=f"{_SHOTS}/{file}.{scheme}.{width}.png", full_page=True)

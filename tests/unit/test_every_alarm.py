@@ -25,6 +25,7 @@ from relay.engine.alarms import Alarms
 from relay.engine.watch import Look, Watch
 from relay.event import EventKind
 from relay.figures.book import FigureBook
+from relay.figures.depths import Span
 from relay.figures.rows import add_figures, hour_of
 from relay.ids import SeededEntropy
 from relay.policy.alarms import AlarmKind
@@ -179,6 +180,8 @@ async def queue_age(bench: Bench) -> None:
     bench.clock.move(1790)
     await bench.look("queue")
     assert not await bench.stands(AlarmKind.QUEUE_AGE)
+    (depth,) = await bench.watched.figures.depths(Span.SHORT, bench.clock.now() - timedelta(hours=1))
+    assert (depth.waiting, depth.leased, depth.held, depth.oldest) == (1, 0, 0, timedelta(seconds=1790))
     bench.clock.move(20)
     await bench.look("queue")
     assert await bench.stands(AlarmKind.QUEUE_AGE)
