@@ -145,7 +145,8 @@ async def _submit(relay: RelayClient, asked: wire.LetterHanded) -> wire.LetterTa
     return wire.LetterTaken.of(await relay.submit(asked.value()))
 
 
-async def _admission(relay: RelayClient, asked: wire.AdmissionAsked) -> wire.AdmissionTold:
+async def tell_admission(relay: RelayClient, asked: wire.AdmissionAsked) -> wire.AdmissionTold:
+    """What may still leave today, and by whose ceiling, as a front reads it."""
     room = await relay.admission(asked.sender, asked.stream, asked.recipient)
     return wire.AdmissionTold(
         remaining=room.remaining, departs_at=room.departs_at, provider=room.provider, ceiling=room.ceiling
@@ -215,7 +216,7 @@ _CALLS: Final = (
         "/admission",
         "What the warm-up of young sources leaves of today.",
         wire.AdmissionAsked,
-        _admission,
+        tell_admission,
         wire.AdmissionTold,
     ),
     _call(

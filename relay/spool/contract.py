@@ -201,6 +201,13 @@ class Spool(Protocol):
         """Put the deliveries of a request back as they were, where nothing final happened; the number put back."""
         ...
 
+    async def reschedule(self, seq: int, send_at: datetime) -> bool:
+        """Let a message that its sender scheduled leave at another time; False if it does not wait for one any more.
+
+        It lives as long from then on as it did before. Raises SpoolUnavailableError.
+        """
+        ...
+
     async def finish_requests(self) -> int:
         """Make due cancels final and hand due bounces to the scheduler; the number of requests finished."""
         ...

@@ -22,6 +22,7 @@ from relay.spool.feed import events_named, events_page, last_event
 from relay.spool.inquiry import DeliveryView, LaneFigures, MessageFilter, MessageView, QueueFilter, SearchPage
 from relay.spool.life import Ending, Life, Pulse
 from relay.spool.orders import Alarm, Suspension
+from relay.spool.rescheduling import reschedule
 from relay.spool.search import search
 from relay.spool.silence import Silence
 from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view, original
@@ -107,6 +108,9 @@ class PortableSpool:
     async def last_written(self) -> datetime | None:
         at = await self._shown.read(last_written)
         return None if at is None else from_millis(at)
+
+    async def reschedule(self, seq: int, send_at: datetime) -> bool:
+        return await self._shown.write(lambda connection: reschedule(connection, seq, to_millis(send_at), self._now()))
 
     async def mend_dues(self, waits: Sequence[timedelta]) -> int:
         milliseconds = [wait // timedelta(milliseconds=1) for wait in waits]

@@ -7,6 +7,8 @@ from datetime import timedelta
 from relay.event import EventKind
 from relay.policy.outcome import Result
 from relay.policy.state import State
+from relay.spool.inquiry import QueueFilter
+from relay.spool.orders import Verb
 from relay.spool.work import Receipt, Settlement
 from tests.contract.test_spool import START, Bench, attempt, bench
 
@@ -57,3 +59,35 @@ async def test_a_long_wait_is_left_alone(bench: Bench) -> None:
 async def test_an_empty_spool_has_written_nothing(bench: Bench) -> None:
     assert await bench.spool.last_written() is None
     assert await bench.spool.mend_dues(WAITS) == 0
+
+
+async def test_what_was_scheduled_gets_another_time(bench: Bench) -> None:
+    due = bench.clock.now() + timedelta(days=30)
+    receipt = await bench.accept("a@b.example", "c@d.example", due=due, scheduled=True)
+    before = await bench.spool.message(receipt.id)
+    assert before is not None
+    sooner = bench.clock.now() + timedelta(hours=1)
+    assert await bench.spool.reschedule(receipt.seq, sooner)
+    view = await bench.spool.message(receipt.id)
+    assert view is not None
+    assert (view.send_at, [one.due for one in view.deliveries]) == (sooner, [sooner, sooner])
+    assert view.expires_at - sooner == before.expires_at - due
+    assert await bench.claim() == []
+    later = bench.clock.now() + timedelta(days=3)
+    assert await bench.spool.reschedule(receipt.seq, later)
+    bench.clock.forward(hours=2)
+    assert await bench.claim() == [], "it was put off"
+    assert await bench.spool.reschedule(receipt.seq, bench.clock.now())
+    assert {parcel.id for parcel in await bench.claim()} == {receipt.id}
+    assert not await bench.spool.reschedule(receipt.seq, later), "it is under way"
+
+
+async def test_what_has_no_time_of_its_own_gets_none(bench: Bench) -> None:
+    tried = await bench.accept("tried@b.example", lease_to=bench.me)
+    await defer(bench, tried, hours=5)
+    soon = bench.clock.now() + timedelta(minutes=1)
+    assert not await bench.spool.reschedule(tried.seq, soon)
+    held = await bench.accept("held@c.example", due=bench.clock.now() + timedelta(days=1), scheduled=True)
+    await bench.spool.ask(Verb.HOLD, QueueFilter(domain="c.example"), "why not", timedelta())
+    assert not await bench.spool.reschedule(held.seq, soon)
+    assert await bench.states(held.id) == [State.HELD]

@@ -141,6 +141,12 @@ class IdCall(Lenient):
     id: Line
 
 
+class RescheduleCall(IdCall):
+    """messages/reschedule."""
+
+    send_at: Moment = None
+
+
 class SearchCall(Lenient):
     """messages/search."""
 

@@ -1,4 +1,4 @@
-"""messages/info, search, content, list-scheduled and cancel-scheduled: what became of mail, in Mandrill's words.
+"""messages/info, search, content and what is scheduled: what became of mail, in Mandrill's words.
 
 Nobody's reading is watched, so opens and clicks are always empty.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, assert_never
 
 from relay.api.dependencies import ApiDependencies
 from relay.api.mandrill.call import Call, Document, Handlers, read, written
-from relay.api.mandrill.documents import IdCall, ScheduledCall, SearchCall
+from relay.api.mandrill.documents import IdCall, RescheduleCall, ScheduledCall, SearchCall
 from relay.api.mandrill.fault import Fault, invalid
+from relay.engine.preparing import MAX_DELAY
 from relay.ids import SpoolId, delivery_id, is_spool_id, split_delivery_id
 from relay.policy.state import State
 from relay.report.decoding import decode_words
@@ -23,6 +25,7 @@ from relay.spool.inquiry import AttemptView, DeliveryView, FoundMessage, Message
 from relay.spool.orders import Verb
 
 _UNKNOWN: Final = Fault("Unknown_Message", "There is no such message.")
+_UNSCHEDULED: Final = Fault("Unknown_Message", "There is no such scheduled message.")
 _SCHEDULED_SHOWN: Final = 200
 _EVENTS_SHOWN: Final = 3
 _AT_ONCE: Final = timedelta(0)
@@ -44,6 +47,7 @@ class Looking:
             "messages/content": self.content,
             "messages/search": self.search,
             "messages/list-scheduled": self.scheduled,
+            "messages/reschedule": self.reschedule,
             "messages/cancel-scheduled": self.cancel,
         }
 
@@ -121,14 +125,38 @@ class Looking:
                 ]
         return found
 
-    async def cancel(self, call: Call) -> Document | Fault:
-        """Not send a scheduled mail after all: the whole message, where recipients share one."""
+    async def reschedule(self, call: Call) -> Document | Fault:
+        """Send a scheduled mail at another time, a past one at once: the whole message, where recipients share one."""
+        wanted = read(RescheduleCall, call)
+        if isinstance(wanted, Fault):
+            return wanted
+        now = self._clock.now()
+        if wanted.send_at is None or wanted.send_at > now + MAX_DELAY:
+            return invalid("send_at", 'write a time in UTC as "YYYY-MM-DD HH:MM:SS", a year ahead at most')
+        found = await self._find_scheduled(call)
+        if isinstance(found, Fault):
+            return found
+        view, delivery = found
+        if not await self._spool.reschedule(view.seq, max(now, wanted.send_at)):
+            return _UNSCHEDULED
+        moved = replace(view, send_at=wanted.send_at)
+        return _schedule(moved, delivery, _subject(await self._mail(view)))
+
+    async def _find_scheduled(self, call: Call) -> _Found | Fault:
         found = await self._find(call)
         if isinstance(found, Fault):
             return found
         view, delivery = found
         if view.send_at is None or view.send_at <= self._clock.now() or delivery.state.final:
-            return Fault("Unknown_Message", "There is no such scheduled message.")
+            return _UNSCHEDULED
+        return found
+
+    async def cancel(self, call: Call) -> Document | Fault:
+        """Not send a scheduled mail after all: the whole message, where recipients share one."""
+        found = await self._find_scheduled(call)
+        if isinstance(found, Fault):
+            return found
+        view, delivery = found
         shown = _schedule(view, delivery, _subject(await self._mail(view)))
         where = QueueFilter(message=view.id, tenant=call.identity.tenant_name)
         await self._spool.ask(Verb.CANCEL, where, "by its sender", _AT_ONCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,17 @@ async def test_scheduled_mail_is_listed_and_cancelled(server: ApiServer) -> None
     assert (status, one["status"]) == (200, "scheduled")
     status, listed = await call(server, "messages/list-scheduled")
     assert [(item["_id"], item["send_at"], item["to"]) for item in listed] == [(one["_id"], moment, "bob@one.example")]
+    sooner = (later + timedelta(days=2)).strftime("%Y-%m-%d %H:%M:%S")
+    status, moved = await call(server, "messages/reschedule", id=one["_id"], send_at=sooner)
+    assert (status, moved["_id"], moved["send_at"], moved["subject"]) == (200, one["_id"], sooner, listed[0]["subject"])
+    assert [item["send_at"] for item in (await call(server, "messages/list-scheduled"))[1]] == [sooner]
+    for wrong in (None, "tomorrow", (later + timedelta(days=400)).strftime("%Y-%m-%d %H:%M:%S")):
+        status, fault = await call(server, "messages/reschedule", id=one["_id"], send_at=wrong)
+        assert (status, fault["name"], "send_at" in fault["message"]) == (422, "ValidationError", True)
     assert (await call(server, "messages/cancel-scheduled", id=one["_id"]))[1]["_id"] == one["_id"]
     assert (await call(server, "messages/list-scheduled"))[1] == []
+    gone = await call(server, "messages/reschedule", id=one["_id"], send_at=sooner)
+    assert (gone[0], gone[1]["name"]) == (404, "Unknown_Message")
     assert (await call(server, "messages/cancel-scheduled", id=one["_id"]))[1]["name"] == "Unknown_Message"
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from relay.account.identity import Identity
+from relay.api.front import tell_admission
 from relay.client.contract import Admission
 from relay.client.local import LocalRelayClient, RelayParts
+from relay.client.wire import AdmissionAsked
 from relay.engine.admission import Room, Sender
 from relay.ids import SpoolId
 from relay.policy.explanation import Cause
@@ -192,6 +194,8 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
         client = LocalRelayClient(parts, Identity(1, "leak", None, "front", ("leak.example",)))
         assert (await client.admission("a@leak.example", "")).remaining == 2
         assert (await client.admission("a@leak.example", "", "b@b.example")).ceiling == 2
+        asked = AdmissionAsked(sender="a@leak.example", stream="letter", recipient="b@b.example")
+        assert (await tell_admission(client, asked)).value() == Admission(2, None, "mx.b.example", 2), "over HTTP too"
         assert await client.admission("a@other.example", "") == Admission(None), "another's domain"
         await bench.until(await bench.send("a@b.example"), State.DELIVERED)
         room = await rooms.room_for(whose, "b.example")
