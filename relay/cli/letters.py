@@ -6,22 +6,18 @@ decision, with the reason, which a refused letter's writer reads.
 
 from __future__ import annotations
 
-import asyncio
-import getpass
-from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from relay.cli.context import Json, load, run_async, stores
+from relay.cli.context import Json, load
+from relay.cli.desk import at_desk, voice_of
+from relay.cli.letter_replies import replies_command, reply_command
 from relay.cli.output import UsageError, fail, say, say_json, say_table
 from relay.cli.queue_filter import now
 from relay.wording import clean, until
-
-if TYPE_CHECKING:
-    from relay.settings import Settings
 
 app = typer.Typer(help="Letters of the front that wait for a person.", no_args_is_help=True)
 
@@ -37,7 +33,7 @@ Letter = Annotated[str, typer.Argument(help="The letter's id, as `leak letters l
 @app.command("list")
 def list_command(context: typer.Context, as_json: Json = False) -> None:
     """What waits, the letter whose time ends first on top; a letter nobody decides about goes back after 48 hours."""
-    held = _deciding(load(context), lambda deciding: deciding.holds.held())
+    held = at_desk(load(context), lambda deciding: deciding.holds.held())
     if as_json:
         say_json([_plain(letter) for letter in held])
         return
@@ -50,7 +46,7 @@ def list_command(context: typer.Context, as_json: Json = False) -> None:
 @app.command("show")
 def show(context: typer.Context, letter: Letter, as_json: Json = False) -> None:
     """One letter with its words."""
-    found = _deciding(load(context), lambda deciding: deciding.holds.find(letter))
+    found = at_desk(load(context), lambda deciding: deciding.holds.find(letter))
     if found is None:
         fail(_GONE)
     if as_json:
@@ -69,14 +65,14 @@ def release(
     reason: Annotated[str, typer.Option("--reason", help="Why it may go; kept in the log.")],
 ) -> None:
     """Let a letter go; while a report of its recipient waits for a decision it still waits for that."""
-    settings, voice = load(context), _voice(reason)
+    settings, voice = load(context), voice_of(reason)
 
     async def work(deciding: Any) -> tuple[bool, bool]:
         held = await deciding.holds.find(letter)
         released = bool(await deciding.release(letter, voice))
         return released, released and bool(await deciding.waits_for_report(held.recipient))
 
-    released, waits = _deciding(settings, work)
+    released, waits = at_desk(settings, work)
     if not released:
         fail(_GONE)
     say(f"released: {_REPORTED}" if waits else "released: it leaves within " + _minutes(settings.web.jitter))
@@ -95,7 +91,7 @@ def refuse(
     for rule in rules:
         if rule not in known:
             raise UsageError(f"--rule: {rule} is none of {', '.join(known)}")
-    if not _deciding(load(context), lambda deciding: deciding.refuse(letter, rules, _voice(reason), freeze=freeze)):
+    if not at_desk(load(context), lambda deciding: deciding.refuse(letter, rules, voice_of(reason), freeze=freeze)):
         fail(_GONE)
     say("refused")
 
@@ -103,7 +99,7 @@ def refuse(
 @app.command("reports")
 def reports(context: typer.Context, as_json: Json = False) -> None:
     """What recipients reported; until a report is settled, no letter reaches its recipient."""
-    waiting = _deciding(load(context), lambda deciding: deciding.reports.open_reports())
+    waiting = at_desk(load(context), lambda deciding: deciding.reports.open_reports())
     rows = [
         {"at": one.at.isoformat(), "letter": one.report.letter_id, "rule": one.report.rule, "words": one.report.words}
         for one in waiting
@@ -129,7 +125,7 @@ def settle(
     outcomes = {one.value: one for one in import_module("web.reports").Outcome}
     if outcome not in outcomes:
         raise UsageError(f"{outcome} is none of {', '.join(outcomes)}")
-    settled = _deciding(load(context), lambda deciding: deciding.settle(letter, outcomes[outcome], _voice(reason)))
+    settled = at_desk(load(context), lambda deciding: deciding.settle(letter, outcomes[outcome], voice_of(reason)))
     if not settled:
         fail("no report about this letter waits (`leak letters reports`)")
     say(f"settled: {outcome}")
@@ -138,7 +134,7 @@ def settle(
 @app.command("notices")
 def notices(context: typer.Context, as_json: Json = False) -> None:
     """What was notified as unlawful by the form at /notice: about abused children first, then the oldest."""
-    waiting = _deciding(load(context), lambda deciding: deciding.notices.waiting())
+    waiting = at_desk(load(context), lambda deciding: deciding.notices.waiting())
     rows = [
         {
             "case": one.id,
@@ -172,15 +168,19 @@ def answer(
     outcomes = {one.value: one for one in import_module("web.reports").Outcome}
     if outcome not in outcomes:
         raise UsageError(f"{outcome} is none of {', '.join(outcomes)}")
-    if not _deciding(load(context), lambda deciding: deciding.answer(case, outcomes[outcome], _voice(reason))):
+    if not at_desk(load(context), lambda deciding: deciding.answer(case, outcomes[outcome], voice_of(reason))):
         fail("no notice of this number waits (`leak letters notices`)")
     say(f"answered: {outcome}")
+
+
+app.command("replies")(replies_command)
+app.command("reply")(reply_command)
 
 
 @app.command("frozen")
 def frozen(context: typer.Context, as_json: Json = False) -> None:
     """Whose network is kept from which recipient, each by one letter between them; `thaw` ends it."""
-    pairs = _deciding(load(context), lambda deciding: deciding.freezes.frozen())
+    pairs = at_desk(load(context), lambda deciding: deciding.freezes.frozen())
     rows = [{"letter": one.letter_id, "since": one.at.isoformat(), "letters": one.letters} for one in pairs]
     if as_json:
         say_json(rows)
@@ -199,7 +199,7 @@ def thaw(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
 ) -> None:
     """Let the network that a letter came from reach its recipient again."""
-    if not _deciding(load(context), lambda deciding: deciding.thaw(letter, _voice(reason))):
+    if not at_desk(load(context), lambda deciding: deciding.thaw(letter, voice_of(reason))):
         fail("nobody is kept from the recipient of this letter (`leak letters frozen`)")
     say("thawed")
 
@@ -211,7 +211,7 @@ def log(
     as_json: Json = False,
 ) -> None:
     """What was decided, by whom and why, the latest first."""
-    logged = _deciding(load(context), lambda deciding: deciding.holds.decisions(limit))
+    logged = at_desk(load(context), lambda deciding: deciding.holds.decisions(limit))
     rows = [
         {
             "at": one.at.isoformat(),
@@ -231,30 +231,6 @@ def log(
         [(row["at"], row["subject"], row["action"], row["by"], " ".join(row["rules"]), row["reason"]) for row in rows],
         empty="nothing has been decided yet",
     )
-
-
-def _voice(reason: str) -> Any:
-    if not reason.strip():
-        raise UsageError("--reason: say why; it is kept with the decision")
-    return import_module("web.deciding").Voice(getpass.getuser(), reason)
-
-
-def _deciding(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    """What `work` gives for the place where the desk decides too, the front's tables up to date."""
-    from relay.clock import SystemClock
-    from relay.ids import SystemEntropy
-    from relay.node_secrets import ensure_secrets
-
-    async def ask() -> Any:
-        async with stores(settings, must_exist=True) as opened:
-            await import_module("web.letter_table").DatabaseLetterStore(opened.database).prepare()
-            entropy = SystemEntropy()
-            keys = await asyncio.to_thread(ensure_secrets, settings.path(settings.node.secrets), entropy)
-            mailboxes = import_module("web.mailbox").MailboxHasher((keys.block_hash, *keys.old_block_hashes))
-            deciding = import_module("web.deciding").Deciding
-            return await work(deciding(opened.database, SystemClock(), entropy, settings.web.jitter, mailboxes))
-
-    return run_async(ask())
 
 
 def _plain(letter: Any) -> dict[str, Any]:

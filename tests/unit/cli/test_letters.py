@@ -20,6 +20,8 @@ from tests.support.command import Ran, leak
 from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, HeldFor, Hold, NewLetter, PendingLetter, hash_secret
 from web.mailbox import MailboxHasher
+from web.moderation.ruling import Step
+from web.replies import NewReply, ReplyStore
 from web.reports import Report, ReportStore
 
 Run = Callable[..., Ran]
@@ -96,3 +98,32 @@ async def _report(path: Path) -> None:
     reports = ReportStore(stores.database, clock, SystemEntropy())
     await reports.file(Report("id1", "hate", ""), mailboxes.of("Ann+x@b.example"))
     await stores.close()
+
+
+async def _answer(path: Path, letter: str) -> None:
+    clock = SystemClock()
+    stores = await open_stores(load_settings(path), clock, SystemEntropy())
+    reply = NewReply(letter, b"m" * 16, Step.HOLD, ("threat",), "Come\x1b[31m here.\nNow.")
+    await ReplyStore(stores.database, clock, SystemEntropy()).add(reply)
+    await stores.close()
+
+
+def test_held_replies_are_listed_and_decided_about(file: Path, run: Run) -> None:
+    first, second = [one["id"] for one in json.loads(run("list", "--json").out)]
+    assert "no reply waits" in run("replies").out
+    for letter in (first, second):
+        asyncio.run(_answer(file, letter))
+    shown = run("replies").out
+    assert f"{first}  ends in" in shown
+    assert "held for threat" in shown
+    assert "    Now." in shown
+    assert "\x1b" not in shown
+    told = json.loads(run("replies", "--json").out)
+    assert [(one["letter"], one["rules"]) for one in told] == [(one, ["threat"]) for one in sorted((first, second))]
+    assert run("reply", first, "burn", "--reason", "x").status == 2
+    assert run("reply", first, "show", "--reason", " ").status == 2
+    assert run("reply", first, "show", "--reason", "a joke between them").out == "shown\n"
+    assert run("reply", second, "delete", "--reason", "a threat").out == "deleted\n"
+    assert run("reply", second, "show", "--reason", "x").status == 1
+    logged = json.loads(run("log", "--json").out)
+    assert [(one["subject"], one["reason"]) for one in logged] == [(second, "a threat"), (first, "a joke between them")]

@@ -1,0 +1,58 @@
+"""`leak letters replies` and `reply`: replies by mail that a rule stopped, and whether a letter's writer sees one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relay.cli.context import Json, load
+from relay.cli.desk import at_desk, voice_of
+from relay.cli.output import UsageError, fail, say, say_json
+from relay.cli.queue_filter import now
+from relay.wording import clean, until
+
+_DEEDS = ("show", "delete")
+
+
+def replies_command(context: typer.Context, as_json: Json = False) -> None:
+    """Replies that a rule stopped, the one whose time ends first on top; what nobody decides about is deleted."""
+    held = at_desk(load(context), lambda deciding: deciding.replies.held())
+    if as_json:
+        say_json(
+            [
+                {
+                    "letter": one.letter_id,
+                    "language": one.language,
+                    "rules": list(one.rules),
+                    "until": one.until.isoformat(),
+                    "words": one.words,
+                }
+                for one in held
+            ]
+        )
+        return
+    if not held:
+        say("no reply waits for a person")
+    for one in held:
+        say(f"{one.letter_id}  ends {until(one.until, now())}, held for {', '.join(one.rules) or 'no rule'}")
+        say("\n".join(f"    {clean(line)}" for line in one.words.split("\n")))
+
+
+def reply_command(
+    context: typer.Context,
+    letter: Annotated[str, typer.Argument(help="The letter that was answered, as `leak letters replies` shows it.")],
+    deed: Annotated[str, typer.Argument(help="show or delete.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
+) -> None:
+    """Decide about a held reply: show lets the letter's writer read it; delete tells nobody that there was one."""
+    if deed not in _DEEDS:
+        raise UsageError(f"{deed} is none of {', '.join(_DEEDS)}")
+    voice = voice_of(reason)
+    if deed == "show":
+        done = at_desk(load(context), lambda deciding: deciding.show_reply(letter, voice))
+    else:
+        done = at_desk(load(context), lambda deciding: deciding.refuse_reply(letter, voice))
+    if not done:
+        fail("no reply to this letter waits for a decision (`leak letters replies`)")
+    say("shown" if deed == "show" else "deleted")
