@@ -69,7 +69,7 @@ class Charts:
             "held": self._stepped(weeks, lambda week: sum(week.held.values())),
             "pile_ons": self._stepped(weeks, lambda week: week.pile_ons),
             "reports": self._public_rates(weeks, lambda week: week.reports),
-            "opt_outs": self._public_rates(weeks, lambda week: week.opt_outs),
+            "opt_outs": self._public_rates(weeks, _more_refusing),
         }
 
     def rules_of_weeks(self, weeks: Sequence[Stretch]) -> dict[str, Chart]:
@@ -87,7 +87,7 @@ class Charts:
             "held": self._exact(days, lambda day: sum(day.held.values())),
             "pile_ons": self._exact(days, lambda day: day.pile_ons),
             "reports": self._rates(days, lambda day: day.reports),
-            "opt_outs": self._rates(days, lambda day: day.opt_outs),
+            "opt_outs": self._rates(days, _more_refusing),
             "decided": self._hours(days),
         }
 
@@ -157,6 +157,11 @@ class Charts:
             return "–"
         told = self._words.number(rate.value)
         return self._words("plot.below", rate=told) if rate.below else told
+
+
+def _more_refusing(one: Stretch) -> int | None:
+    """A stretch in which more took a refusal back than refused has no growth to draw."""
+    return None if one.opt_outs is None else max(0, one.opt_outs)
 
 
 def _rules(stretches: Iterable[Stretch]) -> list[str]:

@@ -46,7 +46,8 @@ class Stretch:
     """Letters refused, by rule, whether by the program or by a person; one may break several."""
     reports: int
     opt_outs: int | None
-    """How many more addresses want no letters; None if nobody knows."""
+    """How many more addresses want no letters at its end than at its beginning, below 0 for fewer: who refused, less who
+    took that back. None if nobody knows."""
     waits: tuple[timedelta, ...] = ()
     """How long what people decided about then had waited."""
 
@@ -124,7 +125,7 @@ class _Counted:
                 levels.append((day, number))
             else:
                 self._sums[day, what] += number
-        self._opt_outs = _growth(levels)
+        self._opt_outs = growth(levels)
         for day, rule, letters in connection.execute(_PROGRAM, (since,)):
             self._refused[day][rule] += letters
         for at, rules in connection.execute(_PEOPLE, (since,)):
@@ -146,10 +147,19 @@ class _Counted:
         )
 
 
-def _growth(levels: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """By how much a level grew on each day between its first and its last look; all of a gap on the gap's last day."""
+def growth(levels: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """By how much a level grew on each day between its first and its last look.
+
+    All of a gap within a week is told on its last day; of one that is in several, nobody knows in which it grew.
+    """
     found: dict[int, int] = {}
     for (day, before), (later, after) in pairwise(levels):
+        if _week(day) != _week(later - DAY):
+            continue
         found.update(dict.fromkeys(range(day, later, DAY), 0))
-        found[later - DAY] = max(0, after - before)
+        found[later - DAY] = after - before
     return found
+
+
+def _week(day: int) -> date:
+    return monday(from_millis(day).date())

@@ -19,7 +19,7 @@ from tests.unit.web.test_desk import held
 from tests.unit.web.test_ladder import FOREIGN, INSULT
 from web.catalogue import Language, load_words
 from web.charts import FEWEST, STEP, Charts, public_rate, stepped
-from web.history import Stretch, full_weeks
+from web.history import Stretch, full_weeks, growth, together
 from web.plot import HEIGHT, plot, rounded_up
 
 DAY = 86_400_000
@@ -59,7 +59,7 @@ async def test_a_week_is_told_once_it_is_over_and_in_steps_of_five(
     assert "5 to 9" in weeks_of(page, "Letters held because many people wrote to one")
     # 10 to 14 of 605 to 609, in the middle of both.
     assert re.search(r"10 to 14\s+20\s", weeks_of(page, "Reports by recipients"))
-    assert re.search(r"5 to 9\s+12\s", weeks_of(page, "More addresses that want no letters"))
+    assert re.search(r"5 to 9\s+12\s", weeks_of(page, "Growth of the addresses that want no letters"))
     assert "5,000" not in page, "this week is not over"
     page = (await visitor.get("/fr/transparency"))[1].document
     assert "605 à 609" in weeks_of(page, "Lettres prises")
@@ -125,6 +125,24 @@ def test_a_plot_stands_on_its_axis_and_below_its_top() -> None:
     assert drawn.steps == ((none, five),)
     assert [rounded_up(value) for value in (0, 2, 2.1, 5, 11, 99, 101, 4001)] == [2, 2, 4, 10, 20, 100, 200, 10000]
     assert plot([]).marks == plot([None]).marks == ()
+
+
+def days_of(*levels: int | None) -> list[int | None]:
+    """The growth of each day from a Monday on; a level for each morning, None where nobody looked."""
+    begins = (MONDAY - date(1970, 1, 1)).days * DAY
+    grown = growth([(begins + n * DAY, one) for n, one in enumerate(levels) if one is not None])
+    return [grown.get(begins + n * DAY) for n in range(len(levels) - 1)]
+
+
+def test_addresses_that_take_a_refusal_back_are_taken_off() -> None:
+    assert days_of(40, 43, 41, 41) == [3, -2, 0]
+    week = together(MONDAY, [a_week(MONDAY, opt_outs=one) for one in days_of(40, 43, 41, 41)])
+    assert week.opt_outs == 1, "not the three that came"
+    fewer = together(MONDAY, [a_week(MONDAY, opt_outs=-2)])
+    assert fewer.opt_outs == -2
+    assert Charts(load_words()[Language.EN]).of_days([fewer])["opt_outs"].rows[0][1] == "0"
+    assert days_of(40, None, 44, 44) == [0, 4, 0], "within a week it is that week's"
+    assert days_of(40, *[None] * 8, 90) == [None] * 9, "in which of two weeks it grew, nobody knows"
 
 
 async def test_moderators_see_each_day_as_it_was(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
