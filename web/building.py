@@ -117,9 +117,8 @@ class Building:
 
     def recipient_parts(self) -> RecipientParts:
         """What a recipient's pages work with."""
-        return RecipientParts(
-            self._options.base_url, self._outside.relay, self.errands, self.stores, self._links, self._renderer
-        )
+        base_url, relay = self._options.base_url, self._outside.relay
+        return RecipientParts(base_url, relay, self.errands, self.stores, self._links, self._renderer, self._judge)
 
     def _make_confirming(self) -> Confirming:
         options, outside = self._options, self._outside

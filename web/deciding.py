@@ -144,7 +144,7 @@ class Deciding:
         return await self.replies.show(_decision(letter_id, Action.REPLY_SHOW, voice))
 
     async def refuse_reply(self, letter_id: str, voice: Voice) -> bool:
-        """Delete the held reply to a letter; nobody is told."""
+        """Show the held reply to a letter to nobody; whoever answered reads why."""
         return await self.replies.refuse(_decision(letter_id, Action.REPLY_REFUSE, voice))
 
 

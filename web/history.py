@@ -46,8 +46,8 @@ class Stretch:
     """Letters refused, by rule, whether by the program or by a person; one may break several."""
     reports: int
     opt_outs: int | None
-    """How many more addresses want no letters at its end than at its beginning, below 0 for fewer: who refused, less who
-    took that back. None if nobody knows."""
+    """How many more addresses want no letters at its end than at its beginning, below 0 for fewer: those who refused,
+    less those who took that back. None if nobody knows."""
     waits: tuple[timedelta, ...] = ()
     """How long what people decided about then had waited."""
 

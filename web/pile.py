@@ -1,8 +1,9 @@
 """The piles that wait for a person: how long each may grow, and how its room is shared.
 
-Held letters are one pile, notices of unlawful content another, so that a flood of one keeps out none of the other. Each
-kind of network has a guaranteed part of both (`web.shares`), and one network may add a fiftieth of a pile a day:
-whoever floods them fills no more than their own part. The bound may be passed by what is being sent in that moment.
+Held letters are one pile, notices of unlawful content another, held replies a third, so that a flood of one keeps out
+none of the others. Each kind of network has a guaranteed part of the first two (`web.shares`), and one network may add
+a fiftieth of a pile a day: whoever floods them fills no more than their own part. The bound may be passed by what is
+being sent in that moment. No reply comes by a network of its own; one that finds no room waits at the relay.
 Recipients' reports have none: a report needs a letter that left, and those are counted.
 """
 
@@ -55,6 +56,10 @@ class Pile:
 
         parts = {network: left(network, {}, 0) for network in Network}
         return max(int(100 - 100 * left(kind, waiting, total) / part) for kind, part in parts.items() if part > 0)
+
+    def filled_by(self, waiting: int) -> int:
+        """The same of a pile in which no network has a part."""
+        return 100 * waiting // max(1, self.most)
 
 
 def held_letters(connection: Connection) -> dict[Network, int]:

@@ -20,6 +20,7 @@ from relay.log import Log
 from web.catalogue import Language, Words
 from web.errand_table import Errand
 from web.errands import Errands
+from web.judgement import Judge
 from web.letters import WAITS
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import masked
@@ -49,6 +50,7 @@ class RecipientParts:
     stores: Stores
     links: RecipientLinks
     renderer: Renderer
+    judge: Judge
 
 
 class RecipientPages:
@@ -66,7 +68,7 @@ class RecipientPages:
         return await self._page(await self._language(request, addressee), addressee)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        """POST action=never, report, wall, unreply or erase."""
+        """POST action=never, report, wall, unreply, appeal or erase."""
         fields = await read_fields(request, self._parts.base_url)
         addressee = self._addressee(request)
         if addressee is None:
@@ -85,6 +87,8 @@ class RecipientPages:
             case "unreply":
                 await self._stores.replies.close(addressee.letter_id)
                 return await self._page(language, addressee, "unreply")
+            case "appeal":
+                return await self._appeal(language, addressee)
             case "erase":
                 await self._erase(addressee)
                 return await self._page(language, addressee, "erase")
@@ -102,6 +106,15 @@ class RecipientPages:
         if filed.waits:
             _log.warning("letter-reported", letter=addressee.letter_id, rule=rule, remedy="leak letters reports")
         return await self._page(language, addressee, filed.value)
+
+    async def _appeal(self, language: Language, addressee: Addressee) -> web.Response:
+        """A person looks at a reply that the program refused, or another person did."""
+        if not await self._stores.replies.has_room():
+            return await self._page(language, addressee, "appeal_later")
+        if await self._stores.replies.appeal(addressee.letter_id):
+            _log.warning("reply-contested", letter=addressee.letter_id, remedy="the desk, held replies")
+            return await self._page(language, addressee, "appeal")
+        return await self._page(language, addressee)
 
     async def _erase(self, addressee: Addressee) -> None:
         """Everything about the address but the hash of a refusal, without which a refusal could not hold."""
@@ -128,7 +141,8 @@ class RecipientPages:
         post = await self._stores.wall.of_letter(addressee.letter_id)
         refuses = await self._parts.errands.refuses(addressee.address)
         reported = await self._stores.reports.of_letter(addressee.letter_id)
-        replied = await self._stores.replies.keeps_words(addressee.letter_id)
+        reply = await self._stores.replies.standing(addressee.letter_id)
+        replied = reply is not None and reply.has_words
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
@@ -147,7 +161,9 @@ class RecipientPages:
                 *([words("recipient.holds_reply")] if replied else []),
             ],
             "is_refused": refuses is True,
-            "replied": replied,
+            "reply": reply,
+            "reply_rules": self._parts.judge.told(reply.rules, language) if reply is not None else (),
+            "reply_until": words.around(reply.until) if reply is not None and reply.until else "",
         }
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
         return self._parts.renderer.page("recipient.html", language, values, status=status)

@@ -1,9 +1,9 @@
 """Brings replies from the relay to the pages of whoever wrote the letters: fetched, cleaned, judged, kept; then let go.
 
 Beside the courier's rounds, once a minute. The relay keeps the words until it hears that they are here, so whoever dies
-in between does it again. Moderation is the letters': what it holds waits for a person, what it refuses is not kept. No
-link and no mail address of a reply is shown: a link could tell its owner who follows it, and our own stand in the
-letter that people quote.
+in between does it again. Moderation is the letters': what it holds waits for a person, what it refuses for its author
+to ask one. While too many wait for people, what would be held stays at the relay. No link and no mail address of a
+reply is shown: a link could tell its owner who follows it, and our own stand in the letter that people quote.
 """
 
 from __future__ import annotations
@@ -74,10 +74,9 @@ class ReplyKeeper:
         if letter_id is None or not words:
             return True
         ruling = self._judge.rule_on_words(words)
-        if ruling.step is Step.REFUSE:
-            _log.info("reply-refused", rules=" ".join(ruling.rules))
-            await self._store.close(letter_id)
-            return True
+        if ruling.step is Step.HOLD and not await self._store.has_room():
+            _log.warning("reply-put-off", remedy="leak letters, or the desk: too many replies wait for a person")
+            return False
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         mailbox = self._mailboxes.of(reply.recipient)
         await self._store.add(NewReply(letter_id, mailbox, ruling.step, rules, words))

@@ -104,7 +104,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         pile=pile,
         old=LetterForgetter(outside.relay, database, clock, options.status_kept),
         questions=QuestionForgetter(outside.relay, weekly),
-        replies=ReplyStore(database, clock, entropy),
+        replies=ReplyStore(database, clock, entropy, options.most_waiting),
         reports=ReportStore(database, clock, entropy),
         rulings=RulingCounts(database, clock),
         sealed=SealedStore(database, clock),

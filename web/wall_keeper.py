@@ -84,7 +84,8 @@ class BellRinger:
         await self._bell.letters_wait(letters, since, backlog.dangers, due, self._filled(backlog))
 
     def _filled(self, backlog: Backlog) -> int:
-        """How full the fuller of the two piles is, in per cent, from when it is nearly full until it has eased."""
-        filled = max(self._pile.filled(backlog.held_from), self._pile.filled(backlog.notices_from))
+        """How full the fullest of the piles is, in per cent, from when it is nearly full until it has eased."""
+        piles = (self._pile.filled(backlog.held_from), self._pile.filled(backlog.notices_from))
+        filled = max(*piles, self._pile.filled_by(backlog.replies))
         self._is_short = filled >= (EASED if self._is_short else NEARLY)
         return filled if self._is_short else 0

@@ -183,7 +183,7 @@ ABOUT: Final[Mapping[AlarmKind, About]] = {
         "stop the node; see submission.require_auth and submission.trusted_networks",
     ),
     AlarmKind.PILE: About(
-        "the letters that wait for a person, or the notices, are nearly as many as may: who comes then is sent away",
+        "letters, notices or replies wait for a person, nearly as many as may: who comes then is sent away",
         "decide about them at the desk (`leak letters held`); `web.most_waiting` lets more wait",
         "less than 60 % of the room is used",
     ),

@@ -239,9 +239,10 @@ class WebSettings(Section):
     most_waiting: Whole = Field(
         1000,
         ge=1,
-        description="How many letters may wait for a moderator, and how many notices of unlawful content; who finds "
-        "no room is asked to try later, with their text kept. Shared between kinds of network as a day is "
-        "(`share_tor`); one network adds a fiftieth of it a day at most. At 80 % the alarm `pile` calls.",
+        description="How many letters may wait for a moderator, how many notices of unlawful content, and how many "
+        "replies; who finds no room is asked to try later, with their text kept, and a reply stays at the relay. "
+        "Shared between kinds of network as a day is (`share_tor`); one network adds a fiftieth of it a day at most. "
+        "At 80 % the alarm `pile` calls.",
     )
     domain_per_day: Whole = Field(
         20,

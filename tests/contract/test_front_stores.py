@@ -49,7 +49,7 @@ from web.notices import Notice, NoticeStore
 from web.opening_note import BrokenNoteError, OpeningNote
 from web.pile import HeldPile, Pile
 from web.refusal_count import RefusalCount
-from web.replies import NewReply, Reply
+from web.replies import REFUSED_KEPT, NewReply, Reply, ReplyStore
 from web.reports import Filed, Outcome, Report, ReportState, ReportStore
 from web.row import Place, Row, Spot
 from web.ruling_counts import RulingCounts
@@ -589,6 +589,7 @@ async def test_replies(database: Database) -> None:  # RCP 10
     await letters.prepare()
     deciding = Deciding(database, clock, SeededEntropy(1))
     replies, voice = deciding.replies, Voice("ann", "Why.")
+    small = ReplyStore(database, clock, SeededEntropy(2), most=1)
     mailboxes = MailboxHasher((b"k" * 32,))
     ann = mailboxes.of("ann@b.example")
     for n in range(6):
@@ -627,12 +628,37 @@ async def test_replies(database: Database) -> None:  # RCP 10
     clock.move(HOLD_TIME.total_seconds())
     assert not await deciding.show_reply("id3", voice), "too late"
     await replies.end_holds()
-    assert [await replies.keeps_words(f"id{n}") for n in range(6)] == [True, True, False, False, False, False]
+    await replies.add(new(3, Step.PASS, "Once more."))
+    standings = [await replies.standing(f"id{n}") for n in range(4)]
+    assert [one.state.value for one in standings if one] == ["shown", "shown", "refused", "lapsed"]
+    assert [one.has_words for one in standings if one] == [True, True, True, False]
+    refused = standings[2]
+    assert refused is not None
+    assert (refused.reason, refused.rules, refused.may_appeal) == (voice.reason, ("language",), True)
+    assert not await replies.appeal("id3"), "its words are gone"
+    assert await small.has_room()
+    assert await replies.appeal("id2")
+    assert not await replies.appeal("id2"), "a person looks already"
+    assert not await small.has_room()
+    (contested,) = await replies.held()
+    assert (contested.letter_id, contested.is_appealed, contested.words) == ("id2", True, "Yes.")
+    assert await deciding.refuse_reply("id2", voice)
+    final = await replies.standing("id2")
+    assert final is not None
+    assert (final.state.value, final.has_words, final.may_appeal) == ("refused", False, False)
+    assert not await replies.appeal("id2"), "once"
+    await replies.add(new(5, Step.REFUSE))
+    clock.move(REFUSED_KEPT.total_seconds())
+    await replies.end_holds()
+    forgotten = await replies.standing("id5")
+    assert forgotten is not None
+    assert (forgotten.state.value, forgotten.has_words, forgotten.may_appeal) == ("refused", False, False)
     await letters.disown("id4", b"nobody's")
     await replies.close("id5")
     for n in (2, 3, 4, 5):
         await replies.add(new(n, Step.PASS, "Once more."))
-    assert not any([await replies.keeps_words(f"id{n}") for n in (2, 3, 4, 5)])
+    assert [await replies.standing(f"id{n}") for n in (4, 5)] == [None, None]
+    assert [one.words for n in (2, 3) if (one := await replies.of_letter(f"id{n}"))] == []
     await replies.erase("id5", mailboxes.all_of("Ann+x@b.example"))
     kept = "SELECT COUNT(*) FROM web_reply WHERE words <> '' OR mailbox IS NOT NULL"
     assert await database.read(lambda connection: list(connection.execute(kept))) == [(0,)]

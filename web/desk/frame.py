@@ -133,24 +133,34 @@ def rule_name(words: Words, rule: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How full the piles of held letters and of notices are."""
+    """How full the piles of held letters, of notices and of held replies are."""
 
     held: int
     notices: int
+    replies: int
     most: int
     held_filled: int
     """Per cent."""
     notices_filled: int
+    replies_filled: int
 
     @property
     def is_short(self) -> bool:
-        """Whether either is nearly full."""
-        return max(self.held_filled, self.notices_filled) >= NEARLY
+        """Whether one of them is nearly full."""
+        return max(self.held_filled, self.notices_filled, self.replies_filled) >= NEARLY
 
 
 def _room(backlog: Backlog, pile: Pile) -> Room:
     held, notices = backlog.held_from, backlog.notices_from
-    return Room(sum(held.values()), backlog.notices, pile.most, pile.filled(held), pile.filled(notices))
+    return Room(
+        held=sum(held.values()),
+        notices=backlog.notices,
+        replies=backlog.replies,
+        most=pile.most,
+        held_filled=pile.filled(held),
+        notices_filled=pile.filled(notices),
+        replies_filled=pile.filled_by(backlog.replies),
+    )
 
 
 def _is_listed(one: Place, here: Place | None, backlog: Backlog) -> bool:

@@ -19,6 +19,7 @@ from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_ladder import FOREIGN
 from tests.unit.web.test_recipient import receive
 from web.letters import HOLD_TIME
+from web.replies import REFUSED_KEPT
 from web.reply_keeper import MOST_CHARACTERS, UNKNOWN_SECONDS, readable
 
 NUDGED = "You can call me on 06 12 34 56 78."
@@ -119,7 +120,6 @@ async def test_what_moderation_says_of_a_letter_it_says_of_a_reply(
     assert "tonight" not in page.text
     assert "A reply" not in page.text, "nobody is told that there was one"
     assert "may answer it once" in page.text
-    assert "tonight" not in repr(await rows(visitor.front))
     await reply(visitor, clock, three, "I am sorry, I was angry.")
     assert "angry" not in (await visitor.get(gone))[1].text, "nor is another taken, so that nobody tries the rules out"
     assert "Held replies" not in (await ann.get("/desk"))[1].text
@@ -158,14 +158,72 @@ async def test_a_held_reply_waits_for_a_person(
     assert sum("vermisse" in text for text in texts) == 1
     log = (await ann.get("/desk/log"))[1].text
     assert "Let a reply be shown" in log
-    assert "Deleted a reply" in log
+    assert "Refused a reply" in log
     clock.move(HOLD_TIME.total_seconds())
 
     async def held(front: Front) -> int:
         return len(await rows(front, "SELECT 1 FROM web_reply WHERE state = 'held'"))
 
     await visitor.until_counted(held, 0)
-    assert len(await rows(visitor.front, "SELECT 1 FROM web_reply WHERE words <> ''")) == 1
+    assert len(await rows(visitor.front, "SELECT 1 FROM web_reply WHERE state = 'lapsed' AND words = ''")) == 1
+
+
+async def test_who_answered_reads_why_it_was_stopped_and_asks_a_person(
+    visitor: Visitor, clock: HandClock, ann: Moderator
+) -> None:  # RCP 7, RCP 10
+    """They have nothing but the mail: its link leads there, and the letter says so."""
+    page_of = await receive(visitor)
+    visitor.front.relay.settle("delivered")
+    ((key, letter),) = visitor.front.relay.letters.items()
+    assert "What became of it is on your page" in letter.text
+    assert "Your reply" not in (await visitor.get(page_of))[1].text
+    await reply(visitor, clock, f"m-{key}", THREAT)
+    _, page = await visitor.get(page_of)
+    assert "Your reply is shown to nobody" in page.text
+    assert 'href="/en/dos-and-donts#threat"' in page.document
+    assert "tonight" not in page.text, "whoever holds the link need not be who wrote it"
+    _, page = await visitor.post(f"/fr{page_of}", {"action": "appeal"})
+    assert "Merci. Quelqu’un regarde votre réponse" in page.text
+    assert "Demander à quelqu’un" not in page.text
+    _, desk = await ann.get("/desk/replies")
+    assert "Contested" in desk.text
+    assert "tonight" in desk.text
+    ((letter_id,),) = await rows(visitor.front, "SELECT letter_id FROM web_reply")
+    await ann.post("/desk/replies", letter=letter_id, action="refuse", reason="It threatens.")
+    _, page = await visitor.get(page_of)
+    for words in ("Your reply is shown to nobody", "It threatens.", "Give the address of this page"):
+        assert words in page.text
+    assert "Ask a person" not in page.text
+    assert "tonight" not in repr(await rows(visitor.front)), "decided for good"
+    await visitor.post(page_of, {"action": "appeal"})
+    assert not await rows(visitor.front, "SELECT 1 FROM web_reply WHERE state = 'held'")
+
+
+async def test_a_refused_reply_is_kept_for_a_week_for_that_question(visitor: Visitor, clock: HandClock) -> None:
+    _, message = await sent(visitor)
+    await reply(visitor, clock, message, THREAT)
+    assert "tonight" in repr(await rows(visitor.front))
+    clock.move(REFUSED_KEPT.total_seconds())
+
+    async def kept(front: Front) -> int:
+        return len(await rows(front, "SELECT 1 FROM web_reply WHERE words <> '' OR mailbox IS NOT NULL"))
+
+    await visitor.until_counted(kept, 0)
+
+
+async def test_no_more_replies_are_held_than_people_can_read(tmp_path: Path, clock: HandClock, ann: Moderator) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    options = replace(OPTIONS, replies=True, most_waiting=1)
+    async with running_front(folder, clock, options) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        letters = [await sent(visitor, to=f"ann{n}@example.org", message=f"Letter {n}, thank you.") for n in range(3)]
+        front.relay.waiting_replies = [LetterReply(id_, "ann@example.org", FOREIGN) for _, id_ in letters[:2]]
+        front.relay.waiting_replies.append(LetterReply(letters[2][1], "ann@example.org", "Thank you too."))
+        clock.move(61)
+        await visitor.until_told(letters[2][0], "Thank you too.")
+        assert [one.message_id for one in front.relay.waiting_replies] == [letters[1][1]], "it waits at the relay"
+        assert len(await rows(front, "SELECT 1 FROM web_reply WHERE state = 'held'")) == 1
 
 
 async def test_either_side_may_delete_it(visitor: Visitor, clock: HandClock) -> None:  # RCP 3, RCP 10
