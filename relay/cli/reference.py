@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -44,14 +44,17 @@ _CLI_HEAD: Final = """\
 Written by `python -m relay.cli.reference` from the commands themselves; change the code, not this page.
 
 `--config FILE` may stand before or after the command. Exit status: 0 done, 1 failed, 2 wrong usage or configuration,
-3 stopped because another node took this one's name (`leak send` has those of sendmail: 0, 64, 69, 75). What is asked
-for goes to standard output, everything else to standard error.
+3 stopped because another node took this one's name, 4 warnings of `leak doctor`; `leak send` has those of sendmail: 0,
+64, 69, 75. What is asked for goes to standard output, everything else to standard error.
 """
 
 
 def settings_page() -> str:
     """docs/reference/settings.md."""
-    return "\n".join([_SETTINGS_HEAD, *_sections(Settings, "")]).rstrip() + "\n"
+    sections = list(_sections(Settings, ""))
+    names = [line.removeprefix("## `").removesuffix("`") for line in sections if line.startswith("## ")]
+    index = " · ".join(f"[`{name}`](#{name.strip('[]').replace('.', '')})" for name in names)
+    return "\n".join([_SETTINGS_HEAD, f"Sections: {index}", "", *sections]).rstrip() + "\n"
 
 
 def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -72,12 +75,13 @@ def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
     for name, field, section in inner:
         full = f"{path}.{name}" if path else name
         repeated = get_origin(field.annotation) is tuple
-        yield f"## `[[{full}]]`" if repeated else f"## `[{full}]`"
-        yield ""
-        about = field.description or (section.__doc__ or "").strip()
-        if about and about != (section.__mro__[1].__doc__ or "").strip():
-            yield about
+        if any(model_in(one.annotation) in (None, Listen) for one in section.model_fields.values()):
+            yield f"## `[[{full}]]`" if repeated else f"## `[{full}]`"
             yield ""
+            about = field.description or (section.__doc__ or "").strip()
+            if about and about != (section.__mro__[1].__doc__ or "").strip():
+                yield about
+                yield ""
         yield from _sections(section, full)
 
 
@@ -86,11 +90,37 @@ def _row(name: str, field: FieldInfo) -> str:
     cells = (
         f"`{name}`",
         field.description or "",
-        "size" if _is_size(field) else _type(field.annotation),
+        ", ".join(["size" if _is_size(field) else _type(field.annotation), *_bounds(field)]),
         _default(field),
         f"`{example}`" if example else "",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _bounds(field: FieldInfo) -> Iterator[str]:
+    """What is allowed beside the type, in words: from its annotations (`ge`, `le`, `gt`, `lt`, lengths)."""
+    limits = {
+        name: getattr(one, name)
+        for one in field.metadata
+        for name in ("ge", "gt", "le", "lt", "min_length", "max_length")
+        if getattr(one, name, None) is not None
+    }
+    words = {"ge": "{} or more", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
+    if "ge" in limits and "le" in limits:
+        yield f"{_bound(limits.pop('ge'), field)} to {_bound(limits.pop('le'), field)}"
+    for name, text in words.items():
+        if name in limits:
+            yield text.format(_bound(limits[name], field))
+    if "max_length" in limits:
+        yield f"{limits['max_length']} characters at most"
+    if "min_length" in limits:
+        yield "not empty"
+
+
+def _bound(value: Any, field: FieldInfo) -> str:
+    if isinstance(value, timedelta):
+        return f'"{_duration(value)}"'
+    return f'"{_size(value)}"' if _is_size(field) else str(value)
 
 
 def _default(field: FieldInfo) -> str:
@@ -134,6 +164,10 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(arguments[0])}".replace(" or ", ", ")
     if origin is Literal:
         return " or ".join(f"`{quote(one)}`" for one in arguments)
+    if origin is dict:
+        return f"table of {_type(arguments[1])}"
+    if origin is Annotated:
+        return _type(arguments[0])
     if origin is Union or len(arguments) == 1:
         return _type(arguments[0])
     return _type(arguments[0]) if arguments else str(annotation)
@@ -149,6 +183,8 @@ def _toml(value: Any) -> str:
             return quote(_duration(value))
         case list() | tuple():
             return "[" + ", ".join(_toml(one) for one in value) + "]"
+        case dict():
+            return "{ " + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + " }" if value else "{}"
         case _:
             return quote(str(value))
 

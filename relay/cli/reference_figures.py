@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,12 @@ _DYNAMIC: Final[Mapping[str, tuple[str, ...]]] = {
     "settlement.event.label if settlement.event else settlement.state.label": tuple(one.label for one in EventKind),
 }
 """Actions that are no constant, by their expression."""
+_LENT: Final[Mapping[str, tuple[str, ...]]] = {
+    "relay.client.unknown_fields": ("api", "front"),
+    "relay.descriptors": ("http", "submission"),
+    "relay.settings_effect": ("lab", "worker"),
+}
+"""The parts of modules that are given a logger, by module."""
 _LEVELS: Final[Mapping[str, str]] = {"exception": "error"}
 _METHODS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
 
@@ -105,30 +112,55 @@ def log_page() -> str:
     return _LOG_HEAD + "".join(rows)
 
 
-def log_lines() -> Iterator[Line]:
-    """Every call of a module's logger. Raises KeyError for an action that is neither a constant nor known here."""
-    for root in ("relay", "web"):
-        for file in sorted((ROOT / root).rglob("*.py")):
-            yield from _lines_of(ast.parse(file.read_text(encoding="utf-8")))
+@cache
+def log_lines() -> tuple[Line, ...]:
+    """Every call of a logger. Raises KeyError for an action or a logger that the sources do not tell."""
+    texts = {
+        file.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): file.read_text(encoding="utf-8")
+        for root in ("relay", "web")
+        for file in sorted((ROOT / root).rglob("*.py"))
+    }
+    trees = {module: ast.parse(text) for module, text in texts.items() if "log." in text or "Log(" in text}
+    return tuple(_lines(trees))
 
 
-def _lines_of(tree: ast.Module) -> Iterator[Line]:
-    parts = {
-        statement.targets[0].id: str(ast.literal_eval(statement.value.args[0]))
-        for statement in tree.body
+def _lines(trees: Mapping[str, ast.Module]) -> Iterator[Line]:
+    own = {module: _loggers(tree) for module, tree in trees.items()}
+    for module, tree in trees.items():
+        borrowed = {
+            alias.asname or alias.name: own[node.module][alias.name]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module in own
+            for alias in node.names
+            if alias.name in own[node.module]
+        }
+        yield from _lines_of(module, tree, {**borrowed, **own[module]})
+
+
+def _loggers(tree: ast.Module) -> dict[str, str]:
+    """The part of each logger that a module makes, by the expression it is kept in: `_log`, `self._log`."""
+    return {
+        ast.unparse(statement.targets[0]): str(ast.literal_eval(statement.value.args[0]))
+        for statement in ast.walk(tree)
         if isinstance(statement, ast.Assign)
-        and isinstance(statement.targets[0], ast.Name)
         and isinstance(statement.value, ast.Call)
         and getattr(statement.value.func, "id", "") == "Log"
     }
+
+
+def _lines_of(module: str, tree: ast.Module, parts: Mapping[str, str]) -> Iterator[Line]:
     for call in ast.walk(tree):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
             continue
-        owner, method = call.func.value, call.func.attr
-        if isinstance(owner, ast.Name) and owner.id in parts and method in _METHODS and call.args:
+        method = call.func.attr
+        if method not in _METHODS:
+            continue
+        owner = ast.unparse(call.func.value)
+        if owner.rpartition(".")[2].lstrip("_") == "log":
             facts = tuple(sorted(word.arg for word in call.keywords if word.arg is not None))
-            for action in _actions(call.args[0]):
-                yield Line(parts[owner.id], action, _LEVELS.get(method, method), facts)
+            for part in (parts[owner],) if owner in parts else _LENT[module]:
+                for action in _actions(call.args[0]):
+                    yield Line(part, action, _LEVELS.get(method, method), facts)
 
 
 def _actions(node: ast.expr) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class SubmissionSettings(Section):
     max_connections: Whole = Field(1000, ge=1, description="Open sessions a worker; more get 421.")
     max_connections_per_address: Whole = Field(100, ge=1, description="Open sessions a client address and worker.")
     idle_timeout: Duration = Field(timedelta(minutes=5), description="Silence after which a session gets 421.")
-    hide_client: Flag = Field(False, description="Leave the client's address and name out of Received (C11).")
+    hide_client: Flag = Field(False, description="Leave the client's address and name out of Received.")
     tls: TlsFiles | None = Field(None, description="Certificate and key; none: no STARTTLS, AUTH only if trusted.")
 
     @field_validator("trusted_networks")

@@ -64,7 +64,7 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """An attempt as shown; the fields are those of docs/reference/events.md."""
+    """An attempt as shown; the fields are those of docs/events.md."""
 
     n: int
     number: int

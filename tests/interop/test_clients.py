@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -104,3 +106,27 @@ async def test_leak_send_reads_recipients_from_the_header(tmp_path: Path) -> Non
         found = [one.posting for one in relay.lab.inbox.newest_first()]
         assert all(b"secret@" not in posting.content for posting in found)  # F13
         assert {to for posting in found for to in posting.recipients} == {"ok@inbox.lab.test", "secret@inbox.lab.test"}
+
+
+def readme_calls() -> list[str]:
+    """The shell commands of the README's first chapter that hand in a letter, as they stand there."""
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    chapter = text.split("## Two minutes")[1].split("\n## ")[0]
+    blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL))
+    commands = blocks.replace("\\\n", " ").splitlines()
+    return [line for line in commands if "127.0.0.1:" in line]
+
+
+@needs("swaks")
+@needs("curl")
+async def test_what_the_readme_says_hands_in_letters(tmp_path: Path) -> None:
+    calls = readme_calls()
+    async with whole_relay(tmp_path) as relay:
+        for call in calls:
+            here = call.replace("http://127.0.0.1:8080", relay.http)
+            here = here.replace("127.0.0.1:2525", f"127.0.0.1:{relay.smtp_port}")
+            here = here.replace(".venv/bin/leak", shlex.join(COMMAND))
+            status, output = await run("bash", "-o", "pipefail", "-c", here)
+            assert status == 0, (call, output)
+        await relay.arrivals("ok@inbox.lab.test", len(calls))
+    assert [call.split()[0] for call in calls] == ["curl", "swaks", "printf"]

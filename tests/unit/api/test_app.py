@@ -262,6 +262,13 @@ async def test_metrics_from_this_machine_or_with_a_key(api: ApiServer) -> None:
         assert answer.status == 200
 
 
+def _documented() -> set[tuple[str, str]]:
+    """The requests in the table of docs/api.md."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+    chapter = page.read_text(encoding="utf-8").split("## All requests")[1].split("\n## ")[0]
+    return {(path, method.lower()) for method, path in re.findall(r"^\| `([A-Z]+) (\S+)` \|", chapter, re.MULTILINE)}
+
+
 async def test_openapi_names_what_exists(api: ApiServer) -> None:
     status, document = await api.get("/openapi.json", "")
     assert (status, document["openapi"]) == (200, "3.1.0")
@@ -303,6 +310,8 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
         ("/readyz", "get"),
         ("/metrics", "get"),
     }
+    named = {(path, method) for path, item in document["paths"].items() for method in item if "/front/" not in path}
+    assert _documented() == named
     for reference in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)):
         assert reference in document["components"]["schemas"]
     request = document["components"]["schemas"]["MessageRequest"]
