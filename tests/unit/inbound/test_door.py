@@ -203,7 +203,8 @@ async def test_an_aggregate_report_is_stored_once(relay: WholeRelay) -> None:  #
     report = (
         "From: dmarc@x.example\r\nSubject: Report Domain: leak.lab.test Submitter: x.example Report-ID: 1\r\n"
         "MIME-Version: 1.0\r\nContent-Type: application/xml; "
-        'name="x.example!leak.lab.test!1790000000!1790086400.xml"\r\n\r\n<feedback></feedback>\r\n'
+        'name="x.example!leak.lab.test!1790000000!1790086400.xml"\r\n\r\n<feedback>'
+        "<policy_published><domain>leak.lab.test</domain></policy_published></feedback>\r\n"
     )
     for _ in range(2):
         assert await talk(relay, [f"dmarc-reports@{DOMAIN}"], report) == [250, 250]
