@@ -20,6 +20,7 @@ PARTS = (
     ("signing", ("signing",)),
     ("reading what comes back", ("reading_reports",)),
     ("the front at 140 letters a minute", ("front",)),
+    ("moderation of a letter", ("moderation",)),
 )
 SECONDS = 900
 """The most one part may take."""

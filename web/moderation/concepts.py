@@ -18,7 +18,6 @@ from web.moderation.ruling import Rule
 
 _FILE: Final = "moderation/concepts.toml"
 FAMILIES_FILE: Final = "moderation/families.txt"
-_MOST_KNOWN: Final = 20_000
 _LONGEST_STEM: Final = 16
 _LONGEST_WORD: Final = 40
 
@@ -37,19 +36,12 @@ class Concepts:
     """By rule, sets of concepts: a letter bears the rule out when it has one concept of each set of a line."""
     families: Mapping[str, int] = field(default_factory=dict)
     """Words that keep the same company, by machine: the number of each word's family."""
-    known: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def of(self, word: str) -> tuple[int, ...]:
         """The concepts of a folded word, in their order; what is a number or has a disguise is looked through."""
-        found = self.known.get(word)
-        if found is None:
-            found = (SENTENCE_END,) if word == BARRIER else self._look_up(word[:_LONGEST_WORD])
-            if len(self.known) < _MOST_KNOWN and len(word) <= _LONGEST_WORD:
-                self.known[word] = found
-        return found
-
-    def _look_up(self, word: str) -> tuple[int, ...]:
-        for form in forms(word):
+        if word == BARRIER:
+            return (SENTENCE_END,)
+        for form in forms(word[:_LONGEST_WORD]):
             found = set(self.words.get(form, ()))
             for size in range(2, min(len(form), _LONGEST_STEM) + 1):
                 found.update(self.stems.get(form[:size], ()))

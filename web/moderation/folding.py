@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 BARRIER: Final = "."
@@ -41,6 +43,8 @@ _SIDE_BY_SIDE: Final = re.compile("[A-Za-z][\u0370-\u052f]|[\u0370-\u052f][A-Za-
 _SAME_KIND: Final = re.compile("[\\x00-\\x7f]+|[^\\x00-\\x7f]")
 _ENDINGS: Final = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _SINGLES: Final = 3
+_DOTTED: Final = 2
+"""Places from one letter of a run to the next, if there is a stop between them."""
 _QUOTES: Final = frozenset('"“”„«»')
 
 
@@ -87,10 +91,10 @@ def _is_latin(text: str) -> bool:
     return _SIDE_BY_SIDE.search(text) is not None
 
 
-def fold(text: str) -> tuple[str, list[int]]:
+def fold(text: str) -> tuple[str, Sequence[int]]:
     """`text` folded, and for each character of it the place in `text` that it came from."""
     if text.isascii():
-        return text.lower(), list(range(len(text)))
+        return text.lower(), range(len(text))
     latin = _is_latin(text)
     out: list[str] = []
     places: list[int] = []
@@ -111,7 +115,8 @@ def tokens_of(text: str) -> list[Token]:
     for match in _WORD.finditer(folded):
         word = match[0]
         first = word[0]
-        start, end = places[match.start()], places[match.end() - 1] + 1
+        at, stop = match.span()
+        start, end = places[at], places[stop - 1] + 1
         if first in ".!?;…\n":
             if found[-1].word != BARRIER:
                 found.append(Token(BARRIER, start, end))
@@ -119,8 +124,7 @@ def tokens_of(text: str) -> list[Token]:
         if first in _QUOTES:
             quoted = first in "“«„" or (first == '"' and not quoted)
             continue
-        before = folded[match.start() - 1] if match.start() else " "
-        if before == "'" and found[-1].end >= start - 1:
+        if at and folded[at - 1] == "'" and found[-1].end >= start - 1:
             word = _contraction(found, word)
         found.append(Token(word, start, end, quoted))
         if len(found) > MOST_TOKENS:
@@ -142,6 +146,9 @@ def _contraction(found: list[Token], word: str) -> str:
 
 def spelled_out(tokens: list[Token]) -> list[tuple[int, int]]:
     """The runs of three or more tokens of one letter each, as first and last index: "c o n n a r d"."""
+    singles = [index for index, token in enumerate(tokens) if len(token.word) == 1 and token.word.isalnum()]
+    if not any(other - one <= _DOTTED for one, other in pairwise(singles)):
+        return []
     runs: list[tuple[int, int]] = []
     start: int | None = None
     for index, token in enumerate([*tokens, Token(BARRIER, 0, 0), Token("end", 0, 0)]):

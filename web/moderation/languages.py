@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from relay.data_files import data_file, read_data_file
@@ -20,7 +20,7 @@ _SHORT: Final = 8
 """Words up to which a letter is short, so that two words of another language are many."""
 _FEW: Final = range(2, 4)
 """Words of a letter so short that one word is enough, if the other language has all of them."""
-_LATIN_END: Final = 0x24F
+_NOT_LATIN: Final = re.compile("[^\u0000-\u024fﬀ-ﬆ]")
 _FOREIGN_LETTERS: Final = re.compile(
     "[\u0102-\u0111\u0118-\u011b\u011f-\u012f\u0131-\u0137\u0139-\u0151\u0154-\u0177\u0179-\u017eäåðñòõöøýþßãìùơưạ-ỹ]"
 )
@@ -33,18 +33,24 @@ class ForeignWords:
 
     small: Mapping[str, frozenset[str]]
     grave: frozenset[str]
+    any_small: frozenset[str] = field(init=False)
+    """The small words of all of them."""
+
+    def __post_init__(self) -> None:
+        """Work out what follows from the words."""
+        object.__setattr__(self, "any_small", frozenset().union(*self.small.values()))
 
     def speak(self, text: str, words: Sequence[str], common: Collection[str]) -> bool:
         """Whether `text` with its folded `words` is neither English nor French: `common` has their small words."""
-        letters = [character for character in text if character.isalpha()]
-        other = sum(ord(character) > _LATIN_END and not "ﬀ" <= character <= "ﬆ" for character in letters)
-        if other * 2 > len(letters) > 3:
-            return True
         ours = [word for word in words if word in common]
-        marked = sum(_FOREIGN_LETTERS.search(word) is not None for word in text.lower().split())
-        if marked >= _LEAST_SHORT and marked > len(ours):
-            return True
-        rare = [word for word in words if word not in common]
+        if not text.isascii():
+            other = sum(map(str.isalpha, _NOT_LATIN.findall(text)))
+            if other and other * 2 > sum(map(str.isalpha, text)) > 3:
+                return True
+            marked = sum(_FOREIGN_LETTERS.search(word) is not None for word in text.lower().split())
+            if marked >= _LEAST_SHORT and marked > len(ours):
+                return True
+        rare = [word for word in words if word in self.any_small and word not in common]
         return bool(rare) and any(_speaks(known, words, rare, ours) for known in self.small.values())
 
 

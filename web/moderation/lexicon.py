@@ -18,6 +18,7 @@ _RUN: Final = re.compile(r"(.)\1{2,}")
 _DOUBLE: Final = re.compile(r"(.)\1+")
 _LEAST_FOR_SLIPS: Final = 6
 _LONGEST_WORD: Final = 24
+_MOST_KNOWN: Final = 20_000
 _STEM_SIZES: Final = range(3, 13)
 
 
@@ -59,7 +60,9 @@ class Lexicon:
         found = self.known.get(word)
         if found is None:
             found = self._look_up(word)
-            if len(self.known) < 20_000 and len(word) <= _LONGEST_WORD:
+            if len(word) <= _LONGEST_WORD:
+                if len(self.known) >= _MOST_KNOWN:
+                    self.known.clear()  # or a stranger's letters would fill it for good
                 self.known[word] = found
         return found
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from relay.errors import ConfigurationError
 from web.catalogue import Language, french_spaces
 from web.moderation.folding import BARRIER, fold_word
 from web.moderation.lexicon import Lexicon
-from web.moderation.pattern import Pattern, PatternError, parse_pattern
+from web.moderation.pattern import Pattern, PatternError, bits_of, parse_pattern
 from web.moderation.ruling import Rule, Step
 from web.moderation.wording import Wording, read_wording
 
@@ -29,7 +30,7 @@ _WORRY: Final = frozenset({"patterns", "unless", "class"})
 _READING: Final = frozenset({"negation", "grave", "plain", "common"})
 _FLAGS: Final = ("always", "weighed", "firm")
 _WHEN: Final = frozenset({"rule", "step", "patterns", *_FLAGS})
-_BARRIER_CLASS: Final = 0
+BARRIER_CLASS: Final = 0
 _SMALL_WORD: Final = 100
 
 
@@ -48,6 +49,10 @@ class When:
     """Whether what is weighed is held at least."""
 
 
+Asked = tuple[int, When | None, Pattern]
+"""A pattern with its place in the order in which all are asked, and what it means; None for an allowance."""
+
+
 @dataclass(slots=True)
 class Rulebook:
     """Everything the packs say; built by `load_rulebook`, then only read."""
@@ -64,10 +69,15 @@ class Rulebook:
     """By language."""
     worry: Rulebook | None = None
     """How people worry about a reader, with a lexicon of its own: no rule reads a word otherwise because of it."""
-    by_class: dict[int, list[tuple[int, When | None, Pattern]]] = field(default_factory=dict)
-    """By the class of the rarest word that they need: patterns in their order, with None for an allowance."""
-    _keys: dict[frozenset[int], AbstractSet[int]] = field(default_factory=dict)
-    """By the classes of a word, those that are in `by_class`; at most one for each mixture of classes in the packs."""
+    by_class: dict[int, list[Asked]] = field(default_factory=dict)
+    """By the class of the rarest word that they need: patterns in their order."""
+    _known: dict[frozenset[int], tuple[AbstractSet[int], int]] = field(default_factory=dict)
+    """By the classes of a word, those that are in `by_class`, and all of them as bits.
+
+    At most one for each mixture of classes in the packs.
+    """
+    _needed: int = 0
+    """The classes that some pattern needs, as bits."""
 
     def seal(self) -> None:
         """Sort the patterns by the rarest word that they need: nearly all need one that a letter does not have."""
@@ -76,21 +86,30 @@ class Rulebook:
         frequency = self._frequency()
         for number, (when, pattern) in enumerate(every):
             needed = (one.number for one in pattern.elements if not one.gap and not one.optional)
+            self._needed |= pattern.needed
             self.by_class.setdefault(min(needed, key=frequency.__getitem__), []).append((number, when, pattern))
 
-    def asked_of(self, words: Iterable[frozenset[int]]) -> Iterator[tuple[int, When | None, Pattern]]:
-        """The patterns whose rarest word is among `words`, given by their classes."""
-        found: set[int] = set()
+    def asked_of(self, words: Iterable[frozenset[int]]) -> list[Asked]:
+        """In their order, the patterns that need no word that is not among `words`, given by their classes.
+
+        They are looked for by their rarest word, since nearly all others have that of no letter.
+        """
+        keys: set[int] = set()
+        present = 0
         for classes in words:
-            keys = self._keys.get(classes)
-            if keys is None:
-                keys = self._keys[classes] = classes & self.by_class.keys()
-            found |= keys
-        return (one for number in found for one in self.by_class[number])
+            known = self._known.get(classes)
+            if known is None:
+                known = self._known[classes] = classes & self.by_class.keys(), bits_of(classes)
+            keys |= known[0]
+            present |= known[1]
+        missing = self._needed & ~present
+        return sorted(
+            (one for key in keys for one in self.by_class[key] if not one[2].needed & missing), key=itemgetter(0)
+        )
 
     def _frequency(self) -> Counter[int]:
         """By class, about how often a letter has a word of it: a small word counts as much as a hundred others."""
-        frequency: Counter[int] = Counter({_BARRIER_CLASS: 100 * _SMALL_WORD})
+        frequency: Counter[int] = Counter({BARRIER_CLASS: 100 * _SMALL_WORD})
         for word, classes in (*self.lexicon.words.items(), *self.lexicon.stems.items()):
             for number in classes:
                 frequency[number] += _SMALL_WORD if word in self.common else 1
@@ -104,10 +123,10 @@ def load_rulebook(folder: Path | None = None) -> Rulebook:
     complaints: list[str] = []
     grave: set[int] = set()
     plain: set[str] = set()
-    numbers = {BARRIER: _BARRIER_CLASS}
+    numbers = {BARRIER: BARRIER_CLASS}
     worry_numbers = dict(numbers)
     for one in (book, worry):
-        one.lexicon.add(BARRIER, _BARRIER_CLASS)
+        one.lexicon.add(BARRIER, BARRIER_CLASS)
     for language in LANGUAGES:
         name = f"moderation/{language}.toml"
         place = data_file(name, folder / name if folder is not None else None)
@@ -257,7 +276,7 @@ class _PackReader:
     def _number_of(self, element: str) -> int:
         """The class of an element; words and mixtures of classes become a class of their own."""
         if element in {"^", "$"}:
-            return _BARRIER_CLASS
+            return BARRIER_CLASS
         parts = element.split("|")
         if len(parts) == 1 and element.startswith("<"):
             number = self._numbers.get(f"{self._language}:{element}")

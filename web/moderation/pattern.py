@@ -10,7 +10,7 @@ with `?` at its end (may be missing), `~3` (up to three words, no negation and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,8 @@ class Pattern:
     """As written."""
     classes: frozenset[int] = frozenset()
     """Those that its elements name."""
+    needed: int = 0
+    """Those of them that must be there, as the bits of an integer."""
 
     def matches(self, places: Places) -> list[tuple[int, int]]:
         """First and last token of each match, at most eight, no match twice by its end."""
@@ -100,7 +102,14 @@ def parse_pattern(text: str, number_of: Callable[[str], int]) -> Pattern:
         raise PatternError("is empty")
     if elements[0].gap or elements[0].optional or elements[-1].gap:
         raise PatternError("must begin with something that has to be there, and not end with a gap")
-    return Pattern(elements, text, frozenset(one.number for one in elements if not one.gap))
+    named = frozenset(one.number for one in elements if not one.gap)
+    needed = {one.number for one in elements if not one.gap and not one.optional}
+    return Pattern(elements, text, named, bits_of(needed))
+
+
+def bits_of(numbers: Iterable[int]) -> int:
+    """The integer that has these bits."""
+    return sum(1 << number for number in set(numbers))
 
 
 def _elements(text: str, number_of: Callable[[str], int]) -> Iterator[Element]:

@@ -10,13 +10,12 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Final
 
 from web.moderation.features import clue_feature, hit_feature, stretches
 from web.moderation.folding import BARRIER, MOST_TOKENS, Token, spelled_out, tokens_of
 from web.moderation.languages import ForeignWords, load_foreign_words
-from web.moderation.pack import Rulebook
+from web.moderation.pack import BARRIER_CLASS, Rulebook
 from web.moderation.pattern import Pattern, Places
 from web.moderation.ruling import Rule, Step
 from web.moderation.traces import Found, Trace, find_traces
@@ -71,6 +70,9 @@ class Reading:
         """The stretches of the letter, by the places of their tokens, and the features of what the rules found."""
         weighed = [hit for hit in self.hits if hit.weighed]
         for part in stretches(self.tokens):
+            if not weighed and not self.clues:
+                yield part, ()
+                continue
             start, end = self.tokens[part[0]].start, self.tokens[part[-1]].end
             inside = [hit for hit in weighed if hit.start < end and start < hit.end]
             near = {clue.feature for clue in self.clues if clue.start < end and start < clue.end}
@@ -97,8 +99,9 @@ class Reader:
         # What nobody would write to be read, and what stands behind it, a person looks at.
         if foreign or len(written) > MOST_TOKENS or _is_drawn(text) or _mixes_alphabets(words):
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
-        grave = (token for token in tokens if token.word in self.foreign.grave)
-        hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
+        if not self.foreign.grave.isdisjoint(words):
+            grave = (token for token in tokens if token.word in self.foreign.grave)
+            hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
         links = [one for one in traces if one.trace is Trace.LINK]
         return Reading(_without_links(text, links), _outside(tokens, links), hits, clues, foreign)
 
@@ -111,8 +114,10 @@ class Reader:
 
     def _meant(self, tokens: list[Token]) -> list[Token]:
         """Tokens with spelled-out words joined, abbreviations written out, and what others said left out."""
-        read: list[Token] = []
         runs = dict(spelled_out(tokens))
+        if not runs and self.book.aliases.keys().isdisjoint([token.word for token in tokens]):
+            return self._without_reported(tokens)
+        read: list[Token] = []
         skip_to = -1
         for index, token in enumerate(tokens):
             if index < skip_to:
@@ -133,6 +138,8 @@ class Reader:
 
     def _without_reported(self, tokens: list[Token]) -> list[Token]:
         """The tokens but those between quotation marks that a word of saying introduces."""
+        if not any(token.quoted for token in tokens):
+            return tokens
         kept: list[Token] = []
         reported = was_quoted = False
         for token in tokens:
@@ -147,8 +154,10 @@ class Reader:
     def _by_rules(self, tokens: list[Token], clues: list[Clue]) -> Iterator[Hit]:
         """What the rules find; each pattern that matches becomes one of `clues`."""
         of = [self.book.lexicon.classes(token.word) for token in tokens]
-        asked = sorted(self.book.asked_of(set(of)), key=itemgetter(0))
-        places = self._places(tokens, of, [pattern for *_, pattern in asked])
+        asked = self.book.asked_of(set(of))
+        if not asked:
+            return
+        places = self._places(of, [pattern for *_, pattern in asked])
         covered = 0
         for _, when, pattern in asked:  # allowances come first
             for first, last in pattern.matches(places):
@@ -159,24 +168,22 @@ class Reader:
                 elif when.always or not covered & reach:
                     yield Hit(when.rule, when.step, tokens[first].start, tokens[last].end, when.weighed, when.firm)
 
-    def _places(self, tokens: list[Token], of: list[frozenset[int]], asked: list[Pattern]) -> Places:
+    def _places(self, of: list[frozenset[int]], asked: list[Pattern]) -> Places:
         """The places of the classes that the patterns `asked` name; the words of a letter have ten times as many."""
         same: dict[frozenset[int], int] = {}
-        negated = barriers = 0
-        for index, token in enumerate(tokens):
-            bit = 1 << index
-            if of[index]:
-                same[of[index]] = same.get(of[index], 0) | bit
-            if token.word == BARRIER:
-                barriers |= bit
-            elif of[index] & self.book.negations:
-                negated |= bit
+        for index, has in enumerate(of):
+            same[has] = same.get(has, 0) | 1 << index
         named: frozenset[int] = frozenset().union(*[pattern.classes for pattern in asked])
         classes: dict[int, int] = {}
+        negated = barriers = 0
         for has, bits in same.items():
+            if BARRIER_CLASS in has:
+                barriers |= bits
+            elif not has.isdisjoint(self.book.negations):
+                negated |= bits
             for number in has & named:
                 classes[number] = classes.get(number, 0) | bits
-        everywhere = (1 << len(tokens)) - 1
+        everywhere = (1 << len(of)) - 1
         return Places(classes, everywhere & ~barriers & ~negated, everywhere & ~barriers)
 
 

@@ -25,6 +25,7 @@ from web.moderation.learning import Mask, Model, Rows, learn, rows_of
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import Reader
 from web.moderation.trained import FORM, TABLES, WEIGHTS_FILE
+from web.moderation.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,11 @@ class Examples:
 
 def examples_of(reader: Reader, concepts: Concepts, lines: Sequence[Line]) -> Examples:
     """The lines as the first reading sees them."""
+    vocabulary = Vocabulary(concepts)
     whole, stretches = [], []
     for line in lines:
         reading = reader.read(line.letter)
-        parts = features_of(reading.tokens, concepts).rows(list(reading.stretches()))
+        parts = features_of(reading.tokens, vocabulary).rows(list(reading.stretches()))
         whole.append([distinct(np.concatenate(parts))] if parts else [])
         stretches.append(parts if len(parts) > 1 else [])
     return Examples(lines, rows_of(whole), rows_of(stretches))

@@ -11,7 +11,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
 from web.moderation.concepts import Concepts, load_concepts
-from web.moderation.features import SIZE, Numbers, Part, distinct, features_of
+from web.moderation.features import SIZE, Numbers, Part, Places, distinct, features_of
 from web.moderation.folding import BARRIER, Token
 from web.moderation.ruling import Rule
+from web.moderation.vocabulary import Vocabulary
 
 WEIGHTS_FILE: Final = "moderation/weights.bin"
 FORM: Final = 5
@@ -64,62 +65,63 @@ class Score:
     """What `stop` was made of."""
     worst: Sequence[Token]
     """The stretch that reads most like those to be stopped."""
-    alone: Sequence[tuple[Sequence[Token], float]]
-    """Each stretch, and how much it reads like a letter to be stopped if it were all of the letter."""
+    stretches: Sequence[tuple[Sequence[Token], float]]
+    """Each stretch, and how much it reads like a letter to be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """Weights, with what they were trained from; one serves all letters."""
 
-    concepts: Concepts
-    tables: dict[str, NDArray[np.int8]]
+    vocabulary: Vocabulary
+    weights: NDArray[np.int8]
+    """By number a row, with a column a table, so that both are found in one place."""
     header: dict[str, Any]
 
     def score(self, tokens: Sequence[Token], parts: Sequence[Part], joint: WholeAndWorst) -> Score:
         """The score of a letter, given by its tokens and stretches; at least one."""
-        rows = features_of(tokens, self.concepts).rows(parts)
-        if len(rows) > 1:
-            rows.append(distinct(np.concatenate(rows)))
-        stops, cares = self._scores(rows)
-        every, scores = stops[-1], stops[: len(parts)]
-        worst = max(range(len(parts)), key=scores.__getitem__)
-        words = len({token.start for token in tokens if token.word != BARRIER})
-        before = list(accumulate((token.word != BARRIER for token in tokens), initial=0))
-        alone = [
-            (tokens[places.start : places.stop], joint(score, score, before[places.stop] - before[places.start]))
-            for (places, _), score in zip(parts, scores, strict=True)
+        features, starts = features_of(tokens, self.vocabulary).joined(parts)
+        stops, cares = self._scores(features, starts)
+        whole = next((row for row, (places, _) in enumerate(parts) if len(places) == len(tokens)), None)
+        if whole is not None:
+            every, care = stops[whole], cares[whole]
+        else:
+            (every,), (care,) = self._scores(distinct(features), starts[:1])
+        worst = max(range(len(parts)), key=stops.__getitem__)
+        stretches = [
+            (tokens[places.start : places.stop], score) for (places, _), score in zip(parts, stops, strict=True)
         ]
+        words = len({token.start for token in tokens if token.word != BARRIER})
         return Score(
-            stop=joint(every, scores[worst], words),
-            care=max(cares),
+            stop=joint(every, stops[worst], words),
+            care=max(care, *cares),
             words=words,
-            columns=joint.columns(every, scores[worst], words),
-            worst=alone[worst][0],
-            alone=alone,
+            columns=joint.columns(every, stops[worst], words),
+            worst=stretches[worst][0],
+            stretches=stretches,
         )
+
+    @property
+    def concepts(self) -> Concepts:
+        """What words speak of."""
+        return self.vocabulary.concepts
 
     def bears_out(self, rule: Rule, tokens: Sequence[Token]) -> bool:
         """Whether words speak of what `rule` is about."""
-        present = {concept for token in tokens for concept in self.concepts.of(token.word)}
+        present = {concept for token in tokens for concept in self.vocabulary.of(token).concepts}
         return self.concepts.bears_out(rule, present)
 
-    def _scores(self, rows: Sequence[Numbers]) -> list[list[float]]:
+    def _scores(self, features: Numbers, starts: Places) -> list[list[float]]:
         """By table, the score of each row of features; all rows at once, since a long letter has fifty."""
-        sizes = [len(row) for row in rows]
-        features = np.concatenate(rows)
-        starts = [0, *accumulate(sizes[:-1])]
+        sizes = [end - start for start, end in pairwise([*starts.tolist(), len(features)])]
+        weights = self.weights.take(features, 0)
         return [
             [
                 self.header["biases"][table] + self.header["scales"][table] / math.sqrt(size) * total
-                for size, total in zip(sizes, self._sums(table, features, starts), strict=True)
+                for size, total in zip(sizes, np.add.reduceat(column, starts, dtype=np.int64).tolist(), strict=True)
             ]
-            for table in TABLES
+            for table, column in zip(TABLES, weights.T, strict=True)
         ]
-
-    def _sums(self, table: str, features: Numbers, starts: Sequence[int]) -> list[int]:
-        sums: list[int] = np.add.reduceat(self.tables[table][features], starts, dtype=np.int64).tolist()
-        return sums
 
 
 def load_trained(place: Path | None = None) -> Trained:
@@ -133,5 +135,5 @@ def load_trained(place: Path | None = None) -> Trained:
         raise ConfigurationError(f"{path}: these are no weights of the first reading: {error}") from None
     if header.get("form") != FORM or len(numbers) != len(TABLES) * SIZE:
         raise ConfigurationError(f"{path}: these weights are of another version; train them anew")
-    tables = {name: numbers[at * SIZE : (at + 1) * SIZE] for at, name in enumerate(TABLES)}
-    return Trained(load_concepts(), tables, header)
+    weights = np.ascontiguousarray(numbers.reshape(len(TABLES), SIZE).T)
+    return Trained(Vocabulary(load_concepts()), weights, header)

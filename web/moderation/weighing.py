@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
 from relay.errors import ConfigurationError
-from web.moderation.folding import Token
+from web.moderation.folding import BARRIER, Token
 from web.moderation.ruling import Rule
 from web.moderation.second.reader import Opinion
 from web.moderation.trained import Score, WholeAndWorst
@@ -95,8 +95,11 @@ class Gauge:
             rule=opinion.rule,
             borne_out=borne_out,
             worst=score.worst,
-            alone=score.alone,
+            alone=[(part, self._alone(part, stop)) for part, stop in score.stretches],
         )
+
+    def _alone(self, part: Sequence[Token], stop: float) -> float:
+        return self.whole_and_worst(stop, stop, sum(token.word != BARRIER for token in part))
 
 
 def load_gauge(place: Path | None = None) -> Gauge:

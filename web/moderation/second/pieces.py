@@ -60,9 +60,10 @@ class Pieces:
         return [piece for pieces, _, _ in self.words_of(text) for piece in pieces]
 
     def _of_word(self, written: str) -> tuple[int, ...]:
+        written = written[:_LONGEST_WORD]  # what is remembered is bounded as well
         known = self._known.get(written)
         if known is None:
-            known = self._cut(_WORD_BEGINS + folded(written[:_LONGEST_WORD]))
+            known = self._cut(_WORD_BEGINS + folded(written))
             if len(self._known) >= _MOST_KEPT:
                 self._known.clear()
             self._known[written] = known

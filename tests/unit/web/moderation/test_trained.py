@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
 from tests.support.moderation import the_moderator
-from web.moderation.concepts import load_concepts
 from web.moderation.corpus import CARE, GAUGE, PASS, STRANGER, corpus_digest, read_corpus
 from web.moderation.features import SIZE, features_of, stretches
 from web.moderation.figures import SAMPLE, letters_for_measuring, measure, published_figures, share, told_as_text
@@ -26,7 +25,7 @@ from web.moderation.trained import load_trained
 
 CORPUS = Path(__file__).parents[3] / "data" / "moderation"
 MODERATOR = the_moderator()
-CONCEPTS = load_concepts()
+VOCABULARY = MODERATOR.trained.vocabulary
 FEATURES_A_WORD = 100
 EVERYTHING = os.environ.get("LEAK_FIGURES") == "all"
 
@@ -107,11 +106,11 @@ def test_the_work_grows_with_the_words_only(text: str) -> None:
     parts = list(stretches(tokens))
     assert len(tokens) <= MOST_TOKENS + 2
     assert sum(len(part) for part in parts) <= 6 * len(tokens) + 60
-    for part, features in zip(parts, features_of(tokens, CONCEPTS).rows([(part, ()) for part in parts]), strict=True):
+    for part, features in zip(parts, features_of(tokens, VOCABULARY).rows([(part, ()) for part in parts]), strict=True):
         assert len(features) <= FEATURES_A_WORD * len(part)
         assert all(0 <= one < SIZE for one in features)
         alone = tokens[part.start : part.stop]
-        (as_a_letter,) = features_of(alone, CONCEPTS).rows([(range(len(alone)), ())])
+        (as_a_letter,) = features_of(alone, VOCABULARY).rows([(range(len(alone)), ())])
         assert features.tolist() == as_a_letter.tolist() == sorted(set(as_a_letter.tolist()))
 
 

@@ -1,0 +1,70 @@
+"""What moderation costs a letter, by stage: `python -m benchmarks.moderation [--rounds 5]`; some seconds.
+
+Processor time, µs a letter: of each the least of several rounds, the mean over letters and the most. Letters are those
+of the corpus: ordinary ones, harmless ones that are hard to tell, and 2,000 characters of them together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from web.moderation.corpus import ORDINARY, PASS, STRANGER, read_corpus
+from web.moderation.features import features_of
+from web.moderation.folding import tokens_of
+from web.moderation.moderator import Moderator, load_moderator
+
+_CORPUS = Path(__file__).resolve().parents[1] / "tests" / "data" / "moderation"
+_LENGTH = 2000
+_Value = TypeVar("_Value")
+
+
+def _letters() -> dict[str, list[str]]:
+    hard = [line.letter for line in read_corpus(_CORPUS / STRANGER) if line.label == PASS]
+    together = " ".join(hard)
+    return {
+        "ordinary": [line.letter for line in read_corpus(_CORPUS / ORDINARY)],
+        "hard": hard[:300],
+        "2,000 characters": [together[at : at + _LENGTH] for at in range(0, 20 * _LENGTH, _LENGTH)],
+    }
+
+
+def _told(name: str, asked: Callable[[_Value], object], values: Sequence[_Value], rounds: int) -> None:
+    least = [float("inf")] * len(values)
+    for _ in range(rounds):
+        for at, value in enumerate(values):
+            started = time.process_time()
+            asked(value)
+            least[at] = min(least[at], time.process_time() - started)
+    print(f"  {name:34} mean {sum(least) / len(least) * 1e6:8.0f} us   most {max(least) * 1e6:8.0f} us")
+
+
+def _stages(moderator: Moderator, letters: Sequence[str], rounds: int) -> None:
+    readings = [reading for reading in map(moderator.reader.read, letters) if len(reading.tokens) > 2]
+    stretched = [(reading.tokens, list(reading.stretches())) for reading in readings]
+    vocabulary, joint = moderator.trained.vocabulary, moderator.gauge.whole_and_worst
+    _told("words", tokens_of, letters, rounds)
+    _told("words and rules", moderator.reader.read, letters, rounds)
+    _told("worry", moderator.reader.worries, readings, rounds)
+    _told("numbers of the first reading", lambda one: features_of(one[0], vocabulary), stretched, rounds)
+    _told("first reading", lambda one: moderator.trained.score(*one, joint), stretched, rounds)
+    _told("second reading, where it is asked", lambda one: moderator.second.read(one.text), readings[:40], rounds)
+    _told("all of it", moderator.rule, letters, rounds)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    moderator = load_moderator()
+    for name, letters in _letters().items():
+        print(f"{name}: {len(letters)} letters of {sum(map(len, letters)) // len(letters)} characters")
+        _stages(moderator, letters, rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The numbers of the first reading, against their definition; what is remembered of words, against its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.support.moderation import the_moderator
+from web.moderation import lexicon, vocabulary
+from web.moderation.concepts import SENTENCE_END
+from web.moderation.corpus import STRANGER, read_corpus
+from web.moderation.features import features_of
+from web.moderation.folding import BARRIER, Token, tokens_of
+from web.moderation.lexicon import Lexicon
+from web.moderation.second.pieces import load_pieces
+from web.moderation.vocabulary import MOST_CONCEPTS, Kind, Vocabulary, mix, number_of
+
+MODERATOR = the_moderator()
+TRAINED = MODERATOR.trained
+CONCEPTS = TRAINED.concepts
+CORPUS = Path(__file__).parents[3] / "data" / "moderation"
+WORDS = sorted(sorted(CONCEPTS.families)[::400] + sorted(CONCEPTS.words)[::20])
+
+
+def numbers_of(tokens: Sequence[Token]) -> set[int]:
+    """The numbers of a letter, read off their definition one by one."""
+    of = [number_of(token.word) for token in tokens]
+    families = [CONCEPTS.families.get(token.word, 0) for token in tokens]
+    concepts = [CONCEPTS.of(token.word)[:MOST_CONCEPTS] for token in tokens]
+    found: set[int] = set()
+    for at, token in enumerate(tokens):
+        found |= {mix(Kind.RUN, number_of(run)) for run in _runs(f"<{token.word[:20]}>")}
+        if token.word != BARRIER:
+            found.add(mix(Kind.QUOTED if token.quoted else Kind.WORD, of[at]))
+        if families[at]:
+            found.add(mix(Kind.FAMILY, families[at]))
+        found |= {mix(Kind.CONCEPT, concept) for concept in concepts[at] if concept != SENTENCE_END}
+        for far in range(1, min(5, len(tokens) - at)):
+            other = at + far
+            if far < 4:
+                found.add(mix(Kind.PAIR if far == 1 else Kind.SKIP, of[at], of[other]))
+                if families[at]:
+                    found.add(mix(Kind.FAMILIES, families[at], families[other] or of[other]))
+            if far == 1:
+                found |= {mix(Kind.AFTER, of[at], concept) for concept in concepts[other]}
+                found |= {mix(Kind.BEFORE, of[other], concept) for concept in concepts[at]}
+                found |= {mix(Kind.NEXT, one, two) for one in concepts[at] for two in concepts[other]}
+                if families[other] and not families[at]:
+                    found.add(mix(Kind.INTO, of[at], families[other]))
+            if far == 2:
+                found.add(mix(Kind.THREE, of[at] * 31 + of[at + 1], of[other]))
+            if all(between.word != BARRIER for between in tokens[at + 1 : other]):
+                found |= {mix(Kind.FOLLOW, one, two) for one in concepts[at] for two in concepts[other]}
+    return found
+
+
+def _runs(marked: str) -> Iterator[str]:
+    for size in 3, 4:
+        yield from (marked[at : at + size] for at in range(len(marked) - size + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*WORDS, ".", ".", '"', "xyzzy", "a" * 50]), max_size=40).map(" ".join) | st.text())
+@example("He said “I hate you all”. You? Go away, idiot! Kill 2 birds; not me.")
+def test_the_numbers_of_a_letter_and_of_its_stretches_are_as_defined(text: str) -> None:
+    tokens = tokens_of(text)
+    parts = [(range(len(tokens)), {5, 7}), (range(len(tokens) // 2), ()), (range(len(tokens) // 3, len(tokens)), (1,))]
+    parts = [(places, more) for places, more in parts if places]
+    for (places, more), row in zip(parts, features_of(tokens, TRAINED.vocabulary).rows(parts), strict=True):
+        assert row.tolist() == sorted(numbers_of(tokens[places.start : places.stop]) | set(more))
+
+
+def letters() -> list[str]:
+    return [line.letter for line in read_corpus(CORPUS / STRANGER)]
+
+
+@pytest.mark.parametrize("together", [1, 20])
+def test_the_whole_of_a_letter_is_all_that_its_stretches_have(together: int) -> None:
+    reading = MODERATOR.reader.read(" ".join(letters()[:together]))
+    parts = list(reading.stretches())
+    rows = features_of(reading.tokens, TRAINED.vocabulary).rows(parts)
+    every = np.unique(np.concatenate(rows))
+    bias, scale = TRAINED.header["biases"]["stop"], TRAINED.header["scales"]["stop"]
+    whole, *stops = (
+        bias + scale / len(row) ** 0.5 * int(TRAINED.weights[row, 0].sum(dtype=int)) for row in (every, *rows)
+    )
+    score = TRAINED.score(reading.tokens, parts, MODERATOR.gauge.whole_and_worst)
+    assert [stop for _, stop in score.stretches] == pytest.approx(stops)
+    assert score.columns[0] == pytest.approx(whole)
+
+
+def test_what_is_remembered_of_words_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary, "_MOST_KEPT", 10)
+    monkeypatch.setattr(lexicon, "_MOST_KNOWN", 10)
+    small, plain = Vocabulary(CONCEPTS), Lexicon(words={"kill": frozenset({3})})
+    for word in [*WORDS[:25], "kill", *WORDS[:25], "x" * 41]:
+        token = Token(word, 0, 0)
+        assert small.of(token) == small.of(token) == TRAINED.vocabulary.of(token)
+        assert plain.classes(word) == frozenset({3} if word == "kill" else ())
+        assert len(small._known) <= 10
+        assert len(plain.known) <= 10
+    assert ("x" * 41, False) not in small._known
+
+
+def test_of_an_endless_word_the_table_of_pieces_remembers_as_much_as_it_reads() -> None:
+    pieces = load_pieces()
+    assert pieces.of("y" + "es" * 900) == pieces.of("y" + "es" * 20)
+    assert max(map(len, pieces._known)) <= 40
+
+
+def test_no_pattern_that_matches_is_left_unasked() -> None:
+    reader = MODERATOR.reader
+    every = [one for asked in reader.book.by_class.values() for one in asked]
+    for letter in letters()[::90]:
+        of = [reader.book.lexicon.classes(token.word) for token in reader.read(letter).tokens]
+        places = reader._places(of, [pattern for *_, pattern in every])
+        matching = sorted(number for number, _, pattern in every if pattern.matches(places))
+        asked = reader.book.asked_of(set(of))
+        assert [number for number, _, pattern in asked if pattern.matches(places)] == matching
