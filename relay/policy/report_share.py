@@ -8,13 +8,15 @@ an honest one; only where a host of our own hands all mail on is there nothing b
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 _IPV4_PREFIX: Final = 24
 _IPV6_PREFIX: Final = 48
-_MAX_NAME: Final = 255
+_NAME: Final = re.compile(r"[a-z0-9._-]{1,255}")
+"""What is taken for a domain: whatever else a stranger wrote is nothing that a database must be able to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,6 @@ def reporter_of(peer: str, author: str) -> str:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if not address.is_global:
-        return f"via {author.lower()[:_MAX_NAME]}"
+        return f"via {author.lower()}" if _NAME.fullmatch(author.lower()) else "unknown"
     prefix = _IPV4_PREFIX if address.version == 4 else _IPV6_PREFIX
     return str(ipaddress.ip_network((address, prefix), strict=False))

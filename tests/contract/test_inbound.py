@@ -18,7 +18,7 @@ from relay.ids import SeededEntropy, SpoolId, SystemEntropy, new_spool_id
 from relay.mail.address import NULL_PATH, parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.hearing import Followed, Purpose
-from relay.policy.report_share import OF_DOMAIN, OF_REPORTER
+from relay.policy.report_share import OF_DOMAIN, OF_REPORTER, reporter_of
 from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Spool
@@ -363,6 +363,11 @@ async def test_one_network_cannot_fill_the_reports_of_a_domain(bench: Bench) -> 
     query = "SELECT domain, reporter FROM report_share ORDER BY day, domain, reporter"
     rows = await bench.database.read(lambda connection: list(connection.execute(query)))
     assert [tuple(row) for row in rows] == [("", ""), ("leak.example", ""), ("other.example", ""), ("leak.example", "")]
+
+
+async def test_a_reporter_is_counted_whatever_a_stranger_writes_as_its_author(bench: Bench) -> None:  # S28
+    for author in ("nul\x00.example", "\x1b[31m.example", "é" * 300, ""):
+        assert await reported(bench, "leak.example", author.encode(), reporter_of("127.0.0.1", author)) == ""
 
 
 async def test_all_networks_together_cannot_fill_them_either(bench: Bench) -> None:  # S28

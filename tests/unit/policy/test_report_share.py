@@ -28,6 +28,11 @@ def test_a_reporter_is_its_network_unless_a_host_of_ours_hands_all_mail_on(peer:
     assert reporter_of(peer, "Big.example") == reporter
 
 
+@pytest.mark.parametrize("author", ["", "nul\x00.example", "\x1b[31m", "a b", "x" * 256])
+def test_an_author_that_is_no_domain_is_nobody(author: str) -> None:
+    assert reporter_of("127.0.0.1", author) == "unknown"
+
+
 def test_a_share_ends_by_reports_or_by_octets() -> None:
     share = Share(2, 100)
     assert fits(share, 1, 40, 60)
