@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -156,7 +157,8 @@ class Watching:
         lanes = await spool.lanes()
         depth = _counted(lanes, now)
         _show(depth)
-        await self._figures.note_depth(depth)
+        with suppress(SpoolUnavailableError):  # on a full disk the history has a gap; whoever waits is still told of
+            await self._figures.note_depth(depth)
         backlog = [
             Backlog(
                 lane.domain,

@@ -1,4 +1,4 @@
-"""A database that a test can take away: every call then fails as one does whose disk or server is gone."""
+"""A database that a test can take away, or fill: calls then fail as those do whose disk or server is gone, or full."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.database.contract import Connection, Database
-from relay.errors import SpoolUnavailableError
+from relay.errors import SpoolFullError, SpoolUnavailableError
 
 T = TypeVar("T")
 
 
 class SwitchedDatabase:
-    """Passes everything on to a real database while `away` is False."""
+    """Passes everything on to a real database while `away` is False; what writes, while `full` is."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.away = False
+        self.full = False
 
     damage = ""
     failure: SpoolUnavailableError | None = None
@@ -29,6 +30,8 @@ class SwitchedDatabase:
 
     async def write(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
         """As the contract says."""
+        if self.full:
+            raise SpoolFullError("filled by a test")
         return await self._here().write(work, patience)
 
     async def read(self, work: Callable[[Connection], T]) -> T:

@@ -407,6 +407,18 @@ def test_the_story_elsewhere_is_there(place: str) -> None:
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
+async def test_a_full_disk_keeps_nobody_from_hearing_that_mail_waits(bench: Bench) -> None:  # R27
+    feed = FeedBench([bench.spool], [bench.database], SeededEntropy(1), cast("Any", bench.clock))
+    await feed.accept("bob@late.example")
+    bench.clock.move(1810)
+    bench.database.full = True
+    await bench.look("queue")
+    assert bench.alarms.standing(AlarmKind.QUEUE_AGE)
+    bench.database.full = False
+    await bench.look("queue")
+    assert await bench.watched.figures.depths(Span.SHORT, bench.clock.now() - timedelta(hours=1))
+
+
 async def test_what_no_setting_speaks_of_any_more_ends(bench: Bench) -> None:
     """An address that was taken out of the configuration leaves no alarm; other nodes' alarms are theirs."""
     seen = [Seen(AlarmKind.PTR, subject, wrong=True, evidence="none") for subject in ("one", "two")]
