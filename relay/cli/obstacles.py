@@ -6,6 +6,7 @@ Each obstacle is one text that names the setting; none of them is found by readi
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from relay.alarming import check_ways
+from relay.database.postgres_url import hosts_of
 from relay.egress.certificates import TrustAnchors
 from relay.errors import ConfigurationError
 from relay.front_node import key_of, way_of
@@ -78,6 +80,8 @@ def _spool(settings: Settings) -> Iterator[str]:
             yield f"spool.url: {scheme}: is not a spool this version has; write sqlite:///PATH or postgresql://…"
         elif find_spec("asyncpg") is None:
             yield "spool.url: PostgreSQL needs the package asyncpg; install it with: pip install 'leak-relay[postgres]'"
+        else:
+            yield from _refusal(lambda: hosts_of(settings.spool.url, os.environ))
     elif path.is_dir():
         yield f"spool.url: {path} is a folder; name a file in it"
     elif obstacle := _folder_obstacle(path.parent):

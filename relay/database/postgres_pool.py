@@ -7,17 +7,18 @@ whose transaction failed is thrown away and never repaired, and because nothing 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from relay.database.postgres_durability import check_server
+from relay.database.postgres_url import hosts_of
 from relay.errors import ConfigurationError, SpoolUnavailableError
 from relay.log import Log
 
@@ -71,7 +72,7 @@ class Connector:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._hosts = hosts_of(url)
+        self._hosts = hosts_of(url, os.environ)
         self._judged: str | None = None
 
     async def connect(self) -> Any:
@@ -144,20 +145,6 @@ def watch_for_silence(line: Any) -> None:
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, SILENCE_SECONDS // 2)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
-
-
-def hosts_of(url: str) -> list[tuple[str, int] | None]:
-    """The hosts and ports in a URL, None where it names none (a socket, or the environment)."""
-    _, _, places = urlsplit(url).netloc.rpartition("@")
-    hosts: list[tuple[str, int] | None] = []
-    for place in filter(None, places.split(",")):
-        host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
-        if not colon:
-            host, port = place, "5432"
-        if not port.isdecimal():
-            raise ConfigurationError(f"spool.url: {place!r} is no host; write postgresql://user@host:5432,host2/db")
-        hosts.append((host.strip("[]"), int(port)))
-    return hosts or [None]
 
 
 def _name(host: tuple[str, int] | None) -> str:

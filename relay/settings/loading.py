@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -26,6 +26,8 @@ from relay.settings.recipients import ComplaintSettings, SuppressionSettings, Un
 from relay.settings.sending import DeliverySettings, EgressSettings, ResolverSettings, SigningSettings
 from relay.settings.values import Section
 from relay.settings_text import Missing, Places, expand, overlay, syntax_complaint
+
+_NUL: Final = "the text holds a NUL byte, which nothing may be called by; take it out"
 
 
 class Settings(Section):
@@ -124,14 +126,29 @@ def settings_from(data: Mapping[str, Any], folder: Path) -> Settings:
 def _validate(data: dict[str, Any], file: Path, text: str, origin: Mapping[str, str]) -> Settings:
     places = Places(Settings, file, text, origin)
     complaints: list[str] = []
+    cut = list(_with_nul(data))
+    complaints += [places.complaint({"loc": location, "type": "value_error", "msg": _NUL}) for location in cut]
     if "folder" in data:
         del data["folder"]
         complaints.append(places.complaint({"loc": ("folder",), "type": "extra_forbidden", "msg": ""}))
     try:
         settings = Settings.model_validate({**data, "folder": file.resolve().parent})
     except ValidationError as error:
-        complaints += [places.complaint(item) for item in error.errors()]
+        complaints += [places.complaint(item) for item in error.errors() if item["loc"] not in cut]
     else:
         if not complaints:
             return settings
     raise ConfigurationError("\n".join(complaints)) from None
+
+
+def _with_nul(value: object, location: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where a text holds NUL, which no path, name or address may: files would be refused later, by an exception."""
+    if isinstance(value, str):
+        if "\0" in value:
+            yield location
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _with_nul(inner, (*location, key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _with_nul(inner, (*location, place))

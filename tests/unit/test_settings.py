@@ -175,6 +175,11 @@ _VALUES = {
     "a number as path": ("[signing]\nkeys = 1", "2: signing.keys: write a path in quotes; got 1"),
     "a number as list": ("[node]\nroles = 1", '2: node.roles: write a list, as in ["a", "b"]; got 1'),
     "a value as section": ("log = [1, true]", "1: log: this is a section: write its keys below"),
+    "a NUL in a path": ('[node]\nsecrets = "a\\u0000b"', "2: node.secrets: the text holds a NUL byte"),
+    "a NUL in a name": ('[node]\nname = "a\\u0000.example"', "2: node.name: the text holds a NUL byte"),
+    "a NUL in a URL": ('[spool]\nurl = "sqlite:a\\u0000"', "2: spool.url: the text holds a NUL byte"),
+    "a NUL in a list": ('[unsubscribe]\nstreams = ["a", "\\u0000"]', "2: unsubscribe.streams: the text"),
+    "a NUL in a table of many": ('[[egress.source]]\nname = "a\\u0000"', "2: egress.source.name: the text holds a NUL"),
     "a dotted key": ("node.workers = -1", "1: node.workers: it must be 0 or more; got -1"),
 }
 

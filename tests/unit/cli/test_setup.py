@@ -360,6 +360,15 @@ def test_check_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "spool.url" not in ran.err
 
 
+@pytest.mark.parametrize("url", ["postgresql://", "postgresql:///leak", "postgresql://leak@db.example:99999/leak"])
+def test_check_refuses_a_spool_without_a_host(tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(f'[spool]\nurl = "{url}"\n')
+    ran = leak(capsys, "check", "--config", file)
+    assert ran.status == 2
+    assert "error: spool.url: " in ran.err
+
+
 def test_dkim_new_and_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "relay.toml"
     file.write_text('[[signing.domain]]\ndomain = "a.example"\nselectors = ["s1"]\n')

@@ -14,7 +14,7 @@ from relay.database.contract import Connection
 from relay.database.postgres import PostgresDatabase, Transaction
 from relay.database.postgres_bridge import numbered
 from relay.database.postgres_durability import find_refusals, find_warnings
-from relay.database.postgres_pool import hosts_of
+from relay.database.postgres_url import hosts_of
 from relay.errors import ConfigurationError, SchemaError, SpoolUnavailableError
 from tests.support.postgres_server import PostgresServer
 
@@ -48,12 +48,28 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[PostgresDat
     ],
 )
 def test_hosts_of_a_url(url: str, hosts: list[tuple[str, int] | None]) -> None:
-    assert hosts_of(url) == hosts
+    assert hosts_of(url, {}) == hosts
 
 
-def test_a_port_that_is_none_is_said() -> None:
-    with pytest.raises(ConfigurationError, match="'a:x' is no host"):
-        hosts_of("postgresql://a:x/db")
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://a:x/db", "'a:x' is no host"),
+        ("postgresql://a:99999/db", "'a:99999' is no host"),
+        ("postgresql://u@:5432/db", "':5432' is no host"),
+        ("postgresql://", "names no host"),
+        ("postgresql:///db", "names no host"),
+        ("postgresql://u@/db", "names no host"),
+        ("postgresql://[::1/db", "Invalid IPv6 URL; write"),
+    ],
+)
+def test_a_url_without_a_host_is_refused(url: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        hosts_of(url, {})
+
+
+def test_the_environment_may_name_the_host() -> None:
+    assert hosts_of("postgresql:///db", {"PGHOST": "/run/postgresql"}) == [None]
 
 
 @pytest.mark.parametrize(
