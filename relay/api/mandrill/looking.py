@@ -9,7 +9,7 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, assert_never
 
 from relay.api.dependencies import ApiDependencies
@@ -29,6 +29,7 @@ _UNSCHEDULED: Final = Fault("Unknown_Message", "There is no such scheduled messa
 _SCHEDULED_SHOWN: Final = 200
 _EVENTS_SHOWN: Final = 3
 _AT_ONCE: Final = timedelta(0)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 _FIELDS: Final = ("email", "sender", "tag", "tags")
 _Found: TypeAlias = tuple[MessageView, DeliveryView]
 
@@ -137,9 +138,10 @@ class Looking:
         if isinstance(found, Fault):
             return found
         view, delivery = found
-        if not await self._spool.reschedule(view.seq, max(now, wanted.send_at)):
+        send_at = max(now, wanted.send_at)
+        if not await self._spool.reschedule(view.seq, send_at):
             return _UNSCHEDULED
-        moved = replace(view, send_at=wanted.send_at)
+        moved = replace(view, send_at=send_at)
         return _schedule(moved, delivery, _subject(await self._mail(view)))
 
     async def _find_scheduled(self, call: Call) -> _Found | Fault:
@@ -200,7 +202,7 @@ def _asked(wanted: SearchCall) -> Mapping[str, str] | Fault:
 def _end_of(moment: datetime) -> datetime:
     """A day is meant whole."""
     whole = moment.hour == moment.minute == moment.second == 0
-    return moment + timedelta(days=1) if whole else moment
+    return moment + min(timedelta(days=1), _LAST - moment) if whole else moment
 
 
 def _lines(found: FoundMessage) -> list[dict[str, Any]]:

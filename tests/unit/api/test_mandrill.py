@@ -203,6 +203,12 @@ async def test_scheduled_mail_is_listed_and_cancelled(server: ApiServer) -> None
         assert (status, fault["name"], "send_at" in fault["message"]) == (422, "ValidationError", True)
     assert (await call(server, "messages/cancel-scheduled", id=one["_id"]))[1]["_id"] == one["_id"]
     assert (await call(server, "messages/list-scheduled"))[1] == []
+    status, answer = await call(
+        server, "messages/send", message={**MESSAGE, "to": [{"email": "eve@two.example"}]}, send_at=sooner
+    )
+    long_ago = {"id": answer[0]["_id"], "send_at": "0001-01-01"}
+    now = server.clock.now().strftime("%Y-%m-%d %H:%M:%S")
+    assert (await call(server, "messages/reschedule", **long_ago))[1]["send_at"] == now, "at once"
     gone = await call(server, "messages/reschedule", id=one["_id"], send_at=sooner)
     assert (gone[0], gone[1]["name"]) == (404, "Unknown_Message")
     assert (await call(server, "messages/cancel-scheduled", id=one["_id"]))[1]["name"] == "Unknown_Message"
@@ -217,8 +223,13 @@ async def test_search_and_another_tenant(server: ApiServer) -> None:  # S49
     assert len((await call(server, "messages/search", date_from=today, date_to=today))[1]) == 2
     other = {"key": server.other_key}
     assert (await call(server, "messages/search", **other))[1] == []
-    for name in ("info", "content", "cancel-scheduled"):
-        assert (await call(server, f"messages/{name}", id=one["_id"], **other))[1]["name"] == "Unknown_Message"
+    for name in ("info", "content", "cancel-scheduled", "reschedule"):
+        asked = {"id": one["_id"], "send_at": f"{today} 00:00:00", **other}
+        assert (await call(server, f"messages/{name}", **asked))[1]["name"] == "Unknown_Message"
+    for moment in ("0001-01-01", "9999-12-31", "9999-12-31 23:59:59"):
+        for bound, count in (("date_from", moment[0] == "0"), ("date_to", moment[0] == "9")):
+            status, found = await call(server, "messages/search", **{bound: moment})
+            assert (status, len(found)) == (200, 2 * count), (bound, moment)
 
 
 async def test_refusals_and_allowances(server: ApiServer) -> None:  # P05 S49
