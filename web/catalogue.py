@@ -61,10 +61,10 @@ class Words:
     def moment(self, at: datetime) -> str:
         """A time as a reader sees it: day, month, hour and minute where the service is at home, and where that is."""
         at = at.astimezone(self.zone)
-        values = {"day": at.day, "month": self.months[at.month - 1], "hour": f"{at:%H}", "minute": f"{at:%M}"}
-        return self("time.moment", **values, zone=self._zone_name())
+        values = {"day": at.day, "month": self.months[at.month - 1], "hour": at.hour, "minute": at.minute}
+        return self("time.moment", **values, zone=self.zone_name())
 
-    def _zone_name(self) -> str:
+    def zone_name(self) -> str:
         """ "Paris time" for Europe/Paris; a zone that is named after no city, as UTC, by its name."""
         area, _, city = str(self.zone).partition("/")
         if not city or area == "Etc":

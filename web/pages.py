@@ -173,6 +173,5 @@ def _form_values(form: Form, problems: tuple[Problem, ...], token: str, options:
         "rings": options.doorbell,
         "indexed": options.wall_indexed,
         "samples": (),
-        "zone": str(options.time_zone),
         "suggestion": next((problem.suggestion for problem in problems if problem.suggestion), ""),
     }

@@ -184,6 +184,11 @@ async def test_foreign_pages_cannot_delete(lab: Lab, http: aiohttp.ClientSession
     assert len(lab.inbox) == 0
 
 
+async def test_a_browser_tells_whose_page_a_change_comes_from(lab: Lab, http: aiohttp.ClientSession) -> None:
+    async with http.get("/") as response:  # with `no-referrer` it says `Origin: null` of our own pages too (Fetch 3.2)
+        assert response.headers["Referrer-Policy"] == "same-origin"
+
+
 PAGES = ("/", "/hosts", "/message/{}/text", "/message/{}/html", "/message/{}/headers", "/message/{}/raw",
          "/message/{}/transcript", "/message/{}/authentication", "/message/{}/frame")  # fmt: skip
 

@@ -222,6 +222,7 @@ async def test_it_speaks_both_languages_and_lets_go(ann: Moderator) -> None:
     _, page = await ann.get("/desk")
     assert page.language == "fr"
     ann.proof = page.fields["proof"]
+    assert "0 sur 1 000" in page.text
     for place in ("letters", "appeals", "pile-ons", "reports", "notices", "wall", "frozen", "cases", "log"):
         response, page = await ann.get(f"/desk/{place}?done=nonsense")
         assert (response.status, page.language) == (200, "fr")

@@ -175,7 +175,7 @@ async def test_who_answered_reads_why_it_was_stopped_and_asks_a_person(
     page_of = await receive(visitor)
     visitor.front.relay.settle("delivered")
     ((key, letter),) = visitor.front.relay.letters.items()
-    assert "What became of it is on your page" in letter.text
+    assert "What becomes of it is on your page" in letter.text
     assert "Your reply" not in (await visitor.get(page_of))[1].text
     await reply(visitor, clock, f"m-{key}", THREAT)
     _, page = await visitor.get(page_of)
