@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+
 
 class LeakError(Exception):
     """The root of the relay's own exceptions."""
@@ -21,3 +24,10 @@ class SpoolFullError(SpoolUnavailableError):
 
 class SchemaError(LeakError):
     """The database's schema is newer than this program, or a migration was changed after it ran."""
+
+
+def cause_of(error: OSError) -> str:
+    """Why, in the system's words: asyncio's own name the address again, in a form for programmers."""
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

@@ -107,12 +107,20 @@ class _Formatter(logging.Formatter):
         if self._json:
             line = {"at": at, "level": record.levelname.lower(), "part": part, "action": action, **facts}
             return json.dumps(line, ensure_ascii=False, default=str)
-        details = " ".join(f"{key}={value}" for key, value in facts.items())
+        details = " ".join(f"{key}={_word(value)}" for key, value in facts.items())
         return f"{at[11:23]} {record.levelname.lower():7} {part}: {action} {details}".rstrip()
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
     return value if isinstance(value, int | float | bool | None) else redact(str(value))
+
+
+def _word(value: Any) -> str:
+    """A fact on a line of text: in quotes where one could not see where it ends."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(sign in text for sign in ' ="') else text
 
 
 def configure_logging(level: str, style: Literal["json", "text"], stream: TextIO | None = None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from relay.cli.dns_records import Purpose, Record
 from relay.policy.mta_sts import record_id
@@ -134,12 +135,31 @@ def merged_spf(live: str, wanted: str) -> str:
     """The live SPF record with what ours has more, before its last word; unchanged when nothing is missing."""
     words = live.split()
     there = {word.lower().lstrip("+") for word in words}
-    missing = [term for term in wanted.split()[1:-1] if term not in there]
+    missing = [term for term in wanted.split()[1:-1] if term not in there and not _is_within(term, there)]
     if not missing:
         return live
     ends = [at for at, word in enumerate(words) if re.fullmatch(r"[+?~-]?all|redirect=.*", word.lower())]
     at = min(ends, default=len(words))
     return " ".join([*words[:at], *missing, *words[at:]])
+
+
+def _is_within(term: str, there: set[str]) -> bool:
+    """Whether `term` is an address that a network of the record lets send already."""
+    address = _network(term)
+    networks = [network for word in there if (network := _network(word)) is not None]
+    return address is not None and any(
+        address.network_address in network and address.prefixlen >= network.prefixlen for network in networks
+    )
+
+
+def _network(term: str) -> IPv4Network | IPv6Network | None:
+    kind, _, text = term.partition(":")
+    if kind not in {"ip4", "ip6"}:
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def merged_dmarc(live: str, wanted: str) -> str:

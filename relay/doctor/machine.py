@@ -22,8 +22,7 @@ from relay.database.sqlite import MINIMUM_VERSION
 from relay.doctor.finding import Finding, Severity
 from relay.doctor.reach import find_address
 from relay.doctor.subject import Examined, Means, Place, Spool
-from relay.doctor.talk import cause_of
-from relay.errors import LeakError
+from relay.errors import LeakError, cause_of
 
 SLOW_FSYNC: Final = 0.1
 """Seconds: above it an idle relay takes ten mails a second at most."""

@@ -6,23 +6,15 @@ Every step has an end in time that names the step; replies are bounded and clean
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import ssl
 from typing import Final, Self
 
 from relay.doctor.subject import Dial, Place
+from relay.errors import cause_of
 from relay.smtp.reply import MAX_REPLY_BYTES, MAX_REPLY_LINES, Reply, remote_reply
 
 STEP_SECONDS: Final = 8.0
 _LINE = re.compile(rb"([2-5][0-9]{2})([ -]?)(.*)")
-
-
-def cause_of(error: OSError) -> str:
-    """Why, in the system's words: asyncio's own name the address again, in a form for programmers."""
-    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
 
 
 class TalkError(Exception):

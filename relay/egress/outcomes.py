@@ -14,6 +14,7 @@ from aiosmtplib import SMTPReadTimeoutError
 
 from relay.egress.commands import UnsafeCommandError
 from relay.egress.protocol import InjectedReplyError, ReplySyntaxError, UnsolicitedReplyError
+from relay.errors import cause_of
 from relay.policy.outcome import DecidedBy, Host, Outcome, Phase, Result, Scope, TlsFacts
 from relay.smtp.reply import Reply, reply
 from relay.smtp.stuffing import BareLineEndError
@@ -122,7 +123,7 @@ def handshake_reason(error: Exception) -> str:
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return (error.strerror or "network error").lower()
+    return (cause_of(error) or "network error").lower()
 
 
 def abandoned(host: Host, tls: TlsFacts | None) -> Outcome:

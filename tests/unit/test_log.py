@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -79,6 +80,19 @@ def test_a_line_is_json_with_its_action(lines: io.StringIO) -> None:
     assert second["level"] == "error"
     assert "ValueError" in second["exception"]
     assert "ann@" not in second["exception"]
+
+
+def test_a_time_is_told_as_the_line_tells_its_own(lines: io.StringIO) -> None:
+    Log("part").info("rests", until=datetime(2026, 11, 23, 7, 9, 37, 47759, UTC))
+    assert json.loads(lines.getvalue())["until"] == "2026-11-23T07:09:37.047+00:00"
+
+
+def test_a_line_of_text_shows_where_each_fact_ends(lines: io.StringIO) -> None:
+    configure_logging("debug", "text", lines)
+    Log("part").info("rests", path="mx.x.example from ip1", phase="connect", reply='550 say "a=b"', count=3, what="")
+    assert lines.getvalue().partition("part: ")[2] == (
+        r'rests path="mx.x.example from ip1" phase=connect reply="550 say \"a=b\"" count=3 what=""' + "\n"
+    )
 
 
 @pytest.mark.parametrize("junk", ["\u202e", "\u2028", "\x00", "\x1b", "\x7f", "\x9b", "\u2066", "\ud800"])

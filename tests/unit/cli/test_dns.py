@@ -165,6 +165,12 @@ def test_a_silent_dns_is_no_verdict() -> None:
         ("v=spf1 mx ~all", "v=spf1 mx ip4:192.0.2.1 ~all"),
         ("v=spf1 redirect=_spf.x.example", "v=spf1 ip4:192.0.2.1 redirect=_spf.x.example"),
         ("v=spf1", "v=spf1 ip4:192.0.2.1"),
+        ("v=spf1 ip4:192.0.2.0/24 -all", "v=spf1 ip4:192.0.2.0/24 -all"),
+        ("v=spf1 -ip4:192.0.2.0/24 ~all", "v=spf1 -ip4:192.0.2.0/24 ip4:192.0.2.1 ~all"),
+        (
+            "v=spf1 ip4:198.51.100.0/24 ip6:::/0 ip4:x -all",
+            "v=spf1 ip4:198.51.100.0/24 ip6:::/0 ip4:x ip4:192.0.2.1 -all",
+        ),
     ],
 )
 def test_an_spf_record_that_is_there_is_added_to(live: str, merged: str) -> None:

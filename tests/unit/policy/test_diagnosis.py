@@ -75,6 +75,12 @@ def test_words_about_us_never_speak_against_an_address() -> None:  # P05, G13
                 assert found.scope is not Scope.RECIPIENT, rule.id
 
 
+def test_a_failed_connection_is_told_in_the_systems_words() -> None:
+    error = ConnectionRefusedError(111, "Connect call failed ('192.0.2.1', 25)")
+    told = outcomes.not_connected(error, Host("mx.far.example", "192.0.2.1"), binding=False)
+    assert told.reply.text == "no connection: connection refused"
+
+
 OWN_OUTCOMES = [
     unroutable.no_such_domain(),
     unroutable.null_mx(),
