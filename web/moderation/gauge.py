@@ -19,7 +19,7 @@ from relay.data_files import data_file
 from web.moderation.corpus import CARE, GAUGE, PASS, Line, corpus_digest, read_corpus
 from web.moderation.figures import FIGURES_FILE, measure_all
 from web.moderation.learning import Mask, Numbers, learn_joint
-from web.moderation.moderator import load_moderator
+from web.moderation.moderator import load_moderator, often_meant_well
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import Reader
 from web.moderation.ruling import Rule
@@ -32,8 +32,10 @@ _HELD: Final = 0.016
 _REFUSED: Final = 0.004
 """For what reads like a threat, and again for the rest."""
 _CARED_FOR: Final = 0.006
-_CLEARED: Final = 0.87
+_CLEARED: Final = 0.88
 """The share that one reading is enough for."""
+_UNHEARD: Final = 0.005
+"""Of the letters to be stopped in which a rule found words that are often meant well: the share not read twice."""
 _RAW: Final = WholeAndWorst((0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
 
 
@@ -44,6 +46,8 @@ class Gauged:
     lines: Sequence[Line]
     scores: Sequence[Score]
     opinions: Sequence[Opinion]
+    meant_well: Mask
+    """By letter, whether a rule found in it words that are often meant well, and none found others."""
 
     def labelled(self, *labels: str) -> Mask:
         """By letter, whether it has one of `labels`."""
@@ -52,7 +56,7 @@ class Gauged:
 
 def read_all(reader: Reader, trained: Trained, second: SecondReader, lines: Sequence[Line]) -> Gauged:
     """Both readings of each letter that has more than a word and is in a known language."""
-    kept, scores, opinions = [], [], []
+    kept, scores, opinions, meant_well = [], [], [], []
     for line in lines:
         reading = reader.read(line.letter)
         if len(reading.tokens) > 2 and not reading.foreign:
@@ -60,7 +64,9 @@ def read_all(reader: Reader, trained: Trained, second: SecondReader, lines: Sequ
             kept.append(line)
             scores.append(score)
             opinions.append(second.read(reading.text, score.worst[0].start, score.worst[-1].end))
-    return Gauged(kept, scores, opinions)
+            weighed = [hit for hit in reading.hits if hit.weighed]
+            meant_well.append(bool(weighed) and all(map(often_meant_well, weighed)))
+    return Gauged(kept, scores, opinions, np.array(meant_well))
 
 
 def gauge(read: Gauged) -> dict[str, object]:
@@ -74,7 +80,7 @@ def gauge(read: Gauged) -> dict[str, object]:
     stop, stop_scores = _summed(first, [opinion.stop for opinion in read.opinions], words, bad)
     care, care_scores = _summed(first_care, [one.care for one in read.opinions], words, read.labelled(CARE))
     threat = np.array([opinion.rule is Rule.THREAT for opinion in read.opinions])
-    every = int(passing.sum())
+    highest, every = np.maximum(first, first_care), int(passing.sum())
     hold = _above(stop_scores[passing], every * _HELD)
     thresholds = Thresholds(
         hold=hold,
@@ -82,7 +88,8 @@ def gauge(read: Gauged) -> dict[str, object]:
         refuse_threat=max(hold, _above(stop_scores[passing & threat], every * _REFUSED)),
         care_doubt=_above(care_scores[passing], every * _CARED_FOR * 3),
         care_sure=_above(care_scores[passing], every * _CARED_FOR),
-        doubt=round(float(np.quantile(np.maximum(first, first_care)[passing], _CLEARED)), 3),
+        doubt=(doubt := round(float(np.quantile(highest[passing], _CLEARED)), 3)),
+        clear=min(doubt, round(float(np.quantile(highest[bad & read.meant_well], _UNHEARD)), 3)),
         alone=_above(first[passing], every * _HELD),
     )
     return {

@@ -28,6 +28,7 @@ _BESIDE_NAME: Final = 120
 Places = Sequence[tuple[int, int]]
 _OF_HARM: Final = frozenset({Rule.THREAT, Rule.SELF_HARM, Rule.VIOLENCE, Rule.BULLYING})
 """What worry about the reader is mistaken for: a finding of these is taken back where worry is spoken of."""
+_AMONG_FRIENDS: Final = frozenset({Rule.THREAT, Rule.BULLYING})
 _FEW: Final = 5
 """Words of which a stretch says something to the readings, unless it speaks of what a rule is about."""
 _FEW_KNOWN: Final = 3
@@ -87,11 +88,19 @@ class Moderator:
     def _weigh(self, reading: Reading) -> Weighed | None:
         """What both readings make of a letter; None where the first one found nothing to read again."""
         score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.whole_and_worst)
-        doubted = max(score.stop, score.care) >= self.gauge.thresholds.doubt
-        if not doubted and not any(hit.weighed for hit in reading.hits):
+        if not self._asks(max(score.stop, score.care), reading.hits):
             return None
         opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
+
+    def _asks(self, highest: float, hits: Sequence[Hit]) -> bool:
+        """Whether a letter is read twice. `highest`: what the first reading makes of it at worst."""
+        if highest >= self.gauge.thresholds.doubt:
+            return True
+        weighed = [hit for hit in hits if hit.weighed]
+        if highest >= self.gauge.thresholds.clear:
+            return bool(weighed)
+        return not all(often_meant_well(hit) for hit in weighed)
 
     def _says_little(self, reading: Reading) -> bool:
         """Whether there are too few words, or too few that are words, for the readings to know what it means."""
@@ -121,6 +130,11 @@ class Moderator:
             return  # where a rule speaks of it, it knows better which one is broken
         rule = Rule.SELF_HARM if step is Step.CARE else score.rule
         yield Hit(rule, step, score.worst[1].start, score.worst[-1].end)
+
+
+def often_meant_well(hit: Hit) -> bool:
+    """Whether a finding is of words that are as often among friends: "you idiot, I love you", "la dernière fois"."""
+    return hit.rule in _AMONG_FRIENDS and hit.step is not Step.CARE and not hit.firm
 
 
 def _touch(hit: Hit, place: tuple[int, int]) -> bool:

@@ -29,8 +29,8 @@ class Thresholds:
     """Scores, in logits, from which a letter is held, refused, refused where it reads like a threat, or cared for.
 
     Below `care_doubt` what a rule took for a cry for help is a nudge. These are of both readings together. Of the
-    first one alone: below `doubt` a letter that no rule speaks of passes at once, and from `alone` a sentence reads
-    like one that has to be stopped.
+    first one alone: below `doubt` a letter that no rule speaks of passes at once, and below `clear` one that only words
+    of insults and threats were found in; from `alone` a sentence reads like one that has to be stopped.
     """
 
     hold: float
@@ -39,6 +39,7 @@ class Thresholds:
     care_doubt: float
     care_sure: float
     doubt: float
+    clear: float
     alone: float
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
-from web.moderation.ruling import Rule
+from tests.support.moderation import the_moderator
+from web.moderation.ruling import Rule, Ruling, Step
 from web.moderation.second.pieces import SPECIAL, UNKNOWN, Pieces, load_pieces
 from web.moderation.second.reader import ABOUT_FILE, MOST_PIECES, SecondReader, load_second_reader
 from web.moderation.weighing import GAUGE_FILE, load_gauge
@@ -86,6 +88,38 @@ def test_a_threat_reads_like_one_and_thanks_do_not() -> None:
     assert (opinion.rule, opinion.stop > 1) == (Rule.THREAT, True)
     assert READER.read("Thank you for the soup, it was the best evening of the whole winter.").stop < -2
     assert READER.read("Je n'en peux plus, je pense à en finir toutes les nuits.").care > 1
+
+
+class NotAskedError(Exception):
+    """Raised where the network would be run."""
+
+
+class Unasked:
+    """A session of ONNX Runtime that nobody may ask."""
+
+    def run(self, *_: object) -> object:
+        raise NotAskedError
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        "Espèce d'idiot, tu m'as fait pleurer à ma propre fête. Je t'aime.",
+        "I love you, you great goose.",
+        "La dernière fois, j'ai crié. J'en ai honte.",
+    ],
+)
+def test_a_rough_word_in_a_letter_that_reads_kindly_is_not_read_twice(letter: str) -> None:
+    moderator = the_moderator()
+    assert any(hit.weighed for hit in moderator.reader.read(letter).hits)
+    read_once = replace(moderator, second=replace(READER, session=Unasked()))
+    assert read_once.rule(letter) == Ruling(Step.PASS) == moderator.rule(letter)
+
+
+@pytest.mark.parametrize("letter", ["J'ai cru mourir de rire à ton mariage, merci pour tout.", THREAT])
+def test_a_cry_for_help_is_read_twice_however_kindly_it_reads_and_so_is_a_threat(letter: str) -> None:
+    with pytest.raises(NotAskedError):
+        replace(the_moderator(), second=replace(READER, session=Unasked())).rule(letter)
 
 
 def test_threads_read_at_once_what_one_reads() -> None:
