@@ -109,7 +109,7 @@ class Words:
         return Markup("").join(map(Markup, parts))  # what comes in is escaped already
 
     def about(self, span: timedelta) -> str:
-        """A span as "about five minutes" would say it: minutes rounded up to five, then hours."""
+        """A span as "about five minutes" would say it: minutes rounded up to five, then hours; days from two on."""
         minutes = max(1, -(-int(span.total_seconds()) // 60))
         if minutes < 5:
             return self("time.minute") if minutes == 1 else self("time.minutes", count=minutes)
@@ -117,6 +117,8 @@ class Words:
         if rounded < 60:
             return self("time.minutes", count=rounded)
         hours = -(-minutes // 60)
+        if hours >= 48:
+            return self("time.days", count=-(-hours // 24))
         return self("time.hour") if hours == 1 else self("time.hours", count=hours)
 
 

@@ -38,7 +38,7 @@ class WallPages:
             "posts": [(post, paragraphs(post.shown)) for post in found.posts],
             "number": number,
             "pages": found.pages,
-            "days": self._parts.options.wall_delay.days,
+            "span": self._parts.renderer.words(language).about(self._parts.options.wall_delay),
         }
         return self._public(request, "wall.html", values)
 

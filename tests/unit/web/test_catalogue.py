@@ -123,7 +123,7 @@ def test_times_and_spans_read_naturally() -> None:
         there = load_words(ZoneInfo(zone))
         assert there[Language.EN].moment(at) == f"1 November, {english}"
         assert there[Language.FR].moment(at) == f"1 novembre, {french}"
-    spans = [1, 61, 299, 301, 3500, 3700]
+    spans = [1, 61, 299, 301, 3500, 3700, 47 * 3600, 7 * 86_400]
     assert [WORDS[Language.EN].about(timedelta(seconds=s)) for s in spans] == [
         "a minute",
         "2 minutes",
@@ -131,6 +131,8 @@ def test_times_and_spans_read_naturally() -> None:
         "10 minutes",
         "an hour",
         "2 hours",
+        "47 hours",
+        "7 days",
     ]
 
 

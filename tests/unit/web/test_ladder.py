@@ -78,7 +78,7 @@ async def test_a_nudge_marks_the_words_and_asks_once_more(visitor: Visitor) -> N
     ("language", "button", "told"),
     [
         ("en", "Send it in 10 minutes", "It leaves around 21 November, 12:10 UTC"),
-        ("fr", "L’envoyer dans 10 minutes", "Elle part le 21 novembre, 12 h 10 UTC environ"),
+        ("fr", "L’envoyer dans 10 minutes", "Elle part autour du 21 novembre, 12 h 10 UTC"),
     ],
 )
 async def test_who_is_nudged_may_wait_ten_minutes(

@@ -108,6 +108,8 @@ async def test_an_expired_preview_is_shown_again_before_it_is_sent(visitor: Visi
 
 
 async def test_edit_keeps_everything(visitor: Visitor) -> None:
+    _, page = await visitor.post("/en/preview", LETTER | {"pseudonym": "M. X"})
+    assert "M. X <letter@leak.lab.test>" in page.text  # as mail programs show it, without a header's quotes
     token = await visitor.preview(pseudonym="M. X", message='  Indented\r\n\r\n<b>"quoted"</b> &amp;')
     response, page = await visitor.post("/en/preview", {"token": token, "action": "edit"})
     assert response.status == 200
