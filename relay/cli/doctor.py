@@ -25,7 +25,9 @@ WARNINGS: Final = 4
 def doctor(
     context: typer.Context,
     as_json: Json = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only this check, as in ptr or spf; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="<check>", help="Only this check, as in ptr or spf; may be repeated.")
+    ] = None,
     seeds: Annotated[
         bool,
         typer.Option("--seeds", help="Inbox or junk: send a letter to each [[doctor.seeds]], and see where it is."),

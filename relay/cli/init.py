@@ -26,15 +26,22 @@ def init(
     domain: Annotated[str | None, typer.Option(help="The domain mail is From, as in leak.example.")] = None,
     hostname: Annotated[str | None, typer.Option(help="This host's public name, as in mail.leak.example.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Write relay.toml, keys, secrets and spool there.")] = None,
-    listen: Annotated[list[str] | None, typer.Option(help="Where mail is handed in; may be repeated.")] = None,
-    inbound: Annotated[list[str] | None, typer.Option(help="Where bounces arrive; may be repeated.")] = None,
+    listen: Annotated[
+        list[str] | None, typer.Option(metavar="<host:port>", help="Where mail is handed in; may be repeated.")
+    ] = None,
+    inbound: Annotated[
+        list[str] | None, typer.Option(metavar="<host:port>", help="Where bounces arrive; may be repeated.")
+    ] = None,
     http: Annotated[str | None, typer.Option(help="Where front and HTTP API answer.")] = None,
     spool: Annotated[str | None, typer.Option(help="URL of the spool.")] = None,
     address: Annotated[
-        list[str] | None, typer.Option(help="A public address mail leaves from; may be repeated.")
+        list[str] | None, typer.Option(metavar="<address>", help="A public address mail leaves from; may be repeated.")
     ] = None,
     resolver: Annotated[
-        list[str] | None, typer.Option(help="A validating resolver on this machine, as 127.0.0.1:53; turns DANE on.")
+        list[str] | None,
+        typer.Option(
+            metavar="<host:port>", help="A validating resolver on this machine, as 127.0.0.1:53; turns DANE on."
+        ),
     ] = None,
     certificate: Annotated[str, typer.Option(help="PEM file of the TLS certificate chain.")] = "",
     certificate_key: Annotated[str, typer.Option(help="PEM file of its private key.")] = "",

@@ -82,7 +82,9 @@ def release(
 def refuse(
     context: typer.Context,
     letter: Letter,
-    rules: Annotated[list[str], typer.Option("--rule", help="The rule it breaks; may be given again.")],
+    rules: Annotated[
+        list[str], typer.Option("--rule", metavar="<rule>", help="The rule it breaks; may be given again.")
+    ],
     reason: Annotated[str, typer.Option("--reason", help="Why; its writer reads this, and it is kept in the log.")],
     freeze: Annotated[bool, typer.Option("--freeze", help="Keep its writer's network from this recipient.")] = False,
 ) -> None:

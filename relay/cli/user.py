@@ -26,7 +26,8 @@ def add_command(
     context: typer.Context,
     name: Name,
     sender: Annotated[
-        list[str] | None, typer.Option(help='A domain or mailbox it may send from, "*" for any; may be repeated.')
+        list[str] | None,
+        typer.Option(metavar="<sender>", help='A domain or mailbox it may send from, "*" for any; may be repeated.'),
     ] = None,
     tenant: Annotated[str, typer.Option(help="The tenant it belongs to; default: the user's name.")] = "",
     api_key: Annotated[bool, typer.Option("--api-key", help="Make an API key instead of a password.")] = False,

@@ -69,7 +69,9 @@ def replay_command(
     context: typer.Context,
     number: Number,
     after: Annotated[str, typer.Option("--after", help="A cursor: everything since then is told again.")] = "",
-    event: Annotated[list[str] | None, typer.Option("--event", help="One event's id; may be repeated.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option("--event", metavar="<id>", help="One event's id; may be repeated.")
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Tell events again: all after a cursor, or single ones."""

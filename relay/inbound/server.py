@@ -13,4 +13,4 @@ class InboundServer(DoorServer):
     """One inbound door of one worker."""
 
     def __init__(self, context: InboundContext) -> None:
-        super().__init__(context, partial(InboundSession, context))
+        super().__init__("inbound", context, partial(InboundSession, context))

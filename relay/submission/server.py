@@ -29,9 +29,15 @@ _LAST_WORDS = 1.0
 
 
 class DoorServer:
-    """One SMTP door of one worker; `start` and `drain` are called once each, on the same loop."""
+    """One SMTP door of one worker; `start` and `drain` are called once each, on the same loop.
 
-    def __init__(self, context: DoorContext, new_session: Callable[[asyncio.AbstractEventLoop], WireSession]) -> None:
+    `door`: what the log calls it, by the section of the settings.
+    """
+
+    def __init__(
+        self, door: str, context: DoorContext, new_session: Callable[[asyncio.AbstractEventLoop], WireSession]
+    ) -> None:
+        self._door = door
         self._context = context
         self._new_session = new_session
         self._listeners: list[socket.socket] = []
@@ -55,7 +61,7 @@ class DoorServer:
             self._listeners.append(listener)
             accepting = self._accept_tls(listener) if implicit else serve_each(listener, self._session, log)
             self._spawn(accepting, "smtp accept")
-            log.info("listening", address=listener.getsockname(), tls=implicit)
+            log.info("listening", door=self._door, address=_place(listener), tls=implicit)
 
     def _session(self) -> WireSession:
         return self._new_session(asyncio.get_running_loop())
@@ -123,7 +129,13 @@ class DoorServer:
                 await context.quiet.wait()
         for session in list(context.sessions):
             session.abort()
-        log.info("drained", cut=len(commits))
+        log.info("drained", door=self._door, cut=len(commits))
+
+
+def _place(listener: socket.socket) -> str:
+    """Where it listens, as the settings write it."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class SubmissionServer(DoorServer):
@@ -138,4 +150,4 @@ class SubmissionServer(DoorServer):
         trusted_identity: Identity,
     ) -> None:
         context = SubmissionContext(options, intake, accounts, clock, trusted_identity)
-        super().__init__(context, partial(SubmissionSession, context))
+        super().__init__("submission", context, partial(SubmissionSession, context))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from click import Context
 from pydantic import BaseModel
 from typer.main import get_command
 
@@ -56,3 +58,16 @@ def test_every_command_and_option_says_what_it_does() -> None:
 
     walk(get_command(app), "leak")
     assert silent == ["leak send words"]  # its options stand in a text of its own
+
+
+def test_what_an_option_takes_is_said_in_words_for_people() -> None:
+    told: list[str] = []
+
+    def walk(command: Any, path: str) -> None:
+        usage = command.get_help(Context(command))
+        told.extend(f"{path}: {word}" for word in re.findall(r"--\S+ <list\[.*?\]>", usage))
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, f"{path} {name}")
+
+    walk(get_command(app), "leak")
+    assert told == []

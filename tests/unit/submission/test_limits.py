@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,17 @@ async def begin_data(client: RawClient) -> None:
     for command in ("MAIL FROM:<>", "RCPT TO:<bob@example.org>"):
         assert (await client.ask(command)).code == 250
     assert (await client.ask("DATA")).code == 354
+
+
+async def test_the_log_names_the_door_and_its_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "leak")
+    async with open_door() as door:
+        pass
+    told = [(line.getMessage(), vars(line)["facts"]) for line in caplog.records if line.name == "leak.submission"]
+    assert told == [
+        ("listening", {"door": "submission", "address": f"127.0.0.1:{door.port}", "tls": False}),
+        ("drained", {"door": "submission", "cut": 0}),
+    ]
 
 
 async def test_a_silent_client_hears_421() -> None:  # C08
