@@ -1,7 +1,8 @@
 """Another time for mail that its sender scheduled, in SQL that every database knows.
 
 Only what waits for that time is moved: a delivery that a worker holds, or that left its schedule behind, stays as it
-is. As in `relay.spool.dues`, deliveries are written before their lanes, and every lane is.
+is. Deliveries are written before their message, as a settlement does, and before their lanes, as in
+`relay.spool.dues`; every lane is.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ def reschedule(connection: Connection, seq: int, send_at: int, now: int) -> bool
 
     It has as long from then on as it had before.
     """
+    # Deliveries first: whoever claims one meanwhile is waited for here, and what they took waits for no time any more.
     connection.execute(
-        "UPDATE message SET expires_at = expires_at + (? - send_at), send_at = ? WHERE seq = ? AND send_at > ?"
-        " AND EXISTS (SELECT 1 FROM delivery WHERE message = ? AND state = 1)",
-        (send_at, send_at, seq, now, seq),
+        "UPDATE delivery SET due = ? WHERE message = ? AND state = 1"
+        " AND EXISTS (SELECT 1 FROM message WHERE seq = ? AND send_at > ?)",
+        (send_at, seq, seq, now),
     )
-    if connection.changes() != 1:
+    if not connection.changes():
         return False
-    connection.execute("UPDATE delivery SET due = ? WHERE message = ? AND state = 1", (send_at, seq))
+    connection.execute(
+        "UPDATE message SET expires_at = expires_at + (? - send_at), send_at = ? WHERE seq = ?",
+        (send_at, send_at, seq),
+    )
     lanes = [
         lane for (lane,) in connection.execute("SELECT lane FROM delivery WHERE message = ? AND state = 1", (seq,))
     ]

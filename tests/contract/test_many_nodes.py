@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from relay.account.book import AccountBook
@@ -211,3 +212,24 @@ async def test_a_request_and_claims_at_once_agree(nodes: list[PostgresSpool]) ->
     assert await nodes[1].settle(me, back) == len(leased)
     unfinished = await nodes[0].deliveries(QueueFilter(limit=1000))
     assert len(unfinished) == len(leased) - receipt.under_way == 0
+
+
+async def test_a_mail_that_departs_meanwhile_is_not_said_to_wait(url: str, nodes: list[PostgresSpool]) -> None:
+    due = CLOCK.now() + timedelta(hours=1)
+    receipt = await nodes[0].accept(message(SeededEntropy(9), "bob@late.example", due=due, scheduled=True))
+    claiming = await asyncpg.connect(url)
+    try:
+        async with claiming.transaction():
+            await claiming.execute("UPDATE delivery SET state = 2 WHERE message = $1", receipt.seq)
+            asking = asyncio.create_task(nodes[1].reschedule(receipt.seq, due + timedelta(days=1)))
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            async with asyncio.timeout(5):
+                while not asking.done() and not await claiming.fetchval(waits):
+                    await asyncio.sleep(0.01)
+    finally:
+        await claiming.close()
+    assert not await asking
+    view = await nodes[2].message(receipt.id)
+    assert view is not None
+    assert view.send_at is not None
+    assert abs(view.send_at - due) < timedelta(seconds=1)
