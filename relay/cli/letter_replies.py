@@ -45,7 +45,7 @@ def reply_command(
     deed: Annotated[str, typer.Argument(help="show or delete.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
 ) -> None:
-    """Decide about a held reply: show lets the letter's writer read it, delete nobody; whoever answered reads why."""
+    """Decide about a held reply: show it to its letter's writer, or delete it; whoever answered reads why."""
     if deed not in _DEEDS:
         raise UsageError(f"{deed} is none of {', '.join(_DEEDS)}")
     voice = voice_of(reason)

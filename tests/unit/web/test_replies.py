@@ -145,6 +145,11 @@ async def test_a_held_reply_waits_for_a_person(
     assert "vermisse" in desk.text
     assert "example.org" not in desk.text
     assert "3 Held replies" in " ".join((await ann.get("/desk"))[1].text.split())
+    for why in ("Retenue pour : En français ou en anglais", "Held for: English or French"):
+        await ann.post("/desk/language")
+        _, page = await ann.get("/desk/replies")
+        ann.proof = page.fields["proof"]
+        assert why in page.text
     response, page = await ann.post("/desk/replies", letter=ids[0], action="show", reason=" ")
     assert (response.status, "Say why" in page.text) == (422, True)
     response, _ = await ann.post("/desk/replies", letter=ids[0], action="show", reason="I read German.")
