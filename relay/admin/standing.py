@@ -67,14 +67,14 @@ class Standing:
     def alarming(self) -> Iterator[str]:
         """The alarms."""
         for alarm in self.alarms:
-            yield f"alarm since {alarm.since:%Y-%m-%d %H:%M:%S}: {alarm.kind} {alarm.subject}: {alarm.detail}"
+            yield f"alarm since {alarm.since:%Y-%m-%d %H:%M:%S} UTC: {alarm.kind} {alarm.subject}: {alarm.detail}"
 
 
 def suspended(one: Suspension) -> str:
     """A suspension: what it stops, until when, and why."""
     named = (one.site, one.source and f"from {one.source}", one.domain, one.tenant and f"tenant {one.tenant}")
     what = " ".join(filter(None, named)) or "everything"
-    return f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S}: {what}: {one.reason}"
+    return f"suspended ({one.id}) until {one.until:%Y-%m-%d %H:%M:%S} UTC: {what}: {one.reason}"
 
 
 def braked(brake: Brake) -> str:

@@ -217,7 +217,7 @@ def test_suspend_and_resume(file: Path, message: SpoolId, capsys: pytest.Capture
     number = ran.out.rstrip().rpartition(" ")[2]
     shown = leak(capsys, "queue", "--config", file).out
     assert f"suspended ({number}) until" in shown
-    assert "bob.example: slow" in shown
+    assert " UTC: bob.example: slow" in shown
     assert leak(capsys, "queue", "resume", number, "--config", file).out == "resumed\n"
     assert "no suspension" in leak(capsys, "queue", "resume", number, "--config", file).out
 
