@@ -26,6 +26,7 @@ def replies_command(context: typer.Context, as_json: Json = False) -> None:
                     "language": one.language,
                     "rules": list(one.rules),
                     "until": one.until.isoformat(),
+                    "contested": one.is_appealed,
                     "words": one.words,
                 }
                 for one in held
@@ -35,7 +36,8 @@ def replies_command(context: typer.Context, as_json: Json = False) -> None:
     if not held:
         say("no reply waits for a person")
     for one in held:
-        say(f"{one.letter_id}  ends {until(one.until, now())}, held for {', '.join(one.rules) or 'no rule'}")
+        why = "refused, and contested" if one.is_appealed else "held"
+        say(f"{one.letter_id}  ends {until(one.until, now())}, {why} for {', '.join(one.rules) or 'no rule'}")
         say("\n".join(f"    {clean(line)}" for line in one.words.split("\n")))
 
 

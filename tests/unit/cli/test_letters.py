@@ -100,11 +100,13 @@ async def _report(path: Path) -> None:
     await stores.close()
 
 
-async def _answer(path: Path, letter: str) -> None:
+async def _answer(path: Path, letter: str, step: Step = Step.HOLD) -> None:
     clock = SystemClock()
     stores = await open_stores(load_settings(path), clock, SystemEntropy())
-    reply = NewReply(letter, b"m" * 16, Step.HOLD, ("threat",), "Come\x1b[31m here.\nNow.")
-    await ReplyStore(stores.database, clock, SystemEntropy()).add(reply)
+    reply = NewReply(letter, b"m" * 16, step, ("threat",), "Come\x1b[31m here.\nNow.")
+    replies = ReplyStore(stores.database, clock, SystemEntropy())
+    await replies.add(reply)
+    assert await replies.appeal(letter) == (step is Step.REFUSE)
     await stores.close()
 
 
@@ -127,3 +129,12 @@ def test_held_replies_are_listed_and_decided_about(file: Path, run: Run) -> None
     assert run("reply", second, "show", "--reason", "x").status == 1
     logged = json.loads(run("log", "--json").out)
     assert [(one["subject"], one["reason"]) for one in logged] == [(second, "a threat"), (first, "a joke between them")]
+
+
+def test_a_contested_reply_is_told_from_a_held_one(file: Path, run: Run) -> None:
+    first, second = [one["id"] for one in json.loads(run("list", "--json").out)]
+    asyncio.run(_answer(file, first))
+    asyncio.run(_answer(file, second, Step.REFUSE))
+    assert run("replies").out.count("refused, and contested for threat") == 1
+    told = json.loads(run("replies", "--json").out)
+    assert {one["letter"]: one["contested"] for one in told} == {first: False, second: True}
