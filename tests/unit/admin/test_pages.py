@@ -157,7 +157,7 @@ async def test_a_domain_tells_what_comes_next_and_why_in_the_words_of_the_comman
     assert f"{held}.0 to b@b.example 0 attempts: asked by the sender" in page.text
     assert "nobody's business" not in page.text
     page = await ann.get("/admin/queue")
-    assert f"until {until:%Y-%m-%d %H:%M:%S}: b.example: they are down" in page.text
+    assert f"until {until:%Y-%m-%d %H:%M:%S} UTC: b.example: they are down" in page.text
 
 
 @ONE_DATABASE
