@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -18,7 +19,6 @@ _RUN: Final = re.compile(r"(.)\1{2,}")
 _DOUBLE: Final = re.compile(r"(.)\1+")
 _LEAST_FOR_SLIPS: Final = 6
 _LONGEST_WORD: Final = 24
-_MOST_KNOWN: Final = 20_000
 _STEM_SIZES: Final = range(3, 13)
 
 
@@ -34,6 +34,8 @@ class Lexicon:
     """Classes whose words are recognised when misspelled or masked."""
     slips: dict[str, str] = field(default_factory=dict)
     masked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    listed: AbstractSet[str] = frozenset()
+    """Words of other lists of ours."""
     known: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def add(self, entry: str, number: int) -> None:
@@ -60,9 +62,8 @@ class Lexicon:
         found = self.known.get(word)
         if found is None:
             found = self._look_up(word)
-            if len(word) <= _LONGEST_WORD:
-                if len(self.known) >= _MOST_KNOWN:
-                    self.known.clear()  # or a stranger's letters would fill it for good
+            # Names, and whatever else is in no list, are a letter's own: nothing of them is kept in memory.
+            if word in self.listed or word in self.plain or word in self.words:
                 self.known[word] = found
         return found
 

@@ -205,5 +205,7 @@ def _spans(led: list[tuple[Hit, Part]]) -> list[Span]:
 def load_moderator(folder: Path | None = None) -> Moderator:
     """The moderator of the packs in `folder`/moderation, else of those that come along. Raises ConfigurationError."""
     book, trained, second = load_rulebook(folder), load_trained(), load_second_reader()
+    lexicon, vocabulary = book.lexicon, trained.vocabulary
+    lexicon.listed = vocabulary.listed = vocabulary.listed | lexicon.plain | lexicon.words.keys() | {BARRIER}
     spaces = splitter(second.pieces.scores, trained.concepts.families, book.lexicon.words)
     return Moderator(Reader(book), trained, second, load_gauge(), spaces)

@@ -80,8 +80,8 @@ class Splitter:
         best: list[tuple[float, int] | None] = [(0.0, 0), *[None] * len(word)]
         for end in range(1, len(word) + 1):
             for start in range(max(0, end - _LONGEST_WORD), end):
-                before, score = best[start], self.likely.get(word[start:end])
-                if before is not None and score is not None:
+                before = best[start]
+                if before is not None and (score := self.likely.get(word[start:end])) is not None:
                     so_far, found = before[0] + score, best[end]
                     if found is None or so_far > found[0]:
                         best[end] = so_far, start

@@ -7,6 +7,7 @@ for as long as it is remembered, since most words of a letter were in a hundred 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Set as AbstractSet
 from enum import IntEnum, auto
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -28,11 +29,10 @@ _MOST_LETTERS: Final = 20
 _RUNS: Final = (3, 4)
 """Letters of a run."""
 _MOST_KEPT: Final = 20_000
-_LONGEST_KEPT: Final = 40
-"""Letters of a word that is remembered."""
 _KIND: Final = 0xC2B2AE3D27
 _ONE: Final = 0x9E3779B185
 _OTHER: Final = 0x85EBCA77C3
+_SUM: Final = (1 << SHIFT + BITS) - 1
 
 
 class Kind(IntEnum):
@@ -98,7 +98,7 @@ class Word(NamedTuple):
 
 def sum_of(kind: int, one: int = 0, other: int = 0) -> int:
     """A sum as far as its number depends on it."""
-    return kind * _KIND + one * _ONE + other * _OTHER & (1 << SHIFT + BITS) - 1
+    return kind * _KIND + one * _ONE + other * _OTHER & _SUM
 
 
 def mix(kind: int, one: int, other: int = 0) -> int:
@@ -112,10 +112,12 @@ def number_of(text: str) -> int:
 
 
 class Vocabulary:
-    """What is known of words, by what they speak of; the last some thousand are remembered, from any thread."""
+    """What is known of words, by what they speak of; those in our lists are remembered, from any thread."""
 
     def __init__(self, concepts: Concepts) -> None:
         self.concepts = concepts
+        self.listed: AbstractSet[str] = concepts.families.keys() | concepts.words.keys()
+        """Words that are in a list of ours."""
         self._known: dict[tuple[str, bool], Word] = {}
 
     def of(self, token: Token) -> Word:
@@ -124,7 +126,8 @@ class Vocabulary:
         known = self._known.get(key)
         if known is None:
             known = self._look_at(*key)
-            if len(token.word) <= _LONGEST_KEPT:
+            # Names, and whatever else is in no list, are a letter's own: nothing of them is kept in memory.
+            if token.word in self.listed:
                 if len(self._known) >= _MOST_KEPT:
                     self._known.clear()
                 self._known[key] = known
@@ -160,4 +163,5 @@ def _runs(word: str) -> list[int]:
     """The numbers of the runs of letters inside `word`, its beginning and end marked."""
     marked = f"<{word[:_MOST_LETTERS]}>"
     runs = {marked[at : at + size] for size in _RUNS for at in range(len(marked) - size + 1)}
-    return [mix(Kind.RUN, number_of(run)) for run in runs]
+    begin = Kind.RUN * _KIND  # as `mix`, which is too slow for the ten runs of each word that is in no list
+    return [(begin + crc32(run.encode("utf-8", "surrogatepass")) * _ONE & _SUM) >> SHIFT for run in runs]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,8 @@ _WORD_BEGINS: Final = "\u2581"
 _UNKNOWN_COSTS: Final = 10.0
 """What a character that is no piece costs more than the rarest one, in nats."""
 _LONGEST_WORD: Final = 40
-_MOST_KEPT: Final = 50_000
+WRITTEN: Final = re.compile(r"\S+")
+"""What is cut into pieces by itself."""
 _DRAWN_OUT: Final = re.compile(r"([^\W\d_])\1{2,}|([^\w\s])\2{2,}")
 
 
@@ -43,31 +44,19 @@ class Pieces:
     """Natural logarithms of likelihoods."""
     _longest: int = field(init=False)
     _unknown: float = field(init=False)
-    _known: dict[str, tuple[int, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Work out what follows from the table."""
         object.__setattr__(self, "_longest", max(map(len, self.numbers)))
         object.__setattr__(self, "_unknown", min(self.scores.values()) - _UNKNOWN_COSTS)
 
-    def words_of(self, text: str) -> Iterator[tuple[tuple[int, ...], int, int]]:
-        """The pieces of each run of characters between blanks, and where it stands in `text`."""
-        for match in re.finditer(r"\S+", text):
-            yield self._of_word(match[0]), match.start(), match.end()
-
     def of(self, text: str) -> list[int]:
         """The pieces of a whole text."""
-        return [piece for pieces, _, _ in self.words_of(text) for piece in pieces]
+        return [piece for match in WRITTEN.finditer(text) for piece in self.of_word(match[0])]
 
-    def _of_word(self, written: str) -> tuple[int, ...]:
-        written = written[:_LONGEST_WORD]  # what is remembered is bounded as well
-        known = self._known.get(written)
-        if known is None:
-            known = self._cut(_WORD_BEGINS + folded(written))
-            if len(self._known) >= _MOST_KEPT:
-                self._known.clear()
-            self._known[written] = known
-        return known
+    def of_word(self, written: str) -> tuple[int, ...]:
+        """The pieces of a run of characters between blanks."""
+        return self._cut(_WORD_BEGINS + folded(written[:_LONGEST_WORD]))
 
     def _cut(self, word: str) -> tuple[int, ...]:
         """The likeliest cut of `word` (Viterbi)."""

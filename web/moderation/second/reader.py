@@ -8,6 +8,7 @@ of a transformer, in whole numbers of eight bits, run by ONNX Runtime in the cal
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from relay.data_files import data_file, read_data_file
 from relay.errors import ConfigurationError
 from web.moderation.corpus import CARE, PASS
 from web.moderation.ruling import Rule
-from web.moderation.second.pieces import BEGIN, END, Pieces, load_pieces
+from web.moderation.second.pieces import BEGIN, END, WRITTEN, Pieces, load_pieces
 
 NETWORK_FILE: Final = "moderation/second/network.onnx"
 ABOUT_FILE: Final = "moderation/second/network.json"
@@ -55,18 +56,24 @@ class SecondReader:
 
     def window(self, text: str, start: int, end: int) -> list[int]:
         """The pieces of the words around `start` to `end`, as many before as after where there are."""
-        words = list(self.pieces.words_of(text))
-        inside = [at for at, (_, begins, ends) in enumerate(words) if begins < end and start < ends]
+        places = [match.span() for match in WRITTEN.finditer(text)]
+        inside = [at for at, (begins, ends) in enumerate(places) if begins < end and start < ends]
         first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
-        room = MOST_PIECES - 2 - sum(len(pieces) for pieces, _, _ in words[first:last])
-        while room > 0 and (first > 0 or last < len(words)):
+        room = MOST_PIECES - 2
+        found: deque[int] = deque()
+        # A word is cut only where there is room for it: of two thousand characters most are not read.
+        for begins, ends in places[first:last]:
+            if len(found) >= room:
+                break
+            found.extend(self.pieces.of_word(text[begins:ends]))
+        while len(found) < room and (first > 0 or last < len(places)):
             if first > 0:
                 first -= 1
-                room -= len(words[first][0])
-            if last < len(words) and room > 0:
-                room -= len(words[last][0])
+                found.extendleft(reversed(self.pieces.of_word(text[slice(*places[first])])))
+            if last < len(places) and len(found) < room:
+                found.extend(self.pieces.of_word(text[slice(*places[last])]))
                 last += 1
-        return [piece for pieces, _, _ in words[first:last] for piece in pieces][: MOST_PIECES - 2]
+        return list(found)[:room]
 
     def _opinion(self, answers: np.ndarray[Any, np.dtype[np.float64]]) -> Opinion:
         answers = answers - answers.max()

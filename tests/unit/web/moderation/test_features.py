@@ -11,12 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.moderation import the_moderator
-from web.moderation import lexicon, vocabulary
+from web.moderation import vocabulary
 from web.moderation.concepts import SENTENCE_END
 from web.moderation.corpus import STRANGER, read_corpus
 from web.moderation.features import features_of
 from web.moderation.folding import BARRIER, Token, tokens_of
-from web.moderation.lexicon import Lexicon
 from web.moderation.second.pieces import load_pieces
 from web.moderation.vocabulary import MOST_CONCEPTS, Kind, Vocabulary, mix, number_of
 
@@ -96,21 +95,26 @@ def test_the_whole_of_a_letter_is_all_that_its_stretches_have(together: int) -> 
 
 def test_what_is_remembered_of_words_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary, "_MOST_KEPT", 10)
-    monkeypatch.setattr(lexicon, "_MOST_KNOWN", 10)
-    small, plain = Vocabulary(CONCEPTS), Lexicon(words={"kill": frozenset({3})})
+    small = Vocabulary(CONCEPTS)
     for word in [*WORDS[:25], "kill", *WORDS[:25], "x" * 41]:
         token = Token(word, 0, 0)
         assert small.of(token) == small.of(token) == TRAINED.vocabulary.of(token)
-        assert plain.classes(word) == frozenset({3} if word == "kill" else ())
         assert len(small._known) <= 10
-        assert len(plain.known) <= 10
-    assert ("x" * 41, False) not in small._known
 
 
-def test_of_an_endless_word_the_table_of_pieces_remembers_as_much_as_it_reads() -> None:
+def test_no_word_of_a_letter_stays_in_memory_that_is_in_no_list_of_ours() -> None:
+    moderator = the_moderator()
+    moderator.rule("Dear Zoltrimbek, I saw mum-zoltrimbeks and killzoltrimbek at zoltrimbek@a.example. You idiot.")
+    vocabulary_words = {word for word, _ in moderator.trained.vocabulary._known}
+    known = moderator.reader.book.lexicon.known
+    assert "idiot" in vocabulary_words
+    assert "idiot" in known
+    assert not [word for word in (*vocabulary_words, *known) if "zoltrim" in word]
+
+
+def test_of_an_endless_word_the_table_of_pieces_reads_the_beginning() -> None:
     pieces = load_pieces()
     assert pieces.of("y" + "es" * 900) == pieces.of("y" + "es" * 20)
-    assert max(map(len, pieces._known)) <= 40
 
 
 def test_no_pattern_that_matches_is_left_unasked() -> None:
