@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +12,7 @@ import pytest
 import uvloop
 
 from relay.garbage import keeping_all
+from relay.log import configure_logging
 from tests.support.postgres_server import PostgresServer, find_binaries
 
 
@@ -34,6 +36,17 @@ def _log_levels_as_they_were() -> Iterator[None]:
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def log_lines() -> Iterator[io.StringIO]:
+    """What the program logs from here on, as JSON lines."""
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    stream = io.StringIO()
+    configure_logging("debug", "json", stream)
+    yield stream
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

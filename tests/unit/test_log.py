@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from relay.log import Log, configure_logging, redact
 from relay.smtp.reply import remote_reply
-
-
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    before = list(root.handlers), root.level
-    stream = io.StringIO()
-    configure_logging("debug", "json", stream)
-    yield stream
-    root.handlers[:], level = before
-    root.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +54,14 @@ def test_a_long_fact_is_cut() -> None:
     assert redact("x" * 5000) == "x" * 600 + "… (5000 characters)"
 
 
-def test_a_line_is_json_with_its_action(lines: io.StringIO) -> None:
+def test_a_line_is_json_with_its_action(log_lines: io.StringIO) -> None:
     log = Log("part")
     log.info("happened", count=3, reply="550 no <ann@x.example>\r\n", nothing=None)
     try:
         raise ValueError("secret of ann@x.example\nnext line")
     except ValueError:
         log.exception("broke", id="m1")
-    first, second = map(json.loads, lines.getvalue().splitlines())
+    first, second = map(json.loads, log_lines.getvalue().splitlines())
     assert (first["part"], first["action"], first["count"], first["nothing"]) == ("part", "happened", 3, None)
     assert "ann" not in first["reply"]
     assert second["level"] == "error"
@@ -82,15 +69,15 @@ def test_a_line_is_json_with_its_action(lines: io.StringIO) -> None:
     assert "ann@" not in second["exception"]
 
 
-def test_a_time_is_told_as_the_line_tells_its_own(lines: io.StringIO) -> None:
+def test_a_time_is_told_as_the_line_tells_its_own(log_lines: io.StringIO) -> None:
     Log("part").info("rests", until=datetime(2026, 11, 23, 7, 9, 37, 47759, UTC))
-    assert json.loads(lines.getvalue())["until"] == "2026-11-23T07:09:37.047+00:00"
+    assert json.loads(log_lines.getvalue())["until"] == "2026-11-23T07:09:37.047+00:00"
 
 
-def test_a_line_of_text_shows_where_each_fact_ends(lines: io.StringIO) -> None:
-    configure_logging("debug", "text", lines)
+def test_a_line_of_text_shows_where_each_fact_ends(log_lines: io.StringIO) -> None:
+    configure_logging("debug", "text", log_lines)
     Log("part").info("rests", path="mx.x.example from ip1", phase="connect", reply='550 say "a=b"', count=3, what="")
-    assert lines.getvalue().partition("part: ")[2] == (
+    assert log_lines.getvalue().partition("part: ")[2] == (
         r'rests path="mx.x.example from ip1" phase=connect reply="550 say \"a=b\"" count=3 what=""' + "\n"
     )
 

@@ -28,6 +28,7 @@ LINES: Final[Mapping[str, str]] = {
     Fate.REFUSED.value: "refused at the form by a rule",
     Fate.NO_ADDRESS.value: "refused at the form: no address for letters",
     Fate.LIMITED.value: "turned away by a limit",
+    Fate.FULL.value: "turned away: too much waits for a person",
     Fate.NOT_TAKEN.value: "not taken: the front could not answer",
     LOST: "LOST: sent, and known to nobody",
 }

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 
@@ -23,6 +23,8 @@ _SECRET: Final = re.compile(r"/s/([a-z0-9]+)")
 _REQUEST_SECONDS: Final = 60.0
 _TRIES: Final = 8
 _PAUSE: Final = 0.5
+_PATIENCE: Final = 600
+"""Seconds; who is asked to come back later than that goes, instead of pressing the button again."""
 _OPEN_EVERY: Final = 5
 """One of so many visitors comes by the first page; the others go back to a form they have open."""
 
@@ -34,6 +36,7 @@ class Fate(StrEnum):
     REFUSED = "refused by a rule"
     NO_ADDRESS = "address not taken"
     LIMITED = "over a limit"
+    FULL = "no room to be read"
     NOT_TAKEN = "not taken"
 
 
@@ -44,6 +47,24 @@ class Played:
     letter: Letter
     fate: Fate
     secret: str = ""
+
+
+class Answer(NamedTuple):
+    """What the front said; status 0 where it said nothing."""
+
+    status: int = 0
+    page: str = ""
+    where: str = ""
+    """Where it sends the browser."""
+    wait: int = 0
+    """Seconds after which it wants to be asked again."""
+
+    @property
+    def fate(self) -> Fate | None:
+        """What this alone makes of a letter; None where it is on its way."""
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return Fate.LIMITED
+        return Fate.FULL if self.status == HTTPStatus.SERVICE_UNAVAILABLE and self.wait > _PATIENCE else None
 
 
 @dataclass(slots=True)
@@ -68,20 +89,20 @@ class Visitors:
         if letter.number % _OPEN_EVERY == 0:
             await self._ask(letter, "GET", f"/{letter.language}/")
         form = {"to": letter.to, "signature": letter.signature, "message": letter.message, "rules": "on"}
-        status, page, _ = await self._ask(letter, "POST", f"/{letter.language}/preview", form)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Played(letter, Fate.LIMITED)
-        found = _TOKEN.search(page)
-        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            return Played(letter, Fate.REFUSED if 'value="appeal"' in page else Fate.NO_ADDRESS)
-        if status != HTTPStatus.OK or found is None:
-            return Played(letter, Fate.NOT_TAKEN)
         path = f"/{letter.language}/preview"
-        status, page, where = await self._ask(letter, "POST", path, {"token": found[1], "action": "send"})
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Played(letter, Fate.LIMITED)
-        secret = _SECRET.search(where)
-        if status != HTTPStatus.SEE_OTHER or secret is None:
+        answer = await self._ask(letter, "POST", path, form)
+        if answer.fate is not None:
+            return Played(letter, answer.fate)
+        found = _TOKEN.search(answer.page)
+        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            return Played(letter, Fate.REFUSED if 'value="appeal"' in answer.page else Fate.NO_ADDRESS)
+        if answer.status != HTTPStatus.OK or found is None:
+            return Played(letter, Fate.NOT_TAKEN)
+        answer = await self._ask(letter, "POST", path, {"token": found[1], "action": "send"})
+        if answer.fate is not None:
+            return Played(letter, answer.fate)
+        secret = _SECRET.search(answer.where)
+        if answer.status != HTTPStatus.SEE_OTHER or secret is None:
             return Played(letter, Fate.NOT_TAKEN)
         if letter.kind is Kind.TAKEN_BACK:
             await self._ask(letter, "POST", f"/s/{secret[1]}", {"action": "cancel"})
@@ -93,28 +114,23 @@ class Visitors:
 
     async def status_page(self, secret: str) -> str:
         """What a writer reads of their letter."""
-        _, page, _ = await self._request("GET", f"/en/s/{secret}", None, {})
-        return page
+        return (await self._request("GET", f"/en/s/{secret}", None, {})).page
 
-    async def _ask(
-        self, letter: Letter, method: str, path: str, fields: dict[str, str] | None = None
-    ) -> tuple[int, str, str]:
-        """Ask until the front can answer; the status, the page and where it sends the browser."""
+    async def _ask(self, letter: Letter, method: str, path: str, fields: dict[str, str] | None = None) -> Answer:
+        """Ask until the front can answer."""
         headers = {"X-Forwarded-For": letter.client, "X-Forwarded-Port": str(20_000 + letter.number % 40_000)}
-        answer: tuple[int, str, str] = (0, "", "")
+        answer = Answer()
         for _ in range(_TRIES):
             began = time.perf_counter()
             answer = await self._request(method, path, fields, headers)
-            if answer[0] not in (0, HTTPStatus.SERVICE_UNAVAILABLE):
+            if answer.status not in (0, HTTPStatus.SERVICE_UNAVAILABLE) or answer.fate is not None:
                 (self.times.gets if method == "GET" else self.times.posts).append(time.perf_counter() - began)
                 return answer
             self.times.retries += 1
             await asyncio.sleep(_PAUSE)
         return answer
 
-    async def _request(
-        self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]
-    ) -> tuple[int, str, str]:
+    async def _request(self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]) -> Answer:
         try:
             async with (
                 asyncio.timeout(_REQUEST_SECONDS),
@@ -122,6 +138,13 @@ class Visitors:
                     method, self._url + path, data=fields, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                return response.status, await response.text(), response.headers.get("Location", "")
+                told = response.headers
+                wait = told.get("Retry-After", "")
+                return Answer(
+                    response.status,
+                    await response.text(),
+                    told.get("Location", ""),
+                    int(wait) if wait.isascii() and wait.isdigit() else 0,
+                )
         except (aiohttp.ClientError, TimeoutError):
-            return 0, "", ""
+            return Answer()

@@ -7,7 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
+from relay.lab.launch import visitors
 from relay.lab.launch.ledger import LOST, Standing, balance
 from relay.lab.launch.plan import DAY, DAYS, Kind, letters, volumes
 from relay.lab.launch.report import DayCount, bars, table
@@ -46,6 +49,34 @@ def test_most_letters_pass_and_most_abuse_does_not() -> None:
     ordinary, abuse = ruled[Kind.ORDINARY], ruled[Kind.ABUSE]
     assert ordinary[Step.PASS] + ordinary[Step.NUDGE] > 0.97 * ordinary.total()
     assert abuse[Step.REFUSE] + abuse[Step.HOLD] > 0.5 * abuse.total()
+
+
+@pytest.mark.parametrize(
+    ("answers", "fate", "asked"),
+    [
+        ([(503, "3600")], Fate.FULL, 1),
+        ([(503, "1"), (429, "60")], Fate.LIMITED, 2),
+        ([(503, ""), (422, "")], Fate.NO_ADDRESS, 2),
+    ],
+)
+async def test_who_is_asked_to_come_back_in_an_hour_goes_and_who_meets_a_front_that_is_away_waits(
+    monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, str]], fate: Fate, asked: int
+) -> None:
+    monkeypatch.setattr(visitors, "_PAUSE", 0.01)
+    left = list(answers)
+
+    async def answer(_: web.Request) -> web.Response:
+        status, wait = left.pop(0)
+        return web.Response(status=status, headers={"Retry-After": wait} if wait else {})
+
+    app = web.Application()
+    app.router.add_post("/{language}/preview", answer)
+    async with TestServer(app) as server, ClientSession() as session:
+        people = visitors.Visitors(f"http://127.0.0.1:{server.port}", session)
+        letter = next(one for one in letters(7, 20) if one.number % 5)
+        assert (await people.play(letter)).fate is fate
+    assert left == []
+    assert people.times.retries == asked - 1
 
 
 def test_the_books_say_what_is_wrong() -> None:
