@@ -20,13 +20,14 @@ from relay.ids import Entropy
 from relay.policy.complaints import BrakeRules
 from relay.policy.notify import NoticeRule
 from relay.policy.retry import RetrySchedule
+from relay.policy.route import RouteRules
 from relay.policy.shaping import Share
 from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
 from relay.resolver.resolver import DnsResolver
 from relay.resolver.routing import Router
 from relay.sending import static_routes
-from relay.settings import Settings, parse_listen
+from relay.settings import Settings
 from relay.signing.signer import DkimSigner, DomainKeys
 from relay.sources import families, make_pools, own_addresses, own_names
 
@@ -66,22 +67,17 @@ def make_router(
     reach: ReachMemory | None = None,
 ) -> Router:
     """The router, which knows our own names and addresses so that mail never loops to ourselves."""
-    smarthost = parse_listen(settings.delivery.smarthost) if settings.delivery.smarthost else None
-    return Router(
-        resolver,
+    rules = RouteRules(
         port=settings.delivery.port,
         allow_private=settings.delivery.allow_private_addresses,
         own_names=own_names(settings),
         own_addresses=own_addresses(settings),
-        smarthost=(smarthost.host, smarthost.port) if smarthost else None,
-        entropy=entropy,
         families=families(settings),
-        demands=demands,
-        routes=static_routes(settings),
-        literals=settings.delivery.address_literals,
         late=reach.late if reach else lambda _: False,
+        literals=settings.delivery.address_literals,
         waivers=settings.delivery.tls_required_no,
     )
+    return Router(resolver, rules, entropy, demands, static_routes(settings))
 
 
 def engine_options(

@@ -16,7 +16,7 @@ from relay.resolver.contract import Resolver
 from relay.resolver.demands import Demands
 from relay.resolver.mta_sts import PolicyStore, StsPolicies
 from relay.resolver.policy_host import PolicyHosts, https_context
-from relay.resolver.routing import StaticRoute
+from relay.resolver.routing import EVERY_DOMAIN, StaticRoute
 from relay.settings import DeliveryRoute, Settings, parse_listen
 
 _log = Log("sending")
@@ -67,8 +67,15 @@ class TlsPolicies:
 
 
 def static_routes(settings: Settings) -> dict[str, StaticRoute]:
-    """The `[[delivery.route]]` sections by domain. Raises ConfigurationError for a password that cannot be read."""
-    return {entry.domain: _static_route(settings, entry) for entry in settings.delivery.route}
+    """The operator's next hops by domain: `[[delivery.route]]`, and `delivery.smarthost` for all that have none.
+
+    Raises ConfigurationError for a password that cannot be read.
+    """
+    routes = {entry.domain: _static_route(settings, entry) for entry in settings.delivery.route}
+    if settings.delivery.smarthost:
+        address = parse_listen(settings.delivery.smarthost)
+        routes.setdefault(EVERY_DOMAIN, StaticRoute(address.host, address.port))
+    return routes
 
 
 def _static_route(settings: Settings, entry: DeliveryRoute) -> StaticRoute:

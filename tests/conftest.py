@@ -10,10 +10,15 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from relay.garbage import keeping_all
 from relay.log import configure_logging
 from tests.support.postgres_server import PostgresServer, find_binaries
+
+# No test asserts a time, and a busy machine is no defect.
+settings.register_profile("leak", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("leak")
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -162,6 +162,7 @@ class RouteRules:
     `own_names` and `own_addresses` are the node's own: its name, EHLO names and source addresses, never all of
     127.0.0.0/8. `families` are the IP versions this machine can send over; `late` says of an address that it did
     not answer lately, so that it comes after a host's others (B07). `literals`: address literals are routed (B09).
+    `waivers`: a message may waive its domain's TLS policies (RFC 8689, K02).
     """
 
     port: int = 25
@@ -171,6 +172,7 @@ class RouteRules:
     families: frozenset[int] = frozenset({4, 6})
     late: Callable[[str], bool] = lambda _: False
     literals: bool = True
+    waivers: bool = True
     login: Login | None = None
 
 
@@ -184,7 +186,7 @@ class Choice:
     notes: tuple[str, ...] = ()
 
     def plan(self, site: str, *, waivers: bool) -> Plan | Outcome:
-        """The plan of `site`; `waivers`: a message may waive its domain's policies (K02)."""
+        """The plan of `site`; `waivers` as in `RouteRules`."""
         if self.refusal is not None and not waivers:
             return self.refusal
         return Plan(site, self.candidates, self.relaxed if waivers else (), self.refusal, self.notes)

@@ -9,7 +9,7 @@ outcome, never an exception.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -23,7 +23,6 @@ from relay.resolver.contract import DnsAnswer, DnsFailure, Resolver
 from relay.resolver.demands import Demands, Destination, FoundHost
 from relay.resolver.mta_sts import NO_POLICY, StsAnswer
 
-DEFAULT_FAMILIES: Final = frozenset({4, 6})
 EVERY_DOMAIN: Final = "*"
 
 
@@ -41,38 +40,25 @@ class StaticRoute:
 
 
 class Router:
-    """Makes plans.
+    """Makes plans, by `rules`.
 
-    `smarthost` (host, port) replaces every route but those of `routes`, which are by recipient domain ("*" =
-    all others); the operator named these hosts, so no guard applies to their addresses. `late` says of an address
-    that it did not answer lately. `waivers`: a message may waive its domain's TLS policies (RFC 8689).
+    `routes` are by recipient domain ("*" = all others); the operator named their hosts, so no guard applies to the
+    addresses of these.
     """
 
     def __init__(
         self,
         resolver: Resolver,
-        *,
-        port: int,
-        allow_private: bool,
-        own_names: frozenset[str],
-        own_addresses: frozenset[str],
-        smarthost: tuple[str, int] | None,
+        rules: RouteRules,
         entropy: Entropy,
-        families: frozenset[int] = DEFAULT_FAMILIES,
         demands: Demands | None = None,
         routes: Mapping[str, StaticRoute] | None = None,
-        literals: bool = False,
-        late: Callable[[str], bool] = lambda _: False,
-        waivers: bool = True,
     ) -> None:
         self._resolver = resolver
+        self._rules = rules
         self._uniform = entropy.uniform
         self._demands = demands or Demands(resolver)
-        self._routes = dict(routes or {})
-        if smarthost is not None:
-            self._routes.setdefault(EVERY_DOMAIN, StaticRoute(*smarthost))
-        self._waivers = waivers
-        self._rules = RouteRules(port, allow_private, own_names, own_addresses, families, late, literals)
+        self._routes = routes or {}
 
     async def plan(self, domain: str) -> Plan | Outcome:
         """Where mail for `domain` (a lower-case A-label name or `[literal]`) goes, or why it goes nowhere."""
@@ -123,7 +109,7 @@ class Router:
         chosen = route.choose(hosts, rules, self._uniform)
         if isinstance(chosen, Outcome):
             return chosen
-        return chosen.plan(route.site_name(where.next_hop, exchangers), waivers=self._waivers)
+        return chosen.plan(route.site_name(where.next_hop, exchangers), waivers=self._rules.waivers)
 
     async def _published(self, where: Destination) -> StsAnswer:
         return await self._demands.published(where.recipient_domain) if where.recipient_domain else NO_POLICY
@@ -140,7 +126,7 @@ class Router:
         found = await self._resolve(Exchanger(0, host), rules)
         where = Destination(host, port, secure=True, static=static.demand)
         chosen = route.choose(await self._demands.apply((found,), where), rules, self._uniform)
-        return chosen if isinstance(chosen, Outcome) else chosen.plan(host, waivers=self._waivers)
+        return chosen if isinstance(chosen, Outcome) else chosen.plan(host, waivers=self._rules.waivers)
 
     async def _resolve(self, exchanger: Exchanger, rules: RouteRules) -> FoundHost:
         """A and AAAA at once; AAAA of a machine without IPv6 only to tell "no address" from "none for us"."""

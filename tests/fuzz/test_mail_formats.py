@@ -24,7 +24,7 @@ from relay.mail.encoding import encode_text, quoted_printable
 from relay.mail.header import HeaderError, format_address_field, format_field, parse_fields, split_content
 from relay.mail.sevenbit import to_seven_bit
 
-modest = settings(max_examples=150, deadline=None)
+modest = settings(max_examples=150)
 
 ANN = parse_address("ann@example.com")
 TEXT = st.text(max_size=200)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.report.classifier import refusal_of
@@ -17,7 +17,7 @@ from tests.support.delivery_reports import variants
 
 SAMPLES = [file.read_bytes() for file in sorted((Path(__file__).parents[1] / "data" / "bounces").glob("*.eml"))]
 SAMPLES += [raw for _, raw in variants()]
-modest = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+modest = settings(max_examples=200)
 
 _PIECES = st.sampled_from(
     [

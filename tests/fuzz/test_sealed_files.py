@@ -48,7 +48,7 @@ def test_what_was_written_is_read() -> None:
     assert (export.case, export.actor, export.at) == ("26/7", "Ann\u2028", NOW)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(EXPORT_FILE)), st.integers(0, 40), st.binary(max_size=40))
 def test_a_changed_export_holds_the_same_record_or_none(at: int, gone: int, put: bytes) -> None:
     try:
@@ -58,14 +58,14 @@ def test_a_changed_export_holds_the_same_record_or_none(at: int, gone: int, put:
     assert [(one.letter_id, one.basis, one.sealed.data) for one in export.records] == [("id0", "crime", SEALED.data)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200) | st.sampled_from([b"[" * 100_000, b"{}\n{}\n", b'{"what": 1}\n', b"null\n", b"\n\n"]))
 def test_no_export_is_told(data: bytes) -> None:
     with pytest.raises(BrokenExportError):
         read_export(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(NOTE_FILE)), st.integers(0, 40), st.binary(max_size=40))
 def test_a_changed_note_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, at: int, gone: int, put: bytes

@@ -79,7 +79,6 @@ def reference(stream: bytes) -> tuple[bytes, bytes, bool]:
 
 
 @given(OCTETS, OCTETS, st.lists(st.integers(0, 60), max_size=4))
-@settings(deadline=None)
 def test_content_is_what_the_definition_says(before: bytes, after: bytes, cuts: list[int]) -> None:  # C04, S01
     stream = before + b"\r\n.\r\n" + after
     content, rest, fit = reference(stream)
@@ -134,7 +133,7 @@ COMMANDS = st.lists(
 
 
 @given(st.lists(COMMANDS, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_session_answers_in_form_whatever_it_is_told(scripts: list[list[bytes]]) -> None:  # C03, G10
     async def talk() -> None:
         async with open_door() as door:

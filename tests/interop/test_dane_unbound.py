@@ -13,7 +13,7 @@ from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
 from relay.ids import SeededEntropy
 from relay.policy.outcome import Outcome, Phase, Result
-from relay.policy.route import Plan
+from relay.policy.route import Plan, RouteRules
 from relay.resolver.contract import DnsFailure
 from relay.resolver.demands import Demands
 from relay.resolver.resolver import DnsResolver
@@ -86,17 +86,8 @@ async def deliver(folder: Path, domain: str, *, tls: bool = True) -> tuple[Plan 
         ScriptedSmtp(tls=server_context(KEY) if tls else None) as far,
         resolving(folder, far.port) as resolver,
     ):
-        router = Router(
-            resolver,
-            port=far.port,
-            allow_private=True,
-            own_names=frozenset(),
-            own_addresses=frozenset(),
-            smarthost=None,
-            entropy=SeededEntropy(1),
-            families=frozenset({4}),
-            demands=Demands(resolver),
-        )
+        rules = RouteRules(far.port, allow_private=True, families=frozenset({4}))
+        router = Router(resolver, rules, SeededEntropy(1), Demands(resolver))
         plan = await router.plan(domain)
         if isinstance(plan, Outcome) or not plan.candidates:
             return plan, None

@@ -25,7 +25,7 @@ from relay.mail.envelope import Envelope, Recipient
 from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools, only
 from relay.policy.retry import RetrySchedule
-from relay.policy.route import Source
+from relay.policy.route import RouteRules, Source
 from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.resolver.contract import Resolver
@@ -133,15 +133,8 @@ async def engine_bench(
     entropy = SeededEntropy(1)
     signer = DkimSigner(folder / "dkim_keys", [DomainKeys(domain, ("s1",)) for domain in signed], 1)
     resolver, dialer = outside or (far, far)
-    router = Router(
-        resolver,
-        port=port,
-        allow_private=True,
-        own_names=frozenset({"relay.example"}),
-        own_addresses=frozenset(),
-        smarthost=None,
-        entropy=entropy,
-    )
+    rules = RouteRules(port, allow_private=True, own_names=frozenset({"relay.example"}), literals=False)
+    router = Router(resolver, rules, entropy)
     options = EngineOptions(
         worker=0,
         intake=IntakeOptions("relay.example", 1_000_000, 100, expire_after, max_octets_in_flight=3_000_000),

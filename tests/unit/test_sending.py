@@ -127,4 +127,7 @@ async def test_without_a_trusted_resolver_the_log_says_that_dane_is_off(
     ],
 )
 def test_the_smarthost_is_known_by_either_setting(tmp_path: Path, delivery: dict[str, object], host: str) -> None:
-    assert settings_from({"delivery": delivery}, tmp_path).delivery.takes_all == host
+    settings = settings_from({"delivery": delivery}, tmp_path)
+    assert settings.delivery.takes_all == host
+    every = static_routes(settings).get("*", StaticRoute(""))
+    assert (f"{every.next_hop}:{every.port}" if every.port else "") == host

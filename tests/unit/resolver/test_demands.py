@@ -11,7 +11,7 @@ from relay.clock import SystemClock
 from relay.ids import SeededEntropy
 from relay.policy.mta_sts import StsMode, StsPolicy
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result
-from relay.policy.route import Candidate, Login, Plan
+from relay.policy.route import Candidate, Login, Plan, RouteRules
 from relay.policy.tls import OPPORTUNISTIC, Fault, PolicyType, TlsDemand, TlsResult
 from relay.resolver.demands import Demands
 from relay.resolver.mta_sts import StsPolicies
@@ -63,25 +63,18 @@ async def planned(
     sts: Mapping[str, StsPolicy | Fault] | None = None,
     static: Mapping[str, TlsDemand] | None = None,
     trust: bool = True,
-    **router: Any,
+    routes: Mapping[str, StaticRoute] | None = None,
+    **changed: Any,
 ) -> Plan | Outcome:
     clock = SystemClock()
     server = DnsServer(ZONE | (zone or {}), faults=faults, authentic=True, insecure={*insecure, "unsigned.example"})
     async with server:
         resolver = DnsResolver([server.address], timeout=patience(faults), trust_ad=trust, clock=clock)
         policies = StsPolicies(resolver, Policies(sts), clock) if sts is not None else None
-        settings: dict[str, Any] = {
-            "port": 25,
-            "allow_private": True,
-            "own_names": frozenset(),
-            "own_addresses": frozenset(),
-            "smarthost": None,
-            "families": frozenset({4}),
-            **router,
-        }
+        rules = RouteRules(**{"allow_private": True, "families": frozenset({4}), **changed})
         demands = Demands(resolver, sts=policies, dane_on=trust, static=static)
         try:
-            plan = await Router(resolver, entropy=SeededEntropy(1), demands=demands, **settings).plan(domain)
+            plan = await Router(resolver, rules, SeededEntropy(1), demands, routes).plan(domain)
         finally:
             if policies is not None:
                 await policies.close()

@@ -8,9 +8,9 @@ import pytest
 from relay.clock import SystemClock
 from relay.ids import SeededEntropy
 from relay.policy.outcome import Outcome, Phase, Result, Scope
-from relay.policy.route import Candidate, Plan
+from relay.policy.route import Candidate, Plan, RouteRules
 from relay.resolver.resolver import DnsResolver
-from relay.resolver.routing import Router
+from relay.resolver.routing import EVERY_DOMAIN, Router, StaticRoute
 from tests.support.dns_server import DnsServer, Fault, Zone, patience
 
 HOSTS: Zone = {
@@ -25,21 +25,19 @@ HOSTS: Zone = {
 }
 
 
-async def planned(domain: str, zone: Zone, faults: Mapping[tuple[str, str], Fault] | None = None, **rules: Any) -> Any:
-    settings: dict[str, Any] = {
-        "port": 25,
-        "allow_private": True,
-        "own_names": frozenset({"me.test"}),
-        "own_addresses": frozenset({"127.0.0.98"}),
-        "smarthost": None,
-        "entropy": SeededEntropy(1),
-        "literals": True,
-        **rules,
-    }
+async def planned(
+    domain: str,
+    zone: Zone,
+    faults: Mapping[tuple[str, str], Fault] | None = None,
+    routes: Mapping[str, StaticRoute] | None = None,
+    **changed: Any,
+) -> Any:
+    own: dict[str, Any] = {"own_names": frozenset({"me.test"}), "own_addresses": frozenset({"127.0.0.98"})}
+    rules = RouteRules(**{"allow_private": True, **own, **changed})
     async with DnsServer(HOSTS | zone, faults=faults) as server:
         resolver = DnsResolver([server.address], timeout=patience(faults), trust_ad=False, clock=SystemClock())
         try:
-            return await Router(resolver, **settings).plan(domain)
+            return await Router(resolver, rules, SeededEntropy(1), routes=routes).plan(domain)
         finally:
             await resolver.close()
 
@@ -151,9 +149,10 @@ async def test_literals_are_taken_as_they_are() -> None:  # B09
 
 
 async def test_a_smarthost_takes_everything() -> None:
-    plan = await planned("missing.example", {}, smarthost=("mx1.test", 2525), allow_private=False)
+    routes = {EVERY_DOMAIN: StaticRoute("mx1.test", 2525)}
+    plan = await planned("missing.example", {}, routes=routes, allow_private=False)
     assert plan == Plan("mx1.test", (Candidate("mx1.test", "127.0.0.2", 2525),), for_all=True)
-    plan = await planned("missing.example", {}, smarthost=("127.0.0.6", 2525))
+    plan = await planned("missing.example", {}, routes={EVERY_DOMAIN: StaticRoute("127.0.0.6", 2525)})
     assert plan == Plan("127.0.0.6", (Candidate("127.0.0.6", "127.0.0.6", 2525),), for_all=True)
 
 

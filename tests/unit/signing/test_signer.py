@@ -129,7 +129,7 @@ async def test_every_body_verifies(signer: Signer, folder: Path, body: bytes) ->
     subject=st.lists(st.text(alphabet=" \tab:;=\u00e9", min_size=1, max_size=20), min_size=1, max_size=4),
     copies=st.integers(0, 2),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_message_verifies(
     folder: Path, lines: list[str], subject: list[str], copies: int
 ) -> None:  # L03, L04, L05, L07

@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 STEP = timedelta(minutes=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     most=st.integers(1, 12),
     network=st.sampled_from(list(Network)),

@@ -63,7 +63,7 @@ def _runs(marked: str) -> Iterator[str]:
         yield from (marked[at : at + size] for at in range(len(marked) - size + 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([*WORDS, ".", ".", '"', "xyzzy", "a" * 50]), max_size=40).map(" ".join) | st.text())
 @example("He said “I hate you all”. You? Go away, idiot! Kill 2 birds; not me.")
 def test_the_numbers_of_a_letter_and_of_its_stretches_are_as_defined(text: str) -> None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.data_files import data_file
@@ -216,7 +216,7 @@ def test_names_hearts_and_both_languages_at_once_pass(text: str) -> None:
     assert MODERATOR.rule(text).step is Step.PASS
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(
     st.text(max_size=2000) | st.lists(st.sampled_from(WORDS)).map(" ".join),
 )

@@ -40,7 +40,7 @@ def test_long_words_and_kind_ones_run_together_pass(letter: str) -> None:
     assert MODERATOR.rule(letter).step is Step.PASS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet="abcdehiklmnorstuvwy", min_size=9, max_size=90))
 def test_what_is_taken_apart_is_all_there(word: str) -> None:
     words = MODERATOR.spaces.split(word)

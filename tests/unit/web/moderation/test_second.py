@@ -59,7 +59,7 @@ def test_words_are_cut_where_their_pieces_are_likeliest() -> None:
     assert pieces.of("a?") == [SPECIAL, UNKNOWN]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=400))
 def test_any_text_has_pieces_and_an_opinion(text: str) -> None:
     assert len(PIECES.of(text)) <= 4 * len(text) + 2

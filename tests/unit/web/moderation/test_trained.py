@@ -99,7 +99,7 @@ def test_a_share_has_the_wilson_interval() -> None:
     assert (share(0, 0).low, share(0, 0).high) == (0.0, 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=2000) | st.lists(st.sampled_from(("tu", "kill", "ta", ".", "sale", "x" * 60))).map(" ".join))
 def test_the_work_grows_with_the_words_only(text: str) -> None:
     tokens = tokens_of(text)
