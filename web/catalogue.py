@@ -23,7 +23,10 @@ _QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _LONGEST_HEADER: Final = 500
 _ROUNDING: Final = 300
 _BEFORE_MARK: Final = re.compile(r" (?=[;:!?»%])")
-_IN_NUMBER: Final = re.compile(r"(?<=\d) (?=\d|(?:ans?|caractères|h|heures|jours|minutes)\b)|(?<=\d.h) (?=\d)")
+_IN_NUMBER: Final = re.compile(
+    r"(?<=\d) (?=\d)|(?<=[\d}]) (?=(?:ans?|caractères|h|heures|jours|minutes)\b|\{month\})|(?<=[\d}].h) (?=[\d{])"
+)
+"""Also where a number, or the month of a day, is yet to be filled in."""
 _AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
 _TAG: Final = re.compile(r"(<[^>]*>)")
 
@@ -61,7 +64,7 @@ class Words:
     def moment(self, at: datetime) -> str:
         """A time as a reader sees it: day, month, hour and minute where the service is at home, and where that is."""
         at = at.astimezone(self.zone)
-        values = {"day": at.day, "month": self.months[at.month - 1], "hour": at.hour, "minute": at.minute}
+        values = {**_of_year(self, at), "hour": at.hour, "minute": at.minute}
         return self("time.moment", **values, zone=self.zone_name())
 
     def zone_name(self) -> str:
@@ -82,11 +85,11 @@ class Words:
     def day(self, at: datetime) -> str:
         """A day as a reader sees it, in UTC."""
         at = at.astimezone(UTC)
-        return self("time.day", day=at.day, month=self.months[at.month - 1], year=at.year)
+        return self("time.day", **_of_year(self, at), year=at.year)
 
     def date(self, day: date) -> str:
         """A day without its year."""
-        return self("time.date", day=day.day, month=self.months[day.month - 1])
+        return self("time.date", **_of_year(self, day))
 
     def number(self, value: float) -> str:
         """A number as this language writes it; a fraction below ten has one decimal."""
@@ -120,6 +123,12 @@ class Words:
         if hours >= 48:
             return self("time.days", count=-(-hours // 24))
         return self("time.hour") if hours == 1 else self("time.hours", count=hours)
+
+
+def _of_year(words: Words, day: date) -> dict[str, object]:
+    """Day and month; the first of a month is not a plain number in French."""
+    is_first = day.day == 1 and words.language is Language.FR
+    return {"day": "1er" if is_first else day.day, "month": words.months[day.month - 1]}
 
 
 def load_words(zone: tzinfo = UTC, folder: Path = _FOLDER) -> dict[Language, Words]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from relay.client.contract import AddressCheck
 from web.mailbox import mailbox_of
-from web.plain_text import MOST_COMPOSED, clean_line, clean_message
+from web.plain_text import MOST_COMPOSED, clean_line, clean_message, shows_something, without_controls
 from web.pseudonym import screen_pseudonym
 from web.schools import is_school
 from web.signature import Signature
@@ -27,6 +27,8 @@ _LONGEST_SIGNATURE: Final = 40
 _LONGEST_PSEUDONYM: Final = 200
 _LONGEST_TYPED: Final = MAX_MESSAGE * MOST_COMPOSED
 _BETWEEN_ADDRESSES: Final = re.compile(r"[\s,;]+")
+_NAMED_ADDRESS: Final = re.compile(r"[^<>@]*<([^<>@\s]+@[^<>@\s]+)>|mailto:([^<>@?\s]+@[^<>@?\s]+)", re.IGNORECASE)
+"""As mail programs and pages hand an address to whoever copies it."""
 _SIGNATURES: Final = frozenset(signature.value for signature in Signature)
 _OFFICES_FILE: Final = Path(__file__).parent / "words" / "roles.txt"
 _REASONS: Final = frozenset({"syntax", "no-domain", "null-mx", "no-host"})
@@ -55,23 +57,18 @@ class Form:
     """Whether the letter is offered for the wall."""
     morning: bool = False
     """Whether it is to leave tomorrow morning, not now."""
-    is_cut: bool = False
-    """Whether more was typed as a letter than the form keeps."""
 
     @classmethod
     def read(cls, fields: Mapping[str, str]) -> Form:
         """The form in posted `fields`; missing fields are empty, unknown ones ignored."""
-        typed = fields.get("message", "")
         return cls(
-            to=clean_line(fields.get("to", ""), _LONGEST_ADDRESS + 1),
+            to=clean_address(fields.get("to", "")),
             signature=fields.get("signature", "")[:_LONGEST_SIGNATURE],
             pseudonym=clean_line(fields.get("pseudonym", ""), _LONGEST_PSEUDONYM),
-            # Cut before it is cleaned: what is far too long must not cost time either.
-            message=clean_message(typed[:_LONGEST_TYPED]),
+            message=_read_message(fields.get("message", "")),
             rules=fields.get("rules") == "on",
             wall=fields.get("wall") == "on",
             morning=fields.get("leaves") == "morning",
-            is_cut=len(typed) > _LONGEST_TYPED,
         )
 
 
@@ -105,12 +102,26 @@ class Problem:
     """Characters that are too many."""
 
 
+def _read_message(typed: str) -> str:
+    """A letter as it was typed, cleaned. One that is far too long is never sent: it costs no time, and stays whole."""
+    if len(typed) > _LONGEST_TYPED:
+        typed = without_controls(typed)
+    return clean_message(typed) if len(typed) <= _LONGEST_TYPED else typed
+
+
+def clean_address(typed: str) -> str:
+    """An address that was typed or pasted; of `Ann <ann@example.org>` and `mailto:ann@example.org` what is meant."""
+    line = clean_line(typed, _LONGEST_ADDRESS + 1)
+    named = _NAMED_ADDRESS.fullmatch(line)
+    return (named[1] or named[2]) if named else line
+
+
 def _what_is_wrong(address: str) -> str:
     """What a person would say of an `address` that is none."""
     if len([part for part in _BETWEEN_ADDRESSES.split(address) if "@" in part]) > 1:
         return "several"
     local, at, _ = address.rpartition("@")
-    if at and (len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL or len(address) > MAX_PATH):
+    if len(address) > MAX_PATH or (at and len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL):
         return "long"
     return "syntax"
 
@@ -144,12 +155,10 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
             problems.append(Problem(Field.TO, "to-office"))
         elif not schools and is_school(check.address):
             problems.append(Problem(Field.TO, "to-school"))
-    if not form.message.strip() and not form.is_cut:
-        problems.append(Problem(Field.MESSAGE, "message-missing"))
-    elif form.is_cut:
-        problems.append(Problem(Field.MESSAGE, "message-long"))
-    elif (excess := len(form.message) - MAX_MESSAGE) > 0:
+    if (excess := len(form.message) - MAX_MESSAGE) > 0:
         problems.append(Problem(Field.MESSAGE, "message-over", excess=excess))
+    elif not shows_something(form.message):
+        problems.append(Problem(Field.MESSAGE, "message-missing"))
     if form.signature not in _SIGNATURES:
         problems.append(Problem(Field.SIGNATURE, "signature-missing"))
     if form.pseudonym:

@@ -62,7 +62,7 @@ ON CONFLICT DO NOTHING
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
   h.due, h.attempts, h.held_until, h.held_for, h.message, l.left_at, l.beside,
-  l.withheld, h.expected
+  l.withheld, h.expected, l.off_wall
 FROM web_letter l LEFT JOIN web_handover h ON h.letter_id = l.id WHERE
 """
 _TAKE: Final = """
@@ -289,7 +289,7 @@ def _content(letter: NewLetter, departure: Departure) -> tuple[Any, ...]:
 
 def _record(row: tuple[Any, ...]) -> LetterRecord:
     letter_id, language, signature, created, message_id, refused, ending, ended, rules, reason = row[:10]
-    due, attempts, held_until, held_for, message, left, beside, withheld, expected = row[10:]
+    due, attempts, held_until, held_for, message, left, beside, withheld, expected, off_wall = row[10:]
     ruled = tuple(rules.split())
     given_back = ending == Ending.RETURNED.value
     return LetterRecord(
@@ -311,6 +311,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
         left=None if left is None else from_millis(left),
         beside=beside,
         is_withheld=withheld is not None,
+        off_wall=bool(off_wall),
     )
 
 

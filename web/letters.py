@@ -150,6 +150,8 @@ class LetterRecord:
     """The relay's id of another letter, about which the relay is asked while it does not have this one."""
     is_withheld: bool = False
     """Whether it will not arrive, and nothing of that is told yet."""
+    off_wall: bool = False
+    """Whether its recipient wants it published nowhere, which no writer is told."""
 
     def may_be_cancelled(self, now: datetime) -> bool:
         """Whether nobody has begun to hand it over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -17,12 +18,27 @@ from relay.log import Log
 from web.notices import Notice, NoticeStore
 from web.parts import Parts
 from web.pile import RETRY_AFTER
-from web.plain_text import clean_line, clean_message, paragraphs
+from web.plain_text import clean_line, clean_message, paragraphs, shows_something
 from web.requests import language_of, read_fields
 
-_LONGEST: Final = {"item": 4000, "grounds": 4000, "name": 200, "mail": 254}
+_LONGEST: Final = {"item": 40_000, "grounds": 10_000, "name": 200, "mail": 254}
+"""Characters. A whole mail with its headers is asked for: a letter of ours has at most fifteen thousand."""
+_LONG: Final = ("item", "grounds")
 _MAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _log = Log("front")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a field, or, under no field's name, with the moment: a text `notice.problem_<reason>`."""
+
+    reason: str
+    excess: int = 0
+    """Characters that are too many."""
+
+
+_NONE: Final[Mapping[str, Fault]] = {}
+_OFTEN: Final = {"": Fault("often")}
 
 
 class NoticePages:
@@ -34,28 +50,28 @@ class NoticePages:
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """GET /notice: the form."""
-        return self._parts.renderer.public_page("notice_form.html", request, _form_values({}, ()))
+        return self._parts.renderer.public_page("notice_form.html", request, _form_values({}, _NONE))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """POST /notice: keep it, and lead to its page; action=translate: the form in this language, as it was typed."""
         fields = await read_fields(request, self._parts.options.base_url)
         if fields.get("action") == "translate":
-            return self._form(request, fields, ())
+            return self._form(request, fields, _NONE)
         previews = self._parts.previews
         if previews is not None and previews.take(self._parts.client(request).network) is not None:
-            return self._form(request, fields, ("often",), HTTPStatus.TOO_MANY_REQUESTS)
+            return self._form(request, fields, _OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
         notice = _read(fields)
         problems = _problems(notice, fields)
         if problems:
             return self._form(request, fields, problems, HTTPStatus.UNPROCESSABLE_ENTITY)
         limits = self._parts.limits
         if limits is not None and await limits.take_notice(self._parts.client(request).network) is not None:
-            return self._form(request, fields, ("often",), HTTPStatus.TOO_MANY_REQUESTS)
+            return self._form(request, fields, _OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
         language = language_of(request)
         receipt = await self._notices.file(notice, language.value, self._parts.network(request))
         if receipt is None:
             _log.warning("notices-full", remedy="decide about notices at the desk, or raise web.most_waiting")
-            response = self._form(request, fields, ("full",), HTTPStatus.SERVICE_UNAVAILABLE)
+            response = self._form(request, fields, {"": Fault("full")}, HTTPStatus.SERVICE_UNAVAILABLE)
             response.headers["Retry-After"] = str(RETRY_AFTER)
             return response
         _log.warning("notice-filed", case=receipt.id, remedy="leak letters notices")
@@ -82,13 +98,17 @@ class NoticePages:
         return self._parts.renderer.page("notice_case.html", language, values)
 
     def _form(
-        self, request: web.Request, fields: Mapping[str, str], problems: tuple[str, ...], status: int = HTTPStatus.OK
+        self,
+        request: web.Request,
+        fields: Mapping[str, str],
+        problems: Mapping[str, Fault],
+        status: int = HTTPStatus.OK,
     ) -> web.Response:
         values = _form_values(fields, problems)
         return self._parts.renderer.page("notice_form.html", language_of(request), values, status=status)
 
 
-def _form_values(fields: Mapping[str, str], problems: tuple[str, ...]) -> dict[str, object]:
+def _form_values(fields: Mapping[str, str], problems: Mapping[str, Fault]) -> dict[str, object]:
     typed = {name: fields.get(name, "") for name in (*_LONGEST, "children", "faith")}
     return {"typed": typed, "problems": problems}
 
@@ -103,13 +123,19 @@ def notice_routes(pages: NoticePages, prefix: str) -> list[web.RouteDef]:
 
 
 def _read(fields: Mapping[str, str]) -> Notice:
+    """The notice in `fields`; of what is too long, the beginning."""
     return Notice(
-        item=clean_message(fields.get("item", "")[: _LONGEST["item"]]).strip(),
-        grounds=clean_message(fields.get("grounds", "")[: _LONGEST["grounds"]]).strip(),
+        item=clean_message(_text(fields, "item")[: _LONGEST["item"]]).strip(),
+        grounds=clean_message(_text(fields, "grounds")[: _LONGEST["grounds"]]).strip(),
         name=_line(fields, "name"),
         mail=_line(fields, "mail"),
         about_children=fields.get("children") == "on",
     )
+
+
+def _text(fields: Mapping[str, str], name: str) -> str:
+    """As it was typed: a browser sends two characters for each end of a line."""
+    return fields.get(name, "").replace("\r\n", "\n")
 
 
 def _line(fields: Mapping[str, str], name: str) -> str:
@@ -117,13 +143,19 @@ def _line(fields: Mapping[str, str], name: str) -> str:
     return clean_line(clean_message(fields.get(name, "")[: _LONGEST[name]]).replace("\n", " "), _LONGEST[name]).strip()
 
 
-def _problems(notice: Notice, fields: Mapping[str, str]) -> tuple[str, ...]:
-    """What is missing, by field."""
-    problems = [name for name, value in (("item", notice.item), ("grounds", notice.grounds)) if not value]
-    if not notice.about_children:
-        problems += [] if notice.name else ["name"]
+def _problems(notice: Notice, fields: Mapping[str, str]) -> dict[str, Fault]:
+    """What is missing or too long, by field."""
+    problems = {}
+    for name in _LONG:
+        excess = len(_text(fields, name)) - _LONGEST[name]
+        if excess > 0:
+            problems[name] = Fault(f"{name}_long", excess)
+        elif not shows_something(getattr(notice, name)):
+            problems[name] = Fault(name)
+    if not notice.about_children and not shows_something(notice.name):
+        problems["name"] = Fault("name")
     if (notice.mail or not notice.about_children) and not _MAIL.fullmatch(notice.mail):
-        problems.append("mail")
+        problems["mail"] = Fault("mail")
     if fields.get("faith") != "on":
-        problems.append("faith")
-    return tuple(problems)
+        problems["faith"] = Fault("faith")
+    return problems

@@ -11,6 +11,9 @@ _REORDERING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _COMMANDING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufff9-\ufffb]")
 _LINE_END: Final = re.compile("\r\n|[\r\n\u2028\u2029\x85\x0b\x0c]")
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_SEEN: Final = frozenset("LNPS")
+# The fillers of Hangul and the blank of braille are letters and symbols by name, and nothing to look at.
+_BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _LEFTWARD: Final = frozenset({"R", "AL"})
 _TAB: Final = 4
 
@@ -27,11 +30,21 @@ def clean_message(text: str) -> str:
     Controls, NUL among them, are dropped rather than refused: they come with pasted text, nobody sees them, and
     the preview shows the letter without them. Of a run of combining marks the first 30 stay.
     """
-    text = _COMMANDING.sub("", _REORDERING.sub("", _LINE_END.sub("\n", text)))
+    text = without_controls(text)
     # Composing sorts each run of marks in quadratic time, and takes some marks apart into two.
     text = _few_marks(unicodedata.normalize("NFC", _few_marks(text))).expandtabs(_TAB)
     lines = [line.rstrip() for line in text.split("\n")]
     return "\n".join(lines).strip("\n")
+
+
+def without_controls(text: str) -> str:
+    """`text` with line ends as \\n and without what commands or reorders: cheap, for what is only shown again."""
+    return _COMMANDING.sub("", _REORDERING.sub("", _LINE_END.sub("\n", text)))
+
+
+def shows_something(text: str) -> bool:
+    """Whether a reader sees anything of `text`: white space, controls and marks on nothing do not show."""
+    return any(_is_seen(one) for one in text)
 
 
 def paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
@@ -67,6 +80,12 @@ def hides_something(text: str) -> bool:
 def reads_leftward(text: str) -> bool:
     """Whether some of `text` is written from right to left (UAX #9, strong types R and AL)."""
     return any(unicodedata.bidirectional(character) in _LEFTWARD for character in text)
+
+
+def _is_seen(character: str) -> bool:
+    category = unicodedata.category(character)
+    # What has no category yet may be an emoji newer than Python's table.
+    return (category[0] in _SEEN or category == "Cn") and character not in _BLANK_LETTERS
 
 
 def _few_marks(text: str) -> str:

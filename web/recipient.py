@@ -34,7 +34,8 @@ from web.stores import Stores
 from web.weekly_links import CONFIRM_LIFE
 
 _STATE_TIMEOUT: Final = 5.0
-_MOST_WORDS: Final = 4000
+_MOST_WORDS: Final = 20_000
+"""Characters: a whole letter of ours as it came, its headers included, has fewer."""
 _REPORTABLE: Final = tuple(rule for rule in Rule if rule is not Rule.LANGUAGE)
 
 _log = Log("front")
@@ -51,6 +52,24 @@ class RecipientParts:
     links: RecipientLinks
     renderer: Renderer
     judge: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What stood in a report that has to be corrected."""
+
+    rule: str = ""
+    words: str = ""
+    problem: str = ""
+    """A text `recipient.problem_<problem>`: of the rule that is missing, or of too many words."""
+
+    @property
+    def excess(self) -> int:
+        """Characters that are too many."""
+        return max(0, len(self.words) - _MOST_WORDS)
+
+
+_NOTHING: Final = Typed()
 
 
 class RecipientPages:
@@ -97,9 +116,12 @@ class RecipientPages:
 
     async def _report(self, language: Language, addressee: Addressee, fields: Mapping[str, str]) -> web.Response:
         rule = fields.get("rule", "")
-        words = clean_message(fields.get("words", "")[:_MOST_WORDS])
+        typed = fields.get("words", "").replace("\r\n", "\n")
         if rule not in {one.value for one in _REPORTABLE}:
-            return await self._page(language, addressee, problem="rule", typed=words)
+            return await self._page(language, addressee, typed=Typed("", typed, "rule"))
+        if len(typed) > _MOST_WORDS:
+            return await self._page(language, addressee, typed=Typed(rule, typed, "words"))
+        words = clean_message(typed)
         filed = await self._stores.reports.file(
             Report(addressee.letter_id, rule, words), self._stores.mailboxes.of(addressee.address)
         )
@@ -133,9 +155,7 @@ class RecipientPages:
         language: Language,
         addressee: Addressee,
         done: str = "",
-        *,
-        problem: str = "",
-        typed: str = "",
+        typed: Typed = _NOTHING,
     ) -> web.Response:
         words = self._parts.renderer.words(language)
         post = await self._stores.wall.of_letter(addressee.letter_id)
@@ -146,11 +166,11 @@ class RecipientPages:
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
+            "is_private": await self._is_private(addressee.letter_id),
             "shares": share_links(where, words) if where else (),
             "address": masked(addressee.address),
             "token": self._parts.links.token(LinkKind.RECIPIENT, addressee),
             "done": done,
-            "problem": problem,
             "typed": typed,
             "rules": [rule.value for rule in _REPORTABLE],
             "reported": reported,
@@ -165,7 +185,7 @@ class RecipientPages:
             "reply_rules": self._parts.judge.told(reply.rules, language) if reply is not None else (),
             "reply_until": words.around(reply.until) if reply is not None and reply.until else "",
         }
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if typed.problem else HTTPStatus.OK
         return self._parts.renderer.page("recipient.html", language, values, status=status)
 
     async def _held(self, words: Words, addressee: Addressee, *, refuses: bool | None) -> list[str]:
@@ -198,6 +218,11 @@ class RecipientPages:
         if await self._stores.weekly.is_asked(mailboxes):
             told.append(words("recipient.holds_question", days=CONFIRM_LIFE.days))
         return [*told, words("recipient.holds_rest")]
+
+    async def _is_private(self, letter_id: str) -> bool:
+        """Whether no wall will ever show the letter: its recipient said so, or nothing of it is left to be shown."""
+        record = await self._stores.letters.find_by_id(letter_id)
+        return record.off_wall if record is not None else not await self._stores.wall.keeps_words(letter_id)
 
     async def _relay_knows(self, message_id: str) -> bool:
         try:

@@ -40,7 +40,7 @@ _ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ? AND
 _OPEN_AGAIN: Final = """
 UPDATE web_report SET at = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ? AND outcome = 'dismissed'
 """
-_MOST_KEPT: Final = 8000
+_MOST_KEPT: Final = 40_000
 """Characters of a report's words, when its author adds to them again and again; the latest stay."""
 _OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
 _DECIDE: Final = "UPDATE web_report SET outcome = ?, words = '' WHERE letter_id = ? AND outcome IS NULL"

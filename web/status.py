@@ -110,6 +110,7 @@ class StatusPages:
         """What goes and what stays, said before anything does."""
         words_days = self._parts.options.content_kept.days
         shown = {**values, "secret": secret, "is_done": False, "words_days": words_days}
+        shown["seals"] = bool(self._parts.sealing)
         return self._parts.renderer.page("forget.html", language, shown)
 
     async def _values(self, record: LetterRecord, language: Language) -> dict[str, object]:

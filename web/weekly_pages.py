@@ -18,16 +18,15 @@ from relay.client.contract import AddressCheck, LetterRefused
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
-from web.draft import Field, Problem, address_problem
+from web.draft import Field, Problem, address_problem, clean_address
 from web.mailbox import masked
 from web.parts import Parts
-from web.plain_text import clean_line, paragraphs
+from web.plain_text import paragraphs
 from web.requests import language_of, read_fields
 from web.weekly import STREAM, WeeklyParts
 from web.weekly_links import CONFIRM_LIFE, Wish
 
 _WEEK: Final = re.compile(r"[0-9]{4}-W[0-9]{2}")
-_LONGEST: Final = 254
 _PATIENCE: Final = 5.0
 
 _log = Log("weekly")
@@ -48,7 +47,7 @@ class WeeklyPages:
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """POST /weekly to=ADDRESS: a mail that asks its owner."""
         fields = await read_fields(request, self._parts.options.base_url)
-        typed = clean_line(fields.get("use") or fields.get("to", ""), _LONGEST + 1)
+        typed = clean_address(fields.get("use") or fields.get("to", ""))
         network = self._parts.client(request).network
         if self._parts.previews is not None and self._parts.previews.take(network) is not None:
             often = Problem(Field.TO, "to-often")

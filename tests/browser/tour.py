@@ -10,13 +10,15 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Page
+from playwright.async_api import Page, Route
 
 from relay.client.contract import Admission, LetterReply
+from relay.database.contract import Connection
 from relay.ids import SeededEntropy
 from tests.support.front import MODERATORS, OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
@@ -30,6 +32,7 @@ from web.catalogue import Language
 from web.deciding import Deciding, Voice
 from web.documents import Document
 from web.legal_requests import Asked, LegalRequestStore
+from web.letters import hash_secret
 from web.links import RecipientLinks
 from web.mailbox import MailboxHasher
 from web.operator import Operator
@@ -62,6 +65,7 @@ class Tour:
 
     async def stops(self) -> AsyncIterator[str]:
         """Every page and state, each by name, while the browser shows it."""
+        await self.page.route("**/s/*", _without_renewal)
         clock = HandClock()
         options = replace(OPTIONS, operator=OPERATOR, cool_down=timedelta(minutes=5))
         async with (
@@ -211,6 +215,25 @@ class Tour:
                 yield "recipient, report upheld"
         async for stop in self._weekly(front, clock):
             yield stop
+        status = await self._forget_letter_of(front, address)
+        await self._open(front, status)
+        yield "status, forgotten and on the wall"
+        await self._post(front, status, {"action": "private"})
+        yield "status, forgotten and taken down"
+
+    async def _forget_letter_of(self, front: Front, address: str) -> str:
+        """The letter of a post is forgotten; the path of the secret link that its writer has left."""
+        secret = "s" * 32
+
+        def work(connection: Connection) -> None:
+            letter = "(SELECT letter_id FROM web_post WHERE public_id = ?)"
+            connection.execute(f"DELETE FROM web_letter WHERE id = {letter}", (address,))
+            connection.execute(
+                "UPDATE web_post SET secret_hash = ? WHERE public_id = ?", (hash_secret(secret), address)
+            )
+
+        await front.database.write(work)
+        return f"/s/{secret}"
 
     async def _publish(self, visitor: Visitor, ann: Moderator, clock: HandClock) -> tuple[str, str]:
         """Two letters on the wall; the first one's recipient page, and its public address. Another waits."""
@@ -218,6 +241,10 @@ class Tour:
         for message in (LONG, "Thank you.\n\nFor all of it."):
             theirs, post = await offer(visitor, ann, clock, message=message, to=f"r{len(found)}@example.org")
             await ann.post(post, action="publish", shown=message, reason="Kind.")
+            # A post stands on the wall of its letter's language: it is to be seen in the tour's.
+            await visitor.front.database.write(
+                lambda c: c.execute("UPDATE web_post SET language = ?", (self.language.value,))
+            )
             found.append((theirs, await self._newest(visitor.front, clock)))
         await offer(visitor, ann, clock, message="Another one.", to="r9@example.org")
         return found[0]
@@ -228,7 +255,7 @@ class Tour:
         assert await deciding.settle(waiting.report.letter_id, outcome, Voice("ann", "Looked at."))
 
     async def _newest(self, front: Front, clock: HandClock) -> str:
-        posts = (await WallStore(front.database, clock, SeededEntropy(3)).page("en", 1)).posts
+        posts = (await WallStore(front.database, clock, SeededEntropy(3)).page(self.language, 1)).posts
         return max(posts, key=lambda post: post.published).id
 
     async def _weekly(self, front: Front, clock: HandClock) -> AsyncIterator[str]:
@@ -236,7 +263,7 @@ class Tour:
         sunday = now.replace(hour=10) + timedelta(days=13 - now.weekday())
         clock.move((sunday - now).total_seconds())
         async with aiohttp.ClientSession() as session:
-            await Visitor(front, session).until_counted(_weeks, 1)
+            await Visitor(front, session).until_counted(partial(_weeks, self.language), 1)
         await self._open(front, "/weekly")
         yield "weekly"
         await self._post(front, "/weekly", {"to": "no address"})
@@ -256,7 +283,7 @@ class Tour:
             await self._post(front, f"/weekly/{name}/{token}", {})
             yield f"weekly, {name} done"
         rows = await front.database.read(lambda c: list(c.execute("SELECT DISTINCT week FROM web_digest_post")))
-        await self.page.goto(f"{front.url}/en/weekly/{rows[0][0]}")
+        await self.page.goto(f"{front.url}/{self.language}/weekly/{rows[0][0]}")
         yield "weekly, a week"
 
     async def _desk(self, front: Front) -> AsyncIterator[str]:
@@ -428,6 +455,13 @@ class Tour:
             await self.page.evaluate(_POST, [f"/{self.language}{path}", fields])
 
 
+async def _without_renewal(route: Route) -> None:
+    """A page of a letter renews itself: where the browser is slow, in the middle of an audit."""
+    response = await route.fetch(max_redirects=0)
+    kept = {name: value for name, value in response.headers.items() if name != "refresh"}
+    await route.fulfill(response=response, headers=kept)
+
+
 async def _fill(visitor: Visitor) -> None:
     """Something on every list of the desk."""
     await visitor.send(await visitor.preview(message=FOREIGN))
@@ -440,8 +474,9 @@ async def _fill(visitor: Visitor) -> None:
     await visitor.post("/en/notice", said | {"children": "on"})
 
 
-async def _weeks(front: Any) -> int:
-    rows = await front.database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_digest WHERE language = 'en'")))
+async def _weeks(language: Language, front: Any) -> int:
+    sql = "SELECT COUNT(*) FROM web_digest WHERE language = ?"
+    rows = await front.database.read(lambda c: list(c.execute(sql, (language.value,))))
     return min(1, int(rows[0][0]))
 
 

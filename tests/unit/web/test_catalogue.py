@@ -64,6 +64,9 @@ def test_french_spaces_do_not_break() -> None:
 
 def test_a_french_number_stays_with_its_unit_and_in_one_piece() -> None:
     said = french_spaces("J’ai 18 ans, à 9 h 30 : 2 000 caractères, 09 72 39 40 50, 3 amis.")
+    assert WORDS[Language.FR].about(timedelta(minutes=10)) == "10\u00a0minutes"
+    noon = WORDS[Language.FR].moment(datetime(2026, 11, 21, 12, 5, tzinfo=UTC))
+    assert noon.replace("\u00a0", "~") == "21~novembre, 12~h~05 UTC"
     assert said.replace("\u00a0", "~") == "J’ai 18~ans, à 9~h~30~: 2~000~caractères, 09~72~39~40~50, 3 amis."
 
 
@@ -110,7 +113,7 @@ def test_language_of_a_browser(header: str, language: Language) -> None:
 def test_times_and_spans_read_naturally() -> None:
     at = datetime(2026, 11, 1, 9, 5, tzinfo=UTC)
     assert WORDS[Language.EN].moment(at) == "1 November, 09:05 UTC"
-    assert WORDS[Language.FR].moment(at) == "1 novembre, 9\u00a0h\u00a005 UTC"
+    assert WORDS[Language.FR].moment(at) == "1er\u00a0novembre, 9\u00a0h\u00a005 UTC"
     for zone, english, french in (
         ("Europe/Paris", "10:05 (Paris time)", "10\u00a0h\u00a005 (heure locale à Paris)"),
         (
@@ -122,7 +125,9 @@ def test_times_and_spans_read_naturally() -> None:
     ):
         there = load_words(ZoneInfo(zone))
         assert there[Language.EN].moment(at) == f"1 November, {english}"
-        assert there[Language.FR].moment(at) == f"1 novembre, {french}"
+        assert there[Language.FR].moment(at) == f"1er\u00a0novembre, {french}"
+    assert WORDS[Language.FR].day(at) == "1er\u00a0novembre 2026"
+    assert WORDS[Language.FR].date(at.date() + timedelta(days=1)) == "2\u00a0novembre"
     spans = [1, 61, 299, 301, 3500, 3700, 47 * 3600, 7 * 86_400]
     assert [WORDS[Language.EN].about(timedelta(seconds=s)) for s in spans] == [
         "a minute",

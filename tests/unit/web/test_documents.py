@@ -85,7 +85,7 @@ async def test_the_accessibility_statement_tells_state_contact_and_redress(
 ) -> None:
     assert f'href="/{language}/accessibility"' in (await visitor.get(f"/{language}/"))[1].document
     page = (await visitor.get(f"/{language}/accessibility"))[1]
-    day = load_words()[Language(language)].day(DECLARED)
+    day = " ".join(load_words()[Language(language)].day(DECLARED).split())
     site = f"{OPTIONS.base_url} "
     for told in (state, "RGAA 4.1", "axe-core", OPERATOR.name, "Défenseur des droits", "2005-102", day, site):
         assert told in page.text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.client.contract import AddressCheck
-from web.draft import MAX_MESSAGE, Draft, Form, judge
+from web.draft import MAX_MESSAGE, Draft, Form, address_problem, clean_address, judge
 from web.plain_text import clean_message, hides_something, paragraphs
 from web.pseudonym import PseudonymFault, screen_pseudonym
 from web.signature import Signature
@@ -43,8 +43,12 @@ def test_the_five_signatures(signature: str) -> None:
         ({"message": "é" * MAX_MESSAGE}, []),
         ({"message": "a\r\n" * 1000}, []),
         ({"message": "x" * (MAX_MESSAGE + 1)}, ["message-over"]),
-        ({"message": "Hello" + " " * 9000 + "and the rest"}, ["message-long"]),
-        ({"message": "\n" * 9000 + "Hello"}, ["message-long"]),
+        ({"message": "Hello" + " " * 9000 + "and the rest"}, ["message-over"]),
+        ({"message": "\n" * 9000 + "Hello"}, ["message-over"]),
+        ({"message": "\0" * 9000 + "Hello"}, []),
+        ({"message": "\u00a0\u200b\u2060\n\u3164 \u2800\u0301"}, ["message-missing"]),
+        ({"message": "❤"}, []),
+        ({"message": "…"}, []),
         ({"signature": "boss"}, ["signature-missing"]),
         ({"signature": ""}, ["signature-missing"]),
         ({"rules": ""}, ["rules-missing"]),
@@ -168,6 +172,39 @@ def test_no_letter_has_more_marks_in_a_row_than_any_language() -> None:
     assert clean_message(clean) == clean
 
 
+def test_of_a_letter_that_is_far_too_long_nothing_is_lost() -> None:
+    typed = "One line.\r\n" * 900 + "The end\0."
+    form = Form.read(FULL | {"message": typed})
+    assert form.message == "One line.\n" * 900 + "The end."
+    (problem,) = judge(form, GOOD)  # type: ignore[misc]
+    assert problem.excess == len(form.message) - MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Ann Example <ann@example.org>", "ann@example.org"),
+        ('"Example, Ann" <ann@example.org> ', "ann@example.org"),
+        ("<ann@example.org>", "ann@example.org"),
+        ("mailto:ann@example.org", "ann@example.org"),
+        ("MAILTO:ann@example.org", "ann@example.org"),
+        ("Ann <ann@example.org>, Bob <bob@example.org>", "Ann <ann@example.org>, Bob <bob@example.org>"),
+        ("bob@example.org <ann@example.org>", "bob@example.org <ann@example.org>"),
+        ("mailto:ann@example.org?bcc=bob@example.org", "mailto:ann@example.org?bcc=bob@example.org"),
+        ("Ann <ann@example.org", "Ann <ann@example.org"),
+    ],
+)
+def test_an_address_as_mail_programs_copy_it_is_understood(typed: str, meant: str) -> None:
+    assert clean_address(typed) == Form.read({"to": typed}).to == meant
+
+
+def test_an_address_that_is_far_too_long_is_told_so() -> None:
+    typed = "a" * 5000 + "@example.org"
+    problem = address_problem(Form.read({"to": typed}).to, AddressCheck("", ok=False, reason="syntax"))
+    assert problem is not None
+    assert problem.reason == "to-long"
+
+
 def test_every_single_line_is_cut_to_what_is_judged() -> None:
     assert Form.read({"pseudonym": " " * 5000 + "M. X"}).pseudonym == "M. X"
     assert _reasons({"pseudonym": "M" + "\u0323\u0302" * 200}) == ["pseudonym-long"]
@@ -183,6 +220,11 @@ def test_every_single_line_is_cut_to_what_is_judged() -> None:
         '"judge"@x.example',
         "fire@x.example",
         "justice@x.example",
+        "info@x.example",
+        "Contact+ann@x.example",
+        "RH@x.example",
+        "postmaster@x.example",
+        "tous@x.example",
     ],
 )
 def test_no_letter_goes_to_an_office_however_it_is_spelt(address: str) -> None:  # RCP 6

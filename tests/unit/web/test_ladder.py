@@ -383,10 +383,12 @@ async def test_a_ceiling_is_told_before_the_letter_is_sent(
     relay, words = patient.front.relay, load_words()[language]
     departs = clock.now() + timedelta(hours=9)
     day = words.day_here(departs + SPREAD)
+    minutes = " ".join(words("preview.cool_down").split())
     late = " ".join(words("preview.late_day", day=day, before=tell_ahead(words, 0)).split())
 
     async def told(**changes: str) -> bool:
         page = (await patient.post(f"/{language.value}/preview", LETTER | changes))[1]
+        assert not (late in page.text and minutes in page.text), "it cannot be both"
         return late in page.text
 
     assert not await told()

@@ -61,12 +61,30 @@ async def test_a_notice_is_acknowledged_decided_and_counted(visitor: Visitor, fr
 async def test_what_is_missing_is_said_and_what_was_typed_stays(
     visitor: Visitor, missing: str, language: Language
 ) -> None:
-    response, page = await visitor.post(f"/{language.value}/notice", NOTICE | {missing: " "})
+    response, page = await visitor.post(f"/{language.value}/notice", NOTICE | {missing: " \u200b"})
     assert response.status == 422
     assert f'href="#{missing}"' in page.document
     assert 'aria-invalid="true"' in page.document
     kept = "grounds" if missing != "grounds" else "item"
     assert page.fields[kept].split() == NOTICE[kept].split()
+
+
+async def test_a_whole_mail_can_be_shown(visitor: Visitor) -> None:
+    mail = "Received: from mail.leak.example\r\n" * 500 + "\r\nYou owe me."
+    response, _ = await visitor.post("/en/notice", NOTICE | {"item": mail, "grounds": "a\r\n" * 4000 + "The end."})
+    _, page = await visitor.get(response.headers["Location"])
+    assert "You owe me." in page.text
+    assert "The end." in page.text
+
+
+@pytest.mark.parametrize(("name", "most"), [("item", 40_000), ("grounds", 10_000)])
+async def test_what_is_too_long_is_told_and_never_cut(visitor: Visitor, name: str, most: int) -> None:
+    typed = "word\r\n" * (most // 5) + "the end"
+    response, page = await visitor.post("/en/notice", NOTICE | {name: typed})
+    assert response.status == 422
+    assert page.text.count("too long, by 7 characters") == 2, "in the list, and at its field"
+    assert page.fields[name].replace("\r\n", "\n") == typed.replace("\r\n", "\n")
+    assert "<title>To correct" in page.document
 
 
 async def test_a_case_is_shown_in_the_language_of_its_notice(visitor: Visitor) -> None:

@@ -149,7 +149,8 @@ async def test_problems_are_listed_linked_and_nothing_is_lost(visitor: Visitor) 
 
 
 @pytest.mark.parametrize(
-    ("language", "told"), [("en", "longer than 2,000 characters, by 143"), ("fr", "dépasse 2 000 caractères, de 143")]
+    ("language", "told"),
+    [("en", "longer than 2,000 characters, by 143"), ("fr", "dépasse de 143 la limite de 2 000 caractères")],
 )
 async def test_a_letter_that_is_too_long_is_told_by_how_much(visitor: Visitor, language: str, told: str) -> None:
     typed = "é" * 1000 + "\r\n" + "x" * 1142

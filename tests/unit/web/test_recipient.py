@@ -167,6 +167,35 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     assert "nul" not in repr(rows)
 
 
+async def test_a_whole_mail_may_be_reported_and_what_is_too_long_is_told(visitor: Visitor, clock: HandClock) -> None:
+    path = await receive(visitor)
+    form = {"action": "report", "rule": "threat"}
+    typed = "word\r\n" * 4000 + "the end"
+    response, page = await visitor.post(path, form | {"words": typed})
+    assert response.status == 422
+    assert page.text.count("too many, by 7 characters") == 2, "above, and at its field"
+    assert "the end</textarea>" in page.document
+    assert 'value="threat" required checked' in page.document
+    assert "<title>To correct" in page.document
+    mail = "Received: from mail.leak.example\r\n" * 400 + "\r\nI will find you."
+    await visitor.post(path, form | {"words": mail})
+    (waiting,) = await ReportStore(visitor.front.database, clock, SeededEntropy(8)).open_reports()
+    assert waiting.report.words.endswith("I will find you.")
+
+
+async def test_who_wants_a_letter_published_nowhere_is_asked_once(visitor: Visitor) -> None:  # RCP 3
+    path = await receive(visitor)
+    assert 'value="wall"' in (await visitor.get(path))[1].document
+    _, page = await visitor.post(path, {"action": "wall"})
+    assert "This letter will be published nowhere" in page.text
+    assert 'value="wall"' not in page.document
+    _, page = await visitor.get(path)
+    assert "This letter is published nowhere, and will not be." in page.text
+    assert 'value="wall"' not in page.document
+    other = await receive(visitor, message="Another letter.")
+    assert 'value="wall"' in (await visitor.get(other))[1].document, "each letter by itself"
+
+
 async def test_words_that_come_later_are_kept_and_no_page_promises_more(visitor: Visitor, clock: HandClock) -> None:
     path = await receive(visitor)  # RCP 2
     reports = ReportStore(visitor.front.database, clock, SeededEntropy(8))

@@ -158,7 +158,7 @@ async def test_the_row_moves_on_and_tells_only_roughly(visitor: Visitor, clock: 
         clock.move(1)
     assert "Fewer than 20 letters stand before it" in (await visitor.get(links[19]))[1].text
     assert "About 30 letters stand before it" in (await visitor.get(links[26]))[1].text
-    assert "Environ 30 lettres sont avant elle" in (await visitor.get(f"/fr{links[26]}"))[1].text
+    assert "Environ 30 lettres partent avant elle" in (await visitor.get(f"/fr{links[26]}"))[1].text
     for link in links[:3]:
         await visitor.post(link, {"action": "cancel"})
     assert "About 20 letters stand before it" in (await visitor.get(links[26]))[1].text

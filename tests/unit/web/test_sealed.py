@@ -124,7 +124,14 @@ async def test_pages_speak_of_a_record_where_one_is_kept(tmp_path: Path, *, seal
         for language, told in (("en", "The sealed record of a letter"), ("fr", "Le relevé scellé d’une lettre")):
             page = (await visitor.get(f"/{language}/privacy"))[1].text
             assert (told in page) is seals
+            help_page = (await visitor.get(f"/{language}/help"))[1].text
+            assert ("the law makes us keep" in help_page or "la loi nous oblige" in help_page) is seals
+            assert ("the record we hold" in help_page or "ce que nous conservons" in help_page) is seals
             assert (_fingerprint(keys / "2026-11.pem") in page) is seals, "whoever holds the other half can compare"
+        status = (await visitor.send(await visitor.preview())).headers["Location"]
+        front.relay.settle("delivered")
+        _, asked = await visitor.get(f"/en{status}?ask=forget")
+        assert ("The sealed record of the connection" in asked.text) is seals
 
 
 def test_records_live_twelve_to_thirteen_months() -> None:
