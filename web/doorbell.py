@@ -122,7 +122,8 @@ class ReadPages:
         if addressee is None:
             return self._gone(request)
         language = language_of(request, await self._store.written_in(addressee))
-        return self._page(language, addressee, None, is_over=not await self._store.waits(addressee))
+        is_known = await self._store.knows(addressee.address)
+        return self._page(language, addressee, None, is_over=not await self._store.waits(addressee), is_known=is_known)
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """POST: the letter."""
@@ -135,8 +136,15 @@ class ReadPages:
         return self._page(language, addressee, letter, is_over=letter is None)
 
     def _page(
-        self, language: Language, addressee: Addressee, letter: WaitingLetter | None, *, is_over: bool
+        self,
+        language: Language,
+        addressee: Addressee,
+        letter: WaitingLetter | None,
+        *,
+        is_over: bool,
+        is_known: bool = True,
     ) -> web.Response:
+        """The page. `is_known`: whether this mailbox has read a letter before, perhaps this one."""
         crisis = self._judge.crisis(self._judge.rule_on_words(letter.message), language) if letter else ()
         values = {
             "crisis": crisis_lines(crisis, self._renderer.words(language)),
@@ -145,6 +153,7 @@ class ReadPages:
             "letter": letter,
             "body": paragraphs(letter.message) if letter else (),
             "is_over": is_over,
+            "is_known": is_known,
             "theirs": self._links.recipient_url(addressee).removeprefix(self._base_url),
             "days": WAITS.days,
         }

@@ -108,16 +108,19 @@ class MailWriter:
             recipient=draft.recipient,
             subject=words(f"{signature}.subject"),
             body=paragraphs(draft.message),
-            footer=(*crisis_lines(crisis, words), *self._footer(draft, words, letter_id, answerable=answerable)),
+            footer=(
+                *crisis_lines(crisis, words),
+                FooterLine(words("mail.why", site=self._options.base_url)),
+                *([FooterLine(words("mail.reply"))] if answerable else []),
+                *self._footer(draft, words, letter_id),
+            ),
             answerable=answerable,
         )
 
-    def _footer(self, draft: Draft, words: Words, letter_id: str, *, answerable: bool) -> tuple[FooterLine, ...]:
-        """Why the mail came, and what its reader may do about it."""
+    def _footer(self, draft: Draft, words: Words, letter_id: str) -> tuple[FooterLine, ...]:
+        """What the reader of a mail may do about it."""
         page = self._links.recipient_url(Addressee(letter_id, draft.recipient) if letter_id else None)
         return (
-            FooterLine(words("mail.why", site=self._options.base_url)),
-            *([FooterLine(words("mail.reply"))] if answerable else []),
             FooterLine(words("mail.never"), f"{page}#never"),
             FooterLine(words("mail.report"), f"{page}#report"),
             self._rights(words),
@@ -147,7 +150,11 @@ class MailWriter:
             subject=subject,
             body=body,
             # No crisis line: that would tell what the letter is about. And there is nothing to answer yet.
-            footer=self._footer(draft, words, letter_id, answerable=False),
+            footer=(
+                # The words of this mail are ours.
+                FooterLine(words("ring.why", site=self._options.base_url)),
+                *self._footer(draft, words, letter_id),
+            ),
             answerable=False,
             stream=DOORBELLS,
             link=link,

@@ -58,16 +58,22 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     link = f"http://leak.lab.test{path}"
     assert f">{link}</a>" in mail.html, "a link that shows where it leads"
     assert f'<a href="{link}"' in mail.html
+    assert "theirs, not ours" not in text, "they are ours"
+    assert "somebody wrote a letter for you" in " ".join(text.split())
     for _ in range(2):  # a mail scanner opens the link
         response, page = await visitor.get(path)
         assert response.status == 200
         assert SECRET not in page.text
+        assert "we have not shown it to you yet" in page.text
         assert "a…@example.org" in page.text
         assert f'class="switch" href="/fr{path}"' in page.document
     _, page = await visitor.post("/fr" + path, {"action": "read"})
     assert SECRET in page.text
     assert "From a friend, anonymously." in page.text
     assert "a letter from here was read by its link" in (await visitor.get(theirs))[1].text
+    _, page = await visitor.get(path)
+    assert "we have not shown it" not in page.text
+    assert "a…@example.org" in page.text
     assert SECRET in (await visitor.post(path, {"action": "read"}))[1].text
     text, path = await ring(visitor, to="Ann+x@example.org", pseudonym="M. X")
     assert SECRET in text
