@@ -1,7 +1,8 @@
-"""What moderation costs a letter, by stage: `python -m benchmarks.moderation [--rounds 5]`; some seconds.
+"""What moderation costs a letter, by stage: `python -m benchmarks.moderation [--rounds 5]`; a minute.
 
 Processor time, µs a letter: of each the least of several rounds, the mean over letters and the most. Letters are those
-of the corpus: ordinary ones, harmless ones that are hard to tell, and 2,000 characters of them together.
+of the corpus: ordinary ones, harmless ones that are hard to tell, and 2,000 characters of them together; then letters
+that are written to be slow, by kind, slowest first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.hostile_letters import hostile_letters
 from web.moderation.corpus import ORDINARY, PASS, STRANGER, read_corpus
 from web.moderation.features import features_of
 from web.moderation.folding import tokens_of
@@ -19,6 +21,9 @@ from web.moderation.moderator import Moderator, load_moderator
 
 _CORPUS = Path(__file__).resolve().parents[1] / "tests" / "data" / "moderation"
 _LENGTH = 2000
+_OF_EACH = 10
+"""Letters of a hostile kind."""
+_SIGNED = "l0s3r f*ck xqzt"
 _Value = TypeVar("_Value")
 
 
@@ -32,14 +37,30 @@ def _letters() -> dict[str, list[str]]:
     }
 
 
-def _told(name: str, asked: Callable[[_Value], object], values: Sequence[_Value], rounds: int) -> None:
+def _least(asked: Callable[[_Value], object], values: Sequence[_Value], rounds: int) -> list[float]:
+    """By value the least of several rounds, in µs."""
     least = [float("inf")] * len(values)
     for _ in range(rounds):
         for at, value in enumerate(values):
             started = time.process_time()
             asked(value)
-            least[at] = min(least[at], time.process_time() - started)
-    print(f"  {name:34} mean {sum(least) / len(least) * 1e6:8.0f} us   most {max(least) * 1e6:8.0f} us")
+            least[at] = min(least[at], (time.process_time() - started) * 1e6)
+    return least
+
+
+def _told(name: str, asked: Callable[[_Value], object], values: Sequence[_Value], rounds: int) -> None:
+    least = _least(asked, values, rounds)
+    print(f"  {name:34} mean {sum(least) / len(least):8.0f} us   most {max(least):8.0f} us")
+
+
+def _hostile(moderator: Moderator, rounds: int) -> None:
+    print(f"written to be slow: {_OF_EACH} letters of {_LENGTH} characters of each kind, signed {_SIGNED!r}")
+    measured = {
+        kind: sorted(_least(lambda letter: moderator.rule(letter, _SIGNED), letters, rounds))
+        for kind, letters in hostile_letters(_OF_EACH).items()
+    }
+    for kind, least in sorted(measured.items(), key=lambda one: one[1][-1], reverse=True):
+        print(f"  {kind:34} median {least[len(least) // 2]:6.0f} us   most {least[-1]:8.0f} us")
 
 
 def _stages(moderator: Moderator, letters: Sequence[str], rounds: int) -> None:
@@ -64,6 +85,7 @@ def main() -> None:
     for name, letters in _letters().items():
         print(f"{name}: {len(letters)} letters of {sum(map(len, letters)) // len(letters)} characters")
         _stages(moderator, letters, rounds)
+    _hostile(moderator, rounds)
 
 
 if __name__ == "__main__":

@@ -7,18 +7,18 @@ English ones. Part of the weights: they are trained for one state of this file, 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from relay.data_files import data_file, read_data_file
 from web.moderation.folding import BARRIER, fold_word
-from web.moderation.lexicon import forms
+from web.moderation.lexicon import forms, sizes_of
 from web.moderation.ruling import Rule
 
 _FILE: Final = "moderation/concepts.toml"
 FAMILIES_FILE: Final = "moderation/families.txt"
-_LONGEST_STEM: Final = 16
+_STEM_SIZES: Final = range(2, 17)
 _LONGEST_WORD: Final = 40
 
 SENTENCE_END: Final = 0
@@ -36,17 +36,22 @@ class Concepts:
     """By rule, sets of concepts: a letter bears the rule out when it has one concept of each set of a line."""
     families: Mapping[str, int] = field(default_factory=dict)
     """Words that keep the same company, by machine: the number of each word's family."""
+    _stem_sizes: Mapping[str, Sequence[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what follows from the stems."""
+        object.__setattr__(self, "_stem_sizes", sizes_of(self.stems, _STEM_SIZES))
 
     def of(self, word: str) -> tuple[int, ...]:
         """The concepts of a folded word, in their order; what is a number or has a disguise is looked through."""
         if word == BARRIER:
             return (SENTENCE_END,)
         for form in forms(word[:_LONGEST_WORD]):
-            found = set(self.words.get(form, ()))
-            for size in range(2, min(len(form), _LONGEST_STEM) + 1):
-                found.update(self.stems.get(form[:size], ()))
+            found = list(self.words.get(form, ()))
+            for size in self._stem_sizes.get(form[: _STEM_SIZES.start], ()):
+                found += self.stems.get(form[:size], ())
             if found:
-                return tuple(sorted(found))
+                return tuple(sorted(set(found)))
         return ()
 
     def bears_out(self, rule: Rule, present: set[int]) -> bool:

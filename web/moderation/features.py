@@ -165,7 +165,7 @@ def _of_words() -> Iterator[tuple[int, int, int, int, int]]:
 
 def features_of(tokens: Sequence[Token], vocabulary: Vocabulary) -> Features:
     """The numbers of a letter."""
-    words = [vocabulary.of(token) for token in tokens]
+    words = vocabulary.of(tokens)
     facts = np.frombuffer(bytearray().join([*[one.facts for one in words], _BEYOND]), np.int64)
     _put_together(facts.reshape(-1, FACTS))
     columns = _columns(min(max([len(one.concepts) for one in words]), MOST_CONCEPTS))

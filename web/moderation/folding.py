@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final, NamedTuple
 
 BARRIER: Final = "."
@@ -40,7 +41,7 @@ _WORD: Final = re.compile(
 _CYRILLIC_OR_GREEK: Final = re.compile("[\u0370-\u052f]")
 _LATIN: Final = re.compile("[A-Za-z]")
 _SIDE_BY_SIDE: Final = re.compile("[A-Za-z][\u0370-\u052f]|[\u0370-\u052f][A-Za-z]")
-_SAME_KIND: Final = re.compile("[\\x00-\\x7f]+|[^\\x00-\\x7f]")
+_LOWER: Final = {ord(upper): lower for upper, lower in zip(ascii_uppercase, ascii_lowercase, strict=True)}
 _ENDINGS: Final = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _SINGLES: Final = 3
 _DOTTED: Final = 2
@@ -95,16 +96,13 @@ def fold(text: str) -> tuple[str, Sequence[int]]:
     """`text` folded, and for each character of it the place in `text` that it came from."""
     if text.isascii():
         return text.lower(), range(len(text))
-    latin = _is_latin(text)
-    out: list[str] = []
-    places: list[int] = []
-    for match in _SAME_KIND.finditer(text):
-        place, run = match.start(), match[0]
-        folded = run.lower() if run.isascii() else _fold_character(run)
-        out.append(folded)
-        places.extend(range(place, match.end()) if run.isascii() else [place] * len(folded))
-    joined = "".join(out)
-    return (joined.translate(_LOOKALIKES) if latin else joined), places
+    table = {ord(character): _fold_character(character) for character in set(text) if not character.isascii()}
+    folded = text.translate(_LOWER | table)
+    places: Sequence[int] = range(len(text))
+    if any(len(letters) != 1 for letters in table.values()):
+        sizes = [len(table.get(ord(character), "a")) for character in text]
+        places = [place for place, size in enumerate(sizes) for _ in range(size)]
+    return (folded.translate(_LOOKALIKES) if _is_latin(text) else folded), places
 
 
 def tokens_of(text: str) -> list[Token]:

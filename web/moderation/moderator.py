@@ -16,7 +16,7 @@ from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
 from web.moderation.run_together import Splitter, splitter
 from web.moderation.second.reader import SecondReader, load_second_reader
-from web.moderation.trained import Trained, load_trained
+from web.moderation.trained import Score, Trained, load_trained
 from web.moderation.weighing import Gauge, Thresholds, Weighed, load_gauge
 from web.moderation.wording import Wording
 
@@ -86,9 +86,11 @@ class Moderator:
         return self.reader.book.wording[language]
 
     def _weigh(self, reading: Reading) -> Weighed | None:
-        """What both readings make of a letter; None where the first one found nothing to read again."""
+        """What both readings make of a letter; None where the second one is not asked."""
         score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.whole_and_worst)
         if not self._asks(max(score.stop, score.care), reading.hits):
+            return None
+        if not any(hit.weighed for hit in reading.hits) and self._knows_better(reading, score):
             return None
         opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
@@ -101,6 +103,12 @@ class Moderator:
         if highest >= self.gauge.thresholds.clear:
             return bool(weighed)
         return not all(often_meant_well(hit) for hit in weighed)
+
+    def _knows_better(self, reading: Reading, score: Score) -> bool:
+        """Whether nothing follows from what the second reading says, but for what it makes of findings."""
+        return _spoken_of(reading.hits, score.worst) or (
+            self._says_little(reading) and not self.trained.bears_out_any(score.worst)
+        )
 
     def _says_little(self, reading: Reading) -> bool:
         """Whether there are too few words, or too few that are words, for the readings to know what it means."""
@@ -125,9 +133,9 @@ class Moderator:
         if (
             step is Step.PASS
             or (self._says_little(reading) and not score.borne_out)
-            or any(hit.step.stops and _meet(hit, score.worst) for hit in reading.hits)
+            or _spoken_of(reading.hits, score.worst)
         ):
-            return  # where a rule speaks of it, it knows better which one is broken
+            return
         rule = Rule.SELF_HARM if step is Step.CARE else score.rule
         yield Hit(rule, step, score.worst[1].start, score.worst[-1].end)
 
@@ -151,6 +159,11 @@ def _least(one: Step, other: Step) -> Step:
 
 def _meet(hit: Hit, part: Sequence[Token]) -> bool:
     return _touch(hit, (part[0].start, part[-1].end))
+
+
+def _spoken_of(hits: Sequence[Hit], part: Sequence[Token]) -> bool:
+    """Whether a rule that stops a letter speaks of this part: it knows better which one is broken."""
+    return any(hit.step.stops and _meet(hit, part) for hit in hits)
 
 
 def _read_alone(score: Weighed, limits: Thresholds) -> Step:
@@ -205,7 +218,10 @@ def _spans(led: list[tuple[Hit, Part]]) -> list[Span]:
 def load_moderator(folder: Path | None = None) -> Moderator:
     """The moderator of the packs in `folder`/moderation, else of those that come along. Raises ConfigurationError."""
     book, trained, second = load_rulebook(folder), load_trained(), load_second_reader()
-    lexicon, vocabulary = book.lexicon, trained.vocabulary
-    lexicon.listed = vocabulary.listed = vocabulary.listed | lexicon.plain | lexicon.words.keys() | {BARRIER}
+    lexicons = [one.lexicon for one in (book, book.worry) if one is not None]
+    listed = frozenset({BARRIER}).union(trained.vocabulary.listed, *[one.listed for one in lexicons])
+    trained.vocabulary.listed = listed
+    for lexicon in lexicons:
+        lexicon.listed = listed
     spaces = splitter(second.pieces.scores, trained.concepts.families, book.lexicon.words)
     return Moderator(Reader(book), trained, second, load_gauge(), spaces)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 from web.moderation.features import clue_feature, hit_feature, stretches
@@ -23,6 +26,9 @@ from web.moderation.traces import Found, Trace, find_traces
 MOST_READ: Final = 4000
 """Characters that are read; the front takes 2,000."""
 _BEFORE_QUOTE: Final = 8
+_BEFORE_TRACE: Final = 60
+"""Characters before a number or an address that tell whose it is."""
+_START: Final = attrgetter("start")
 _DRAWN: Final = re.compile(r"[^\w\s.,;:!?…'’\"“”«»()\-–—*~^<>/\\]")
 _BLOCKS: Final = re.compile("[\u2500-\u25ff\u2800-\u28ff]")
 _LEAST_DRAWN: Final = 30
@@ -197,8 +203,8 @@ def _outside(tokens: list[Token], links: Sequence[Found]) -> list[Token]:
     """The tokens but those in a link; the barriers at both ends stay."""
     if not links:
         return tokens
-    inner = (token for token in tokens[1:-1] if not any(one.start <= token.start < one.end for one in links))
-    return [tokens[0], *inner, tokens[-1]]
+    inside = set(chain.from_iterable(range(one.start, one.end) for one in links))
+    return [tokens[0], *[token for token in tokens[1:-1] if token.start not in inside], tokens[-1]]
 
 
 def _is_drawn(text: str) -> bool:
@@ -219,7 +225,8 @@ def _mixes_alphabets(words: Sequence[str]) -> bool:
 
 def _by_traces(found: list[Found], tokens: list[Token]) -> Iterator[Hit]:
     for one in found:
-        before = {token.word for token in tokens if one.start - 60 <= token.start < one.start}
+        first, last = (bisect_left(tokens, place, key=_START) for place in (one.start - _BEFORE_TRACE, one.start))
+        before = {token.word for token in tokens[first:last]}
         rule, step = _of_trace(one.trace, before)
         yield Hit(rule, step, one.start, one.end)
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
 from web.moderation.folding import fold, fold_word
+from web.moderation.lexicon import sizes_of
 
 _CANDIDATE: Final = re.compile(r"[^\W\d_]{11,80}")
-_LONGEST_WORD: Final = 16
+_SIZES: Final = range(3, 17)
+"""Letters of a word, but for the small ones."""
+_SMALL_SIZES: Final = range(1, _SIZES.start)
 _LEAST_WORDS: Final = 3
 _LEAST_LENGTH: Final = 3
 """Of its words on the average."""
@@ -56,6 +59,12 @@ class Splitter:
     """Frequent words of both languages, folded, with how likely each is."""
 
     likely: Mapping[str, float]
+    sizes: Mapping[str, Sequence[int]] = field(init=False)
+    """Of those that are not small, by how they begin."""
+
+    def __post_init__(self) -> None:
+        """Work out what follows from the words."""
+        object.__setattr__(self, "sizes", sizes_of(self.likely, _SIZES))
 
     def parts(self, letter: str) -> Iterator[Apart]:
         """The places of `letter` in which words were run together, as far as they are read."""
@@ -78,13 +87,17 @@ class Splitter:
     def split(self, word: str) -> list[str]:
         """The likeliest words that `word` is made of; none if it is not made of such words (Viterbi 1967)."""
         best: list[tuple[float, int] | None] = [(0.0, 0), *[None] * len(word)]
-        for end in range(1, len(word) + 1):
-            for start in range(max(0, end - _LONGEST_WORD), end):
-                before = best[start]
-                if before is not None and (score := self.likely.get(word[start:end])) is not None:
-                    so_far, found = before[0] + score, best[end]
-                    if found is None or so_far > found[0]:
-                        best[end] = so_far, start
+        for start in range(len(word)):
+            before = best[start]
+            if before is None:
+                continue
+            for size in (*_SMALL_SIZES, *self.sizes.get(word[start : start + _SIZES.start], ())):
+                score = self.likely.get(word[start : start + size])
+                if score is None or start + size > len(word):
+                    continue
+                so_far, found = before[0] + score, best[start + size]
+                if found is None or so_far > found[0]:
+                    best[start + size] = so_far, start
         cuts = [len(word)]
         while cuts[-1]:
             last = best[cuts[-1]]

@@ -108,8 +108,15 @@ class Trained:
 
     def bears_out(self, rule: Rule, tokens: Sequence[Token]) -> bool:
         """Whether words speak of what `rule` is about."""
-        present = {concept for token in tokens for concept in self.vocabulary.of(token).concepts}
-        return self.concepts.bears_out(rule, present)
+        return self.concepts.bears_out(rule, self._present(tokens))
+
+    def bears_out_any(self, tokens: Sequence[Token]) -> bool:
+        """Whether words speak of what some rule is about."""
+        present = self._present(tokens)
+        return any(self.concepts.bears_out(rule, present) for rule in self.concepts.evidence)
+
+    def _present(self, tokens: Sequence[Token]) -> set[int]:
+        return {concept for word in self.vocabulary.of(tokens) for concept in word.concepts}
 
     def _scores(self, features: Numbers, starts: Places) -> list[list[float]]:
         """By table, the score of each row of features; all rows at once, since a long letter has fifty."""

@@ -6,14 +6,25 @@ for as long as it is remembered, since most words of a letter were in a hundred 
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from enum import IntEnum, auto
+from itertools import pairwise
 from typing import Final, NamedTuple
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
+
 from web.moderation.concepts import SENTENCE_END, Concepts
 from web.moderation.folding import BARRIER, Token
+from web.moderation.runs import runs_of
+
+Numbers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+_Key = tuple[str, bool]
+"""A word, and whether it is quoted."""
 
 BITS: Final = 20
 """Of a number, as the weights have them."""
@@ -24,10 +35,7 @@ ABSENT: Final = 1 << 40
 """The fact that a word does not have: no sum of facts that are there reaches it."""
 MOST_CONCEPTS: Final = 4
 """Concepts of one word that are read."""
-_MOST_LETTERS: Final = 20
-"""Letters of one word that are read as runs."""
-_RUNS: Final = (3, 4)
-"""Letters of a run."""
+_NO_CONCEPTS: Final = (-1,) * MOST_CONCEPTS
 _MOST_KEPT: Final = 20_000
 _KIND: Final = 0xC2B2AE3D27
 _ONE: Final = 0x9E3779B185
@@ -118,50 +126,96 @@ class Vocabulary:
         self.concepts = concepts
         self.listed: AbstractSet[str] = concepts.families.keys() | concepts.words.keys()
         """Words that are in a list of ours."""
-        self._known: dict[tuple[str, bool], Word] = {}
+        self._known: dict[_Key, Word] = {}
 
-    def of(self, token: Token) -> Word:
-        """What is known of a word, and whether it is quoted."""
-        key = token.word, token.quoted
-        known = self._known.get(key)
-        if known is None:
-            known = self._look_at(*key)
-            # Names, and whatever else is in no list, are a letter's own: nothing of them is kept in memory.
-            if token.word in self.listed:
-                if len(self._known) >= _MOST_KEPT:
-                    self._known.clear()
-                self._known[key] = known
-        return known
+    def of(self, tokens: Sequence[Token]) -> list[Word]:
+        """What is known of each word, and whether it is quoted."""
+        keys = [(token.word, token.quoted) for token in tokens]
+        known = self._known
+        new = [key for key in dict.fromkeys(keys) if key not in known]
+        if not new:
+            return [known[key] for key in keys]
+        found = dict(zip(new, self._look_at(new), strict=True))
+        self._remember(found)
+        return [found.get(key) or known[key] for key in keys]
 
-    def _look_at(self, word: str, quoted: bool) -> Word:
-        concepts = self.concepts.of(word)
-        read = concepts[:MOST_CONCEPTS]
-        number, family = number_of(word), self.concepts.families.get(word, 0)
-        own = _runs(word)
-        if word != BARRIER:
-            own += [mix(Kind.QUOTED if quoted else Kind.WORD, number)]
-        if family:
-            own += [mix(Kind.FAMILY, family)]
-        own += [mix(Kind.CONCEPT, concept) for concept in read if concept != SENTENCE_END]
-        facts = [ABSENT] * FACTS
-        facts[Fact.WORD], facts[Fact.WORD_AFTER] = sum_of(0, number), sum_of(0, 0, number)
-        facts[Fact.OF_THREE] = sum_of(0, 31 * number)
-        facts[Fact.KIN_AFTER] = sum_of(0, 0, family or number)
-        if family:
-            facts[Fact.FAMILY], facts[Fact.FAMILY_AFTER] = sum_of(0, family), sum_of(0, 0, family)
-        else:
-            facts[Fact.WITHOUT_FAMILY] = facts[Fact.WORD]
-        if word != BARRIER:
-            facts[Fact.END] = 0
-        for at, concept in enumerate(read):
-            facts[Fact.LEADING + at] = sum_of(0, concept)
-            facts[Fact.FOLLOWING + at] = facts[Fact.SPOKEN_AFTER + at] = sum_of(0, 0, concept)
-        return Word(array("i", own).tobytes(), array("q", facts).tobytes(), concepts)
+    def _remember(self, found: Mapping[_Key, Word]) -> None:
+        # Names, and whatever else is in no list, are a letter's own: nothing of them is kept in memory.
+        listed = {key: word for key, word in found.items() if key[0] in self.listed}
+        if len(self._known) + len(listed) > _MOST_KEPT:
+            self._known = {}  # a new one: another thread may be reading
+        self._known.update(listed)
+
+    def _look_at(self, keys: Sequence[_Key]) -> Iterator[Word]:
+        """What is worked out of words; of all at once, since a letter may have hundreds that are in no list."""
+        words = [word for word, _ in keys]
+        concepts = [self.concepts.of(word) for word in words]
+        look = _Look(
+            numbers=np.array([number_of(word) for word in words]),
+            families=np.array([self.concepts.families.get(word, 0) for word in words]),
+            concepts=np.array([(*some, *_NO_CONCEPTS)[:MOST_CONCEPTS] for some in concepts]),
+            ends=np.array([word == BARRIER for word in words]),
+            quoted=np.array([quoted for _, quoted in keys]),
+        )
+        checksums, sizes = runs_of(words)
+        runs = _by_word(_mixed(Kind.RUN, checksums), sizes)
+        alone, there = look.alone()
+        others = _by_word(alone[there], there.sum(1))
+        facts = look.facts().tobytes()
+        size = len(facts) // len(words)
+        for at, (run, other, some) in enumerate(zip(runs, others, concepts, strict=True)):
+            yield Word(run + other, facts[at * size : (at + 1) * size], some)
 
 
-def _runs(word: str) -> list[int]:
-    """The numbers of the runs of letters inside `word`, its beginning and end marked."""
-    marked = f"<{word[:_MOST_LETTERS]}>"
-    runs = {marked[at : at + size] for size in _RUNS for at in range(len(marked) - size + 1)}
-    begin = Kind.RUN * _KIND  # as `mix`, which is too slow for the ten runs of each word that is in no list
-    return [(begin + crc32(run.encode("utf-8", "surrogatepass")) * _ONE & _SUM) >> SHIFT for run in runs]
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is looked up of words, of each in its row."""
+
+    numbers: Numbers
+    families: Numbers
+    """0 where a word has none."""
+    concepts: Numbers
+    """`MOST_CONCEPTS` a row, -1 where a word has fewer."""
+    ends: Mask
+    """Whether it is the end of a sentence."""
+    quoted: Mask
+
+    def alone(self) -> tuple[Numbers, Mask]:
+        """The numbers that words give alone, but for their runs, and which of them are there."""
+        kinds = np.where(self.quoted, int(Kind.QUOTED), int(Kind.WORD))
+        columns = [_mixed(kinds, self.numbers), _mixed(Kind.FAMILY, self.families)]
+        there = [~self.ends, self.families > 0]
+        return (
+            np.column_stack([*columns, _mixed(Kind.CONCEPT, self.concepts)]),
+            np.column_stack([*there, self.concepts > SENTENCE_END]),
+        )
+
+    def facts(self) -> Numbers:
+        """The facts of words, by `Fact`."""
+        numbers, families, some = self.numbers, self.families, self.families > 0
+        facts = np.full((len(numbers), FACTS), ABSENT)
+        facts[:, Fact.WORD] = numbers * _ONE & _SUM
+        facts[:, Fact.WORD_AFTER] = numbers * _OTHER & _SUM
+        facts[:, Fact.OF_THREE] = 31 * numbers * _ONE & _SUM
+        facts[:, Fact.KIN_AFTER] = np.where(some, families, numbers) * _OTHER & _SUM
+        facts[some, Fact.FAMILY] = families[some] * _ONE & _SUM
+        facts[some, Fact.FAMILY_AFTER] = families[some] * _OTHER & _SUM
+        facts[~some, Fact.WITHOUT_FAMILY] = facts[~some, Fact.WORD]
+        facts[~self.ends, Fact.END] = 0
+        there = self.concepts >= 0
+        after = np.where(there, self.concepts * _OTHER & _SUM, ABSENT)
+        facts[:, Fact.LEADING : Fact.FOLLOWING] = np.where(there, self.concepts * _ONE & _SUM, ABSENT)
+        facts[:, Fact.FOLLOWING : Fact.SPOKEN_AFTER] = facts[:, Fact.SPOKEN_AFTER :] = after
+        return facts
+
+
+def _mixed(kind: int | Numbers, one: Numbers) -> Numbers:
+    """As `mix`, of many at once; what is lost above sixty-four bits no number has."""
+    return (kind * _KIND + one * _ONE & _SUM) >> SHIFT
+
+
+def _by_word(numbers: Numbers, sizes: Numbers) -> list[bytes]:
+    """By word its `numbers`, of four bytes each; `sizes` tells how many."""
+    data = numbers.astype(np.int32).tobytes()
+    ends = [0, *(sizes.cumsum() * np.int32().itemsize).tolist()]
+    return [data[start:end] for start, end in pairwise(ends)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from web.moderation import vocabulary
 from web.moderation.concepts import SENTENCE_END
 from web.moderation.corpus import STRANGER, read_corpus
 from web.moderation.features import features_of
-from web.moderation.folding import BARRIER, Token, tokens_of
+from web.moderation.folding import BARRIER, Token, fold, fold_word, tokens_of
+from web.moderation.runs import runs_of
 from web.moderation.second.pieces import load_pieces
 from web.moderation.vocabulary import MOST_CONCEPTS, Kind, Vocabulary, mix, number_of
 
@@ -23,6 +26,8 @@ MODERATOR = the_moderator()
 TRAINED = MODERATOR.trained
 CONCEPTS = TRAINED.concepts
 CORPUS = Path(__file__).parents[3] / "data" / "moderation"
+LEXICON = MODERATOR.reader.book.lexicon
+MASKABLE = [word for word, classes in LEXICON.words.items() if classes & LEXICON.grave]
 WORDS = sorted(sorted(CONCEPTS.families)[::400] + sorted(CONCEPTS.words)[::20])
 
 
@@ -74,6 +79,16 @@ def test_the_numbers_of_a_letter_and_of_its_stretches_are_as_defined(text: str) 
         assert row.tolist() == sorted(numbers_of(tokens[places.start : places.stop]) | set(more))
 
 
+@settings(max_examples=60)
+@given(st.lists(st.text(st.characters(), max_size=30), min_size=1, max_size=9))
+@example(["", "a", "é", "漢字", "😀", "\ud800", "x" * 30])
+def test_the_runs_of_many_words_are_those_of_each(words: list[str]) -> None:
+    checksums, sizes = runs_of(words)
+    runs = [sorted(map(number_of, _runs(f"<{word[:20]}>"))) for word in words]
+    assert sizes.tolist() == list(map(len, runs))
+    assert [sorted(some.tolist()) for some in np.split(checksums, sizes.cumsum()[:-1])] == runs
+
+
 def letters() -> list[str]:
     return [line.letter for line in read_corpus(CORPUS / STRANGER)]
 
@@ -93,12 +108,21 @@ def test_the_whole_of_a_letter_is_all_that_its_stretches_have(together: int) -> 
     assert score.columns[0] == pytest.approx(whole)
 
 
+@settings(max_examples=100)
+@given(st.text(st.characters(), max_size=40))
+@example("ÉﷺA\u200b\u0301œ \u3164Ⓐ\ud800")
+def test_each_folded_letter_has_the_place_that_it_came_from(text: str) -> None:
+    folded, places = fold(latin := f"é{text}{'a' * len(text)}")
+    assert folded == fold_word(latin)
+    assert list(places) == [at for at, character in enumerate(latin) for _ in fold_word(character)]
+
+
 def test_what_is_remembered_of_words_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary, "_MOST_KEPT", 10)
     small = Vocabulary(CONCEPTS)
     for word in [*WORDS[:25], "kill", *WORDS[:25], "x" * 41]:
         token = Token(word, 0, 0)
-        assert small.of(token) == small.of(token) == TRAINED.vocabulary.of(token)
+        assert small.of([token]) == small.of([token]) == TRAINED.vocabulary.of([token])
         assert len(small._known) <= 10
 
 
@@ -110,6 +134,19 @@ def test_no_word_of_a_letter_stays_in_memory_that_is_in_no_list_of_ours() -> Non
     assert "idiot" in vocabulary_words
     assert "idiot" in known
     assert not [word for word in (*vocabulary_words, *known) if "zoltrim" in word]
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(MASKABLE), st.randoms(use_true_random=False))
+def test_behind_marks_stands_the_first_word_that_they_fit(word: str, source: Random) -> None:
+    """As an expression would find it, in which marks stand for one letter to four more than there are marks."""
+    masked = word[0] + "".join(source.choice([c, c, "*", "#", "", "x"]) for c in word[1:])
+    parts = [re.escape(part) for part in re.split(r"[*#]+", masked)]
+    sizes = [len(marks) + 4 for marks in re.findall(r"[*#]+", masked)]
+    expression = parts[0] + "".join(f".{{1,{size}}}{part}" for size, part in zip(sizes, parts[1:], strict=True))
+    found = next((LEXICON.words[one] for one in MASKABLE if re.fullmatch(expression, one)), frozenset())
+    if sizes:
+        assert LEXICON.classes(masked) == found
 
 
 def test_of_an_endless_word_the_table_of_pieces_reads_the_beginning() -> None:

@@ -116,6 +116,23 @@ def test_a_rough_word_in_a_letter_that_reads_kindly_is_not_read_twice(letter: st
     assert read_once.rule(letter) == Ruling(Step.PASS) == moderator.rule(letter)
 
 
+@pytest.mark.parametrize(
+    ("letter", "step"),
+    [
+        ("zxqv wqpl krtz bvnm plok qwxz " * 9, Step.PASS),  # it says too little for anything to follow
+        ("zxqv table wяpl you kжtz window bvnm your plok house " * 6, Step.HOLD),  # a rule speaks of all of it
+    ],
+)
+def test_a_letter_of_which_nothing_would_follow_is_not_read_twice(letter: str, step: Step) -> None:
+    moderator = the_moderator()
+    reading = moderator.reader.read(letter)
+    score = moderator.trained.score(reading.tokens, list(reading.stretches()), moderator.gauge.whole_and_worst)
+    assert max(score.stop, score.care) >= moderator.gauge.thresholds.doubt
+    read_once = replace(moderator, second=replace(READER, session=Unasked()))
+    assert read_once.rule(letter) == moderator.rule(letter)
+    assert moderator.rule(letter).step is step
+
+
 @pytest.mark.parametrize("letter", ["J'ai cru mourir de rire à ton mariage, merci pour tout.", THREAT])
 def test_a_cry_for_help_is_read_twice_however_kindly_it_reads_and_so_is_a_threat(letter: str) -> None:
     with pytest.raises(NotAskedError):
