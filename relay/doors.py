@@ -116,9 +116,19 @@ class Doors:
         """The doors with a certificate of which this worker has a socket."""
         settings = self._settings
         if settings.submission.tls is not None and self._listeners("submission"):
-            yield WatchedDoor("submission.tls", settings.submission.tls, self._use_submission_tls)
+            yield WatchedDoor(
+                "submission.tls",
+                settings.submission.tls,
+                self._use_submission_tls,
+                lambda: self._submission.tls_sessions if self._submission is not None else 0,
+            )
         if settings.inbound.tls is not None and self._listeners("inbound"):
-            yield WatchedDoor("inbound.tls", settings.inbound.tls, self._use_inbound_tls)
+            yield WatchedDoor(
+                "inbound.tls",
+                settings.inbound.tls,
+                self._use_inbound_tls,
+                lambda: self._receiving.tls_sessions if self._receiving is not None else 0,
+            )
 
     def use(self, anew: Reloaded) -> None:
         """Take over the certificates of a reload."""

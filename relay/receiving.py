@@ -155,6 +155,11 @@ class Receiving:
         self._feedback.start()
         await self._server.start([(one.socket, one.listen.tls) for one in listeners])
 
+    @property
+    def tls_sessions(self) -> int:
+        """TLS sessions that are kept."""
+        return self._server.tls_sessions
+
     def replace_tls(self, context: ssl.SSLContext) -> None:
         """Use a new certificate from the next handshake on."""
         self._server.replace_tls(context)

@@ -2,6 +2,7 @@
 
 Stands between the node and its doors. A pair that does not fit together leaves the old one in use: a client writes two
 files, one after the other, so only what is still wrong at the next look is told, by an alarm that ends by itself.
+What OpenSSL remembers of clients goes with the context that did: so its memory has a bound.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from relay.settings import Settings, TlsFiles
 from relay.tls_files import server_context
 
 EVERY_SECONDS: Final = 60.0
+MOST_SESSIONS: Final = 2000
+"""Sessions kept by a context above which it is replaced: OpenSSL would keep 20,480 for two hours, 1.1 kB each."""
 _log = Log("tls")
 
 Marks = tuple[tuple[int, int, int, int] | None, ...]
@@ -34,6 +37,8 @@ class WatchedDoor:
     setting: str
     files: TlsFiles
     use: Callable[[ssl.SSLContext], None]
+    sessions: Callable[[], int]
+    """How many TLS sessions the context in use keeps."""
     marks: Marks = ()
     trouble: str = ""
     """What was wrong with the files at the last look."""
@@ -70,10 +75,10 @@ class TlsWatch:
             door.files = wanted[door.setting] or door.files
 
     async def look(self) -> None:
-        """Take over what has changed and fits together."""
+        """Take over what has changed and fits together, or a new context where the old one keeps too many sessions."""
         for door in self._doors:
             marks = self._marks(door)
-            if marks == door.marks and not door.trouble:
+            if marks == door.marks and not door.trouble and door.sessions() <= MOST_SESSIONS:
                 await self._tell(door, "")
                 continue
             before, door.marks = door.marks, marks

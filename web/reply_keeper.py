@@ -53,6 +53,9 @@ class ReplyKeeper:
 
     async def look(self) -> None:
         """Everything that waits. Raises SpoolUnavailableError, TimeoutError: the rest is told again."""
+        # Of a reply that another process took, or that the relay has given up, nothing is told any more.
+        long_ago = self._clock.monotonic() - 2 * UNKNOWN_SECONDS
+        self._unknown = {message: since for message, since in self._unknown.items() if since > long_ago}
         taken: Sequence[str] = ()
         for _ in range(_BATCHES):
             async with asyncio.timeout(_ASK_TIMEOUT):

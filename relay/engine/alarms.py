@@ -62,6 +62,7 @@ class Alarms:
             self._unstored.pop(key, None)
             standing[key] = alarm.detail
         self._standing = set(standing)
+        self._said = {key: at for key, at in self._said.items() if key in standing}
         self._count()
 
     async def start(self, kind: AlarmKind, subject: str, detail: str) -> None:

@@ -35,6 +35,7 @@ class Shaper:
         self._known: dict[EgressPath, tuple[Shaping, frozenset[str]]] = {}
         """What applies to a path, and the domains of its mail that rules name."""
         self._met: dict[tuple[EgressPath, str], deque[datetime]] = {}
+        """When a path met a rule that asks for more than once; who met one last stands last."""
 
     def shaping(self, path: EgressPath, plan: Plan, domain: str) -> Shaping:
         """What applies to the path, undivided: by its hosts, and by all domains whose mail goes there.
@@ -57,6 +58,7 @@ class Shaper:
         self.book = book
         self._domains = book.domains
         self._known.clear()
+        self._met.clear()
 
     def asked(
         self, path: EgressPath, shaping: Shaping, outcomes: tuple[Outcome, ...], now: datetime
@@ -78,12 +80,15 @@ class Shaper:
     def _often_enough(self, path: EgressPath, rule: ReplyRule, now: datetime) -> bool:
         if rule.count == 1:
             return True
-        met = self._met.setdefault((path, rule.id), deque(maxlen=rule.count))
+        key = path, rule.id
+        met = self._met.pop(key, None) or deque(maxlen=rule.count)
         met.append(now)
-        if len(met) < rule.count or now - met[0] > rule.within:
-            return False
-        met.clear()
-        return True
+        if len(met) == rule.count and now - met[0] <= rule.within:
+            return True
+        if len(self._met) >= MOST_PATHS:
+            del self._met[next(iter(self._met))]
+        self._met[key] = met
+        return False
 
 
 def _refused(outcome: Outcome) -> bool:

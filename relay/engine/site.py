@@ -99,6 +99,7 @@ class SiteLines:
         line.rest = rest
         self._put += 1
         heappush(self._rests, (rest.until + self._rest, self._put, line, rest))
+        self._drop_rested(rest.since)
         return rest
 
     def let_wait(self, line: SiteLine, domain: str, failure: Outcome, now: datetime) -> Rest:
@@ -106,6 +107,7 @@ class SiteLines:
         rest = line.unmet[domain] = Rest(now, now + self._rest, failure)
         self._put += 1
         heappush(self._rests, (rest.until, self._put, line, rest))
+        self._drop_rested(now)
         return rest
 
     def drop_if_empty(self, line: SiteLine) -> None:
@@ -127,7 +129,9 @@ class SiteLines:
             del self._of_site[line.path.site]
 
     def _drop_rested(self, now: datetime) -> None:
-        """Forget the empty lines whose rest has been over for as long as one lasts: dead sites do not pile up."""
+        """Forget the empty lines whose rest has been over for as long as one lasts: dead sites do not pile up, and
+        neither do the rests of one that never has another beside it, as a smarthost.
+        """
         while self._rests and self._rests[0][0] <= now:
             _, _, line, rest = heappop(self._rests)
             if line.rest is rest:

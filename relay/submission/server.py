@@ -94,6 +94,11 @@ class DoorServer:
         finally:
             self._context.end_handshake(peer)
 
+    @property
+    def tls_sessions(self) -> int:
+        """TLS sessions that OpenSSL keeps in memory, for hours: one of each TLS 1.2 client that left in good order."""
+        return 0 if self._context.tls is None else self._context.tls.session_stats()["number"]
+
     def replace_tls(self, context: ssl.SSLContext) -> None:
         """Use a new certificate from the next handshake on (E10); sessions that are open keep theirs."""
         self._context.tls = context

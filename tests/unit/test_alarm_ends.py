@@ -54,6 +54,23 @@ async def test_what_was_decided_about_torn_content_ends_its_alarm(tmp_path: Path
     await spool.close()
 
 
+async def test_what_was_said_of_an_alarm_that_others_ended_is_forgotten(tmp_path: Path) -> None:
+    clock = HandClock()
+    database = await SqliteDatabase.open(tmp_path / "spool.db")
+    spool = SqliteSpool(database, clock)
+    await spool.migrate()
+    alarms = Alarms(spool, clock)
+    await alarms.start(AlarmKind.PROVIDER, "rule: mx.one.example", "blocked")
+    await alarms.start(AlarmKind.PROVIDER, "rule: mx.two.example", "blocked")
+    await spool.clear_alarm(AlarmKind.PROVIDER.value, "rule: mx.one.example")
+    clock.move(60)
+    await alarms.refresh()
+    assert alarms.standing(AlarmKind.PROVIDER) == ["rule: mx.two.example"]
+    assert {subject for _, subject in alarms._said} == {"rule: mx.two.example"}
+    assert alarms.silence(AlarmKind.PROVIDER, "rule: mx.two.example") == timedelta(seconds=60)
+    await spool.close()
+
+
 async def standing(relay: WholeRelay) -> set[str]:
     return {alarm.kind for alarm in await relay.stores.spool.alarms()}
 

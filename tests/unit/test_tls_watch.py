@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay.settings import TlsFiles, settings_from
-from relay.tls_watch import TlsWatch, WatchedDoor
+from relay.tls_watch import MOST_SESSIONS, TlsWatch, WatchedDoor
 from tests.support.certificates import Made, make
 
 FIRST, SECOND = make("first.example"), make("second.example")
@@ -22,6 +22,7 @@ class Bench:
 
     folder: Path
     used: list[ssl.SSLContext] = field(default_factory=list)
+    sessions: int = 0
 
     def archive(self, number: int, certificate: Made, key: Made) -> None:
         (self.folder / f"fullchain{number}.pem").write_bytes(certificate.pem)
@@ -35,7 +36,7 @@ class Bench:
     def watch(self) -> TlsWatch:
         files = TlsFiles(certificate=Path("fullchain.pem"), key=Path("privkey.pem"))
         settings = settings_from({"node": {"name": "mail.leak.example"}}, self.folder)
-        return TlsWatch(settings, [WatchedDoor("submission.tls", files, self.used.append)], None)
+        return TlsWatch(settings, [WatchedDoor("submission.tls", files, self.used.append, lambda: self.sessions)], None)
 
 
 @pytest.fixture
@@ -89,6 +90,21 @@ async def test_what_cannot_be_used_leaves_the_old_one(bench: Bench, harm: str) -
     bench.archive(1, SECOND, SECOND)
     await watch.look()
     assert _served(bench.used[0]) == SECOND.der
+
+
+async def test_a_context_that_keeps_many_sessions_is_replaced(bench: Bench) -> None:
+    """OpenSSL keeps those of TLS 1.2 for hours; a worker's memory must not depend on how many came."""
+    bench.archive(1, FIRST, FIRST)
+    bench.link(1)
+    watch = bench.watch()
+    bench.sessions = MOST_SESSIONS
+    await watch.look()
+    assert not bench.used
+    bench.sessions += 1
+    await watch.look()
+    assert len(bench.used) == 1
+    assert _served(bench.used[0]) == FIRST.der
+    assert bench.used[0].session_stats()["number"] == 0
 
 
 def _served(context: ssl.SSLContext) -> bytes:

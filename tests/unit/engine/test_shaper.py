@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from relay.engine.alarms import Alarms
-from relay.engine.shaper import Shaper
+from relay.engine.shaper import MOST_PATHS, Shaper
+from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.pool import Member, Pool, Pools
 from relay.policy.route import Candidate, EgressPath, Plan, Source
 from relay.policy.shaping import Limits, ShapingBook, Share
@@ -17,6 +19,7 @@ from relay.smtp.reply import remote_reply
 from tests.support.engine_bench import engine_bench
 from tests.support.far_side import ACCEPTED
 
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RULES = """
 [[provider]]
 name = "touchy"
@@ -71,6 +74,30 @@ def test_a_rule_by_domain_holds_for_the_whole_site_and_for_no_smarthost() -> Non
     assert shaper.shaping(smart, all_mail, "a.example").provider == ""
     shaper.use(ShapingBook())
     assert shaper.shaping(site, own, "b.example").limits.connections == 20
+
+
+def test_how_often_a_path_met_a_rule_is_bounded_and_goes_with_the_rules() -> None:
+    shaper = Shaper(parse_shaping(RULES), Share(), cast("Alarms", None))
+    plan = Plan("mx.b.example", (Candidate("mx.b.example", "192.0.2.1", 25),))
+    said = Outcome(
+        Result.TEMPORARY, Scope.SITE, Phase.MAIL, DecidedBy.REMOTE, remote_reply(451, ("4.7.1 GO_AWAY for a while",))
+    )
+
+    def asked(source: str) -> bool:
+        path = EgressPath("mx.b.example", source)
+        return bool(shaper.asked(path, shaper.shaping(path, plan, "b.example"), (said,), NOW))
+
+    assert not asked("one")
+    assert asked("one")
+    assert not shaper._met, "what brought the rule into force is done with"
+    for n in range(MOST_PATHS + 10):
+        assert not asked(f"source{n}")
+    assert len(shaper._met) == MOST_PATHS
+    assert not asked("source0"), "the one met the longest ago is forgotten"
+    assert asked(f"source{MOST_PATHS}")
+    # A new count is counted from the beginning, by the new rule.
+    shaper.use(parse_shaping(RULES.replace("count = 2", "count = 3")))
+    assert [asked("source5") for _ in range(3)] == [False, False, True]
 
 
 async def test_one_suspended_source_stops_no_other_until_an_operator_ends_it(tmp_path: Path) -> None:

@@ -165,6 +165,19 @@ def test_lines_of_dead_sites_do_not_pile_up() -> None:
     assert lines.get(FIRST) is not None
 
 
+def test_the_rests_of_an_only_site_do_not_pile_up() -> None:
+    """A smarthost has no other site beside it whose line is made anew."""
+    lines = SiteLines(Limits(20), REST, SystemClock())
+    now = NOW
+    line = lines.line(PATH, now)
+    for _ in range(500):
+        lines.put_to_rest(line, UNREACHED, now)
+        lines.let_wait(line, "b.example", UNREACHED, now)
+        now += 3 * REST
+    assert len(lines._rests) < 5
+    assert lines.get(PATH) is line
+
+
 def test_contents_shared_by_parcels_count_once_until_the_last_lets_go() -> None:
     window = Window(10, 1000)
     shared = bytes(600)

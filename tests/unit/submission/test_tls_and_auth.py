@@ -13,7 +13,9 @@ import pytest
 import trustme
 import uvloop
 
-from relay.submission.tls import server_context
+from relay.errors import ConfigurationError
+from relay.settings import TlsFiles, settings_from
+from relay.tls_files import server_context
 from tests.support.hand_clock import HandClock
 from tests.support.recording_intake import ANN
 from tests.support.smtp_client import RawClient, connected
@@ -144,15 +146,31 @@ async def test_the_context_of_listeners(tmp_path: Path) -> None:  # E08, E10
     certificate = ca.issue_cert("localhost")
     (tmp_path / "chain.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    context = server_context(tmp_path / "chain.pem", tmp_path / "key.pem")
+    settings = settings_from({"node": {"name": "mail.leak.example"}}, tmp_path)
+    files = TlsFiles(certificate=Path("chain.pem"), key=Path("key.pem"))
+    context = server_context(settings, files, "submission.tls")
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.num_tickets == 0
     client_tls = ssl.create_default_context()
     ca.configure_trust(client_tls)
-    async with open_door(tls=context) as door, connected(door.tls_port, tls=client_tls) as client:
-        assert await client.ehlo()
-    with pytest.raises(OSError, match=r"nothing\.pem|No such file"):
-        server_context(tmp_path / "nothing.pem", tmp_path / "key.pem")
+    async with open_door(tls=context) as door:
+        async with connected(door.tls_port, tls=client_tls) as client:
+            assert await client.ehlo()
+        assert door.server.tls_sessions == 0
+        client_tls.maximum_version = ssl.TLSVersion.TLSv1_2
+
+        def say_goodbye() -> bool:
+            with smtplib.SMTP_SSL("localhost", door.tls_port, context=client_tls, timeout=20) as client:
+                client.ehlo()
+                assert isinstance(client.sock, ssl.SSLSocket)
+                session = client.sock.session
+                assert session is not None
+                return session.has_ticket
+
+        assert not await asyncio.to_thread(say_goodbye)
+        assert door.server.tls_sessions <= 1, "kept if it ended in good order"
+    with pytest.raises(ConfigurationError, match=r"nothing\.pem"):
+        server_context(settings, TlsFiles(certificate=Path("nothing.pem"), key=Path("key.pem")), "submission.tls")
 
 
 async def test_smtplib_over_starttls() -> None:

@@ -299,12 +299,18 @@ async def test_a_reply_that_is_faster_than_our_own_note_waits_for_it(visitor: Vi
     await known_as(message, "not yet")
     clock.move(61)
     await visitor.until_told(link, "So soon.")
+    elsewhere = LetterReply("m-elsewhere", "ann@example.org", "Another process takes it.")
+    await look(elsewhere)
+    await look()
     await look(LetterReply("m-unknown", "ann@example.org", "To nobody here."))
     assert front.relay.waiting_replies
     clock.move(UNKNOWN_SECONDS)
     async with asyncio.timeout(30):
         while front.relay.waiting_replies:
             await asyncio.sleep(0.01)
+    clock.move(2 * UNKNOWN_SECONDS)
+    await look(elsewhere)
+    assert front.relay.waiting_replies == [elsewhere], "what was told long ago is not remembered"
 
 
 async def test_the_pages_for_reading_say_so(visitor: Visitor, tmp_path: Path) -> None:  # RCP 10, S53
