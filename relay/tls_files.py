@@ -9,9 +9,9 @@ from relay.settings import Settings, TlsFiles
 
 
 def server_context(settings: Settings, files: TlsFiles, setting: str) -> ssl.SSLContext:
-    """A context for a listening port: TLS 1.2 or newer (RFC 8997), no session tickets (E10), on which a known client stalls.
+    """A context for a listening port: TLS 1.2 or newer (RFC 8997), no session tickets (E10).
 
-    Raises ConfigurationError naming the files.
+    Tickets stay off because a known client stalls on them. Raises ConfigurationError naming the files.
     """
     certificate, key = settings.path(files.certificate), settings.path(files.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
