@@ -221,7 +221,8 @@ async def certificate_files(bench: Bench) -> None:
         (folder / "key.pem").write_bytes(key.key_pem)
 
     write(one, one)
-    door = WatchedDoor("inbound.tls", TlsFiles(certificate=Path("chain.pem"), key=Path("key.pem")), used.append)
+    files = TlsFiles(certificate=Path("chain.pem"), key=Path("key.pem"))
+    door = WatchedDoor("inbound.tls", files, used.append, lambda: 0)
     watch = TlsWatch(bench.settings, [door], bench.alarms)
     await watch.look()
     assert not used
