@@ -11,7 +11,8 @@ from typing import Any, Final
 from pydantic import Field, ValidationError, model_validator
 
 from relay.errors import ConfigurationError
-from relay.settings.doors import ApiSettings, InboundSettings, SubmissionSettings, WebSettings
+from relay.settings.doors import ApiSettings, InboundSettings, SubmissionSettings
+from relay.settings.front import WebSettings
 from relay.settings.operating import (
     AlarmSettings,
     DoctorSettings,
