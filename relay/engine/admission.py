@@ -14,7 +14,7 @@ from relay.engine.shaper import Shaper
 from relay.engine.ways import Ways
 from relay.policy.outcome import Outcome
 from relay.policy.pool import Pool
-from relay.policy.route import EgressPath
+from relay.policy.way import EgressPath
 from relay.resolver.routing import Router
 from relay.shaping.contract import Question, WarmUpKey
 from relay.shaping.warm_ups import WarmUpBook

@@ -21,8 +21,8 @@ from relay.engine.ways import Ways
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import Outcome, Phase, Scope
-from relay.policy.route import EgressPath
 from relay.policy.shaping import Action, ReplyRule
+from relay.policy.way import EgressPath
 from relay.spool.orders import Suspension
 
 _log = Log("dispatcher")

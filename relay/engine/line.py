@@ -16,8 +16,8 @@ from typing import Final
 from relay.engine.gate import LEAD, Gate
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.pace import Pace, starting_pace, within
-from relay.policy.route import EgressPath, Way
 from relay.policy.shaping import UNNAMED, Limits, ReplyRule, Shaping, Share
+from relay.policy.way import EgressPath, Way
 from relay.smtp.reply import reply
 from relay.spool.work import Parcel
 

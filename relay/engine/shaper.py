@@ -14,8 +14,9 @@ from typing import Final
 from relay.engine.alarms import Alarms
 from relay.policy.alarms import AlarmKind
 from relay.policy.outcome import DecidedBy, Outcome, Result
-from relay.policy.route import EgressPath, Plan
+from relay.policy.route import Plan
 from relay.policy.shaping import ReplyRule, Shaping, ShapingBook, Share
+from relay.policy.way import EgressPath
 
 MOST_PATHS: Final = 10_000
 MOST_TEXT: Final = 500

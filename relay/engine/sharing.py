@@ -19,7 +19,7 @@ from relay.policy.handover import Learnt, begin, begin_sessions, cut, is_new, le
 from relay.policy.outcome import Phase
 from relay.policy.pace import starting_pace
 from relay.policy.rate import Stage
-from relay.policy.route import EgressPath
+from relay.policy.way import EgressPath
 from relay.shaping.path_notes import RENEWED, PathNote, PathNotes
 
 _log = Log("dispatcher")

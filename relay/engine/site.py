@@ -16,8 +16,8 @@ from relay.clock import Clock
 from relay.engine.gate import LONG, Gate
 from relay.engine.line import Rest, SiteLine
 from relay.policy.outcome import Outcome
-from relay.policy.route import EgressPath
 from relay.policy.shaping import Limits, ReplyRule
+from relay.policy.way import EgressPath
 
 MAX_LINES: Final = 10_000
 """Lines of a worker above which what is known of idle paths is forgotten, the oldest first."""

@@ -19,7 +19,8 @@ from relay.engine.shaper import Shaper
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
-from relay.policy.route import Plan, Way
+from relay.policy.route import Plan
+from relay.policy.way import Way
 from relay.shaping.contract import Answer, Question, Unused, WarmUpKey
 from relay.shaping.warm_ups import WarmUpBook
 from relay.smtp.reply import reply

@@ -18,6 +18,20 @@ from relay.policy.addresses import is_public
 from relay.policy.outcome import Outcome
 from relay.policy.tls import OPPORTUNISTIC, Fault, HostDemand
 
+MAX_HOSTS: Final = 10
+"""Exchangers of one domain that are looked at (S33)."""
+MAX_HOST_ADDRESSES: Final = 5
+"""Addresses of one exchanger that are tried (B05)."""
+MAX_ADDRESSES: Final = 20
+"""Addresses of a plan (S33)."""
+_MAX_SITE_NAME: Final = 64
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+Uniform = Callable[[], float]
+"""Gives floats in [0, 1): the randomness of the caller."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -32,17 +46,6 @@ class Source:
     def sends(self, family: int) -> bool:
         """Whether IP version 4 or 6 can leave from it."""
         return not self.address or family == (6 if ":" in self.address else 4)
-
-
-@dataclass(frozen=True, slots=True)
-class EgressPath:
-    """Source × site: what limits, connections, rests and suspensions belong to. `source` is the source's name."""
-
-    site: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.site} from {self.source}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,52 +84,6 @@ class Plan:
     """Hosts that were left out and why, as lines for the transcript."""
     for_all: bool = False
     """A smarthost's: it takes mail for every domain, so that rules by recipient domain do not mean it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A plan as one source can follow it: of its candidates, those of the IP versions that leave from there."""
-
-    plan: Plan
-    source: Source
-    candidates: tuple[Candidate, ...]
-    relaxed: tuple[Candidate, ...]
-    notes: tuple[str, ...] = ()
-    """What was tried before in the same attempt, for the transcript."""
-
-    @property
-    def path(self) -> EgressPath:
-        """What the way's limits belong to."""
-        return EgressPath(self.plan.site, self.source.name)
-
-
-def way_from(source: Source, plan: Plan, families: frozenset[int]) -> Way | None:
-    """The way of `plan` from `source`, which may use `families`; None where that leaves no address of those it has."""
-    usable = frozenset(family for family in families if source.sends(family))
-    if {_version(candidate) for candidate in (*plan.candidates, *plan.relaxed)} <= usable:
-        return Way(plan, source, plan.candidates, plan.relaxed)
-    candidates = tuple(one for one in plan.candidates if _version(one) in usable)
-    relaxed = tuple(one for one in plan.relaxed if _version(one) in usable)
-    return Way(plan, source, candidates, relaxed) if candidates or (relaxed and not plan.candidates) else None
-
-
-def _version(candidate: Candidate) -> int:
-    return 6 if ":" in candidate.address else 4
-
-
-MAX_HOSTS: Final = 10
-"""Exchangers of one domain that are looked at (S33)."""
-MAX_HOST_ADDRESSES: Final = 5
-"""Addresses of one exchanger that are tried (B05)."""
-MAX_ADDRESSES: Final = 20
-"""Addresses of a plan (S33)."""
-_MAX_SITE_NAME: Final = 64
-
-_LABEL = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
-_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-
-Uniform = Callable[[], float]
-"""Gives floats in [0, 1): the randomness of the caller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from relay.database.contract import Connection, Database
 from relay.database.statements import rows_of
 from relay.policy.explanation import Stop
 from relay.policy.handover import Learnt
-from relay.policy.route import EgressPath
+from relay.policy.way import EgressPath
 
 KEPT: Final = timedelta(hours=1)
 """How long a note stands that its writer does not renew."""

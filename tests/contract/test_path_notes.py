@@ -11,7 +11,7 @@ import pytest
 
 from relay.database.contract import Database
 from relay.policy.handover import Learnt
-from relay.policy.route import EgressPath
+from relay.policy.way import EgressPath
 from relay.shaping.path_notes import KEPT, PathNote, PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from tests.support.either_database import BOTH, open_database

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay.policy.explanation import Cause
-from relay.policy.route import EgressPath
 from relay.policy.state import State
+from relay.policy.way import EgressPath
 from relay.shaping.path_notes import PathNotes, rests
 from relay.smtp.reply import remote_reply
 from relay.spool.explaining import Obstacles, waiting
