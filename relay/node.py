@@ -137,7 +137,7 @@ class Node:
         ends.push_async_callback(policies.close)
         await policies.start()
         reach = ReachMemory(parts.clock)
-        senders = Senders(stores.inbound.note_sender, signing_domains(settings))
+        senders = Senders(stores.senders.note, signing_domains(settings))
         ends.push_async_callback(senders.stop)
         base_url = settings.unsubscribe.base_url or settings.web.base_url
         engine_parts = EngineParts(

@@ -25,7 +25,9 @@ from relay.settings import Settings
 from relay.shaping.path_notes import PathNotes
 from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
+from relay.spool.feedback_loops import FeedbackLoops
 from relay.spool.inbound import InboundStore
+from relay.spool.sender_addresses import SenderAddresses
 from relay.spool.sqlite import SqliteSpool
 from relay.suppression.book import SuppressionBook
 from relay.suppression.hashing import AddressHasher
@@ -49,6 +51,8 @@ class Stores:
     accounts: AccountBook
     suppressions: SuppressionBook
     inbound: InboundStore
+    senders: SenderAddresses
+    loops: FeedbackLoops
     figures: FigureBook
     warm_ups: WarmUpBook
     notes: PathNotes
@@ -102,6 +106,8 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         accounts,
         suppressions,
         InboundStore(database, clock),
+        SenderAddresses(database, clock),
+        FeedbackLoops(database, clock),
         figures,
         warm_ups,
         PathNotes(database, clock),

@@ -141,7 +141,7 @@ class Receiving:
             settings.node.name,
             our_domains(settings),
             parts.tokens,
-            self._store.is_sender,
+            parts.stores.senders.has,
             self._store.replies,
             parts.clock,
         )

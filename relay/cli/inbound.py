@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from relay.opening import Stores
     from relay.policy.hearing import Purpose
     from relay.settings import Settings
-    from relay.spool.inbound_values import FeedbackLoop, InboundFilter, InboundView
+    from relay.spool.feedback_loops import FeedbackLoop
+    from relay.spool.inbound_values import InboundFilter, InboundView
 
 app = typer.Typer(no_args_is_help=True, help="Mail that came back: list, show, done, reports, loops, enrol.")
 app.command("reports")(reports_command)
@@ -167,9 +168,9 @@ async def _end_alarm(opened: Stores, purpose: Purpose) -> None:
 
 async def _loops(settings: Settings) -> list[FeedbackLoop]:
     async with stores(settings, must_exist=True) as opened:
-        return await opened.inbound.loops()
+        return await opened.loops.listing()
 
 
 async def _enrol(settings: Settings, name: str) -> None:
     async with stores(settings, must_exist=True) as opened:
-        await opened.inbound.enrol(name)
+        await opened.loops.enrol(name)

@@ -1,7 +1,6 @@
 """The store of what came in from outside: taken before its 250, sorted afterwards, shown, and forgotten in time.
 
-In SQL that every database knows. Sorting is idempotent: an item is sorted by the transaction that first says so,
-and the change of state, the event and the report are in that transaction; whoever comes second changes nothing.
+In SQL that every database knows. What follows from an item is written by `relay.spool.inbound_settling`.
 """
 
 from __future__ import annotations
@@ -10,20 +9,17 @@ import asyncio
 import hashlib
 import zlib
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from relay.clock import Clock, from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.database.statements import rows_of
-from relay.event import EventKind
 from relay.ids import SpoolId
-from relay.policy.hearing import Followed, Purpose
-from relay.policy.state import State
-from relay.spool.accepting import write_event
-from relay.spool.inbound_rows import delivery_of, item_of, moment, view_of
+from relay.policy.hearing import Purpose
+from relay.spool.inbound_rows import delivery_of, item_of, view_of
+from relay.spool.inbound_settling import settle
 from relay.spool.inbound_values import (
     Consequence,
-    FeedbackLoop,
     InboundFilter,
     InboundItem,
     InboundView,
@@ -31,29 +27,9 @@ from relay.spool.inbound_values import (
     NewReport,
     SentDelivery,
 )
-from relay.spool.letter_replies import add_reply, forget_replies
-from relay.spool.report_shares import REPORTS_KEPT, PackedReport, forget_shares, keep_report
+from relay.spool.letter_replies import forget_replies
+from relay.spool.report_shares import REPORTS_KEPT, PackedReport, forget_shares
 from relay.spool.rows import dump, path_column
-
-_ONCE: Final = frozenset({EventKind.COMPLAINED, EventKind.OPTED_OUT})
-"""What each recipient can say of a message once; the complaint brake counts these events."""
-
-_OF_NOBODY: Final = """
-UPDATE inbound_mail SET content = NULL
-WHERE id = (SELECT mail FROM inbound WHERE id = ?)
-  AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.mail = inbound_mail.id AND i.sorted_at IS NULL)
-  AND EXISTS (SELECT 1 FROM message m WHERE m.id = ?
-    AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.seq AND r.n = ?))
-"""
-"""What comes back about an erased recipient is sorted, and not kept: it names them."""
-
-_OF_REPLIES: Final = """
-UPDATE inbound_mail SET content = NULL, size = 0, peer = '', helo = '', reverse_path = NULL
-WHERE id = (SELECT mail FROM inbound WHERE id = ?)
-  AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.mail = inbound_mail.id
-    AND (i.sorted_at IS NULL OR i.purpose <> 'reply'))
-"""
-"""Who answers a letter leaves nothing here but words."""
 
 _VIEW: Final = (
     "SELECT i.id, i.at, m.peer, i.address, i.purpose, i.message, i.n, i.kind, i.result, i.shown, i.done_at, i.detail,"
@@ -122,7 +98,7 @@ class InboundStore:
         document = consequence.document
         # Not in the transaction: a stranger's ten megabytes would hold up whoever commits beside it.
         packed = None if document is None else await asyncio.to_thread(_packed, document)
-        return await self._database.write(lambda connection: _settle(connection, number, consequence, packed, now))
+        return await self._database.write(lambda connection: settle(connection, number, consequence, packed, now))
 
     async def listing(self, where: InboundFilter) -> list[InboundView]:
         """Items that match, newest first."""
@@ -189,45 +165,6 @@ class InboundStore:
 
         return await self._database.write(work)
 
-    async def note_sender(self, address: str) -> None:
-        """Mail was sent with this From address: replies to it are taken."""
-        now = to_millis(self._clock.now())
-        await self._database.write(
-            lambda connection: _drain(
-                connection.execute(
-                    "INSERT INTO sender_address (address, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (address.lower(), now),
-                )
-            )
-        )
-
-    async def is_sender(self, address: str) -> bool:
-        """Whether mail was sent with this From address."""
-        query = "SELECT 1 FROM sender_address WHERE address = ?"
-        return bool(await rows_of(self._database, query, (address.lower(),)))
-
-    async def enrol(self, loop: str) -> None:
-        """Write down that a feedback loop was asked for today; a second time changes nothing."""
-        now = to_millis(self._clock.now())
-        await self._database.write(
-            lambda connection: _drain(
-                connection.execute(
-                    "INSERT INTO feedback_loop (name, enrolled_at, reports) VALUES (?, ?, 0) ON CONFLICT (name)"
-                    " DO UPDATE SET enrolled_at = coalesce(feedback_loop.enrolled_at, excluded.enrolled_at)",
-                    (loop, now),
-                )
-            )
-        )
-
-    async def loops(self) -> list[FeedbackLoop]:
-        """The ledger of feedback loops."""
-        query = "SELECT name, enrolled_at, first_at, last_at, reports FROM feedback_loop ORDER BY name"
-        rows = await rows_of(self._database, query)
-        return [
-            FeedbackLoop(name, moment(enrolled), moment(first), moment(last), reports)
-            for name, enrolled, first, last, reports in rows
-        ]
-
 
 def _take(connection: Connection, mail: NewInbound, now: int) -> list[int]:
     rows = list(
@@ -256,81 +193,3 @@ def _packed(report: NewReport) -> PackedReport:
         return PackedReport(report.form, "", "", b"", report.reporter)
     digest = hashlib.sha256(report.content).hexdigest()
     return PackedReport(report.form, report.domain, digest, zlib.compress(report.content), report.reporter)
-
-
-def _settle(
-    connection: Connection, number: int, consequence: Consequence, packed: PackedReport | None, now: int
-) -> bool:
-    followed = consequence.followed
-    connection.execute(
-        "UPDATE inbound SET sorted_at = ?, kind = ?, result = ?, shown = ?, detail = ?, message = coalesce(message, ?),"
-        " n = coalesce(n, ?) WHERE id = ? AND sorted_at IS NULL",
-        (
-            now,
-            consequence.kind,
-            followed.value,
-            int(consequence.shown),
-            dump(consequence.detail),
-            *(consequence.delivery or (None, None)),
-            number,
-        ),
-    )
-    if connection.changes() != 1:
-        return False
-    if consequence.delivery is not None and consequence.event is not None:
-        _tell(connection, number, consequence, now)
-    if consequence.delivery is not None:
-        connection.execute(_OF_NOBODY, (number, *consequence.delivery))
-        if consequence.words:
-            add_reply(connection, consequence.delivery[0], consequence.words, now)
-    if consequence.forgets:
-        connection.execute(_OF_REPLIES, (number,))
-    if packed is not None and (why := keep_report(connection, packed, now)):
-        detail = dump({**consequence.detail, "why": why})
-        connection.execute(
-            "UPDATE inbound SET result = ?, detail = ? WHERE id = ?", (Followed.KEPT.value, detail, number)
-        )
-    if consequence.loop:
-        connection.execute(
-            "INSERT INTO feedback_loop (name, first_at, last_at, reports) VALUES (?, ?, ?, 1) ON CONFLICT (name)"
-            " DO UPDATE SET first_at = coalesce(feedback_loop.first_at, excluded.first_at),"
-            " last_at = excluded.last_at, reports = feedback_loop.reports + 1",
-            (consequence.loop, now, now),
-        )
-    return True
-
-
-def _tell(connection: Connection, number: int, consequence: Consequence, now: int) -> None:
-    """The event at the delivery, and its change of state; RETURNED only ever comes from DELIVERED."""
-    message, n = consequence.delivery or (None, None)
-    seq = next((row[0] for row in list(connection.execute("SELECT seq FROM message WHERE id = ?", (message,)))), None)
-    if seq is None or consequence.event is None:
-        return
-    kind = consequence.event
-    if kind is EventKind.RETURNED:
-        connection.execute(
-            "UPDATE delivery SET state = ? WHERE message = ? AND n = ? AND state = ?",
-            (int(State.RETURNED), seq, n, int(State.DELIVERED)),
-        )
-        if connection.changes() != 1:
-            kind = EventKind.ATTEMPTED
-            connection.execute("UPDATE inbound SET result = ? WHERE id = ?", (Followed.RECORDED.value, number))
-    elif kind in _ONCE and _told_enough(connection, seq, n, kind):
-        connection.execute("UPDATE inbound SET result = ? WHERE id = ?", (Followed.RECORDED.value, number))
-        return
-    write_event(connection, now, seq, n, kind, dump({**consequence.told, "inbound": number}))
-
-
-def _told_enough(connection: Connection, seq: int, n: int | None, kind: EventKind) -> bool:
-    """Whether all who could say it have: whoever was sent a mail may post his complaint a thousand times."""
-    ((told, recipients),) = connection.execute(
-        "SELECT (SELECT count(*) FROM event WHERE message = ? AND kind = ? AND coalesce(n, -1) = ?),"
-        " (SELECT count(*) FROM delivery WHERE message = ?)",
-        (seq, int(kind), -1 if n is None else n, seq),
-    )
-    return bool(told >= (recipients if n is None else 1))
-
-
-def _drain(rows: Any) -> None:
-    for _ in rows:
-        pass

@@ -145,14 +145,3 @@ class InboundFilter:
     purpose: str = ""
     kind: str = ""
     limit: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackLoop:
-    """A line of the ledger: a provider's loop, when it was enrolled, its first and last report and their number."""
-
-    name: str
-    enrolled_at: datetime | None
-    first_at: datetime | None
-    last_at: datetime | None
-    reports: int

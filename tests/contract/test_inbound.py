@@ -23,6 +23,7 @@ from relay.policy.state import State
 from relay.spool.auto_answers import AutoAnswers
 from relay.spool.contract import Spool
 from relay.spool.erasing import erase_message, erase_recipient
+from relay.spool.feedback_loops import FeedbackLoops
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_room import LOOK_SECONDS, InboundRoom
 from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound, NewReport
@@ -37,6 +38,7 @@ from relay.spool.report_shares import (
     declined_reports,
     keep_report,
 )
+from relay.spool.sender_addresses import SenderAddresses
 from relay.spool.work import Door, NewMessage, Settlement
 from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
@@ -170,22 +172,24 @@ async def test_a_person_sees_it_until_it_is_done_and_it_is_forgotten_in_time(ben
 
 async def test_the_ledger_of_loops(bench: Bench) -> None:
     message = await bench.delivered()
-    await bench.store.enrol("Yahoo")
+    loops = FeedbackLoops(bench.database, bench.clock)
+    await loops.enrol("Yahoo")
     complaint = Consequence("complaint", Followed.COMPLAINED, {}, loop="Yahoo")
     await bench.store.settle(await bench.heard(message), complaint)
     bench.clock.move(3600)
     await bench.store.settle(await bench.heard(message), complaint)
-    (loop,) = await bench.store.loops()
+    (loop,) = await loops.listing()
     assert (loop.name, loop.reports) == ("Yahoo", 2)
     assert loop.first_at is not None
     assert loop.last_at == loop.first_at + timedelta(hours=1)
 
 
 async def test_sender_addresses_are_known_in_any_case(bench: Bench) -> None:
+    senders = SenderAddresses(bench.database, bench.clock)
     for _ in range(2):
-        await bench.store.note_sender("Ann@leak.example")
-    assert await bench.store.is_sender("ANN@leak.example")
-    assert not await bench.store.is_sender("bob@leak.example")
+        await senders.note("Ann@leak.example")
+    assert await senders.has("ANN@leak.example")
+    assert not await senders.has("bob@leak.example")
 
 
 async def test_the_right_to_answer_is_one_items_for_seven_days(bench: Bench) -> None:

@@ -30,7 +30,7 @@ async def hearing(folder: Path) -> AsyncIterator[WholeRelay]:
         for sender in (OURS, BOTH):
             letter = f"From: <{sender}>\r\nTo: <ok@inbox.lab.test>\r\nSubject: hello\r\n\r\nA line.\r\n"
             await relay.until(await relay.send(sender, ["ok@inbox.lab.test"], letter.encode()), State.DELIVERED)
-            while not await relay.stores.inbound.is_sender(sender):
+            while not await relay.stores.senders.has(sender):
                 await asyncio.sleep(0.02)
         yield relay
 

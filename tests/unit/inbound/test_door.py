@@ -177,7 +177,7 @@ async def test_a_from_address_takes_mail_once_it_was_used_and_answers_nobody(rel
     message = await relay.send("ann@leak.lab.test", ["ok@inbox.lab.test"], LETTER)
     await relay.until(message, State.DELIVERED)
     async with asyncio.timeout(10):
-        while not await relay.stores.inbound.is_sender("ann@leak.lab.test"):
+        while not await relay.stores.senders.has("ann@leak.lab.test"):
             await asyncio.sleep(0.02)
     assert await talk(relay, ["Ann@leak.lab.test"]) == [250, 250]
     (item,) = await sorted_items(relay, 1)
@@ -233,14 +233,14 @@ async def test_a_complaint_whose_paths_are_hidden_is_matched_by_feedback_id(
         "Feedback-Type: abuse\r\nUser-Agent: x/1\r\nVersion: 1\r\n\r\n--b\r\n"
         f"Content-Type: text/rfc822-headers\r\n\r\n{line}\r\nSubject: Hi\r\n\r\n--b--\r\n"
     )
-    await relay.stores.inbound.enrol("Microsoft")
+    await relay.stores.loops.enrol("Microsoft")
     assert await talk(relay, [f"feedback@{DOMAIN}"], report) == [250, 250]
     (item,) = await sorted_items(relay, 1)
     # Every recipient knows the header's token: of several it proves nothing about one.
     assert (item.followed, item.delivery) == ("complained", message if others else f"{message}.0")
     event = (await relay.view(message)).events[-1]
     assert (event.kind.label, event.n) == ("complained", None if others else 0)
-    (loop,) = await relay.stores.inbound.loops()
+    (loop,) = await relay.stores.loops.listing()
     assert (loop.name, loop.reports) == ("Microsoft", 1)
     assert loop.enrolled_at is not None
     assert loop.first_at == loop.last_at
