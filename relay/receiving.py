@@ -15,8 +15,9 @@ from relay.clock import Clock
 from relay.descriptors import SMTP_SHARE, within_share
 from relay.engine.answering import AnswerParts, Answers
 from relay.engine.engine import Engine
-from relay.engine.feedback import Feedback, Unsubscribe
+from relay.engine.feedback import Feedback
 from relay.engine.reissue import Reissues
+from relay.engine.sorter import SorterParts, Unsubscribe
 from relay.inbound.addresses import Addresses
 from relay.inbound.context import InboundContext
 from relay.inbound.rate import Rate
@@ -125,18 +126,17 @@ class Receiving:
         self._spool = parts.stores.spool
         self._room = InboundRoom(parts.stores.database, parts.clock, settings.inbound.room)
         rules = settings.folder / FILE
-        self._feedback = Feedback(
+        sorting = SorterParts(
             self._store,
             self._spool,
             parts.tokens,
             Reissues(settings.node.name, self._spool, parts.engine.intake.prepare),
             Classifier(load_rules(rules)),
-            parts.clock,
-            settings.inbound.keep,
             ReportedDomains(settings, parts.stores.accounts, parts.clock).get,
             parts.unsubscribe,
             make_answers(settings, parts),
         )
+        self._feedback = Feedback(sorting, parts.clock, settings.inbound.keep)
         addresses = Addresses(
             settings.node.name,
             our_domains(settings),

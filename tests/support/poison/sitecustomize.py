@@ -8,7 +8,7 @@ import signal
 from typing import Any
 
 if os.environ.get("LEAK_TEST_POISON"):
-    from relay.engine import feedback
+    from relay.engine import sorter
     from relay.engine.attempt import Attempter
 
     whole = Attempter.attempt
@@ -21,7 +21,7 @@ if os.environ.get("LEAK_TEST_POISON"):
 
     Attempter.attempt = deadly  # type: ignore[method-assign, assignment]
 
-    read = feedback.read_report  # type: ignore[attr-defined]
+    read = sorter.read_report  # type: ignore[attr-defined]
 
     def deadly_to_read(raw: bytes, *more: Any) -> Any:
         """As `read_report`, but for the poison."""
@@ -29,4 +29,4 @@ if os.environ.get("LEAK_TEST_POISON"):
             os.kill(os.getpid(), signal.SIGSEGV)
         return read(raw, *more)
 
-    feedback.read_report = deadly_to_read  # type: ignore[attr-defined, assignment]
+    sorter.read_report = deadly_to_read  # type: ignore[attr-defined, assignment]

@@ -13,8 +13,8 @@ import pytest
 
 from relay.clock import SystemClock
 from relay.engine.answering import MAX_JUDGING, AnswerParts, Answers
-from relay.engine.feedback import Feedback
 from relay.engine.reissue import Reissues
+from relay.engine.sorter import Sorter, SorterParts
 from relay.engine.submission import Refusal, Submission
 from relay.ids import SpoolId, SystemEntropy, new_spool_id
 from relay.lab.zone import Zone, ZoneResolver
@@ -57,7 +57,7 @@ class HalfSlow:
 @dataclass
 class Bench:
     stores: Stores
-    feedback: Feedback
+    sorter: Sorter
     resolver: HalfSlow
 
     async def letter(self, to: str = "bob@x.example") -> SpoolId:
@@ -117,31 +117,30 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         LetterReplies(stores.database, clock),
         clock,
     )
-    feedback = Feedback(
+    sorting = SorterParts(
         stores.inbound,
         stores.spool,
         Tokens([TokenKey(b"k" * 32)], clock),
         Reissues("mail.leak.example", stores.spool, _nothing),
         Classifier(load_rules(None)),
-        clock,
-        timedelta(days=30),
         ReportedDomains(settings, stores.accounts, clock).get,
         answers=Answers(parts),
     )
-    yield Bench(stores, feedback, resolver)
+    sorter = Sorter(sorting, lambda _: None)
+    yield Bench(stores, sorter, resolver)
     resolver.answers.set()
-    await feedback.stop()
+    await sorter.stop()
     await stores.close()
 
 
 async def test_who_writes_to_a_from_address_keeps_no_reply_to_a_letter_out(bench: Bench) -> None:  # S53
     for n in range(MAX_JUDGING):
-        assert await bench.feedback.sort(await bench.came(f"eve{n}@slow.example", None))
+        assert await bench.sorter.sort(await bench.came(f"eve{n}@slow.example", None))
     more = await bench.came("eve@slow.example", None)
-    await bench.feedback.sort(more)
+    await bench.sorter.sort(more)
     assert "too many others" in str((await bench.settled(more)).detail["why"])
     number = await bench.came("bob@x.example", await bench.letter())
-    assert await bench.feedback.sort(number)
+    assert await bench.sorter.sort(number)
     assert (await bench.settled(number)).followed == "passed-on"
     assert await bench.words() == ["Thank you."]
 
@@ -149,15 +148,15 @@ async def test_who_writes_to_a_from_address_keeps_no_reply_to_a_letter_out(bench
 async def test_a_reply_waits_while_as_many_as_may_be_are_judged(bench: Bench) -> None:  # S53
     letter = await bench.letter()
     for n in range(MAX_JUDGING):
-        assert await bench.feedback.sort(await bench.came(f"eve{n}@slow.example", letter))
+        assert await bench.sorter.sort(await bench.came(f"eve{n}@slow.example", letter))
     number = await bench.came("bob@x.example", letter)
-    assert not await bench.feedback.sort(number)
+    assert not await bench.sorter.sort(number)
     view = await bench.stores.inbound.view(number)
     assert view is not None
     assert (view.followed, view.size > 0) == ("", True), "not read, and not lost"
     bench.resolver.answers.set()
     async with asyncio.timeout(10):
-        while not await bench.feedback.sort(number):
+        while not await bench.sorter.sort(number):
             await asyncio.sleep(0.01)
     assert (await bench.settled(number)).followed == "passed-on"
 
@@ -166,9 +165,9 @@ async def test_a_mail_to_somebody_else_that_is_handed_in_again_is_no_reply(bench
     letter = await bench.letter()
     for to in ("<eve@x.example>", f"<eve@x.example>\r\nTo: <{TO}>"):
         replayed = await bench.came("bob@x.example", letter, to=to)
-        await bench.feedback.sort(replayed)
+        await bench.sorter.sort(replayed)
         assert "not written to the letter's address" in str((await bench.settled(replayed)).detail["why"])
     assert await bench.words() == []
     own = await bench.came("bob@x.example", letter, to=f"A friend\r\n <{TO.upper()}>, <carol@x.example>")
-    await bench.feedback.sort(own)
+    await bench.sorter.sort(own)
     assert (await bench.settled(own)).followed == "passed-on"
