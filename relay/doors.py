@@ -79,17 +79,17 @@ class Doors:
         self._receiving: Receiving | None = None
         self._http: HttpServer | None = None
         self._customers = RelayParts(
-            parts.engine.intake,
-            parts.stores.spool,
-            AddressChecker(parts.resolver),
-            parts.entropy,
-            parts.stores.suppressions,
-            parts.stores.database,
-            LetterReplies(parts.stores.database, parts.clock),
-            parts.engine.admissions,
-            parts.engine.alarms,
-            parts.opt_outs,
-            settings.inbound.domain is not None,
+            intake=parts.engine.intake,
+            spool=parts.stores.spool,
+            checker=AddressChecker(parts.resolver),
+            entropy=parts.entropy,
+            book=parts.stores.suppressions,
+            database=parts.stores.database,
+            replies=LetterReplies(parts.stores.database, parts.clock),
+            admissions=parts.engine.admissions,
+            alarms=parts.engine.alarms,
+            opt_outs=parts.opt_outs,
+            takes_replies=settings.inbound.domain is not None,
         )
         self._admin: HttpServer | None = None
         self._aside: Database | None = None
@@ -200,14 +200,14 @@ class Doors:
         mine = self._parts
         self._aside = mine.stores.database.aside()
         parts = AdminParts(
-            self._settings.node.name,
-            self._aside,
-            mine.stores.spool,
-            mine.clock,
-            ensure_admin_tokens(self._settings.path(self._settings.node.secrets), mine.entropy),
-            mine.engine.provider_of,
-            mine.engine.shaping_of,
-            ReportedDomains(self._settings, mine.stores.accounts, mine.clock).get,
+            node=self._settings.node.name,
+            database=self._aside,
+            spool=mine.stores.spool,
+            clock=mine.clock,
+            operators=ensure_admin_tokens(self._settings.path(self._settings.node.secrets), mine.entropy),
+            provider_of=mine.engine.provider_of,
+            shaping=mine.engine.shaping_of,
+            reported=ReportedDomains(self._settings, mine.stores.accounts, mine.clock).get,
             desk=desk is not None,
         )
         return beside_desk(make_admin_app(parts), desk)
@@ -221,21 +221,21 @@ class Doors:
             multiprocess_metrics=os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
         )
         return ApiDependencies(
-            mine.engine.intake,
-            mine.stores.spool,
-            mine.stores.accounts,
-            mine.clock,
-            mine.entropy,
-            options,
-            (mine.not_ready,),
-            mine.stores.suppressions,
-            mine.webhooks,
-            mine.stores.figures,
-            mine.opt_outs,
-            sts_policies(settings),
-            mine.stores.warm_ups,
-            mine.stores.notes,
-            partial(LocalRelayClient, self._customers),
+            intake=mine.engine.intake,
+            spool=mine.stores.spool,
+            accounts=mine.stores.accounts,
+            clock=mine.clock,
+            entropy=mine.entropy,
+            options=options,
+            health=(mine.not_ready,),
+            suppressions=mine.stores.suppressions,
+            webhooks=mine.webhooks,
+            figures=mine.stores.figures,
+            opt_outs=mine.opt_outs,
+            policies=sts_policies(settings),
+            warm_ups=mine.stores.warm_ups,
+            notes=mine.stores.notes,
+            fronts=partial(LocalRelayClient, self._customers),
         )
 
     async def _front_parts(self) -> FrontParts:
@@ -245,7 +245,15 @@ class Doors:
         relay = LocalRelayClient(self._customers, Identity(tenant, FRONT_TENANT, None, "front", domains))
         moderators = ensure_desk_tokens(settings.path(settings.node.secrets), mine.entropy)
         return FrontParts(
-            settings, relay, mine.stores.database, mine.secrets, mine.clock, mine.entropy, domains[0], moderators, relay
+            settings=settings,
+            relay=relay,
+            database=mine.stores.database,
+            secrets=mine.secrets,
+            clock=mine.clock,
+            entropy=mine.entropy,
+            sender_domain=domains[0],
+            moderators=moderators,
+            bell=relay,
         )
 
 

@@ -69,15 +69,15 @@ class FrontNode:
         bell = await self._start_watching(stores, relay) if parts.worker == 0 else None
         faces = parts.front(
             FrontParts(
-                settings,
-                relay,
-                stores.database,
-                secrets,
-                parts.clock,
-                parts.entropy,
-                front_domains(settings)[0],
-                ensure_desk_tokens(folder, parts.entropy),
-                bell,
+                settings=settings,
+                relay=relay,
+                database=stores.database,
+                secrets=secrets,
+                clock=parts.clock,
+                entropy=parts.entropy,
+                sender_domain=front_domains(settings)[0],
+                moderators=ensure_desk_tokens(folder, parts.entropy),
+                bell=bell,
             )
         )
         alone = Alone(
@@ -104,14 +104,14 @@ class FrontNode:
         self._ends.push_async_callback(aside.close)
         return make_admin_app(
             AdminParts(
-                self._settings.node.name,
-                aside,
-                stores.spool,
-                self._parts.clock,
-                operators,
-                lambda _host, _domain: "",
-                lambda _exchangers, _domains: UNNAMED,
-                ReportedDomains(self._settings, stores.accounts, self._parts.clock).get,
+                node=self._settings.node.name,
+                database=aside,
+                spool=stores.spool,
+                clock=self._parts.clock,
+                operators=operators,
+                provider_of=lambda _host, _domain: "",
+                shaping=lambda _exchangers, _domains: UNNAMED,
+                reported=ReportedDomains(self._settings, stores.accounts, self._parts.clock).get,
                 desk=True,
                 relay=self._settings.web.relay.url,
             )

@@ -120,9 +120,19 @@ class Node:
         if parts.worker == 0:
             self._start_watching(stores, engine, telling)
         door_parts = DoorParts(
-            parts.listeners, stores, engine, resolver, tokens, secrets, opt_outs, telling.door, parts.front,
-            parts.clock, parts.entropy, self._not_ready,
-        )  # fmt: skip
+            listeners=parts.listeners,
+            stores=stores,
+            engine=engine,
+            resolver=resolver,
+            tokens=tokens,
+            secrets=secrets,
+            opt_outs=opt_outs,
+            webhooks=telling.door,
+            front=parts.front,
+            clock=parts.clock,
+            entropy=parts.entropy,
+            not_ready=self._not_ready,
+        )
         doors = self._doors = Doors(settings, door_parts)
         self._tls_watch = TlsWatch(settings, list(doors.with_tls()), engine.alarms if parts.worker == 0 else None)
         ends.push_async_callback(self._tls_watch.stop)
@@ -141,22 +151,22 @@ class Node:
         ends.push_async_callback(senders.stop)
         base_url = settings.unsubscribe.base_url or settings.web.base_url
         engine_parts = EngineParts(
-            stores.spool,
-            self._signer,
-            make_router(settings, resolver, parts.entropy, policies.demands, reach),
-            make_dialer(settings, parts.clock, reach),
-            parts.clock,
-            parts.entropy,
-            ReturnPaths(tokens, return_domains(settings)),
-            load_diagnoser(settings.folder),
-            load_shaping(settings.folder),
-            stores.suppressions,
-            senders.wrote,
-            UnsubscribeFields(tokens, base_url, settings.inbound.domain or ""),
-            ReplyAddresses(tokens, settings.inbound.domain or ""),
-            stores.figures,
-            stores.warm_ups,
-            stores.notes,
+            spool=stores.spool,
+            signer=self._signer,
+            router=make_router(settings, resolver, parts.entropy, policies.demands, reach),
+            dialer=make_dialer(settings, parts.clock, reach),
+            clock=parts.clock,
+            entropy=parts.entropy,
+            returns=ReturnPaths(tokens, return_domains(settings)),
+            diagnoser=load_diagnoser(settings.folder),
+            shaping=load_shaping(settings.folder),
+            suppressions=stores.suppressions,
+            wrote=senders.wrote,
+            links=UnsubscribeFields(tokens, base_url, settings.inbound.domain or ""),
+            replies=ReplyAddresses(tokens, settings.inbound.domain or ""),
+            figures=stores.figures,
+            warm_ups=stores.warm_ups,
+            notes=stores.notes,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(

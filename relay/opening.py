@@ -101,17 +101,17 @@ async def open_stores(settings: Settings, clock: Clock, entropy: Entropy) -> Sto
         await database.close()
         raise
     return Stores(
-        database,
-        spool,
-        accounts,
-        suppressions,
-        InboundStore(database, clock),
-        SenderAddresses(database, clock),
-        FeedbackLoops(database, clock),
-        figures,
-        warm_ups,
-        PathNotes(database, clock),
-        sts,
+        database=database,
+        spool=spool,
+        accounts=accounts,
+        suppressions=suppressions,
+        inbound=InboundStore(database, clock),
+        senders=SenderAddresses(database, clock),
+        loops=FeedbackLoops(database, clock),
+        figures=figures,
+        warm_ups=warm_ups,
+        notes=PathNotes(database, clock),
+        sts=sts,
     )
 
 

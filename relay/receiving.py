@@ -127,14 +127,14 @@ class Receiving:
         self._room = InboundRoom(parts.stores.database, parts.clock, settings.inbound.room)
         rules = settings.folder / FILE
         sorting = SorterParts(
-            self._store,
-            self._spool,
-            parts.tokens,
-            Reissues(settings.node.name, self._spool, parts.engine.intake.prepare),
-            Classifier(load_rules(rules)),
-            ReportedDomains(settings, parts.stores.accounts, parts.clock).get,
-            parts.unsubscribe,
-            make_answers(settings, parts),
+            store=self._store,
+            spool=self._spool,
+            tokens=parts.tokens,
+            reissues=Reissues(settings.node.name, self._spool, parts.engine.intake.prepare),
+            classifier=Classifier(load_rules(rules)),
+            reported=ReportedDomains(settings, parts.stores.accounts, parts.clock).get,
+            unsubscribe=parts.unsubscribe,
+            answers=make_answers(settings, parts),
         )
         self._feedback = Feedback(sorting, parts.clock, settings.inbound.keep)
         addresses = Addresses(

@@ -94,17 +94,19 @@ def _posted(request: MessageRequest, recipients: tuple[Address, ...], content: b
     shown = [request.from_, *request.to, *request.cc, *([request.reply_to] if request.reply_to else [])]
     smtputf8 = any(a.needs_smtputf8 for a in [*(box.address for box in shown), *recipients])
     return Posted(
-        Envelope(request.from_.address, tuple(Recipient(address) for address in recipients), smtputf8=smtputf8),
-        content,
-        tuple(request.tags),
-        request.metadata,
-        request.send_at,
-        request.expires_at,
-        hashlib.sha256(request.model_dump_json(by_alias=True, exclude_defaults=True).encode()).digest(),
-        request.raw is not None,
-        request.stream,
-        request.unsubscribe,
-        frozenset(request.headers),
+        envelope=Envelope(
+            request.from_.address, tuple(Recipient(address) for address in recipients), smtputf8=smtputf8
+        ),
+        content=content,
+        tags=tuple(request.tags),
+        metadata=request.metadata,
+        send_at=request.send_at,
+        expires_at=request.expires_at,
+        digest=hashlib.sha256(request.model_dump_json(by_alias=True, exclude_defaults=True).encode()).digest(),
+        is_raw=request.raw is not None,
+        stream=request.stream,
+        unsubscribe=request.unsubscribe,
+        own_headers=frozenset(request.headers),
     )
 
 

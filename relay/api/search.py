@@ -98,16 +98,16 @@ class Search:
             return query
         page = await self._spool.search(
             MessageFilter(
-                identity.tenant,
-                query.recipient,
-                query.sender,
-                query.tag,
-                query.stream,
-                None if query.state is None else _STATES[query.state],
-                query.after,
-                query.before,
-                None if query.cursor is None else int(query.cursor, 16),
-                query.limit,
+                tenant=identity.tenant,
+                recipient=query.recipient,
+                sender=query.sender,
+                tag=query.tag,
+                stream=query.stream,
+                state=None if query.state is None else _STATES[query.state],
+                after=query.after,
+                before=query.before,
+                cursor=None if query.cursor is None else int(query.cursor, 16),
+                limit=query.limit,
             )
         )
         cursor = None if page.cursor is None else f"{page.cursor:x}"

@@ -96,15 +96,15 @@ class Dispatcher:
         self._lines = SiteLines(shaper.share.limits(shaper.book.everybody, ""), options.rest, clock)
         self._conduct = Conduct(self._custody, self._lines, parts.ways, shaper, clock)
         serving = SessionParts(
-            self._custody,
-            self._lines,
-            parts.ways,
-            self._conduct,
-            attempter,
-            parts.contents,
-            parts.refusals,
-            clock,
-            options.session_idle,
+            custody=self._custody,
+            lines=self._lines,
+            ways=parts.ways,
+            conduct=self._conduct,
+            attempter=attempter,
+            contents=parts.contents,
+            refusals=parts.refusals,
+            clock=clock,
+            idle=options.session_idle,
         )
         self._sessions = Sessions(serving, self._line_up)
         self._suspects = Suspects(self._custody, self._sessions, self._lines, clock)
