@@ -8,10 +8,10 @@ from pathlib import Path
 
 from relay.clock import Clock, SystemClock
 from relay.engine.alarms import Alarms
-from relay.engine.caller import Caller
+from relay.engine.caller import Caller, Calling
 from relay.errors import ConfigurationError
 from relay.notify.call_book import CallBook
-from relay.notify.poster import Lookup, Poster, UrlError
+from relay.notify.poster import Lookup, Poster, PostRules, UrlError
 from relay.notify.ways import CommandWay, NtfyWay, Smarthost, SmarthostWay, Way, WebhookWay
 from relay.opening import Stores
 from relay.private_file import read_private_file
@@ -29,15 +29,8 @@ class Alarming:
         ways = list(make_ways(settings, self._poster))
         self.calls_somebody = bool(ways)
         """Whether any way to a person is configured."""
-        self._caller = Caller(
-            settings.node.name,
-            ways,
-            stores.spool,
-            CallBook(stores.database),
-            alarms,
-            clock=clock,
-            most=settings.alarm.most_per_hour,
-        )
+        calling = Calling(settings.node.name, CallBook(stores.database), clock, settings.alarm.most_per_hour)
+        self._caller = Caller(calling, ways, stores.spool, alarms)
 
     def start(self) -> None:
         """Begin to call."""
@@ -54,7 +47,7 @@ def make_poster(settings: Settings, lookup: Lookup, clock: Clock) -> Poster:
     ca_file = settings.path(settings.delivery.ca_file) if settings.delivery.ca_file else None
     private = settings.alarm.allow_private_addresses
     seconds = settings.alarm.timeout.total_seconds()
-    return Poster(lookup, https_context(ca_file), clock, seconds, private=private, clear=private)
+    return Poster(lookup, https_context(ca_file), clock, PostRules(seconds, private=private, clear=private))
 
 
 def make_ways(settings: Settings, poster: Poster) -> Iterator[Way]:

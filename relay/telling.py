@@ -20,7 +20,7 @@ from relay.ids import Entropy
 from relay.node_secrets import NodeSecrets
 from relay.notify.book import WebhookBook
 from relay.notify.journal_file import JournalFile
-from relay.notify.poster import Lookup, Poster
+from relay.notify.poster import Lookup, Poster, PostRules
 from relay.opening import Stores
 from relay.resolver.contract import Resolver
 from relay.resolver.policy_host import https_context
@@ -46,9 +46,9 @@ def make_poster(settings: Settings, resolver: Resolver, clock: Clock) -> Poster:
         addresses_with(resolver),
         https_context(settings.path(ca_file) if ca_file else None),
         clock,
-        webhooks.timeout.total_seconds(),
-        private=webhooks.allow_private_addresses,
-        clear=webhooks.allow_http,
+        PostRules(
+            webhooks.timeout.total_seconds(), private=webhooks.allow_private_addresses, clear=webhooks.allow_http
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -26,13 +27,21 @@ LOOK_SECONDS: Final = 5.0
 _log = Log("alarm")
 
 
-class Caller:
-    """Calls for one node; `most` calls an hour and way."""
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """How a node calls: under its name, by the book that all nodes share, at most `most` calls an hour and way."""
 
-    def __init__(
-        self, node: str, ways: Sequence[Way], spool: Spool, book: CallBook, alarms: Alarms, *, clock: Clock, most: int
-    ) -> None:
-        self._lines = [_Line(node, way, book, clock, most) for way in ways]
+    node: str
+    book: CallBook
+    clock: Clock
+    most: int
+
+
+class Caller:
+    """Calls for one node."""
+
+    def __init__(self, calling: Calling, ways: Sequence[Way], spool: Spool, alarms: Alarms) -> None:
+        self._lines = [_Line(calling, way) for way in ways]
         self._spool = spool
         self._alarms = alarms
         self._task: asyncio.Task[None] | None = None
@@ -73,13 +82,13 @@ class Caller:
 class _Line:
     """One way, and what was told on it without the book."""
 
-    def __init__(self, node: str, way: Way, book: CallBook, clock: Clock, most: int) -> None:
-        self._node = node
+    def __init__(self, calling: Calling, way: Way) -> None:
+        self._node = calling.node
         self._way = way
-        self._book = book
-        self._clock = clock
-        self._most = most
-        self._made: deque[datetime] = deque(maxlen=most)
+        self._book = calling.book
+        self._clock = calling.clock
+        self._most = calling.most
+        self._made: deque[datetime] = deque(maxlen=calling.most)
         self._alone: dict[Key, Standing] = {}
         self._failures = 0
         self._rests_until: datetime | None = None

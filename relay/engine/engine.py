@@ -19,7 +19,7 @@ from relay.engine.content import ContentReader
 from relay.engine.dispatcher import Dispatcher, DispatcherOptions, DispatcherParts
 from relay.engine.intake import FastPath, MailIntake
 from relay.engine.janitor import Janitor
-from relay.engine.learning import Learner
+from relay.engine.learning import Learner, LearnerParts
 from relay.engine.lease import Lease
 from relay.engine.notice import Notices
 from relay.engine.prelude import PreludeWriter
@@ -179,16 +179,8 @@ class Engine:
             return None
         holder = f"{options.intake.node_name}/{options.worker}"
         provider_of = parts.diagnoser.provider_of
-        return Learner(
-            parts.spool,
-            parts.figures,
-            parts.suppressions,
-            parts.clock,
-            holder,
-            provider_of,
-            options.brake,
-            parts.warm_ups,
-        )
+        books = LearnerParts(parts.spool, parts.figures, parts.suppressions, parts.clock, parts.warm_ups)
+        return Learner(books, holder, provider_of, options.brake)
 
     def _make_brakes(self) -> Brakes | None:
         rules = self._options.brake

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from relay.clock import Clock
@@ -34,29 +35,36 @@ LOOK_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class LearnerParts:
+    """What is read, and the books that are written; `warm_ups` None: every source counts as warm."""
+
+    spool: Spool
+    figures: FigureBook
+    suppressions: SuppressionBook
+    clock: Clock
+    warm_ups: WarmUpBook | None = None
+
+
 class Learner:
     """Owns one task. `holder` names this worker; `provider_of` tells whose a host or a domain is."""
 
     def __init__(
         self,
-        spool: Spool,
-        figures: FigureBook,
-        suppressions: SuppressionBook,
-        clock: Clock,
+        parts: LearnerParts,
         holder: str,
         provider_of: Callable[[str, str], str],
         brake: BrakeRules | None = None,
-        warm_ups: WarmUpBook | None = None,
     ) -> None:
-        self._spool = spool
-        self._figures = figures
-        self._suppressions = suppressions
-        self._clock = clock
+        self._spool = parts.spool
+        self._figures = parts.figures
+        self._suppressions = parts.suppressions
+        self._clock = parts.clock
+        self._warm_ups = parts.warm_ups
         self._holder = holder
         self._provider_of = provider_of
         self._brake = brake
-        self._warm_ups = warm_ups
-        self._forget_due = clock.monotonic()
+        self._forget_due = parts.clock.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ from relay.ids import Entropy, SpoolId, new_spool_id
 from relay.log import Log
 from relay.mail.address import Address
 from relay.mail.check import Checked, ContentError, check_content
-from relay.mail.received import received_field
+from relay.mail.received import Client, Received
 from relay.mail.sevenbit import to_seven_bit
 from relay.policy.alarms import AlarmKind
 from relay.policy.state import State
@@ -221,16 +221,14 @@ class Preparer:
         if origin is None:
             return b""
         recipients = submission.envelope.recipients
-        return received_field(
-            client_name=origin.name,
-            client_address=origin.address,
+        return Received(
+            client=None if self._options.hide_client else Client(origin.name, origin.address),
             by=self._options.node_name,
             protocol=origin.protocol,
             spool_id=spool_id,
             recipient=recipients[0].address if len(recipients) == 1 else None,
             at=self._parts.clock.now(),
-            hide_client=self._options.hide_client,
-        )
+        ).field()
 
     async def _sign(self, submission: Submission, message: NewMessage, author_domain: str) -> NewMessage:
         if message.sign_as is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -19,36 +20,44 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,253}[A-Za-z0-9])?")  # "_" 
 _PROTOCOL = re.compile(r"[A-Z0-9]{1,20}")
 
 
-def received_field(
-    *,
-    client_name: str,
-    client_address: str,
-    by: str,
-    protocol: str,
-    spool_id: SpoolId,
-    recipient: Address | None,
-    at: datetime,
-    hide_client: bool,
-) -> bytes:
-    """The folded field with CRLF. `recipient` is given only when the message has exactly one.
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who handed a message in: the name it gives itself, and its IP address as text; either may be ""."""
 
-    `hide_client` leaves the whole "from" clause out (RFC 5321 §7.6). A UTF-8 recipient is named only under a
-    UTF8SMTP protocol. Raises ValueError if `by` or `protocol`, which are ours, are malformed.
-    """
-    if not _NAME.fullmatch(by) or not _PROTOCOL.fullmatch(protocol):
-        raise ValueError("the node's name or the protocol does not fit into a Received field")
-    lines = [f"by {by} with {protocol} id {spool_id}"]
-    if not hide_client:
-        lines = [*_from_clause(client_name, client_address), *lines]
-    if recipient is not None and (protocol.startswith("UTF8") or not recipient.needs_smtputf8):
-        lines.append(f"for <{recipient}>")
-    stamp = "\r\n\t".join(lines)
-    return f"Received: {stamp};\r\n\t{format_date(at)}\r\n".encode()
+    name: str
+    address: str
 
 
-def _from_clause(name: str, address: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How a message came to us."""
+
+    client: Client | None
+    """None leaves the whole "from" clause out (RFC 5321 §7.6)."""
+    by: str
+    protocol: str
+    spool_id: SpoolId
+    recipient: Address | None
+    """Given only when the message has exactly one. In UTF-8 it is named only under a UTF8SMTP protocol."""
+    at: datetime
+
+    def field(self) -> bytes:
+        """The folded field with CRLF. Raises ValueError if `by` or `protocol`, which are ours, are malformed."""
+        if not _NAME.fullmatch(self.by) or not _PROTOCOL.fullmatch(self.protocol):
+            raise ValueError("the node's name or the protocol does not fit into a Received field")
+        lines = [f"by {self.by} with {self.protocol} id {self.spool_id}"]
+        if self.client is not None:
+            lines = [*_from_clause(self.client), *lines]
+        recipient = self.recipient
+        if recipient is not None and (self.protocol.startswith("UTF8") or not recipient.needs_smtputf8):
+            lines.append(f"for <{recipient}>")
+        stamp = "\r\n\t".join(lines)
+        return f"Received: {stamp};\r\n\t{format_date(self.at)}\r\n".encode()
+
+
+def _from_clause(client: Client) -> list[str]:
     """`from NAME ([ADDRESS])`, with the address standing in for a name that is none; nothing if both are."""
-    literal = _literal(address)
+    name, literal = client.name, _literal(client.address)
     if not _NAME.fullmatch(name):
         inner = name[1:-1] if name.startswith("[") and name.endswith("]") else ""
         name = _literal(inner.removeprefix("IPv6:")) or literal

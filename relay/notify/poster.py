@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -37,18 +38,28 @@ class UrlError(ValueError):
     """A URL that is not posted to; the text says why."""
 
 
-class Poster:
-    """Posts, for one worker. `timeout` in seconds is for a post as a whole."""
+@dataclass(frozen=True, slots=True)
+class PostRules:
+    """How far a poster goes."""
 
-    def __init__(
-        self, lookup: Lookup, context: ssl.SSLContext, clock: Clock, timeout: float, *, private: bool, clear: bool
-    ) -> None:
-        self._guarded = _GuardedResolver(lookup, private=private)
+    timeout: float
+    """Seconds, for a post as a whole."""
+    private: bool = False
+    """Whether also to addresses that are not public."""
+    clear: bool = False
+    """Whether also by http."""
+
+
+class Poster:
+    """Posts, for one worker."""
+
+    def __init__(self, lookup: Lookup, context: ssl.SSLContext, clock: Clock, rules: PostRules) -> None:
+        self._guarded = _GuardedResolver(lookup, private=rules.private)
         self._context = context
         self._clock = clock
-        self._timeout = timeout
-        self._private = private
-        self._clear = clear
+        self._timeout = rules.timeout
+        self._private = rules.private
+        self._clear = rules.clear
         self._session: aiohttp.ClientSession | None = None
 
     def check(self, text: str) -> URL:

@@ -10,7 +10,7 @@ import pytest
 
 from relay.database.sqlite import SqliteDatabase
 from relay.engine.alarms import Alarms
-from relay.engine.caller import Caller
+from relay.engine.caller import Caller, Calling
 from relay.notify.book import migrate_webhooks
 from relay.notify.call_book import CallBook
 from relay.notify.ways import Told
@@ -51,7 +51,7 @@ class Bench:
 
     def caller(self, alarms: Alarms | None = None) -> Caller:
         standing = alarms or Alarms(self.spool, self.clock)
-        return Caller("mx", [self.ear], self.spool, self.book, standing, clock=self.clock, most=self.most)
+        return Caller(Calling("mx", self.book, self.clock, self.most), [self.ear], self.spool, standing)
 
 
 @pytest.fixture(params=BOTH)

@@ -13,7 +13,7 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Connection, Database
-from relay.engine.learning import Learner
+from relay.engine.learning import Learner, LearnerParts
 from relay.event import EventKind
 from relay.event.feed import BEGINNING, EventFilter
 from relay.figures.book import FigureBook
@@ -48,7 +48,8 @@ class Bench:
     figures: FigureBook
 
     def learner(self, name: str = "node/0") -> Learner:
-        return Learner(self.spool, self.figures, self.book, self.clock, name, lambda host, _: host and "big")
+        parts = LearnerParts(self.spool, self.figures, self.book, self.clock)
+        return Learner(parts, name, lambda host, _: host and "big")
 
     async def learn(self) -> None:
         while await self.learner().step():

@@ -12,7 +12,7 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Database
-from relay.engine.learning import Learner
+from relay.engine.learning import Learner, LearnerParts
 from relay.event import EventKind
 from relay.figures.book import FigureBook
 from relay.ids import SystemEntropy, new_spool_id
@@ -106,7 +106,8 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await figures.migrate()
     await suppressions.migrate()
     await book.migrate()
-    learner = Learner(spool, figures, suppressions, clock, "node/0", lambda host, _: host and "big", warm_ups=book)
+    parts = LearnerParts(spool, figures, suppressions, clock, book)
+    learner = Learner(parts, "node/0", lambda host, _: host and "big")
     yield Bench(database, clock, spool, book, learner)
     await accounts.close()
     await spool.close()

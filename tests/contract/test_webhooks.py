@@ -26,7 +26,7 @@ from relay.event import EventKind
 from relay.event.feed import BEGINNING
 from relay.ids import SpoolId
 from relay.notify.book import WebhookBook, migrate_webhooks
-from relay.notify.poster import Poster
+from relay.notify.poster import Poster, PostRules
 from relay.notify.webhook import Form, NewWebhook, Webhook
 from relay.policy.state import State
 from relay.spool.work import Incarnation, Settlement
@@ -101,7 +101,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with feed_bench(tmp_path, url, processes=2) as feed, WebhookReceiver() as receiver:
         book = WebhookBook(feed.database, feed.clock, feed.entropy, b"k" * 32)
         await migrate_webhooks(feed.database)
-        poster = Poster(nowhere, ssl.create_default_context(), feed.clock, 10.0, private=True, clear=True)
+        poster = Poster(nowhere, ssl.create_default_context(), feed.clock, PostRules(10.0, private=True, clear=True))
         yield Bench(feed, book, receiver, poster, await feed.spool.register("node", 0))
         await poster.close()
 

@@ -24,7 +24,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.figures.book import FigureBook
 from relay.ids import SystemEntropy
 from relay.notify.book import WebhookBook, migrate_webhooks
-from relay.notify.poster import Poster
+from relay.notify.poster import Poster, PostRules
 from relay.resolver.resolver import DnsResolver
 from relay.spool.letter_replies import LetterReplies
 from relay.spool.sqlite import SqliteSpool
@@ -98,7 +98,7 @@ async def running_api(
     created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
     webhooks = WebhookBook(database, clock, entropy, b"k" * 32)
     await migrate_webhooks(database)
-    poster = Poster(_localhost, ssl.create_default_context(), clock, 10.0, private=True, clear=True)
+    poster = Poster(_localhost, ssl.create_default_context(), clock, PostRules(10.0, private=True, clear=True))
     door = WebhookDoor(webhooks, poster, most=3)
     resolver = DnsResolver([("127.0.0.1", 9)], timeout=1.0, trust_ad=False, clock=clock)
     desk = partial(

@@ -9,7 +9,7 @@ import pytest
 from relay.ids import SpoolId
 from relay.mail.address import Address, parse_address
 from relay.mail.header import parse_fields
-from relay.mail.received import received_field
+from relay.mail.received import Client, Received
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 BOB = parse_address("bob@example.org")
@@ -23,17 +23,15 @@ def received(
     recipient: Address | None = BOB,
     hide: bool = False,
 ) -> str:
-    field = received_field(
-        client_name=name,
-        client_address=address,
+    told = Received(
+        client=None if hide else Client(name, address),
         by="mail.leak.example",
         protocol=protocol,
         spool_id=SpoolId("01j0000000000000000000000"),
         recipient=recipient,
         at=AT,
-        hide_client=hide,
     )
-    (parsed,) = parse_fields(field)
+    (parsed,) = parse_fields(told.field())
     assert parsed.name == b"Received"
     return parsed.value.decode()
 

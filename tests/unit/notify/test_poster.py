@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from relay.clock import SystemClock
-from relay.notify.poster import Poster, UrlError
+from relay.notify.poster import Poster, PostRules, UrlError
 from tests.support.policy_server import PolicyServer
 from tests.support.webhook_receiver import WebhookReceiver
 
@@ -19,7 +19,8 @@ def make_poster(*addresses: str, private: bool = False, clear: bool = False, tim
     async def lookup(_host: str) -> Sequence[str]:
         return addresses
 
-    return Poster(lookup, ssl.create_default_context(), SystemClock(), timeout, private=private, clear=clear)
+    rules = PostRules(timeout, private=private, clear=clear)
+    return Poster(lookup, ssl.create_default_context(), SystemClock(), rules)
 
 
 @pytest.fixture
