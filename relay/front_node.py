@@ -20,7 +20,8 @@ from relay.alarming import Alarming
 from relay.api.app import Alone, add_front_s_own
 from relay.api.server import HttpServer
 from relay.client.bell import AlarmBell, LoneBell
-from relay.client.remote import RemoteRelayClient, Way
+from relay.client.line import Way
+from relay.client.remote import RemoteRelayClient
 from relay.door_tokens import ensure_admin_tokens, ensure_desk_tokens
 from relay.doors import beside_desk, http_limits
 from relay.engine.alarms import Alarms
@@ -126,7 +127,7 @@ class FrontNode:
         self._ends.push_async_callback(resolver.close)
         alarming = Alarming(settings, stores, alarms, addresses_with(resolver), clock)
         watched = Watched(stores.database, stores.spool, stores.figures, alarms, clock, self._parts.restarts)
-        watching = FrontWatching(settings, watched, relay.silence)
+        watching = FrontWatching(settings, watched, relay.line.silence)
         for one in (alarming, watching):
             one.start()
             self._ends.push_async_callback(one.stop)
@@ -139,7 +140,7 @@ class FrontNode:
         """Take over the relay's key; ConfigurationError leaves everything as it was."""
         key = key_of(settings)
         if self._relay is not None:
-            self._relay.use_key(key)
+            self._relay.line.use_key(key)
         waiting = needs_restart(self._settings, settings)
         if waiting:
             _log.warning("needs-restart", settings=", ".join(waiting))

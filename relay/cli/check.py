@@ -139,7 +139,7 @@ def _relay_elsewhere(settings: Settings) -> Iterator[str]:
         try:
             await client.suppressed(f"postmaster@{settings.web.sender_domain}")
         except RelayAwayError as error:
-            return f"web.relay.url: {settings.web.relay.url}: {error}{client.remedy}; letters would wait"
+            return f"web.relay.url: {settings.web.relay.url}: {error}{client.line.remedy}; letters would wait"
         finally:
             await client.close()
         return ""

@@ -21,8 +21,9 @@ from relay.api.connections import HttpLimits
 from relay.api.server import HttpServer
 from relay.client.checking import MAX_QUESTIONS, AddressChecker
 from relay.client.contract import Letter, LetterAccepted, LetterRefused, RelayClient
+from relay.client.line import Way
 from relay.client.local import REPLIES, LocalRelayClient, RelayParts
-from relay.client.remote import RemoteRelayClient, Way
+from relay.client.remote import RemoteRelayClient
 from relay.clock import SystemClock
 from relay.database.contract import Connection, Database
 from relay.database.sqlite import SqliteDatabase

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from relay.client import remote
+from relay.client import line, remote
 from relay.client.away import LONGEST, SHORTEST, Away
 from relay.client.contract import Admission, Letter, LetterRefused, RelayAwayError
-from relay.client.remote import RemoteRelayClient, Way
+from relay.client.line import Way
+from relay.client.remote import RemoteRelayClient
 from relay.ids import SystemEntropy
 from relay.resolver.policy_host import https_context
 from tests.support.certificates import make
@@ -101,7 +102,7 @@ async def test_what_is_no_answer_of_a_relay_ends_nothing(
             await far.client.suppressed("bob@example.net")
         assert len(far.asked) == 1, "no redirect is followed"
         far.clock.move(121)
-        assert far.client.silence()[0] == 121, "a person is called also for a stranger's page in its place"
+        assert far.client.line.silence()[0] == 121, "a person is called also for a stranger's page in its place"
     told = caplog.text + str(raised.value)
     assert KEY not in told
     assert "bob@" not in told
@@ -135,7 +136,7 @@ async def test_an_older_relay_is_rung_with_what_it_knows() -> None:
             await far.client.letters_wait(0, None, 3)
         assert [(one["letters"], "in_danger" in one) for one in rung[2:]] == [(0, True), (3, False), (3, False)]
         assert rung[-1]["oldest"], "without a moment nobody would be called"
-        assert not far.client.silence()[0]
+        assert not far.client.line.silence()[0]
         far.clock.move(remote.PLAIN_SECONDS)
         await far.client.letters_wait(0, None, 3)
         assert [one.get("in_danger") for one in rung[-2:]] == [3, None], "it may be up to date by now"
@@ -183,7 +184,7 @@ async def test_an_older_relay_does_not_tell_how_many_refuse(caplog: pytest.LogCa
     for status in (404, 405):
         async with far_side(saying(status, "{}")) as far:
             assert await far.client.refusals("letters") is None
-            assert not far.client.silence()[0], "that is no sign that it is away"
+            assert not far.client.line.silence()[0], "that is no sign that it is away"
     assert caplog.records == []
     async with far_side(saying(200, '{"addresses": 7}')) as far:
         assert await far.client.refusals("letters") == 7
@@ -236,7 +237,7 @@ async def test_the_key_and_addresses_stand_in_no_url() -> None:
         await far.client.admission("hello@leak.example", "letter", "bob@example.net")
         assert all(request.headers["Authorization"] == f"Bearer {KEY}" for request in far.asked)
         assert not any("bob" in str(request.url) or KEY in str(request.url) for request in far.asked)
-        far.client.use_key("leak_another")
+        far.client.line.use_key("leak_another")
         await far.client.suppress("bob@example.net")
         assert far.asked[-1].headers["Authorization"] == "Bearer leak_another"
 
@@ -253,7 +254,7 @@ async def test_a_connection_closed_between_two_questions_is_no_absence() -> None
         for _ in range(5):
             assert await far.client.suppressed("bob@example.net")
             await asyncio.sleep(0)
-        assert not far.client.is_away
+        assert not far.client.line.is_away
 
 
 async def test_while_the_relay_is_away_one_call_a_moment_tries() -> None:
@@ -275,7 +276,7 @@ async def test_while_the_relay_is_away_one_call_a_moment_tries() -> None:
 
 
 async def test_a_silent_relay_holds_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:  # S50
-    monkeypatch.setattr(remote, "CALLS", 3)
+    monkeypatch.setattr(line, "CALLS", 3)
     silence = asyncio.Event()
 
     async def never(_: web.Request) -> web.StreamResponse:
@@ -294,7 +295,7 @@ async def test_a_silent_relay_holds_a_bounded_number_of_calls(monkeypatch: pytes
 
 
 async def test_whoever_posts_links_leaves_calls_to_letters(monkeypatch: pytest.MonkeyPatch) -> None:  # S50
-    monkeypatch.setattr(remote, "LINKS", 2)
+    monkeypatch.setattr(line, "LINKS", 2)
     silence = asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -349,7 +350,7 @@ async def test_the_relay_s_certificate_is_verified(tmp_path: Path) -> None:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(tmp_path / "relay.pem")
         async with far_side(saying(200, '{"yes": true}'), server) as far:
-            url = str(far.client._way.url).replace("http://127.0.0.1", "https://localhost")
+            url = str(far.client.line._way.url).replace("http://127.0.0.1", "https://localhost")
             client = RemoteRelayClient(Way(url, context), KEY, far.clock, SystemEntropy())
             try:
                 if works:
