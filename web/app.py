@@ -61,7 +61,7 @@ def make_app(options: FrontOptions, outside: Outside) -> web.Application:
     app = web.Application(middlewares=[_error_pages(parts.renderer)])
     app[OPT_OUT] = lambda token, request: errands.opt_out(token, parts.client(request).network)
     _add_pages(app, parts, theirs, building.stores.notices, building.weekly)
-    app.cleanup_ctx.append(_courier_life(parts.store, parts.courier))
+    app.cleanup_ctx.append(_courier_life(parts.stores.letters, parts.courier))
     app.cleanup_ctx.append(_following(parts.networks))
     return app
 
@@ -71,7 +71,7 @@ def _add_pages(
 ) -> None:
     """The routes of every page that is switched on."""
     options = parts.options
-    reading = ReadPages(options.base_url, parts.doorbell, theirs.links, parts.renderer, parts.judge)
+    reading = ReadPages(options.base_url, parts.stores.doorbell, theirs.links, parts.renderer, parts.judge)
     app.add_routes(front_routes(Pages(parts), StatusPages(parts), RecipientPages(theirs), Documents(parts), reading))
     app.add_routes(wall_routes(WallPages(parts)))
     for prefix in ("", *(f"/{language.value}" for language in Language)):

@@ -103,7 +103,7 @@ class Documents:
 
     async def _tallies(self, now: datetime) -> Tallies | None:
         try:
-            return await self._parts.tallies.read(now)
+            return await self._parts.stores.tallies.read(now)
         except SpoolUnavailableError as error:
             _log.warning("letters-not-counted", why=str(error))
             return None

@@ -15,23 +15,16 @@ from web.client_address import ClientAddress, ClientAddressReader
 from web.confirming import Confirming
 from web.copies import Copies
 from web.courier import Courier
-from web.doorbell import DoorbellStore
-from web.errands import Errands
 from web.judgement import Judge
-from web.letters import LetterStore
 from web.limits import LetterLimits, PreviewLimits
 from web.mail import MailWriter
-from web.mailbox import MailboxHasher
 from web.network import Network, NetworkLists
 from web.options import FrontOptions
 from web.preview import PreviewTokens
 from web.render import Renderer
-from web.replies import ReplyStore
-from web.reports import ReportStore
 from web.row import Row
-from web.ruling_counts import RulingCounts
 from web.sealing import SealingKeys
-from web.tallies import TallyReader
+from web.stores import Stores
 from web.wall import WallStore
 from web.way_in import WayIn
 from web.withholding import Withholding
@@ -41,36 +34,42 @@ from web.withholding import Withholding
 class Parts:
     """Built once, shared by all pages."""
 
+    # What is outside.
     options: FrontOptions
     relay: RelayClient
-    row: Row
-    errands: Errands
     database: Database
-    store: LetterStore
-    tallies: TallyReader
-    courier: Courier
     clock: Clock
     entropy: Entropy
+
+    # What is known of letters.
+    stores: Stores
+    row: Row
+    withholding: Withholding
+
+    # What a draft becomes.
     judge: Judge
     tokens: PreviewTokens
     writer: MailWriter
     renderer: Renderer
-    addresses: ClientAddressReader
+    sealing: SealingKeys
+
+    # The way of a letter.
     way_in: WayIn
     ceilings: Ceilings
     confirming: Confirming
+    courier: Courier
+
+    # Who asks, and how much; None: there is no limit.
+    addresses: ClientAddressReader
+    networks: NetworkLists
     limits: LetterLimits | None
     previews: PreviewLimits | None
     copies: Copies | None
-    sealing: SealingKeys
-    doorbell: DoorbellStore
-    wall: WallStore
-    replies: ReplyStore
-    reports: ReportStore
-    mailboxes: MailboxHasher
-    networks: NetworkLists
-    rulings: RulingCounts
-    withholding: Withholding
+
+    @property
+    def wall(self) -> WallStore:
+        """The wall's store: most pages show something of it."""
+        return self.stores.wall
 
     def client(self, request: web.Request) -> ClientAddress:
         """Who asks; it is never stored and never logged."""

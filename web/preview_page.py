@@ -92,7 +92,7 @@ class PreviewPage:
             "unknown": shown.unknown,
         }
         if ruling.step is Step.REFUSE:
-            self._parts.rulings.note(self._parts.tokens.names(shown).id, (rule.value for rule in ruling.rules))
+            self._parts.stores.rulings.note(self._parts.tokens.names(shown).id, (rule.value for rule in ruling.rules))
             status = max(status, HTTPStatus.UNPROCESSABLE_ENTITY)
             return self._render.page("refused.html", language, values, status=status)
         return self._render.page("preview.html", language, values, status=status)

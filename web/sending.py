@@ -85,10 +85,10 @@ class Sending:
 
     async def _send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
         words = self._render.words(shown.language)
-        names = self._parts.tokens.names(shown)
+        names, stores = self._parts.tokens.names(shown), self._parts.stores
         ruling = self._parts.judge.rule_on(shown.draft)
         try:
-            if not await self._parts.store.knows(names.id):
+            if not await stores.letters.knows(names.id):
                 if ruling.step is Step.REFUSE and pressed.button is not Button.APPEAL:
                     return self._previews.show(shown)
                 # Only a ticket of ours lets a page live longer, or asks its writer for an address.
@@ -115,7 +115,7 @@ class Sending:
                 departure = self._departure(shown.draft, hold, pressed.button, look)
                 if self._parts.copies is not None:
                     self._parts.copies.note(shown.draft.message, shown.draft.recipient)
-                rings = self._parts.options.doorbell and not await self._parts.doorbell.knows(shown.draft.recipient)
+                rings = self._parts.options.doorbell and not await stores.doorbell.knows(shown.draft.recipient)
                 letter = self._letter(request, shown, ruling, rings=rings)
                 sealed = self._seal(request, names.id, confirmed.mail)
                 letter = replace(letter, pair=admission.pair, sealed=sealed)
@@ -141,7 +141,7 @@ class Sending:
         """
         for wait in _LOOKS:
             await asyncio.sleep(wait)
-            if await self._parts.store.knows(letter_id):
+            if await self._parts.stores.letters.knows(letter_id):
                 return True
         return False
 

@@ -49,7 +49,7 @@ class StatusPages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET: where the letter stands. A wrong secret takes the same look-up as a right one."""
         secret = request.match_info["secret"]
-        record = await self._parts.store.find(hash_secret(secret))
+        record = await self._parts.stores.letters.find(hash_secret(secret))
         if record is None:
             return await self._show_post(request, secret)
         language = _language(request, record.language)
@@ -71,17 +71,17 @@ class StatusPages:
         """
         fields = await read_fields(request, self._parts.options.base_url)
         secret_hash = hash_secret(request.match_info["secret"])
-        record = await self._parts.store.find(secret_hash)
+        record = await self._parts.stores.letters.find(secret_hash)
         if record is None:
             return await self._take_down(request, secret_hash, fields)
         match fields.get("action"):
-            case "cancel" if await self._parts.store.cancel(record.id, self._parts.clock.now()):
+            case "cancel" if await self._parts.stores.letters.cancel(record.id, self._parts.clock.now()):
                 _log.info("letter-cancelled")
             case "private":
                 await self._parts.wall.withdraw(record.id)
                 _log.info("letter-kept-private")
             case "forget" if (await self._standing(record)).stage.final:
-                await self._parts.store.disown(record.id, self._parts.entropy.bytes(32))
+                await self._parts.stores.letters.disown(record.id, self._parts.entropy.bytes(32))
                 _log.info("letter-disowned")
                 return self._parts.renderer.page("forget.html", _language(request, record.language), {"is_done": True})
         return self._parts.renderer.redirect(request.path)
@@ -143,7 +143,7 @@ class StatusPages:
         """What the page says of a reply; that one is held, or was refused, is told to nobody."""
         if not self._parts.options.replies:
             return {"reply": None, "may_be_answered": False}
-        reply = await self._parts.replies.of_letter(record.id)
+        reply = await self._parts.stores.replies.of_letter(record.id)
         if reply is None:
             waits = standing.stage in {Stage.WAITING, Stage.DELIVERED, Stage.UNCLEAR}
             return {"reply": None, "may_be_answered": waits}

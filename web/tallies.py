@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
@@ -89,21 +89,14 @@ class Tallies:
     """What others asked to know of who wrote a letter."""
 
 
-class TallyReader(Protocol):
-    """Counts. Raises SpoolUnavailableError."""
-
-    async def read(self, now: datetime) -> Tallies:
-        """Count what stands in the tables at `now`."""
-        ...
-
-
 class DatabaseTallies:
-    """`TallyReader` over the tables of `web.letter_table`."""
+    """Counts over the front's tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, now: datetime) -> Tallies:
+        """Count what stands in the tables at `now`. Raises SpoolUnavailableError."""
         since = (to_millis(now - SPAN),)
         week = to_millis(now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday()))
 
