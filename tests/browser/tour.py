@@ -240,11 +240,11 @@ class Tour:
         found: list[tuple[str, str]] = []
         for message in (LONG, "Thank you.\n\nFor all of it."):
             theirs, post = await offer(visitor, ann, clock, message=message, to=f"r{len(found)}@example.org")
-            await ann.post(post, action="publish", shown=message, reason="Kind.")
             # A post stands on the wall of its letter's language: it is to be seen in the tour's.
             await visitor.front.database.write(
                 lambda c: c.execute("UPDATE web_post SET language = ?", (self.language.value,))
             )
+            await ann.post(post, action="publish", shown=message, reason="Kind.")
             found.append((theirs, await self._newest(visitor.front, clock)))
         await offer(visitor, ann, clock, message="Another one.", to="r9@example.org")
         return found[0]
@@ -282,8 +282,11 @@ class Tour:
             yield f"weekly, {name}"
             await self._post(front, f"/weekly/{name}/{token}", {})
             yield f"weekly, {name} done"
-        rows = await front.database.read(lambda c: list(c.execute("SELECT DISTINCT week FROM web_digest_post")))
-        await self.page.goto(f"{front.url}/{self.language}/weekly/{rows[0][0]}")
+        sql = "SELECT week FROM web_digest_post WHERE language = ?"
+        rows = await front.database.read(lambda c: list(c.execute(sql, (self.language.value,))))
+        shown = await self.page.goto(f"{front.url}/{self.language}/weekly/{rows[0][0]}")
+        assert shown is not None
+        assert shown.ok
         yield "weekly, a week"
 
     async def _desk(self, front: Front) -> AsyncIterator[str]:
