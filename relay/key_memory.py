@@ -2,7 +2,7 @@
 
 The supervisor makes it and passes it on; it lives as long as one of them does. Where the system has no such memory, or
 without a supervisor, a process has a page of its own. It is never swapped out where the system lets us say so (4 KB of
-RLIMIT_MEMLOCK), since swap space is a disk.
+RLIMIT_MEMLOCK), since swap space is a disk, and stands in no core dump.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class KeyMemory:
         self.descriptor = descriptor
         self.page = mmap.mmap(-1 if descriptor is None else descriptor, SIZE)
         _keep_from_swap(self.page)
+        if hasattr(mmap, "MADV_DONTDUMP"):
+            self.page.madvise(mmap.MADV_DONTDUMP)
 
     @classmethod
     def inherited(cls) -> KeyMemory:

@@ -75,7 +75,9 @@ class LimitKeys:
             page = self._memory.page
             known = int.from_bytes(page[place : place + 8])
             now, before = page[place + 8 : place + 8 + _KEY], page[place + 8 + _KEY : place + _RECORD]
-            if known < number:
+            # A clock that goes back over the end of a period changes nothing. One that was a year ahead would keep its
+            # last key for that year.
+            if known < number or known > number + 1:
                 before = now if known == number - 1 else self._entropy.bytes(_KEY)
                 now = self._entropy.bytes(_KEY)
                 page[place : place + _RECORD] = number.to_bytes(8) + now + before

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,9 +34,9 @@ _HOUR: Final = 60 * _MINUTE
 _COUNT: Final = "SELECT at FROM web_count WHERE hash IN (?, ?) AND at > ? ORDER BY at DESC LIMIT ?"
 _WHO: Final = "SELECT DISTINCT who FROM web_count WHERE hash IN (?, ?) AND at > ? AND who IS NOT NULL"
 _ADD: Final = "INSERT INTO web_count (hash, lot, at, until, who) VALUES (?, ?, ?, ?, ?)"
+_TAKE_BACK: Final = "DELETE FROM web_count WHERE hash = ? AND lot = ?"
 _FORGET: Final = (("DELETE FROM web_count WHERE until < ?", 0), ("DELETE FROM web_use WHERE at < ?", 2 * 24 * _HOUR))
 """`web_use` is what an older front of the same database counts in; two days are longer than both run side by side."""
-_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('web_count'))"
 _MIX: Final = """
 WITH moved AS (DELETE FROM web_count WHERE at >= ? AND at < ? RETURNING hash, lot, at, until, who)
 INSERT INTO web_count (hash, lot, at, until, who) SELECT hash, lot, at, until, who FROM moved ORDER BY hash, lot
@@ -44,6 +44,8 @@ INSERT INTO web_count (hash, lot, at, until, who) SELECT hash, lot, at, until, w
 _MIXED: Final = 2 * _HOUR
 """Rows of so long are mixed each time: the hour that is just over, and the one before where a round came late."""
 MAX_TRACKED: Final = 50_000
+_MOST_OWED: Final = 10_000
+"""Rows to take back at most, of about a thousand letters; what is older stays counted until its time is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Admission:
     pair: bytes | None = None
     is_full: bool = False
     """A person would look first, and too many letters wait for that. It is not counted."""
+    counted: tuple[tuple[bytes, bytes], ...] = ()
+    """By which rows the letter was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class LetterLimits:
         self._keys = keys
         self._clock = clock
         self._organisations = organisations
+        self._owed = deque[tuple[bytes, bytes]](maxlen=_MOST_OWED)
 
     async def take(self, sender: bytes, recipient: str, *, has_ticket: bool = False, held: Held = Held()) -> Admission:
         """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted.
@@ -167,9 +172,11 @@ class LetterLimits:
         watched = self._of_pile(sender)
         passing = self._rows(_distinct((*own, *other, theirs)), now)
         waiting = self._rows(_distinct((*own, *other, theirs, *watched)), now)
+        owed = tuple(self._owed)
 
         def work(connection: Connection) -> Admission:
             take_turn(connection, self._database.dialect, Turn.LIMITS)
+            _take_back(connection, owed)
             full = _wait(connection, theirs, now)
             pile_on = full > 0 and _senders(connection, theirs, now) >= PILE_ON
             is_held = held.anyway or pile_on
@@ -182,11 +189,35 @@ class LetterLimits:
                 return Admission(timedelta(milliseconds=longest), may_queue=queues)
             if is_held and self._pile is not None and not self._pile.has_room(connection, held.network):
                 return Admission(is_full=True)
-            connection.executemany(_ADD, waiting if is_held else passing)
+            rows = waiting if is_held else passing
+            connection.executemany(_ADD, rows)
             frozen = _frozen(connection, pair)
-            return Admission(pile_on=pile_on, pair=frozen or pair.now)
+            counted = tuple((hashed, lot) for hashed, lot, *_ in rows)
+            return Admission(pile_on=pile_on, pair=frozen or pair.now, counted=counted)
 
-        return await self._database.write(work)
+        admission = await self._database.write(work)
+        self._have_back(owed)
+        return admission
+
+    def give_back(self, admission: Admission) -> None:
+        """The letter that was let in could not be kept: it is to count no more, so that it may be sent again."""
+        self._owed.extend(admission.counted)
+
+    async def repay(self) -> None:
+        """Take back what is owed; `take` does so too, but a letter that is sent again may meet another worker."""
+        owed = tuple(self._owed)
+
+        def work(connection: Connection) -> None:
+            take_turn(connection, self._database.dialect, Turn.LIMITS)
+            _take_back(connection, owed)
+
+        if owed:
+            await self._database.write(work)
+            self._have_back(owed)
+
+    def _have_back(self, owed: Sequence[tuple[bytes, bytes]]) -> None:
+        done = set(owed)
+        self._owed = deque((row for row in self._owed if row not in done), _MOST_OWED)
 
     def _of_sender(self, sender: bytes, now: int) -> tuple[_Use, ...]:
         """The minute comes first, with a hash of its own: its exact time must not stand beside what lasts a day."""
@@ -263,13 +294,19 @@ class LetterLimits:
         hour = now // _HOUR * _HOUR
 
         def work(connection: Connection) -> None:
+            # Whoever else changes rows has the turn too: two at once would wait for each other's.
+            take_turn(connection, self._database.dialect, Turn.LIMITS)
             for sql, age in _FORGET:
                 connection.execute(sql, (now - age,))
             if self._database.dialect == "postgres":
-                list(connection.execute(_ALONE, ()))  # two at once would wait for each other's rows
                 connection.execute(_MIX, (hour - _MIXED, hour))
 
         await self._database.write(work)
+
+
+def _take_back(connection: Connection, owed: Sequence[tuple[bytes, bytes]]) -> None:
+    if owed:
+        connection.executemany(_TAKE_BACK, owed)
 
 
 def _wait(connection: Connection, use: _Use, now: int) -> int:

@@ -65,6 +65,18 @@ class Pressed:
         return self.fields.get("ticket", "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What is known of a letter that may be sent: how it was let in, whether a person looks at it first, which button
+    sent it, and its writer's confirmed address.
+    """
+
+    admission: Admission
+    hold: Hold | None
+    button: Button
+    mail: str
+
+
 class Sending:
     """Sends letters that were previewed."""
 
@@ -110,16 +122,8 @@ class Sending:
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                look = await self._previews.ceiling(shown, network)
                 hold = self._hold(_final(why, admission), ruling)
-                departure = self._departure(shown.draft, hold, pressed.button, look)
-                if self._parts.copies is not None:
-                    self._parts.copies.note(shown.draft.message, shown.draft.recipient)
-                rings = self._parts.options.doorbell and not await stores.doorbell.knows(shown.draft.recipient)
-                letter = self._letter(request, shown, ruling, rings=rings)
-                sealed = self._seal(request, names.id, confirmed.mail)
-                letter = replace(letter, pair=admission.pair, sealed=sealed)
-                await self._parts.courier.send(letter, departure)
+                await self._keep(request, shown, _Settled(admission, hold, pressed.button, confirmed.mail))
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
             beside = Beside(words("preview.unavailable"), pressed.ticket)
@@ -127,6 +131,22 @@ class Sending:
             response.headers["Retry-After"] = str(_RETRY_AFTER)
             return response
         return self._render.redirect(f"/s/{names.secret}")
+
+    async def _keep(self, request: web.Request, shown: Preview, settled: _Settled) -> None:
+        """Commit the letter. Raises SpoolUnavailableError: then it was not sent, and does not count as if it were."""
+        try:
+            look = await self._previews.ceiling(shown, self._parts.network(request))
+            departure = self._departure(shown.draft, settled.hold, settled.button, look)
+            if self._parts.copies is not None:
+                self._parts.copies.note(shown.draft.message, shown.draft.recipient)
+            rings = self._parts.options.doorbell and not await self._parts.stores.doorbell.knows(shown.draft.recipient)
+            letter = self._letter(request, shown, self._parts.judge.rule_on(shown.draft), rings=rings)
+            sealed = self._seal(request, letter.id, settled.mail)
+            await self._parts.courier.send(replace(letter, pair=settled.admission.pair, sealed=sealed), departure)
+        except SpoolUnavailableError:
+            if self._parts.limits is not None:
+                self._parts.limits.give_back(settled.admission)
+            raise
 
     def _disputed(self, shown: Preview) -> web.Response:
         """No letter goes out without a record of who sent it, nor with one that a header wrote."""

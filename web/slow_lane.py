@@ -63,7 +63,9 @@ class SlowLane:
         def work(connection: Connection) -> int | None:
             take_turn(connection, self._database.dialect, Turn.LANE)
             rows = list(connection.execute("SELECT next FROM web_lane WHERE network = ?", (network.value,)))
-            at = max(soonest, rows[0][0] if rows else 0)
+            end = rows[0][0] if rows else 0
+            # No row ends later than a place at `longest` and its step: that was written by a clock that was ahead.
+            at = max(soonest, end if end <= longest + _millis(_SLOWEST) else 0)
             if at > longest:
                 return None
             sql = "INSERT INTO web_lane (network, next) VALUES (?, ?) ON CONFLICT (network) DO UPDATE SET next = ?"

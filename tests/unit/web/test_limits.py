@@ -14,6 +14,7 @@ from random import Random
 import aiohttp
 import pytest
 
+from relay.database.contract import Connection
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from relay.key_memory import SIZE, KeyMemory, make_key_memory
@@ -50,6 +51,7 @@ class Bench:
     database: SqliteDatabase
     clock: HandClock
     limits: LetterLimits
+    keys: LimitKeys
 
     async def goes(self, sender: str, recipient: str) -> bool:
         return (await self.limits.take(sender.encode(), recipient)).wait is None
@@ -60,8 +62,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     database = await SqliteDatabase.open(tmp_path / "front.db")
     await DatabaseLetterStore(database).prepare()
     clock = HandClock()
-    limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(1)), clock)
-    yield Bench(database, clock, limits)
+    keys = LimitKeys(KeyMemory(), clock, SeededEntropy(1))
+    yield Bench(database, clock, LetterLimits(database, keys, clock), keys)
     await database.close()
 
 
@@ -179,6 +181,21 @@ def test_keys_change_and_the_one_before_stays_for_one_period() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no memory to share so")
+def test_a_clock_that_was_ahead_keeps_no_key_alive() -> None:  # SND 4
+    clock = HandClock()
+    keys = LimitKeys(KeyMemory(), clock, SeededEntropy(1))
+    day = 86400
+    clock.jump(365 * day)
+    ahead = keys.hashes(Period.DAY, b"x")
+    clock.jump(-365 * day)
+    here = keys.hashes(Period.DAY, b"x")
+    assert ahead.now not in here.both
+    clock.jump(-day)  # back over midnight
+    assert keys.hashes(Period.DAY, b"x") == here
+    clock.jump(2 * day)
+    assert keys.hashes(Period.DAY, b"x").before == here.now
+
+
 def test_workers_of_a_machine_share_the_keys() -> None:  # SND 4
     descriptor = make_key_memory()
     assert descriptor is not None
@@ -331,6 +348,39 @@ async def test_a_letter_that_another_worker_keeps_meanwhile_is_found(
             assert (await second).headers["Location"] == first.headers["Location"]
 
 
+def _fill(connection: Connection) -> None:
+    """No page is free, and the file may not grow: what needs one finds a full disk."""
+    connection.execute("CREATE TABLE IF NOT EXISTS padding (octets BLOB)")
+    while next(iter(connection.execute("PRAGMA freelist_count")))[0]:
+        connection.execute("INSERT INTO padding VALUES (zeroblob(4000))")
+    ((pages,),) = connection.execute("PRAGMA page_count")
+    list(connection.execute(f"PRAGMA max_page_count = {pages}"))
+
+
+async def test_a_letter_that_found_no_room_does_not_count(tmp_path: Path, clock: HandClock) -> None:  # RCP 5
+    """Its writer is told to try again: the day's one letter to this person must not be gone."""
+    async with running_front(tmp_path, clock, with_limits()) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        token = await visitor.preview(message="Thank you for the garden. " * 60)
+        await front.database.write(_fill)
+        assert (await visitor.send(token)).status == 503
+        counted = await front.database.read(lambda c: list(c.execute("SELECT hash FROM web_count")))
+        assert counted, "the disk was full before it was counted"
+        await front.database.write(lambda c: list(c.execute("PRAGMA max_page_count = 1000000")))
+        assert (await visitor.send(token)).status == 303
+
+
+async def test_what_another_worker_counted_in_vain_is_taken_back_within_a_minute(bench: Bench) -> None:  # RCP 5
+    admission = await bench.limits.take(b"me", "ann@example.org")
+    bench.limits.give_back(admission)
+    elsewhere = LetterLimits(bench.database, bench.keys, bench.clock)
+    assert (await elsewhere.take(b"me", "ann@example.org")).wait is not None
+    await bench.limits.repay()
+    assert (await elsewhere.take(b"me", "ann@example.org")).wait is None
+    await bench.limits.repay()
+    assert (await elsewhere.take(b"me", "ann@example.org")).wait is not None, "taken back once"
+
+
 async def _owed(front: Front) -> int:
     return len(await front.database.read(lambda connection: list(connection.execute("SELECT 1 FROM web_handover"))))
 
@@ -355,3 +405,12 @@ def test_the_page_of_keys_is_kept_from_swap_space() -> None:  # S53
     before, memory = locked(), KeyMemory(make_key_memory())
     assert locked() == before + 4
     memory.page.close()
+
+
+def test_the_page_of_keys_stands_in_no_core_dump() -> None:  # S53
+    memory = KeyMemory(make_key_memory())
+    memory.page[:4] = b"keys"  # a page that nobody touched has no entry of its own
+    maps = Path("/proc/self/smaps").read_text(encoding="ascii")
+    flags = [line.split()[1:] for line in maps[maps.index("memfd:leak-keys") :].splitlines() if "VmFlags:" in line]
+    memory.page.close()
+    assert "dd" in flags[0]

@@ -155,6 +155,12 @@ async def test_the_row_ends_somewhere_and_remembers_one_number(tmp_path: Path) -
     assert await database.read(lambda c: list(c.execute("SELECT COUNT(*) FROM web_lane"))) == [(2,)]
     clock.move(3600)
     assert await lane.offer("later", Network.TOR, timedelta(minutes=10)) is not None
+    clock.jump(365 * 86400)
+    assert await lane.offer("ahead", Network.TOR, timedelta(minutes=10)) is not None
+    clock.jump(-365 * 86400)
+    ticket = await lane.offer("after", Network.TOR, timedelta(minutes=10))
+    assert ticket is not None, "the clock was ahead for a moment, and the row closed for a year"
+    assert ticket.at == clock.now() + SOONEST
     await database.close()
 
 
