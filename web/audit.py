@@ -23,6 +23,8 @@ DISCLOSE: Final = "disclose"
 """The action of an entry about a record that was opened."""
 RESEAL: Final = "reseal"
 """The action of an entry about a record that was sealed anew to a case's key."""
+DELETE: Final = "delete"
+"""The action of an entry about a record that was kept for a case, and is no more."""
 EXPORT: Final = "export"
 """The action of an entry about a record that was written into a file for its custodian, still sealed."""
 REFUSE: Final = "refuse"
@@ -31,7 +33,10 @@ RECEIVE: Final = "receive"
 """The action of an entry about a request that came in."""
 ANSWER: Final = "answer"
 """The action of an entry about what became of it."""
+UNREADABLE: Final = "unreadable"
+"""What is read as the action of an entry that somebody made unreadable."""
 
+_FIELDS: Final = ("action", "letter", "case", "basis", "by", "second", "reason")
 _LAST: Final = "SELECT n, hash FROM web_audit ORDER BY n DESC LIMIT 1"
 _ADD: Final = "INSERT INTO web_audit (n, at, entry, previous, hash) VALUES (?, ?, ?, ?, ?)"
 _EVERY: Final = "SELECT n, at, entry, previous, hash FROM web_audit ORDER BY n"
@@ -111,11 +116,15 @@ class Audit:
 
     async def entries(self) -> list[AuditEntry]:
         """All of them, in order."""
-        return [AuditEntry(link.n, from_millis(link.at), json.loads(link.entry)) for link in await self.chain()]
+        return [AuditEntry(link.n, _moment(link.at), read_entry(link.entry)) for link in await self.chain()]
 
     async def chain(self) -> list[ChainLink]:
         """All of them as they are hashed, in order."""
         return await self._database.read(read_chain)
+
+    async def hash_of(self, n: int) -> str:
+        """The hash of entry `n`, in hexadecimal: whoever has it from elsewhere sees that nothing was cut off before."""
+        return next((link.hash.hex() for link in await self.chain() if link.n == n), "")
 
     async def broken_at(self) -> int | None:
         """The number of the first entry that is not as it was written; None if all are."""
@@ -125,7 +134,19 @@ class Audit:
 def read_chain(connection: Connection) -> list[ChainLink]:
     """The whole audit, within a transaction that is open already."""
     rows: list[tuple[Any, ...]] = list(connection.execute(_EVERY))
-    return [ChainLink(n, at, entry, bytes(previous), bytes(hashed)) for n, at, entry, previous, hashed in rows]
+    return [ChainLink(n, at, str(entry), _octets(before), _octets(hashed)) for n, at, entry, before, hashed in rows]
+
+
+def read_entry(entry: str) -> dict[str, str]:
+    """What an entry says, every field of `Disclosure` among it. One that is none of ours was changed, and says
+    `UNREADABLE`: whoever looks for what was changed has to come past it.
+    """
+    try:
+        said = json.loads(entry)
+    except (ValueError, RecursionError):
+        said = None
+    told = {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+    return dict.fromkeys(_FIELDS, "") | {"action": UNREADABLE} | told
 
 
 def broken_link(chain: list[ChainLink]) -> int | None:
@@ -139,6 +160,19 @@ def broken_link(chain: list[ChainLink]) -> int | None:
     return None
 
 
+def _octets(stored: object) -> bytes:
+    """A hash as it was stored; none for what is no hash."""
+    return bytes(stored) if isinstance(stored, bytes | bytearray | memoryview) else b""
+
+
+def _moment(at: int) -> datetime:
+    """When an entry was written; the beginning of 1970 for one that names no moment."""
+    try:
+        return from_millis(at)
+    except (OverflowError, ValueError, TypeError):
+        return from_millis(0)
+
+
 def entry_hash(number: int, at: int, entry: str, before: bytes) -> bytes:
     """The hash of an entry that follows the one whose hash is `before`."""
-    return hashlib.sha256(before + f"{number}\n{at}\n{entry}".encode()).digest()
+    return hashlib.sha256(before + f"{number}\n{at}\n{entry}".encode("utf-8", "surrogatepass")).digest()

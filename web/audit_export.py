@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from web.audit import FIRST, ChainLink, entry_hash
+from web.audit import FIRST, ChainLink, entry_hash, read_entry
 
 HOW: Final = "hash = SHA-256(previous, then the UTF-8 of n, LF, at, LF, entry); previous is the hash of the line before"
 
@@ -40,7 +40,7 @@ def export_case(chain: Sequence[ChainLink], case: str, now: datetime) -> Iterato
     )
     for link in chain:
         hashes = {"previous": link.previous.hex(), "hash": link.hash.hex()}
-        told = {"at": link.at, "entry": link.entry} if json.loads(link.entry).get("case") == case else {}
+        told = {"at": link.at, "entry": link.entry} if read_entry(link.entry).get("case") == case else {}
         yield _line({"n": link.n, **told, **hashes})
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from relay.data_files import data_file, read_data_file
 from relay.errors import ConfigurationError
-from web.audit import ANSWER, DISCLOSE, RECEIVE, REFUSE, RESEAL, Disclosure
+from web.audit import ANSWER, DISCLOSE, RECEIVE, REFUSE, RESEAL, UNREADABLE, Disclosure
 
 _NAME: Final = "legal/fr.toml"
 _BASIS: Final = frozenset({"title", "law", "text", "doubt"})
@@ -101,7 +101,7 @@ def count_requests(entries: Iterable[Mapping[str, str]]) -> Requests:
     granted: dict[tuple[str, str], bool] = {}
     noted: dict[str, str] = {}
     for said in entries:
-        if said["basis"] in _UNASKED:
+        if said["action"] == UNREADABLE or said["basis"] in _UNASKED:
             continue
         case, action = said["case"], said["action"]
         if action in _GRANTED or action == REFUSE:

@@ -75,18 +75,22 @@ class LetterForgetter:
 class QuestionForgetter:
     """Forgets the weekly's questions once they were answered, or can be no more. Raises SpoolUnavailableError."""
 
-    def __init__(self, relay: RelayClient, store: WeeklyStore) -> None:
+    def __init__(self, relay: RelayClient, store: WeeklyStore, clock: Clock) -> None:
         self._relay = relay
         self._store = store
+        self._clock = clock
 
     async def forget(self) -> None:
-        """Mail by mail; one that is still under way is asked for again an hour later."""
-        for mailbox, message_id in await self._store.answered_questions(_BATCH):
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    gone = not message_id or await self._relay.forget(message_id)
-            except (RelayAwayError, TimeoutError) as error:
-                _log.warning("forgetting-waits", why=str(error) or "timed out")
-                return
-            if gone:
-                await self._store.forget_question(mailbox, message_id)
+        """Mail by mail, for a minute; one that is still under way is asked for again an hour later."""
+        end, last = self._clock.monotonic() + _ROUND_SECONDS, (b"", "")
+        while self._clock.monotonic() < end and (asked := await self._store.answered_questions(last, _BATCH)):
+            for last in asked:
+                mailbox, message_id = last
+                try:
+                    async with asyncio.timeout(_TIMEOUT):
+                        gone = not message_id or await self._relay.forget(message_id)
+                except (RelayAwayError, TimeoutError) as error:
+                    _log.warning("forgetting-waits", why=str(error) or "timed out")
+                    return
+                if gone:
+                    await self._store.forget_question(mailbox, message_id)

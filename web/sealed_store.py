@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from relay.clock import Clock
 from relay.database.contract import Connection, Database
 from relay.database.statements import rows_of
-from web.audit import EXPORT, Audit, ChainLink, Disclosure, read_chain
+from web.audit import EXPORT, Audit, ChainLink, Disclosure, read_chain, read_entry
 from web.opening_note import BrokenNoteError, OpeningNote
 from web.sealing import CASE_PREFIX, Sealed, oldest_kept
 
@@ -22,6 +21,11 @@ AND NOT EXISTS (SELECT 1 FROM web_legal_request r WHERE r.letter_id = s.letter_i
 _FIND: Final = "SELECT key_name, record FROM web_sealed WHERE letter_id = ?"
 _OPENING: Final = ("action", "letter", "case", "by", "record", "export", "done")
 """By what in an entry the opening of an exported record is known."""
+_KEEP: Final = """
+INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?)
+ON CONFLICT (letter_id) DO UPDATE SET key_name = excluded.key_name, record = excluded.record
+"""
+_DELETE: Final = "DELETE FROM web_sealed WHERE letter_id = ? AND key_name = ?"
 _REPLACE: Final = "UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?"
 
 
@@ -44,11 +48,24 @@ class SealedStore:
         return str(rows[0][0]) if rows else None
 
     async def reseal(self, disclosure: Disclosure, sealed: Sealed) -> int:
-        """Keep a record under a case's key, and the audit entry with it; its number."""
+        """Keep a record under a case's key, and the audit entry with it; its number.
+
+        Though its month may have ended since it was found.
+        """
 
         def work(connection: Connection) -> int:
-            connection.execute(_REPLACE, (sealed.key, sealed.data, disclosure.letter_id))
+            connection.execute(_KEEP, (disclosure.letter_id, sealed.key, sealed.data))
             return self._audit.write(connection, disclosure)
+
+        return await self._database.write(work)
+
+    async def delete(self, disclosure: Disclosure) -> int | None:
+        """Delete a record that was kept for its case; the audit entry's number, None if none is kept for that case."""
+        key = f"{CASE_PREFIX}{disclosure.case}"
+
+        def work(connection: Connection) -> int | None:
+            connection.execute(_DELETE, (disclosure.letter_id, key))
+            return self._audit.write(connection, disclosure) if connection.changes() else None
 
         return await self._database.write(work)
 
@@ -79,7 +96,7 @@ class SealedStore:
         said = note.disclosure
 
         def work(connection: Connection) -> tuple[int, bool]:
-            entries = [(link.n, json.loads(link.entry)) for link in read_chain(connection)]
+            entries = [(link.n, read_entry(link.entry)) for link in read_chain(connection)]
             done = note.at.isoformat(timespec="milliseconds")
             details = {"record": note.record, "export": note.export, "note": digest, "done": done, "brought_by": actor}
             told = (said.action, said.letter_id, said.case, said.actor, note.record, note.export, done)

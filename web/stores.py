@@ -103,7 +103,7 @@ def make_stores(options: FrontOptions, outside: Outside) -> Stores:
         notices=NoticeStore(database, clock, entropy, options.pile),
         pile=pile,
         old=LetterForgetter(outside.relay, database, clock, options.status_kept),
-        questions=QuestionForgetter(outside.relay, weekly),
+        questions=QuestionForgetter(outside.relay, weekly, clock),
         replies=ReplyStore(database, clock, entropy, options.most_waiting),
         reports=ReportStore(database, clock, entropy),
         rulings=RulingCounts(database, clock),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
+from web.audit import read_entry
 from web.disclosure import Requests, count_requests
 from web.history import WAITS
 from web.letter_table import NEVER
@@ -104,7 +104,7 @@ class DatabaseTallies:
             endings = _counts(connection, _ENDINGS, since)
             [(held, until)] = connection.execute(_HELD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
-            audit = [json.loads(entry) for (entry,) in connection.execute(_AUDIT, since)]
+            audit = [read_entry(entry) for (entry,) in connection.execute(_AUDIT, since)]
             refusing = [number for (number,) in connection.execute(_REFUSING, (*since, week, week))]
             waits = [wait for _, wait in connection.execute(WAITS, since * 3)]
             return Tallies(
@@ -122,7 +122,7 @@ class DatabaseTallies:
                 refused=_counts(connection, _PROGRAM, since),
                 refusing=refusing[0] if refusing else None,
                 decided_within=timedelta(milliseconds=max(0, median(waits))) if waits else None,
-                disclosures=Counter(str(said["action"]) for said in audit),
+                disclosures=Counter(said["action"] for said in audit),
                 requests=count_requests(audit),
             )
 

@@ -26,7 +26,10 @@ ON CONFLICT (mailbox, message_id) DO UPDATE SET until = excluded.until
 """
 _ANSWER: Final = "UPDATE web_question SET until = 0 WHERE mailbox = ? AND until > ?"
 _VOID: Final = "UPDATE web_question SET until = 0 WHERE mailbox = ?"
-_ANSWERED: Final = "SELECT mailbox, message_id FROM web_question WHERE until <= ? ORDER BY until LIMIT ?"
+_ANSWERED: Final = """
+SELECT mailbox, message_id FROM web_question WHERE until <= ? AND (mailbox, message_id) > (?, ?)
+ORDER BY mailbox, message_id LIMIT ?
+"""
 _SUBSCRIBE: Final = """
 INSERT INTO web_subscriber (mailbox, language, sealed) VALUES (?, ?, ?)
 ON CONFLICT (mailbox) DO UPDATE SET language = excluded.language, sealed = excluded.sealed
@@ -134,9 +137,9 @@ class WeeklyStore:
 
         await self._database.write(work)
 
-    async def answered_questions(self, limit: int) -> list[tuple[bytes, str]]:
-        """Mailbox and mail of questions that were answered, or can be no more."""
-        rows = await rows_of(self._database, _ANSWERED, (to_millis(self._clock.now()), limit))
+    async def answered_questions(self, after: tuple[bytes, str], limit: int) -> list[tuple[bytes, str]]:
+        """Mailbox and mail of questions that were answered, or can be no more; those that come `after` one."""
+        rows = await rows_of(self._database, _ANSWERED, (to_millis(self._clock.now()), *after, limit))
         return [(bytes(mailbox), message_id) for mailbox, message_id in rows]
 
     async def forget_question(self, mailbox: bytes, message_id: str) -> None:

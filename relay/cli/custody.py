@@ -55,6 +55,8 @@ def export(
     say(f"sealed records in {file}: {len(found)}; entry {chain[-1].n} of the audit says so")
     say(f"SHA-256 of the file: {module.digest_of(content)}")
     say("tell it to the custodian by another way than the file: `leak sealed verify` prints it too")
+    if (broken := import_module("web.audit").broken_link(chain)) is not None:
+        warn(f"the audit was changed: entry {broken} is not as it was written, or one before it is missing")
     bases = import_module("web.disclosure").load_bases(settings.folder)
     for name in dict.fromkeys(one.basis for one in asked):
         if doubt := bases[name].doubt:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.cli.context import Json, Yes, config_file, load, run_async, stores
-from relay.cli.output import CommandError, UsageError, confirm, fail, say, say_json, say_table
+from relay.cli.output import CommandError, UsageError, confirm, fail, say, say_json, say_table, warn
 from relay.cli.queue_filter import now
 
 if TYPE_CHECKING:
@@ -157,6 +157,36 @@ def refuse(
     say(f"refused, as entry {with_records(settings, work)} of the audit says")
 
 
+@app.command("delete")
+def delete(
+    context: typer.Context,
+    letter: Annotated[str, typer.Argument(help="The letter's id, its recipient's link, or the relay's message id.")],
+    case: Annotated[str, typer.Option("--case", help="The number of the case that it was kept for.")],
+    basis: Annotated[str, typer.Option("--basis", help="The legal basis on which it was (`leak sealed bases`).")],
+    actor: Annotated[str, typer.Option("--by", help="Who deletes it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why: what ended the case.")],
+) -> None:
+    """Delete a record that was sealed anew for a case, which is over; all others go with their month."""
+    settings = load(context)
+    rules: Any = import_module("web.disclosure")
+    auditing: Any = import_module("web.audit")
+    if not reason.strip():
+        raise UsageError("a deletion needs its reason")
+
+    async def work(store: Any, _: Any) -> int | None:
+        letter_id = await letter_id_of(settings, store, letter)
+        deleted = auditing.Disclosure(letter_id, case, basis, actor, reason=reason, action=auditing.DELETE)
+        if missing := rules.unusable(deleted, rules.load_bases(settings.folder)):
+            raise UsageError(missing)
+        entry: int | None = await store.delete(deleted)
+        return entry
+
+    entry = with_records(settings, work)
+    if entry is None:
+        fail(f"no record of this letter is kept for case {case}")
+    say(f"deleted, as entry {entry} of the audit says; the case's private key can be destroyed")
+
+
 def disclose(
     context: typer.Context,
     letter: Annotated[str, typer.Argument(help="The letter's id, its recipient's link, or the relay's message id.")],
@@ -182,9 +212,9 @@ def disclose(
     asked = {"case": case, "basis": basis, "actor": actor, "second": second, "reason": reason, "action": action}
     known = rules.load_bases(settings.folder)
 
-    async def work(store: Any, written: Any) -> Any:
+    async def work(store: Any, written: Any) -> tuple[Any, int, str]:
         letter_id = await letter_id_of(settings, store, letter)
-        disclosure = auditing.Disclosure(letter_id, **asked)
+        disclosure = auditing.Disclosure(letter_id, **asked, details=await _warn_of_changes(written))
         if missing := rules.unusable(disclosure, known):
             raise UsageError(missing)
         if doubt := rules.doubt_about(disclosure, known[basis]):
@@ -195,16 +225,26 @@ def disclose(
             raise CommandError("there is no record of this letter: it is past its time, or none was kept")
         record = sealing.open_sealed(sealed, private, letter_id)
         if to is not None:
-            await store.reseal(disclosure, to.seal(record, letter_id))
-            return None
-        await written.note(disclosure)
-        return record
+            entry = await store.reseal(disclosure, to.seal(record, letter_id))
+            return None, entry, await written.hash_of(entry)
+        entry = await written.note(disclosure)
+        return record, entry, await written.hash_of(entry)
 
-    record = with_records(settings, work)
+    record, entry, digest = with_records(settings, work)
     if record is None:
-        say(f"sealed anew to the key of case {case}, and kept until somebody deletes it")
+        say(f"sealed anew to the key of case {case}, and kept until `leak sealed delete`")
     else:
         say_record(record, as_json=as_json)
+    warn(f"entry {entry} of the audit says so; write down elsewhere that its hash is {digest}")
+
+
+async def _warn_of_changes(written: Any) -> dict[str, str]:
+    """What an entry says beside its opening where the audit is not whole. That ends nothing: a court waits."""
+    broken = await written.broken_at()
+    if broken is None:
+        return {}
+    warn(f"the audit was changed: entry {broken} is not as it was written, or one before it is missing")
+    return {"audit": f"broken at entry {broken}"}
 
 
 def say_record(record: Any, *, as_json: bool) -> None:

@@ -26,7 +26,7 @@ from tests.support.hand_clock import HandClock
 from tests.support.postgres_server import PostgresServer
 from tests.support.relay_in_memory import RelayInMemory
 from web.admission import Ceiling, DayAdmission, Waiting
-from web.audit import RESEAL, Audit, Disclosure
+from web.audit import DELETE, RESEAL, Audit, Disclosure
 from web.backlog import read_backlog
 from web.day_counts import DayCounts
 from web.deciding import Deciding, Voice
@@ -320,6 +320,13 @@ async def test_records_and_their_audit(database: Database) -> None:
         with pytest.raises(Exception, match="append-only"):
             await database.write(lambda connection, sql=sql: list(connection.execute(sql)))  # type: ignore[misc]
     assert len(await audit.entries()) == 2
+    over = replace(asked, action=DELETE)
+    assert await store.delete(replace(over, case="2")) is None, "kept for another case"
+    assert await store.delete(over) == 3
+    assert await store.find("id0") is None
+    assert await store.delete(over) is None
+    assert await store.reseal(asked, Sealed("case-1", b"again")) == 4, "found before its month ended"
+    assert await store.find("id0") == Sealed("case-1", b"again")
     clock.move(800 * 86400)
     assert await store.forget() == 0
 
@@ -864,9 +871,11 @@ async def test_the_weekly(database: Database) -> None:
     assert (await store.is_subscribed([b"b" * 16]), await store.is_subscribed([b"a" * 16])) == (False, True)
     await store.erase([b"a" * 16])
     assert not await store.is_subscribed([b"a" * 16])
-    assert await store.answered_questions(9) == [(b"b" * 16, "m"), (b"c" * 16, "")]
+    first = (b"", "")
+    assert await store.answered_questions(first, 9) == [(b"b" * 16, "m"), (b"c" * 16, "")]
+    assert await store.answered_questions((b"b" * 16, "m"), 9) == [(b"c" * 16, "")]
     await store.forget_question(b"b" * 16, "m")
-    assert await store.answered_questions(9) == [(b"c" * 16, "")]
+    assert await store.answered_questions(first, 9) == [(b"c" * 16, "")]
 
 
 async def test_errands_at_a_relay_that_is_away(database: Database) -> None:

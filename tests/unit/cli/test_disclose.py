@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,15 +79,62 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     theirs = ("--key", next((other / "private").iterdir()), "--case", "26/7", "--by", "Ann", "--basis", "crime")
     assert "203.0.113.9" in run("disclose", "id0", *theirs).out
 
+    over = ("sealed", "delete", "m1", "--basis", "crime", "--by", "Ann", "--reason")
+    assert run(*over, " ", "--case", "26/7").status == 2
+    assert run(*over, "Closed.", "--case", "26/8").status == 1, "it is not kept for that case"
+    assert run(*over, "Closed.", "--case", "26/7").out.startswith("deleted, as entry 7")
+    assert run(*over, "Closed.", "--case", "26/7").status == 1
+    assert "there is no record" in run("disclose", "id0", *theirs).err
+
     audit = json.loads(run("sealed", "audit", "--json").out)
     assert audit["broken"] is None
-    actions = ["refuse", "refuse", "disclose", "disclose", "reseal", "disclose"]
+    actions = ["refuse", "refuse", "disclose", "disclose", "reseal", "disclose", "delete"]
     assert [entry["action"] for entry in audit["entries"]] == actions
     assert [(entry["letter"], entry["case"], entry["basis"]) for entry in audit["entries"][:2]] == [
         ("id0", "26/7", "insult"),
         ("id0", "26/8", "private-request"),
     ]
     assert audit["entries"][3]["second"] == "Bob"
+
+
+def test_a_changed_audit_ends_no_opening_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever owns the database can change it past its rules: a court still gets its answer, and an entry says so."""
+    file, custody = tmp_path / "relay.toml", tmp_path / "custody"
+    file.write_text('[spool]\nurl = "sqlite:spool.db"\n')
+
+    def run(*words: str | Path) -> Ran:
+        return leak(capsys, "--config", file, *words)
+
+    run("sealed", "new-keys", custody, "--months", "1")
+    asyncio.run(send_letter(file, custody / "public"))
+    asked = ("disclose", "m1", "--key", next((custody / "private").iterdir()), "--by", "Ann", "--basis", "crime")
+    first = run(*asked, "--case", "26/7")
+    assert re.search(r"entry 1 of the audit says so; .* its hash is ([0-9a-f]{64})", first.err), first.err
+    assert "was changed" not in first.err
+    run(*asked, "--case", "26/8")
+    with sqlite3.connect(tmp_path / "spool.db") as database:
+        rules = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'web_audit'")
+        for (name,) in rules.fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("UPDATE web_audit SET entry = 'nothing was opened' WHERE n = 1")
+    database.close()
+    opened = run(*asked, "--case", "26/9", "--json")
+    assert opened.status == 0, opened.err
+    assert json.loads(opened.out)["ip"] == "203.0.113.9"
+    assert "entry 1 is not as it was written" in opened.err
+    audit = run("sealed", "audit", "--json")
+    assert audit.status == 1
+    told = json.loads(audit.out)
+    assert told["broken"] == 1
+    assert [entry["action"] for entry in told["entries"]] == ["unreadable", "disclose", "disclose"]
+    assert told["entries"][2]["audit"] == "broken at entry 1"
+    exported = run("requests", "export", "26/9")
+    assert (exported.status, len(exported.out.splitlines())) == (1, 4)
+    noted = ("requests", "note", "--case", "26/9", "--authority", "TJ Brest", "--by", "Ann", "--basis", "e-evidence")
+    assert run(*noted, "--kind", "production", "--letter", "m1").status == 0
+    handed = run("sealed", "export", "26/9", tmp_path / "case.sealed", "--by", "Ann")
+    assert handed.status == 0, handed.err
+    assert "entry 1 is not as it was written" in handed.err
 
 
 def test_a_custodian_reads_the_fingerprints_that_the_privacy_page_shows(
