@@ -23,6 +23,7 @@ from web.departing import WayOut
 from web.documents import Document
 from web.errands import Errands
 from web.handing_over import HandOver
+from web.haste import Haste
 from web.judgement import Judge
 from web.limits import PreviewLimits
 from web.links import RecipientLinks
@@ -120,6 +121,7 @@ class Building:
             self._writer,
             self._code_mails,
             self._limits,
+            Haste(outside.clock, outside.entropy),
         )
 
     def _way_in(self) -> WayIn:
@@ -150,6 +152,8 @@ class Building:
             stores.rulings.flush,
             self._refusals.look,
             stores.replies.end_holds,
+            stores.limits.repay,
+            self._code_mails.forget,
         ]
         if options.replies:
             watches.append(ReplyKeeper(relay, stores.replies, self._judge, stores.mailboxes, clock).look)
@@ -157,7 +161,7 @@ class Building:
             watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)
         if outside.bell is not None:
             watches.append(BellRinger(database, outside.bell, clock, options.pile).ring)
-        forgetting = (*stores.forgetting(), self._code_mails.forget, self._read_sealing_keys)
+        forgetting = (*stores.forgetting(), self._read_sealing_keys)
         return Rounds(
             options.hand_over_every,
             options.status_kept,

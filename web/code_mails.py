@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +13,12 @@ from relay.database.statements import change, rows_of
 from relay.log import Log
 
 ERASED_AFTER: Final = timedelta(hours=1)
-_BATCH: Final = 500
+_BATCH: Final = 100
+_TIMEOUT: Final = 10.0
+_ROUND_SECONDS: Final = 20.0
+_OLD: Final = """
+SELECT at, message_id FROM web_confirmation WHERE at < ? AND (at, message_id) > (?, ?) ORDER BY at, message_id LIMIT ?
+"""
 
 _log = Log("front")
 
@@ -35,11 +41,22 @@ class CodeMails:
         await change(self._database, (sql, (answer.id, to_millis(self._clock.now()))))
 
     async def forget(self) -> None:
-        """Erase from the relay what it holds of those that are old enough."""
-        before = to_millis(self._clock.now() - ERASED_AFTER)
-        sql = "SELECT message_id FROM web_confirmation WHERE at < ? LIMIT ?"
-        rows = await rows_of(self._database, sql, (before, _BATCH))
-        gone = [(message,) for (message,) in rows if await self._relay.forget(message)]
+        """Erase from the relay what it holds of those that are old enough, the oldest first, for some seconds.
+
+        Raises TimeoutError. One that the relay cannot forget yet keeps up no other.
+        """
+        before, end = to_millis(self._clock.now() - ERASED_AFTER), self._clock.monotonic() + _ROUND_SECONDS
+        last = (-1, "")
+        while self._clock.monotonic() < end and (mails := await rows_of(self._database, _OLD, (before, *last, _BATCH))):
+            last = mails[-1]
+            gone = [(message,) for _, message in mails if await self._forgets(message)]
+            await self._drop(gone)
+
+    async def _forgets(self, message: str) -> bool:
+        async with asyncio.timeout(_TIMEOUT):
+            return await self._relay.forget(message)
+
+    async def _drop(self, gone: list[tuple[str]]) -> None:
         if gone:
-            sql_gone = "DELETE FROM web_confirmation WHERE message_id = ?"
-            await self._database.write(lambda connection: connection.executemany(sql_gone, gone))
+            sql = "DELETE FROM web_confirmation WHERE message_id = ?"
+            await self._database.write(lambda connection: connection.executemany(sql, gone))

@@ -20,6 +20,7 @@ from relay.ids import base32
 from relay.log import Log
 from web.catalogue import Words
 from web.code_mails import CodeMails
+from web.haste import Haste
 from web.limits import LetterLimits
 from web.mail import MailWriter
 from web.plain_text import clean_line
@@ -72,12 +73,14 @@ class Confirming:
         writer: MailWriter,
         mails: CodeMails,
         limits: LetterLimits | None,
+        haste: Haste,
     ) -> None:
         self._demand = demand
         self._tokens = tokens
         self._writer = writer
         self._mails = mails
         self._limits = limits
+        self._haste = haste
 
     def asks(self, *, has_ticket: bool) -> bool:
         """Whether a letter needs a confirmed address."""
@@ -115,10 +118,12 @@ class Confirming:
         """Mail the code; who had many gets none, and the page says the same."""
         if self._limits is not None and not await self._limits.take_question(network, mail):
             _log.info("confirmation-not-sent", why="too many")
+            await self._haste.wait()
             return
         key = f"confirm-{base32(self._tokens.digest(_PURPOSE, 'key', letter_id, mail))}"
         try:
-            await self._mails.send(self._writer.confirmation(mail, self._code(letter_id, mail), words, key))
+            async with self._haste.measured():
+                await self._mails.send(self._writer.confirmation(mail, self._code(letter_id, mail), words, key))
         except ValueError:  # no address after all
             return
 

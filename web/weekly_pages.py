@@ -19,6 +19,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language
 from web.draft import Field, Problem, address_problem, clean_address
+from web.haste import Haste
 from web.mailbox import masked
 from web.parts import Parts
 from web.plain_text import paragraphs
@@ -38,6 +39,7 @@ class WeeklyPages:
     def __init__(self, parts: Parts, weekly: WeeklyParts) -> None:
         self._parts = parts
         self._weekly = weekly
+        self._haste = Haste(parts.clock, parts.entropy)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /weekly: the form, and earlier weeks."""
@@ -60,7 +62,10 @@ class WeeklyPages:
         limits = self._parts.limits
         if limits is None or await limits.take_question(network, check.address):
             # Whoever refuses our mail is passed over by the relay, in the same time: an answer's haste tells as well.
-            await self._send(Wish(check.address, language))
+            async with self._haste.measured():
+                await self._send(Wish(check.address, language))
+        else:
+            await self._haste.wait()
         return self._page(request, {"kind": "asked", "address": check.address})
 
     async def confirm(self, request: web.Request) -> web.StreamResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,14 +12,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from relay.client.contract import LetterRefused
+from relay.client.contract import Letter, LetterAccepted, LetterRefused
+from relay.ids import SeededEntropy
 from tests.support.form import PageReader
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_ladder import INSULT
 from web.code_mails import ERASED_AFTER
 from web.confirming import CODE_LIFETIME
+from web.haste import Haste
 from web.limits import QUESTIONS_MAILBOX, SENDER_DAY
 from web.sealing import Sealed, months_from, new_key_pair, open_sealed, read_private_key
 
@@ -149,12 +153,69 @@ async def test_nobody_is_flooded_with_codes_and_the_page_does_not_tell(desk: Des
     assert all("We mailed you a code." in text for text in pages)
 
 
+class Unhurried(RelayInMemory):
+    """Takes 0.2 s by the front's clock for each mail."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
+        self._clock.move(0.2)
+        return await super().submit(letter)
+
+
+async def test_no_code_comes_as_late_as_one(tmp_path: Path) -> None:  # SND 4
+    """How soon the page came told whether somebody had a code mailed to this address today: that they write."""
+    clock = HandClock()
+    options = replace(OPTIONS, limits=True, sender_confirmation="always", jitter=timedelta(days=3))
+    async with (
+        running_front(tmp_path, clock, options, Unhurried(clock)) as front,
+        aiohttp.ClientSession() as session,
+    ):
+        desk = Desk(front, Visitor(front, session), clock, tmp_path)
+        for n in range(QUESTIONS_MAILBOX.count):
+            await desk.press(await desk.visitor.preview(to=f"r{n}@example.org"), sender_mail=MINE)
+        token = await desk.visitor.preview(to="r@example.org")
+        begun = time.monotonic()
+        _, page = await desk.press(token, sender_mail=MINE)
+        assert time.monotonic() - begun >= 0.2
+        assert "We mailed you a code." in page.text
+        assert front.relay.arrivals == QUESTIONS_MAILBOX.count
+
+
+async def test_what_took_long_lately_is_waited_for_and_nothing_longer() -> None:
+    clock = HandClock()
+    haste = Haste(clock, SeededEntropy(3))
+    assert haste.draw() == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="no address"):
+        async with haste.measured():
+            raise ValueError("no address")
+    assert haste.draw() == pytest.approx(0.05), "what failed is not measured"
+    for seconds in (0.3, 60.0):
+        async with haste.measured():
+            clock.move(seconds)
+    assert {round(haste.draw(), 3) for _ in range(50)} == {0.3, 5.0}
+
+
 async def test_what_the_relay_has_of_a_code_s_mail_is_erased(desk: Desk) -> None:
     token = await desk.visitor.preview(to="r@example.org")
     await desk.press(token, sender_mail=MINE)
-    desk.clock.move(ERASED_AFTER.total_seconds() + 3600)
+    desk.clock.move(ERASED_AFTER.total_seconds() + 61)
     await desk.visitor.until_counted(_forgotten, 1)
     await desk.visitor.until_counted(_noted, 0)  # its own note goes after that
+
+
+async def test_many_codes_are_erased_in_their_hour_whatever_the_relay_keeps(desk: Desk) -> None:
+    """Writers' addresses stood at the relay for hours where more than 500 codes went out in one."""
+    stuck, free = ([f"{name}{n}" for n in range(600)] for name in ("stuck", "free"))
+    desk.front.relay.kept |= set(stuck)
+    at = int((desk.clock.now() - ERASED_AFTER - timedelta(minutes=1)).timestamp() * 1000)
+    rows = [(name, at) for name in (*stuck, *free)]
+    sql = "INSERT INTO web_confirmation (message_id, at) VALUES (?, ?)"
+    await desk.front.database.write(lambda connection: connection.executemany(sql, rows))
+    desk.clock.move(61)
+    await desk.visitor.until_counted(_noted, len(stuck))
 
 
 async def test_above_the_limit_alone(above_limit: Desk) -> None:

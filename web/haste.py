@@ -1,0 +1,47 @@
+"""No answer by its haste: where nothing is done and that is nobody's to know, it takes as long as doing it took lately.
+
+Beside the pages that mail a question to an address: who has had many gets none. If the page came sooner then, whoever
+types somebody's address would learn that it was typed here today.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from relay.clock import Clock
+from relay.ids import Entropy
+
+_REMEMBERED: Final = 32
+_AT_FIRST: Final = 0.05
+"""Seconds, about two commits, while nothing was measured."""
+_LONGEST: Final = 5.0
+
+
+class Haste:
+    """Remembers how long the work took lately, and waits as long."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._lately: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @asynccontextmanager
+    async def measured(self) -> AsyncIterator[None]:
+        """Around the work; what fails is not measured."""
+        begun = self._clock.monotonic()
+        yield
+        self._lately.append(self._clock.monotonic() - begun)
+
+    async def wait(self) -> None:
+        """As long as one of the last took, drawn by lot."""
+        await asyncio.sleep(self.draw())
+
+    def draw(self) -> float:
+        """Seconds."""
+        if not self._lately:
+            return _AT_FIRST
+        return min(_LONGEST, self._lately[int(self._entropy.uniform() * len(self._lately))])
