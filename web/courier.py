@@ -21,6 +21,7 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.handing_over import HandOver
 from web.letters import Departure, LetterStore, NewLetter, PendingLetter
+from web.steadiness import Steadiness
 
 FIRST_LOOK: Final = timedelta(seconds=10)
 """When the rounds first look at a letter that was just added: the hand-over at once comes before."""
@@ -63,6 +64,7 @@ class Courier:
         self._loop: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[bool]] = set()
         self._next_forgetting = self._next_watch = clock.monotonic()
+        self._steadiness = Steadiness(clock)
 
     async def start(self) -> None:
         """Begin the rounds; letters left by an earlier run are handed over first."""
@@ -112,14 +114,14 @@ class Courier:
 
         How many letters were tried.
         """
-        returned = await self._store.end_holds(self._clock.now())
-        if returned:
+        is_steady = self._steadiness.look()
+        if is_steady and (returned := await self._store.end_holds(self._clock.now())):
             _log.warning("holds-ended", letters=returned, remedy="leak letters lists what waits for a decision")
         await _each(self._rounds.first)
         await self._watch()
         tried = await self._hand_all_over()
         await _each(self._rounds.last)
-        if self._clock.monotonic() >= self._next_forgetting:
+        if is_steady and self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
             now = self._clock.now()
             while await self._store.forget(now, now - self._rounds.status_kept, _FORGET_BATCH) == _FORGET_BATCH:

@@ -24,10 +24,12 @@ from web.departing import WayOut
 from web.forgetting import LetterForgetter
 from web.handing_over import HandOver
 from web.letter_table import DatabaseLetterStore
-from web.letters import Departure, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
 from web.objections import Objections
 from web.reports import ReportStore
+from web.sealed_store import SealedStore
+from web.sealing import Sealed, month_of
 from web.withheld_table import WithheldTable
 from web.withholding import Withholding
 
@@ -60,7 +62,11 @@ class Bench:
         self.admission = DayAdmission(database, self.clock, 0)
         self.courier = self.new_courier()
 
-    def new_courier(self, last: tuple[Callable[[], Awaitable[None]], ...] = ()) -> Courier:
+    def new_courier(
+        self,
+        last: tuple[Callable[[], Awaitable[None]], ...] = (),
+        forget: tuple[Callable[[], Awaitable[object]], ...] = (),
+    ) -> Courier:
         reports = ReportStore(self.database, self.clock, SeededEntropy(4))
         mailboxes = MailboxHasher([b"b" * 32])
         errands = errands_of(self.relay, self.database, self.clock)
@@ -69,7 +75,7 @@ class Bench:
         way_out = WayOut(self.relay, objections, ceilings, mailboxes, self.clock)
         withheld = WithheldTable(self.database)
         withholding = Withholding(self.relay, withheld, self.clock, lambda _: timedelta(0))
-        rounds = replace(ROUNDS, last=(withholding.look, *last))
+        rounds = replace(ROUNDS, last=(withholding.look, *last), forget=forget)
         hand_over = HandOver(way_out, self.store, withheld, self.clock, SeededEntropy(3))
         return Courier(hand_over, self.store, self.clock, rounds)
 
@@ -302,3 +308,34 @@ async def test_a_round_ends_however_many_letters_there_are(bench: Bench, monkeyp
     assert before <= 6, "each once, and the first that came again"
     await again.make_round()
     assert looks == [before, before + 3]
+
+
+async def test_a_clock_that_is_ahead_for_a_while_deletes_nothing(bench: Bench) -> None:  # SND 5
+    """A year ahead for an hour, and every sealed record was gone, every held letter back at its writer."""
+    sealed = Sealed(month_of(START), b"sealed")
+    held = Hold(START + HOLD_TIME, HeldFor.RULES)
+    await bench.store.add(replace(_letter(), sealed=sealed), START, Departure(held.until, held))
+    records = SealedStore(bench.database, bench.clock)
+    going = bench.new_courier(forget=(records.forget,))
+    await going.make_round()
+    year = timedelta(days=400).total_seconds()
+    bench.clock.jump(year)
+    for _ in range(5):
+        bench.clock.move(3601)
+        await going.make_round()
+    bench.clock.jump(-year)
+    for _ in range(25):
+        bench.clock.move(3601)
+        await going.make_round()
+    assert await records.find("letter-0") == sealed
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert record.hold == held
+    bench.clock.move(HOLD_TIME.total_seconds())
+    await going.make_round()
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert record.ending is Ending.RETURNED
+    bench.clock.move(year)  # and a year that passed is believed
+    await going.make_round()
+    assert await records.find("letter-0") is None
