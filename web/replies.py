@@ -39,10 +39,11 @@ ON CONFLICT (letter_id) DO UPDATE SET {_EMPTY}
 """Delete the reply to a letter, and take none from now on."""
 
 _ERASE: Final = f"UPDATE web_reply SET {_EMPTY} WHERE mailbox = ?"  # noqa: S608 - constants
-_FORGET_WORDS: Final = "UPDATE web_reply SET mailbox = NULL, held_until = NULL, words = ''"
+_FORGET_WORDS: Final = "UPDATE web_reply SET held_until = NULL, words = ''"
+"""The mailbox stays with rules and reason, which speak of whose it is: erasing must find them by it."""
 _REFUSE: Final = """
 UPDATE web_reply SET state = 'refused', reason = ?,
-  held_until = CASE appealed WHEN 0 THEN CAST(? AS BIGINT) END, mailbox = CASE appealed WHEN 0 THEN mailbox END,
+  held_until = CASE appealed WHEN 0 THEN CAST(? AS BIGINT) END,
   words = CASE appealed WHEN 0 THEN words ELSE '' END
 WHERE
 """

@@ -216,9 +216,13 @@ async def test_a_refused_reply_is_kept_for_a_week_for_that_question(visitor: Vis
     clock.move(REFUSED_KEPT.total_seconds())
 
     async def kept(front: Front) -> int:
-        return len(await rows(front, "SELECT 1 FROM web_reply WHERE words <> '' OR mailbox IS NOT NULL"))
+        return len(await rows(front, "SELECT 1 FROM web_reply WHERE words <> ''"))
 
     await visitor.until_counted(kept, 0)
+    assert (await rows(visitor.front, "SELECT rules FROM web_reply")) == [("threat",)]
+    page_of = await receive(visitor, message="Another letter to Ann.")
+    await visitor.post(page_of, {"action": "erase"})
+    assert (await rows(visitor.front, "SELECT rules, reason FROM web_reply WHERE rules <> ''")) == []
 
 
 async def test_no_more_replies_are_held_than_people_can_read(tmp_path: Path, clock: HandClock, ann: Moderator) -> None:
