@@ -14,7 +14,9 @@ import typer
 
 from relay.cli.context import Json, load
 from relay.cli.desk import at_desk, voice_of
+from relay.cli.letter_cases import case_command, cases_command, danger_command
 from relay.cli.letter_replies import replies_command, reply_command
+from relay.cli.letter_wall import post_command, wall_command
 from relay.cli.output import UsageError, fail, say, say_json, say_table
 from relay.cli.queue_filter import now
 from relay.wording import clean, until
@@ -177,6 +179,11 @@ def answer(
 
 app.command("replies")(replies_command)
 app.command("reply")(reply_command)
+app.command("wall")(wall_command)
+app.command("post")(post_command)
+app.command("danger")(danger_command)
+app.command("cases")(cases_command)
+app.command("case")(case_command)
 
 
 @app.command("frozen")

@@ -138,3 +138,68 @@ def test_a_contested_reply_is_told_from_a_held_one(file: Path, run: Run) -> None
     assert run("replies").out.count("refused, and contested for threat") == 1
     told = json.loads(run("replies", "--json").out)
     assert {one["letter"]: one["contested"] for one in told} == {first: False, second: True}
+
+
+async def _offer(path: Path) -> None:
+    clock = SystemClock()
+    stores = await open_stores(load_settings(path), clock, SystemEntropy())
+    rows = [(f"id{n}", "queued", "en", "friend", n, f"Dear Paul, thank you for evening {n}.") for n in range(3)]
+    sql = "INSERT INTO web_post (letter_id, state, language, signature, due, words) VALUES (?, ?, ?, ?, ?, ?)"
+    await stores.database.write(lambda connection: connection.executemany(sql, rows))
+    await stores.close()
+
+
+def test_the_wall_is_kept_without_a_browser(file: Path, run: Run, tmp_path: Path) -> None:
+    asyncio.run(_offer(file))
+    offered = json.loads(run("wall", "--json").out)["offered"]
+    assert [(one["letter"], one["proposed"]) for one in offered] == [
+        (f"id{n}", f"Dear […], thank you for evening {n}.") for n in range(3)
+    ]
+    assert "Dear Paul" in run("wall").out
+    assert run("post", "id0", "publish", "--reason", " ").status == 2
+    assert run("post", "id0", "shout", "--reason", "r").status == 2
+    assert run("post", "id0", "decline", "--shown", file, "--reason", "r").status == 2
+    assert run("post", "id0", "publish", "--shown", tmp_path / "none", "--reason", "r").status == 2
+    mended = tmp_path / "mended.txt"
+    mended.write_text(" \n", encoding="utf-8")
+    assert "nothing to show" in run("post", "id0", "publish", "--shown", mended, "--reason", "r").err
+    mended.write_text("Thank you, whoever you are.", encoding="utf-8")
+    assert run("post", "id0", "publish", "--shown", mended, "--reason", "kind").out == "published\n"
+    assert run("post", "id1", "publish", "--reason", "kind").out == "published\n"
+    assert run("post", "id2", "decline", "--reason", "says too much").out == "declined\n"
+    told = json.loads(run("wall", "--json").out)
+    assert told["offered"] == []
+    assert {(one["letter"], one["shown"]) for one in told["shown"]} == {
+        ("id0", "Thank you, whoever you are."),
+        ("id1", "Dear […], thank you for evening 1."),
+    }
+    assert run("post", "id1", "take-down", "--reason", "a name").out == "taken down\n"
+    assert run("post", "id1", "take-down", "--reason", "a name").status == 1
+    assert "evening 1" not in run("wall").out
+    actions = [(row["subject"], row["action"]) for row in json.loads(run("log", "--json").out)]
+    assert sorted(actions) == [("id0", "publish"), ("id1", "publish"), ("id1", "take-down"), ("id2", "decline")]
+
+
+def test_a_threat_to_life_is_kept_without_a_browser(run: Run) -> None:
+    assert "no letter is frozen" in run("cases").out
+    assert run("danger", "id0", "--reason", " ").status == 2
+    frozen = run("danger", "id0", "--reason", "He names a day.")
+    assert frozen.status == 0, frozen.err
+    assert run("danger", "id0", "--reason", "Again.").status == 1
+    assert [row["id"] for row in json.loads(run("list", "--json").out)] == ["id1"]
+    (case,) = json.loads(run("cases", "--json").out)
+    assert case["case"] in frozen.out
+    assert (case["letter"], case["recipient"], case["reason"], case["told"]) == (
+        "id0", "ann@b.example", "He names a day.", None,
+    )  # fmt: skip
+    shown = run("cases").out
+    assert "AUTHORITIES NOT TOLD YET" in shown
+    assert "Words 0" in shown
+    assert "\x1b" not in shown
+    assert run("case", "id0", "forget", "--reason", "r").status == 2
+    assert run("case", "id0", "told", "--reason", "17, Officer Le Gall").status == 0
+    assert run("case", "id0", "told", "--reason", "twice").status == 1
+    assert "authorities told" in run("cases").out
+    assert run("case", "id0", "close", "--reason", "It is over.").status == 0
+    assert run("case", "id0", "close", "--reason", "twice").status == 1
+    assert "no letter is frozen" in run("cases").out
