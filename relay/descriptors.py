@@ -44,6 +44,12 @@ def within_share(wanted: int, share: float, setting: str) -> int:
     return most
 
 
+def place_of(listener: socket.socket) -> str:
+    """Where a socket listens, as the settings write it."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def accept_each(listener: socket.socket, log: Log) -> AsyncIterator[tuple[socket.socket, Any]]:
     """Each connection of a listening, non-blocking socket with its address, until the task is cancelled."""
     loop = asyncio.get_running_loop()

@@ -35,7 +35,7 @@ from relay.policy.quarantine import Death
 from relay.settings import Settings, load_settings
 from relay.stand_in import StandIn
 from relay.watchdog import Watchdog, open_pulse
-from relay.worker_death import judge_death, memory_kills
+from relay.worker_death import judge_death, memory_kills, status_text
 
 if TYPE_CHECKING:
     from relay.fronting import Front
@@ -169,7 +169,7 @@ class Supervisor:
             young = 0 if loop.time() - begun > YOUNG_SECONDS else young + 1
             unopened = 0 if worked or not young else unopened + 1
             pause = _pause(unopened) if unopened else min(_pause(young), LONGEST_AFTER_WORK)
-            _log.error("worker-died", worker=worker, status=status, restart_in=pause)
+            _log.error("worker-died", worker=worker, status=status_text(status), restart_in=pause)
             if pause and unopened:
                 await self._stand_ins[worker].begin()
             if await self._stopped_within(pause):

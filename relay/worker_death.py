@@ -26,6 +26,16 @@ def memory_kills(counts: Path = _COUNTS) -> int:
     return next((int(line.removeprefix(_KILLS)) for line in lines if line.startswith(_KILLS)), 0)
 
 
+def status_text(status: int) -> str:
+    """An exit status as a person reads it: the number, or the name of the signal that ended the process."""
+    if status >= 0:
+        return str(status)
+    try:
+        return signal.Signals(-status).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {-status}"
+
+
 def judge_death(status: int, *, hung: bool, memory_kill: bool) -> Death:
     """The kind of death of a process with this exit status (negative: the signal).
 

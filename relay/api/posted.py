@@ -26,6 +26,7 @@ from relay.spool.work import StoredBody
 
 _BAD_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _COMPOSING = ("cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments")
+_RECIPIENTS = ("to", "cc", "bcc")
 _COMPOSED = frozenset({"from", "to", *_COMPOSING, "tags", "metadata", "send_at", "expires_at", "stream", "unsubscribe"})
 
 
@@ -58,7 +59,7 @@ def read_posted(body: bytes | bytearray, max_recipients: int, entropy: Entropy) 
     try:
         request = MessageRequest.model_validate_json(body)
     except ValidationError as error:
-        return from_validation(error)
+        return _complete(from_validation(error), error)
     recipients = _recipients(request)
     errors = [*_miscounted(len(recipients), max_recipients), *_contradictions(request)]
     if errors:
@@ -77,7 +78,7 @@ def read_envelope(document: str, max_recipients: int) -> Posted | Problem:
     try:
         request = MessageRequest.model_validate_json(document)
     except ValidationError as error:
-        return from_validation(error)
+        return _complete(from_validation(error), error)
     recipients = _recipients(request)
     errors = [*_miscounted(len(recipients), max_recipients), *_written(request, (*_COMPOSING, "raw"), "the body")]
     return invalid(*errors) if errors else replace(_posted(request, recipients, b""), is_raw=True)
@@ -116,6 +117,16 @@ def _recipients(request: MessageRequest) -> tuple[Address, ...]:
     for box in (*request.to, *request.cc, *request.bcc):
         distinct.setdefault(box.address.key, box.address)
     return tuple(distinct.values())
+
+
+def _complete(problem: Problem, error: ValidationError) -> Problem:
+    """`problem` with the complaint of nobody in `to`, which is otherwise found only in a document without faults."""
+    if not problem.errors or problem.errors[0].field != "from":
+        return problem
+    document = error.errors(include_url=False, include_context=False)[0]["input"]  # the whole of it, of what is missing
+    if not isinstance(document, dict) or any(document.get(name) for name in _RECIPIENTS):
+        return problem
+    return replace(problem, errors=(*problem.errors, *_miscounted(0, 1)))
 
 
 def _miscounted(recipients: int, most: int) -> list[FieldError]:

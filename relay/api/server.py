@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from relay.api.connections import Connection, HttpLimits, Room
 from relay.clock import Clock
-from relay.descriptors import serve_each
+from relay.descriptors import place_of, serve_each
 from relay.log import Log
 
 _BACKLOG: Final = 1024
@@ -47,6 +47,7 @@ class HttpServer:
             self._accepting.append(
                 asyncio.create_task(serve_each(listener, self._connection, _log), name="http accept")
             )
+            _log.info("listening", address=place_of(listener))
 
     async def stop(self) -> None:
         """Accept no more, let requests under way finish for some seconds, then end every connection."""

@@ -20,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"leak {__version__}")
         return 0
+    if arguments is None:
+        from relay.core_dumps import leave_no_core
+
+        leave_no_core()
     rest = _after_config(words)
     if rest[:1] == ["send"]:
         from relay.cli.send import main as send

@@ -15,7 +15,7 @@ from typing import Any
 
 from relay.account.identity import Accounts, Identity
 from relay.clock import Clock
-from relay.descriptors import accept_each, serve_each
+from relay.descriptors import accept_each, place_of, serve_each
 from relay.engine.submission import Intake
 from relay.submission.connections import peer_address
 from relay.submission.context import DoorContext, SubmissionContext, log
@@ -61,7 +61,7 @@ class DoorServer:
             self._listeners.append(listener)
             accepting = self._accept_tls(listener) if implicit else serve_each(listener, self._session, log)
             self._spawn(accepting, "smtp accept")
-            log.info("listening", door=self._door, address=_place(listener), tls=implicit)
+            log.info("listening", door=self._door, address=place_of(listener), tls=implicit)
 
     def _session(self) -> WireSession:
         return self._new_session(asyncio.get_running_loop())
@@ -135,12 +135,6 @@ class DoorServer:
         for session in list(context.sessions):
             session.abort()
         log.info("drained", door=self._door, cut=len(commits))
-
-
-def _place(listener: socket.socket) -> str:
-    """Where it listens, as the settings write it."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class SubmissionServer(DoorServer):

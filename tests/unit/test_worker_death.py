@@ -9,7 +9,7 @@ import pytest
 
 from relay.assignment import Assignment
 from relay.policy.quarantine import Death
-from relay.worker_death import judge_death, memory_kills
+from relay.worker_death import judge_death, memory_kills, status_text
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,12 @@ def test_only_what_nobody_else_did_speaks_against_the_mail(
     status: int, hung: bool, memory_kill: bool, death: Death
 ) -> None:
     assert judge_death(status, hung=hung, memory_kill=memory_kill) is death
+
+
+def test_a_signal_is_told_by_its_name() -> None:
+    assert [status_text(one) for one in (-9, -11, 1, 0, -64, -35)] == [
+        "SIGKILL", "SIGSEGV", "1", "0", "SIGRTMAX", "signal 35",
+    ]  # fmt: skip
 
 
 def test_the_kernel_s_count_of_kills_for_want_of_memory(tmp_path: Path) -> None:

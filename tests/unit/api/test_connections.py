@@ -53,6 +53,13 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
+async def test_the_log_names_the_address(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "leak")
+    async with running_api(tmp_path) as api:
+        told = [vars(line)["facts"] for line in caplog.records if line.getMessage() == "listening"]
+        assert told == [{"address": f"127.0.0.1:{api.port}"}]
+
+
 async def test_connections_are_bounded_by_address_and_in_all(tmp_path: Path) -> None:  # S25
     limits = HttpLimits(max_connections=4, max_connections_per_address=2)
     async with running_api(tmp_path, limits=limits) as api:

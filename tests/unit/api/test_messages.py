@@ -183,6 +183,9 @@ async def test_all_complaints_come_at_once_and_repeat_nothing(api: ApiServer) ->
         "zzz": "there is no such field",
     }
     assert "secret" not in str(problem)
+    for nobody in ({"text": "Hello."}, {"text": "Hello.", "to": list[str]()}):
+        _, problem = await api.post(nobody)
+        assert complaints(problem) == {"from": "this field is required", "to": "name at least one recipient"}
 
 
 @pytest.mark.parametrize("text", ["x\r\nEvil: 1", "x\nEvil: 1", "x\rEvil: 1", "x\0", "x\r\n\r\nbody"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -91,3 +92,12 @@ async def test_a_reader_that_has_seen_enough() -> None:
     ran = await leak_program("dns", "--config", "config/relay.toml", "--json")
     assert ran.status == 0
     assert isinstance(json.loads(ran.out), list)
+
+
+def test_a_command_leaves_no_core_dump() -> None:  # S53
+    """Writers' connections are in clear in a process's memory alone."""
+    said = "import sys; sys.argv = ['leak', 'read', '--help']; from relay.cli import main; main(); "
+    said += "import resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+    ran = subprocess.run([sys.executable, "-P", "-c", said], check=True, capture_output=True, text=True)
+    limits = ran.stdout.splitlines()[-1]
+    assert limits in ("(1, 1)", "(0, 0)"), limits
