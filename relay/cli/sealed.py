@@ -7,6 +7,7 @@ one private half, for as long as it runs. The front is loaded by name.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from importlib import import_module
@@ -91,9 +92,17 @@ def destroy(folder: Folder, yes: Yes = False) -> None:
         return
     confirm(f"{', '.join(path.stem for path in old)}: no record of these months can be opened again. Go on?", yes=yes)
     for path in old:
-        path.write_bytes(b"\0" * path.stat().st_size)
+        _overwrite(path)
         path.unlink()
     say(f"destroyed {len(old)}; do the same with every other copy")
+
+
+def _overwrite(path: Path) -> None:
+    """In place and down to the disk: a file that is cut first gets other blocks, and the old ones keep the key."""
+    with path.open("r+b") as file:
+        file.write(b"\0" * path.stat().st_size)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @app.command("audit")

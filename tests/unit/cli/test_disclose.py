@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sqlite3
+import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,7 +169,20 @@ def test_the_lab_is_its_own_custodian(tmp_path: Path) -> None:
 def test_keys_past_their_time_are_destroyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leak(capsys, "sealed", "new-keys", tmp_path, "--from", "2020-01", "--months", "2")
     leak(capsys, "sealed", "new-keys", tmp_path, "--months", "1")
+    copy, opened = tmp_path / "copy.pem", list[int]()
+    copy.hardlink_to(tmp_path / "private" / "2020-01.pem")
+    looks = True
+
+    def look(event: str, about: tuple[Any, ...]) -> None:
+        if looks and event == "open" and str(about[0]).endswith("/2020-01.pem"):
+            opened.append(about[2])
+
+    sys.addaudithook(look)
     assert leak(capsys, "sealed", "destroy", tmp_path / "private", "--yes").out.startswith("destroyed 2")
+    looks = False
+    assert set(copy.read_bytes()) == {0}
+    assert opened
+    assert not any(flags & os.O_TRUNC for flags in opened), "its blocks were given back with the key in them"
     assert len(list((tmp_path / "private").iterdir())) == 1
     assert "nothing to destroy" in leak(capsys, "sealed", "destroy", tmp_path / "private", "--yes").out
 
