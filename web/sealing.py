@@ -168,8 +168,12 @@ class SealingKeys:
 def new_key_pair() -> tuple[bytes, bytes]:
     """A private and a public half, as PEM (PKCS #8, SubjectPublicKeyInfo)."""
     private = X25519PrivateKey.generate()
-    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), public
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), public_half(private)
+
+
+def public_half(private: X25519PrivateKey) -> bytes:
+    """Its public half, as PEM."""
+    return private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def read_public_key(path: Path) -> X25519PublicKey:

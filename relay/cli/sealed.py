@@ -59,11 +59,14 @@ def make_keys(folder: Path, names: Iterable[str] = ()) -> int:
     made = 0
     for name in names or _months():
         private, public = sealing.new_key_pair()
+        half, other = folder / "private" / f"{name}.pem", folder / "public" / f"{name}.pem"
         try:
-            write_private_file(folder / "private" / f"{name}.pem", private)
+            write_private_file(half, private)
         except FileExistsError:
-            continue  # a key that was handed out is never replaced: records are sealed to it
-        (folder / "public" / f"{name}.pem").write_bytes(public)
+            if other.exists():
+                continue  # a key that was handed out is never replaced: records are sealed to it
+            public = sealing.public_half(sealing.read_private_key(half))  # cut off between the two
+        other.write_bytes(public)
         made += 1
     return made
 
