@@ -21,6 +21,7 @@ from aiohttp import web
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.catalogue import Language, Words
+from web.haste import in_steps
 from web.letters import LetterRecord, hash_secret
 from web.moderation.ruling import Step
 from web.parts import Parts
@@ -48,6 +49,10 @@ class StatusPages:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET: where the letter stands. A wrong secret takes the same look-up as a right one."""
+        async with in_steps(self._parts.clock, self._parts.options.answer_step):
+            return await self._show(request)
+
+    async def _show(self, request: web.Request) -> web.StreamResponse:
         secret = request.match_info["secret"]
         record = await self._parts.stores.letters.find(hash_secret(secret))
         if record is None:

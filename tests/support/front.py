@@ -37,6 +37,7 @@ OPTIONS = FrontOptions(
     block_key=b"b" * 32,
     limits=False,
     hand_over_every=timedelta(milliseconds=50),
+    answer_step=timedelta(0),
 )
 
 MODERATORS = {"ann": "a" * 32, "bob": "b" * 32}

@@ -15,6 +15,7 @@ from relay.client.contract import LetterRefused, LetterState
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import Visitor
 from web import withholding
 from web.decisions import Action, Decision
@@ -374,3 +375,37 @@ def test_a_withheld_letter_fails_no_sooner_than_the_quickest_beside_it() -> None
     assert least_wait(made_wait, NOW) == timedelta(minutes=15)
     assert least_wait([*made_wait, _beside("delivered", -30, -29)], NOW) == timedelta(0)
     assert timedelta(minutes=1) < SLOW
+
+
+class Unhurried(RelayInMemory):
+    """Takes 0.03 s by the front's clock to say where a letter stands."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def state(self, message_id: str) -> LetterState | None:
+        self._clock.move(0.03)
+        return await super().state(message_id)
+
+
+async def test_no_page_comes_sooner_than_another(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More is looked up for a letter that is withheld: asked often enough, its page's haste told it."""
+    waits = list[float]()
+
+    async def wait(seconds: float) -> None:
+        waits.append(round(seconds, 3))
+
+    monkeypatch.setattr("web.haste.sleep", wait)
+    options = replace(OPTIONS, answer_step=timedelta(seconds=0.1))
+    async with running_front(tmp_path, clock, options, Unhurried(clock)) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        link = await written(visitor, "ann@example.org")
+        await visitor.until_arrived()
+        await visitor.until_counted(waits_for_nobody, 0)
+        await visitor.get(link)
+        assert waits == [0.07]
+        await visitor.get("/s/none")
+        assert waits == [0.07, 0.1]
