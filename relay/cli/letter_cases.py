@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +30,9 @@ def danger_command(
     case = at_desk(load(context), work)
     if case is None:
         fail("no letter of this id is held or reported (`leak letters list`, `leak letters reports`)")
-    say(f"frozen as case {case.case}: tell the authorities now (17, 112), then `leak letters case {letter} told`")
+    say(f"frozen as case {case.case}: tell the authorities now, then `leak letters case {letter} told`")
+    for one in import_module("web.authorities").load_authorities(load(context).folder):
+        say(f"  {' '.join(word for word in (one.name, one.number, one.link) if word)}")
 
 
 def cases_command(context: typer.Context, as_json: Json = False) -> None:
