@@ -6,15 +6,17 @@ Shared by the converter to seven bits and by the composer; exact both ways for t
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 MAX_ENCODED_LINE: Final = 76
 
-_UNSAFE = re.compile(rb"[^\t -<>-~]|[\t ]\Z|\A\.\Z|\AF(?=rom )")
-_UNSAFE_OCTET = re.compile(rb"[^\t -<>-~]")
+_FROM = re.compile(rb"^From ", re.MULTILINE)
+_LINE_FEEDS = re.compile(rb"(\n+)")
 _SLICE: Final = 64 * 1024
 """Octets gone through at once: all the lines of 25 MB as objects of their own would take six times that memory."""
 _WHOLE_LINES: Final = 1024 * 57
@@ -49,39 +51,35 @@ def quoted_printable(data: bytes) -> bytes:
 
 
 def _quoted_lines(data: bytes) -> bytes:
-    return b"\r\n".join([_quoted_line(line) for line in data.split(b"\r\n")])
+    quoted = b"\r\n".join([_quoted_line(line) for line in data.split(b"\r\n")])
+    quoted = quoted.replace(b"=\n", b"=\r\n")  # no other line feed is left that stands alone
+    # What follows begins a line of its own, which neither is a lone dot nor begins with "From " again.
+    return _FROM.sub(b"=46=\r\nrom ", quoted) if b"From " in quoted else quoted
 
 
 def _quoted_line(line: bytes) -> bytes:
-    encoded = _escape(line)
-    if len(encoded) <= MAX_ENCODED_LINE:
-        return encoded
-    pieces: list[bytes] = []
-    start = 0
-    while len(encoded) - start > MAX_ENCODED_LINE:
-        end = start + MAX_ENCODED_LINE - 1
-        escape = encoded.rfind(b"=", end - 2, end)
-        end = escape if escape >= 0 else end
-        pieces.append(encoded[start:end])
-        start = end
-    pieces.append(encoded[start:])
-    return b"=\r\n".join(pieces)
+    """`line` with soft line breaks that are line feeds alone."""
+    if len(line) <= _SLICE and b"\n" not in line:
+        return binascii.b2a_qp(line, istext=False)
+    # A long one in slices: encoded at once it would hold the interpreter.
+    # Line feeds apart from the others: what stands before one is given one octet too much room.
+    quoted = io.BytesIO()
+    last = b""
+    for n, piece in enumerate(_pieces(line)):
+        quoted.write(_with_break(last) if n else b"")
+        last = piece
+    quoted.write(binascii.b2a_qp(last, istext=False))
+    return quoted.getvalue()
 
 
-def _escape(line: bytes) -> bytes:
-    """What a line cannot hold as it is, escaped; a long line in slices: one search of it would hold the interpreter."""
-    if len(line) <= _SLICE:
-        return _UNSAFE.sub(_as_hex, line)
-    slices = [line[start : start + _SLICE] for start in range(0, len(line), _SLICE)]
-    inner = [_UNSAFE_OCTET.sub(_as_hex, piece) for piece in slices[1:-1]]
-    # The ends are escaped for what they are: "F" before "rom " at the start, white space at the end.
-    first = _UNSAFE.sub(_as_hex, slices[0] + b"x")[:-1]
-    last = _UNSAFE.sub(_as_hex, b"x" + slices[-1])[1:]
-    return b"".join([first, *inner, last])
+def _pieces(line: bytes) -> Iterator[bytes]:
+    for start in range(0, len(line), _SLICE):
+        yield from _LINE_FEEDS.split(line[start : start + _SLICE])
 
 
-def _as_hex(match: re.Match[bytes]) -> bytes:
-    return b"=%02X" % ord(match[0])
+def _with_break(data: bytes) -> bytes:
+    """A part of a line, and the soft line break after it; what follows decides whether its end is encoded."""
+    return binascii.b2a_qp(data + b"x", istext=False)[:-1] + b"=\n"
 
 
 def base64_lines(data: bytes) -> bytes:
