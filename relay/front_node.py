@@ -61,7 +61,7 @@ class FrontNode:
     async def start(self) -> None:
         """Open the database and the doors. Raises ConfigurationError, SchemaError, SpoolUnavailableError."""
         settings, parts = self._settings, self._parts
-        relay = self._relay = RemoteRelayClient(way_of(settings), key_of(settings), parts.clock, parts.entropy)
+        relay = self._relay = RemoteRelayClient(way_of(settings), key_of(settings), parts.clock)
         self._ends.push_async_callback(relay.close)
         folder = settings.path(settings.node.secrets)
         secrets = ensure_secrets(folder, parts.entropy)

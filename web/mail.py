@@ -63,7 +63,7 @@ class Mail:
         return f"{body}\n\n{_RULE}\n" + "\n\n".join(line.plain for line in self.footer) + "\n"
 
     def letter(self, html: str, key: str) -> Letter:
-        """The mail as the relay takes it, with this HTML part and this idempotency key."""
+        """The mail as the relay takes it, with this HTML part and this idempotency key; without either, to be shown."""
         return Letter(
             sender=self.sender,
             sender_name=self.sender_name,

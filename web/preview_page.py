@@ -70,7 +70,7 @@ class PreviewPage:
         values = {
             "mail": mail,
             "body": marked_paragraphs(shown.draft.message, held_up),
-            "fields": self._parts.relay.preview(self._parts.writer.letter(mail, "")),
+            "fields": self._parts.relay.preview(mail.letter("", "")),
             "token": self._parts.tokens.sign(shown),
             "notice": beside.notice,
             "ticket": beside.ticket,
@@ -128,7 +128,7 @@ class PreviewPage:
         """The mail that comes first to whoever never read a letter from here: who that is, no writer learns."""
         mail = self._parts.writer.ring(shown.draft, self._render.words(shown.language))
         body = [[[Piece(line, marked=False)] for line in lines] for lines in mail.body]
-        return Shown(mail, body, self._parts.relay.preview(self._parts.writer.letter(mail, "")))
+        return Shown(mail, body, self._parts.relay.preview(mail.letter("", "")))
 
     def _second_thought(self, shown: Preview, step: Step) -> str:
         """The wait that is offered to who was nudged; "" where none is: what leaves tomorrow waits long enough."""

@@ -132,10 +132,9 @@ def _relay_elsewhere(settings: Settings) -> Iterator[str]:
     from relay.clock import SystemClock
     from relay.errors import ConfigurationError
     from relay.front_node import key_of, way_of
-    from relay.ids import SystemEntropy
 
     async def ask() -> str:
-        client = RemoteRelayClient(way_of(settings), key_of(settings), SystemClock(), SystemEntropy())
+        client = RemoteRelayClient(way_of(settings), key_of(settings), SystemClock())
         try:
             await client.suppressed(f"postmaster@{settings.web.sender_domain}")
         except RelayAwayError as error:

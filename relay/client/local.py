@@ -212,7 +212,7 @@ class LocalRelayClient:
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""
-        return shown_fields(letter, self._parts.entropy)
+        return shown_fields(letter)
 
 
 def _idempotency(letter: Letter) -> Idempotency | None:

@@ -29,7 +29,7 @@ from relay.client.contract import (
 from relay.client.line import Call, RefusedError, RelayLine, UnknownError, Way
 from relay.client.writing import shown_fields
 from relay.clock import Clock
-from relay.ids import Entropy, is_spool_id
+from relay.ids import is_spool_id
 from relay.log import Log
 from relay.mail.address import parse_address
 
@@ -56,10 +56,9 @@ _BELL: Final = Call("bell", "/bell")
 class RemoteRelayClient:
     """Implements `relay.client.contract.RelayClient` and `ModerationBell`; `close` belongs to the front's end."""
 
-    def __init__(self, way: Way, key: str, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, way: Way, key: str, clock: Clock) -> None:
         self.line = RelayLine(way, key, clock)
         """What is known of the relay's silence, and by which key it is asked."""
-        self._entropy = entropy
         self._clock = clock
         self._unknown_until: dict[str, float] = {}
         """Until when the relay is taken for one that knows no threats to life: they are letters that wait, then."""
@@ -182,4 +181,4 @@ class RemoteRelayClient:
 
     def preview(self, letter: Letter) -> Mapping[str, str]:
         """See `RelayClient.preview`. Raises AddressError, HeaderError (both ValueError) as `submit` would refuse."""
-        return shown_fields(letter, self._entropy)
+        return shown_fields(letter)

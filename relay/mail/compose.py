@@ -85,8 +85,7 @@ def compose(draft: Draft, entropy: Entropy) -> bytes:
     Raises HeaderError whose `field` is the header's name or, for bodies and files, `text`, `html`,
     `attachments[0].filename` and the like.
     """
-    fields = [*_address_fields(draft), *_subject(draft.subject), *_custom_fields(draft.headers)]
-    fields.append(b"MIME-Version: 1.0\r\n")
+    fields = [*_own_fields(draft), b"MIME-Version: 1.0\r\n"]
     part = _content(draft, entropy)
     header = b"".join([*fields, part.fields])
     expected = [line.partition(b":")[0] for line in fields]
@@ -95,6 +94,20 @@ def compose(draft: Draft, entropy: Entropy) -> bytes:
     if own != expected or not all(name.startswith(b"Content-") for name in described):
         raise HeaderError("the header does not read back as it was written")
     return header + b"\r\n" + part.body
+
+
+def heading(draft: Draft) -> bytes:
+    """The fields that `compose` begins with, for whoever shows them: no body is encoded for that.
+
+    Raises HeaderError for whatever `compose` refuses in a draft without files.
+    """
+    for name, text in (("text", draft.text), ("html", draft.html)):
+        _check_body(text, name)
+    return b"".join(_own_fields(draft))
+
+
+def _own_fields(draft: Draft) -> list[bytes]:
+    return [*_address_fields(draft), *_subject(draft.subject), *_custom_fields(draft.headers)]
 
 
 def _address_fields(draft: Draft) -> list[bytes]:
@@ -147,14 +160,19 @@ def _content(draft: Draft, entropy: Entropy) -> _Part:
 
 
 def _text_part(subtype: str, text: str, name: str) -> _Part:
+    _check_body(text, name)
+    encoded = encode_text(text)
+    fields = f"Content-Type: text/{subtype}; charset={encoded.charset}\r\n"
+    return _Part(f"{fields}Content-Transfer-Encoding: {encoded.encoding}\r\n".encode(), encoded.body)
+
+
+def _check_body(text: str, name: str) -> None:
     if "\0" in text:
         raise HeaderError("a body must not contain NUL", name)
     try:
-        encoded = encode_text(text)
+        text.encode()
     except UnicodeEncodeError:
         raise HeaderError("a body must be valid Unicode", name) from None
-    fields = f"Content-Type: text/{subtype}; charset={encoded.charset}\r\n"
-    return _Part(f"{fields}Content-Transfer-Encoding: {encoded.encoding}\r\n".encode(), encoded.body)
 
 
 def _multipart(subtype: str, parts: Sequence[_Part], entropy: Entropy) -> _Part:

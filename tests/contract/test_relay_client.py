@@ -105,7 +105,7 @@ async def served(
     listener = socket.create_server(("127.0.0.1", 0))
     way = Way(f"http://127.0.0.1:{listener.getsockname()[1]}")
     await server.start([listener])
-    clients = [RemoteRelayClient(way, key, SystemClock(), SystemEntropy()) for key in keys]
+    clients = [RemoteRelayClient(way, key, SystemClock()) for key in keys]
     try:
         yield clients
     finally:
@@ -230,7 +230,13 @@ async def test_a_letter_handed_over_twice_is_one_message(front: Front) -> None:
 
 
 async def test_refusals(front: Front) -> None:
-    for bad in (replace(LETTER, recipient="bob"), replace(LETTER, subject="a\r\nBcc: x@y.org")):  # S08
+    for bad in (
+        replace(LETTER, recipient="bob"),
+        replace(LETTER, subject="a\r\nBcc: x@y.org"),  # S08
+        replace(LETTER, text="a\0b"),
+        replace(LETTER, html="a\0b"),
+        replace(LETTER, headers={"Bcc": "x@y.org"}),
+    ):
         answer = await front.client.submit(bad)
         assert isinstance(answer, LetterRefused)
         assert not answer.temporary

@@ -20,7 +20,6 @@ from relay.client.away import LONGEST, SHORTEST, Away
 from relay.client.contract import Admission, Letter, LetterRefused, RelayAwayError
 from relay.client.line import Way
 from relay.client.remote import RemoteRelayClient
-from relay.ids import SystemEntropy
 from relay.resolver.policy_host import https_context
 from tests.support.certificates import make
 from tests.support.hand_clock import HandClock
@@ -51,11 +50,11 @@ async def far_side(
     clock = HandClock()
     application = web.Application()
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    far = FarSide(answer, RemoteRelayClient(Way(""), KEY, clock, SystemEntropy()), clock)
+    far = FarSide(answer, RemoteRelayClient(Way(""), KEY, clock), clock)
     application.router.add_route("*", "/{rest:.*}", far.handle)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-    far.client = RemoteRelayClient(Way(f"http://127.0.0.1:{runner.addresses[0][1]}"), KEY, clock, SystemEntropy())
+    far.client = RemoteRelayClient(Way(f"http://127.0.0.1:{runner.addresses[0][1]}"), KEY, clock)
     try:
         yield far
     finally:
@@ -259,7 +258,7 @@ async def test_a_connection_closed_between_two_questions_is_no_absence() -> None
 
 async def test_while_the_relay_is_away_one_call_a_moment_tries() -> None:
     clock = HandClock()
-    client = RemoteRelayClient(Way(f"http://127.0.0.1:{free_port()}"), KEY, clock, SystemEntropy())
+    client = RemoteRelayClient(Way(f"http://127.0.0.1:{free_port()}"), KEY, clock)
     try:
         with pytest.raises(RelayAwayError, match="no connection"):
             await client.suppressed("bob@example.net")
@@ -351,7 +350,7 @@ async def test_the_relay_s_certificate_is_verified(tmp_path: Path) -> None:
         server.load_cert_chain(tmp_path / "relay.pem")
         async with far_side(saying(200, '{"yes": true}'), server) as far:
             url = str(far.client.line._way.url).replace("http://127.0.0.1", "https://localhost")
-            client = RemoteRelayClient(Way(url, context), KEY, far.clock, SystemEntropy())
+            client = RemoteRelayClient(Way(url, context), KEY, far.clock)
             try:
                 if works:
                     assert await client.suppressed("bob@example.net")
