@@ -15,6 +15,8 @@ _SEEN: Final = frozenset("LNPS")
 # The fillers of Hangul and the blank of braille are letters and symbols by name, and nothing to look at.
 _BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _LEFTWARD: Final = frozenset({"R", "AL"})
+_MAY_READ_LEFTWARD: Final = re.compile("[\u0590-\U0010ffff]")
+"""The first script that is written from right to left begins here; what stands before it need not be asked."""
 _TAB: Final = 4
 
 MOST_COMPOSED: Final = 4
@@ -22,6 +24,7 @@ MOST_COMPOSED: Final = 4
 _MOST_MARKS: Final = 30  # UAX #15 §13, Stream-Safe Text Format; more than any language writes
 # Of class 0 themselves, they fall apart into marks that are not.
 _MARKS_IN_DISGUISE: Final = "\u0f73\u0f75\u0f81"
+_MAY_BE_MANY_MARKS: Final = re.compile(f"[\u0300-\U0010ffff]{{{_MOST_MARKS + 1}}}")
 
 
 def clean_message(text: str) -> str:
@@ -79,7 +82,7 @@ def hides_something(text: str) -> bool:
 
 def reads_leftward(text: str) -> bool:
     """Whether some of `text` is written from right to left (UAX #9, strong types R and AL)."""
-    return any(unicodedata.bidirectional(character) in _LEFTWARD for character in text)
+    return any(unicodedata.bidirectional(one) in _LEFTWARD for one in _MAY_READ_LEFTWARD.findall(text))
 
 
 def _is_seen(character: str) -> bool:
@@ -90,6 +93,8 @@ def _is_seen(character: str) -> bool:
 
 def _few_marks(text: str) -> str:
     """`text` with at most 30 combining marks in a row."""
+    if not _MAY_BE_MANY_MARKS.search(text):
+        return text  # the usual letter is not looked at character by character
     kept: list[str] = []
     run = 0
     for character in text:
