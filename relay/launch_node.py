@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from relay import garbage
 from relay.clock import SystemClock
 from relay.errors import LeakError
 from relay.fronting import Front, FrontParts
@@ -163,6 +164,7 @@ async def _serve(settings: Settings, clock: ReplayClock, front: Front) -> int:
     loop.add_reader(sys.stdin.fileno(), node.stop_asked.set)
     try:
         await node.start()
+        garbage.settle()
         await node.stop_asked.wait()
     finally:
         await node.stop()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, assert_never
 
+from relay import garbage
 from relay.assignment import ANEW_STATUS, REPLACED_STATUS, Assignment
 from relay.clock import SystemClock
 from relay.descriptors import raise_limit
@@ -36,8 +36,6 @@ _log = Log("worker")
 M_MMAP_THRESHOLD: Final = -3
 """As <malloc.h> has it."""
 LARGE_BLOCK: Final = 1 << 20
-GARBAGE_THRESHOLD: Final = 5_000
-"""New objects that can form cycles, after which young ones are looked through; Python's own is 700."""
 
 
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -88,7 +86,7 @@ async def _live(file: Path, settings: Settings, assignment: Assignment, listener
             await node.start()
             pulse.works()
             manager.ready()
-            _settle_garbage_collection()
+            garbage.settle()
             _give_large_blocks_back()
             reloader.begin()
             await node.stop_asked.wait()
@@ -116,17 +114,6 @@ def _status(node: Node | FrontNode) -> int:
             return ANEW_STATUS
         case _ as never:
             assert_never(never)
-
-
-def _settle_garbage_collection() -> None:
-    """Leave what was built at the start alone, and look for cycles less often.
-
-    Nearly all of a message's objects go by their reference counts; looking through the modules and the settings
-    again and again for cycles that are not there costs some five per cent of the processor.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def _give_large_blocks_back() -> None:
