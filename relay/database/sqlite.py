@@ -9,7 +9,6 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -19,6 +18,7 @@ from relay.database.aside import Aside
 from relay.database.contract import Connection, Database
 from relay.database.group_commit import GroupCommit, GroupCommitWriter, Opener, TransactionalConnection
 from relay.database.migrations import apply_migrations, read_migrations
+from relay.database.reader import SqliteReader
 from relay.errors import LeakError, SchemaError, SpoolFullError, SpoolUnavailableError
 from relay.log import Log
 
@@ -93,55 +93,6 @@ class _SqliteOpener:
         os.close(self._lock)
 
 
-class _Reader:
-    """One thread and one read-only connection, opened when it is first needed."""
-
-    def __init__(self, opener: _SqliteOpener, name: str) -> None:
-        self._opener = opener
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._connection: apsw.Connection | None = None
-
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in one snapshot, after what was asked before."""
-        loop = asyncio.get_running_loop()
-        try:
-            reading = loop.run_in_executor(self._thread, self._read, work)
-        except RuntimeError:  # the executor was shut down
-            raise SpoolUnavailableError("the spool is closing") from None
-        return await reading
-
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = self._opener.open_reader()
-            self._connection.execute("BEGIN")
-            try:
-                return work(cast("Connection", self._connection))
-            finally:
-                self._connection.execute("COMMIT")
-        except apsw.Error as error:
-            translated = self._opener.translate(error)
-            if translated is None:
-                raise
-            self.let_go()
-            raise translated from None
-
-    async def close(self) -> None:
-        """End the thread once it is done."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.let_go)
-        self._thread.shutdown()
-
-    def let_go(self) -> None:
-        """Close the connection; after a disk failed, that too may fail, and stopping goes on."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            connection.close(True)
-        except apsw.Error as error:
-            _log.warning("close-failed", error=error)
-
-
 class SqliteDatabase:
     """One SQLite file; open it with `SqliteDatabase.open`. `writer` makes what runs the write transactions."""
 
@@ -153,7 +104,7 @@ class SqliteDatabase:
         self.path = path
         self._opener = _SqliteOpener(path, vfs)
         self._writer = writer(self._opener)
-        self._reader = _Reader(self._opener, "spool-reader")
+        self._reader = SqliteReader(self._opener, "spool-reader")
 
     @classmethod
     async def open(
@@ -180,7 +131,7 @@ class SqliteDatabase:
         return await self._reader.run(work)
 
     def aside(self) -> Database:
-        return Aside(self, _Reader(self._opener, "spool-aside"))
+        return Aside(self, SqliteReader(self._opener, "spool-aside"))
 
     async def migrate(self, component: str, folder: Path) -> list[str]:
         migrations = read_migrations(folder)
