@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from relay.client.contract import ModerationBell, RelayClient
 from relay.client.faces import Faces
@@ -33,6 +34,8 @@ class FrontParts:
     """The token of each moderator."""
     bell: ModerationBell | None
     """Calls a moderator; None in a process that leaves it to another."""
+    rounds: timedelta = timedelta(seconds=5)
+    """How often letters that are due are looked for: in this machine's time, whatever `clock` tells."""
 
 
 Front = Callable[[FrontParts], Faces]

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -48,7 +48,7 @@ _TELL_EVERY: Final = 2.0
 _REFUSES_EVERY: Final = 120
 """One reader of so many wants no more letters."""
 _LINK: Final = re.compile(r"/r/([A-Za-z0-9_-]{20,})")
-_DUE: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND due <= ?"
+_DUE: Final = "SELECT EXISTS (SELECT 1 FROM web_handover WHERE held_until IS NULL AND due <= ?)"
 _WAITING: Final = "SELECT COUNT(*) FROM web_handover WHERE held_until IS NULL AND due < 253402300799000"
 _STATES: Final = "SELECT m.id, d.state FROM message m JOIN delivery d ON d.message = m.seq"
 _UNSETTLED: Final = "SELECT COUNT(*) FROM delivery WHERE state IN (?, ?)"
@@ -79,7 +79,7 @@ class Launch:
 
 
 @dataclass(slots=True)
-class _Readers:
+class Readers:
     """Those who get the mail: they are counted, and some want no more."""
 
     arrived: list[str] = field(default_factory=list)
@@ -108,7 +108,7 @@ async def launch(plan: LaunchPlan, accounts: Accounts, say: Callable[[str], None
         SystemEntropy(),
         LabPlan(dns_port=0, http_port=0, smtp_port=0, subnet=_SUBNET, max_mails=50, judge_all=False),
     )
-    readers = _Readers()
+    readers = Readers()
     lab.inbox.tell(readers.take)
     clock = ReplayClock.make(plan.folder / "clock")
     await lab.start()
@@ -118,7 +118,7 @@ async def launch(plan: LaunchPlan, accounts: Accounts, say: Callable[[str], None
         try:
             database = await SqliteDatabase.open(settings.sqlite_path or plan.folder / "spool.db")
             try:
-                replay = _Replay(plan, clock, readers, database, say)
+                replay = Replay(plan, clock, readers, database, say)
                 await replay.run(f"http://127.0.0.1:{port}", began)
                 ledger = await _balance(replay.played, accounts, database, readers)
             finally:
@@ -134,14 +134,14 @@ async def launch(plan: LaunchPlan, accounts: Accounts, say: Callable[[str], None
     return Launch(ledger, replay.days, seconds, replay.times, faults)
 
 
-class _Replay:
+class Replay:
     """Plays the letters and lets the days pass."""
 
     def __init__(
         self,
         plan: LaunchPlan,
         clock: ReplayClock,
-        readers: _Readers,
+        readers: Readers,
         database: Database,
         say: Callable[[str], None],
     ) -> None:
@@ -173,17 +173,25 @@ class _Replay:
 
     async def _write(self, visitors: Visitors) -> None:
         source = letters(self._plan.seed, self._plan.letters)
-        day = 1
-        while batch := list(islice(source, AT_ONCE)):
-            for same_day in _by_day(batch):
-                while day < same_day[0].day:
-                    await self._end_day(day)
-                    day += 1
-                self._clock.advance(same_day[0].at)
-                told = [self._told(letter) for letter in same_day]
-                self.played += await asyncio.gather(*(visitors.play(letter) for letter in told))
-                self._written[day] += len(same_day)
-        await self._end_day(day)
+        last = 0
+        for day, todays in groupby(source, lambda letter: letter.day):
+            for quiet in range(last + 1, day):
+                await self._end_day(quiet)
+            await self.write_day(visitors, todays)
+            await self._end_day(day)
+            last = day
+
+    async def write_day(self, visitors: Visitors, todays: Iterator[Letter]) -> None:
+        """Each writer takes the next letter when the last is sent: nobody waits for who is slowest."""
+        async with asyncio.TaskGroup() as writing:
+            for _ in range(AT_ONCE):
+                writing.create_task(self._write_some(visitors, todays))
+
+    async def _write_some(self, visitors: Visitors, todays: Iterator[Letter]) -> None:
+        for letter in todays:
+            self._clock.advance(letter.at)
+            self.played.append(await visitors.play(self._told(letter)))
+            self._written[letter.day] += 1
 
     def _told(self, letter: Letter) -> Letter:
         """`letter`, to somebody who has refused if it is to be that."""
@@ -254,12 +262,7 @@ class _Replay:
             )
 
 
-def _by_day(batch: list[Letter]) -> Iterator[list[Letter]]:
-    for day in sorted({letter.day for letter in batch}):
-        yield [letter for letter in batch if letter.day == day]
-
-
-async def _balance(played: list[Played], accounts: Accounts, database: Database, readers: _Readers) -> Ledger:
+async def _balance(played: list[Played], accounts: Accounts, database: Database, readers: Readers) -> Ledger:
     known = await accounts(database)
 
     def work(connection: Connection) -> dict[str, str]:

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ from relay.settings import Settings, load_settings
 from relay.worker import loop_factory
 
 _PATIENCE: Final = 300.0
+_ROUNDS: Final = timedelta(milliseconds=250)
+"""Hours pass in a second here: letters of one moment are not to leave with those of the next."""
 _COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from relay.cli.lab import serve; sys.exit(serve())")
 
 
@@ -153,7 +156,7 @@ def serve(file: Path, clock_file: Path, front: Front) -> int:
 
 async def _serve(settings: Settings, clock: ReplayClock, front: Front) -> int:
     def in_replay(parts: FrontParts) -> Any:
-        return front(replace(parts, clock=clock))
+        return front(replace(parts, clock=clock, rounds=_ROUNDS))
 
     listeners = bind_all(wanted_listeners(settings), 1)[0]
     node = Node(settings, NodeParts(0, 1, listeners, SystemClock(), SystemEntropy(), in_replay))

@@ -77,6 +77,7 @@ def options_of(given: Given) -> FrontOptions:
         doorbells_per_day=values.doorbells_per_day,
         admission_per_day=values.admission_per_day,
         school_domains=SchoolMail(values.school_domains),
+        hand_over_every=given.rounds,
         organisations=Organisations(values.domain_per_day, frozenset(values.large_domains)),
         sender_confirmation=values.sender_confirmation,
         shares=Shares(values.share_tor, values.share_data_centre),

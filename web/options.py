@@ -48,7 +48,7 @@ class FrontOptions:
     """The front's onion service, without a slash at the end; "": there is none."""
     sender_local_part: str = "letter"
     hand_over_every: timedelta = timedelta(seconds=5)
-    """How often letters that the relay could not take at once are looked for."""
+    """How often letters that are due are looked for."""
     status_kept: timedelta = timedelta(days=90)
     """How long a status link works."""
     content_kept: timedelta = timedelta(days=7)

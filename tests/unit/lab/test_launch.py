@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
@@ -12,10 +14,12 @@ from aiohttp.test_utils import TestServer
 
 from relay.lab.launch import visitors
 from relay.lab.launch.ledger import LOST, Standing, balance
-from relay.lab.launch.plan import DAY, DAYS, Kind, letters, volumes
+from relay.lab.launch.plan import DAY, DAYS, Kind, Letter, letters, volumes
 from relay.lab.launch.report import DayCount, bars, table
 from relay.lab.launch.time import ReplayClock
-from relay.lab.launch.visitors import Fate, Played, Times
+from relay.lab.launch.visitors import Fate, Played, Times, Visitors
+from relay.lab_launch import AT_ONCE, Readers, Replay
+from relay.launch_node import LaunchPlan
 from tests.support.moderation import the_moderator
 from web.moderation.ruling import Step
 
@@ -116,3 +120,25 @@ def test_the_replay_s_time_is_one_in_two_places(tmp_path: Path) -> None:
     assert there.now().day == 29
     here.advance(0)
     assert there.monotonic() == 1.5 * DAY, "never back"
+
+
+async def test_no_writer_waits_for_the_slowest(tmp_path: Path) -> None:
+    todays = [one for one in letters(7, 600) if one.day == DAYS][: 3 * AT_ONCE]
+    told: list[Letter] = []
+    all_others = asyncio.Event()
+
+    class People(Visitors):
+        async def play(self, letter: Letter) -> Played:
+            if letter is todays[0]:
+                async with asyncio.timeout(10):
+                    await all_others.wait()
+            told.append(letter)
+            if len(told) == len(todays) - 1:
+                all_others.set()
+            return Played(letter, Fate.LIMITED)
+
+    nothing: Any = None
+    replay = Replay(LaunchPlan(tmp_path), ReplayClock.make(tmp_path / "clock"), Readers(), nothing, print)
+    await replay.write_day(People("", nothing), iter(todays))
+    assert told == [*todays[1:], todays[0]]
+    assert [one.letter for one in replay.played] == told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,12 @@ def test_each_key_has_its_purpose_and_files_stand_beside_the_settings(tmp_path: 
     assert options.network_lists == {Network.TOR: (tmp_path / "tor.txt",), Network.DATA_CENTRE: ()}
     assert options.sender == "letter@leak.example"
     assert (options.content_kept.days, options.doorbell) == (3, True)
+
+
+def test_letters_that_are_due_are_looked_for_as_often_as_the_node_says(tmp_path: Path) -> None:
+    node = given(tmp_path)
+    assert options_of(node).hand_over_every == timedelta(seconds=5)
+    assert options_of(replace(node, rounds=timedelta(seconds=1))).hand_over_every == timedelta(seconds=1)
 
 
 def test_without_a_wall_there_is_no_weekly(tmp_path: Path) -> None:
