@@ -6,14 +6,17 @@ Beside the path of mail: it counts nothing. Asked by customers who keep their le
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from relay.clock import Clock
 from relay.engine.shaper import Shaper
 from relay.engine.ways import Ways
 from relay.policy.outcome import Outcome
 from relay.policy.pool import Pool
+from relay.policy.route import Plan
 from relay.policy.way import EgressPath
 from relay.resolver.routing import Router
 from relay.shaping.contract import Question, WarmUpKey
@@ -34,6 +37,9 @@ class Room:
 
 NO_CEILING: Final = Room(None)
 
+PLAN_KEPT: Final = 10.0
+"""Seconds for which the way to a domain is taken as it was, for this question alone: whose ceilings they are."""
+_MOST_PLANS: Final = 1000
 _PLAN_TIMEOUT: Final = 3.0
 """Seconds until a domain whose DNS is slow has no ceiling here: its letters then wait in the spool."""
 
@@ -50,18 +56,20 @@ class Sender:
 class Admissions:
     """Asks the book of warm-ups; without one, or with a warm source in the pool, there is no ceiling."""
 
-    def __init__(self, book: WarmUpBook | None, router: Router, ways: Ways, shaper: Shaper) -> None:
+    def __init__(self, book: WarmUpBook | None, router: Router, ways: Ways, shaper: Shaper, clock: Clock) -> None:
         self._book = book
         self._router = router
         self._ways = ways
         self._shaper = shaper
+        self._clock = clock
+        self._plans: OrderedDict[str, tuple[float, Plan | Outcome]] = OrderedDict()
 
     async def room_for(self, sender: Sender, domain: str) -> Room:
         """What a letter to this domain would find. Raises SpoolUnavailableError."""
         pool = self._ways.pools.pool(domain, sender.stream, sender.tenant)
         try:
             async with asyncio.timeout(_PLAN_TIMEOUT):
-                plan = await self._router.plan(domain)
+                plan = await self._plan(domain)
         except TimeoutError:
             return NO_CEILING
         if isinstance(plan, Outcome):
@@ -84,6 +92,19 @@ class Admissions:
         departs = min(waits) if len(waits) == len(rooms) else None
         ceiling = sum(room.ceiling for room in rooms)
         return Room(sum(room.remaining or 0 for room in rooms), departs, provider, ceiling)
+
+    async def _plan(self, domain: str) -> Plan | Outcome:
+        """The way to `domain`, as it was at most `PLAN_KEPT` ago: a letter is asked about three times and sent once."""
+        now = self._clock.monotonic()
+        known = self._plans.get(domain)
+        if known is not None and now < known[0]:
+            return known[1]
+        plan = await self._router.plan(domain)
+        self._plans[domain] = (now + PLAN_KEPT, plan)
+        self._plans.move_to_end(domain)
+        if len(self._plans) > _MOST_PLANS:
+            self._plans.popitem(last=False)
+        return plan
 
     async def room_today(self, sender: Sender) -> Room:
         """What is left of today's ceilings of all providers that such mail went to; the first one's before it did.

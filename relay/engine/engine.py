@@ -167,7 +167,7 @@ class Engine:
             notes=parts.notes,
         )
         self._dispatcher = Dispatcher(options.dispatcher, work)
-        self.admissions = Admissions(work.warm_ups, parts.router, self.ways, self._shaper)
+        self.admissions = Admissions(work.warm_ups, parts.router, self.ways, self._shaper, clock)
         self._living: asyncio.Task[None] | None = None
         self._scheduler = Scheduler(spool, self._lease, self._dispatcher, clock, options.schedule.longest)
         self._learner = self._make_learner()

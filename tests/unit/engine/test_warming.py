@@ -12,7 +12,7 @@ from relay.api.front import tell_admission
 from relay.client.contract import Admission
 from relay.client.local import LocalRelayClient, RelayParts
 from relay.client.wire import AdmissionAsked
-from relay.engine.admission import Room, Sender
+from relay.engine.admission import PLAN_KEPT, Room, Sender
 from relay.ids import SpoolId
 from relay.policy.explanation import Cause
 from relay.policy.pool import Member, Pool, Pools
@@ -20,6 +20,7 @@ from relay.policy.route import Source
 from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.policy.warm_up import WarmUpRules
+from relay.resolver.contract import DnsAnswer
 from relay.smtp.reply import Reply, remote_reply
 from relay.spool.explaining import Obstacles, ceilings_of, waiting
 from relay.spool.inquiry import DeliveryView
@@ -210,3 +211,21 @@ async def test_whoever_asks_is_told_what_room_there_is_and_why_a_letter_waits(tm
         assert "may send 2 letters a day (step 1), 1 are used today" in why.sentence
     async with engine_bench(tmp_path / "warm", clock, pools=MOSTLY_YOUNG, shaping=FEW) as bench:
         assert await bench.engine.admissions.room_for(whose, "b.example") == Room(None, provider="mx.b.example")
+
+
+async def test_the_way_to_a_domain_is_asked_for_once_however_many_letters_ask_for_room(tmp_path: Path) -> None:
+    clock, whose = HandClock(), Sender(1, "", "")
+    async with engine_bench(tmp_path, clock, pools=ONLY_YOUNG, shaping=FEW) as bench:
+        rooms = bench.engine.admissions
+        for left in (2, 1):
+            room = await rooms.room_for(whose, "b.example")
+            assert (room.remaining, room.provider) == (left, "mx.b.example"), "what is left is asked for each time"
+            if left == 2:
+                await bench.until(await bench.send("a@b.example"), State.DELIVERED)
+        asked = bench.far.asked["b.example", "MX"]
+        bench.far.domains["b.example"] = DnsAnswer(("10 mx.c.example",))
+        clock.move(PLAN_KEPT - 1)
+        assert (await rooms.room_for(whose, "b.example")).provider == "mx.b.example"
+        assert bench.far.asked["b.example", "MX"] == asked
+        clock.move(1)
+        assert (await rooms.room_for(whose, "b.example")).provider == "mx.c.example"
