@@ -31,8 +31,11 @@ _ADD: Final = """
 INSERT INTO web_left (day, place, network, letters) VALUES (?, ?, ?, 1)
 ON CONFLICT (day, place, network) DO UPDATE SET letters = web_left.letters + 1
 """
-_WAITING: Final = "SELECT COUNT(*) FROM web_handover WHERE network = ? AND held_until IS NULL AND due > ? AND due < ?"
-_NOT_RINGING: Final = "AND NOT EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id)"
+WAITING: Final = """
+SELECT COUNT(*) FROM web_handover WHERE network = ? AND held_until IS NULL AND due > ? AND due < ?
+  AND NOT EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id)
+"""
+"""How many letters of a kind of network wait to leave within a time; not those that only ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class DayAdmission:
         bindings = (network.value, now, now + 30 * int(_DAY.total_seconds() * 1000))
 
         def work(connection: Connection) -> int:
-            return _count(connection, f"{_WAITING} {_NOT_RINGING}", bindings)
+            return _count(connection, WAITING, bindings)
 
         return await self._database.read(work)
 

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.database.sqlite import SqliteDatabase
+from relay.database.statements import rows_of
 from relay.errors import ConfigurationError
+from tests.support.hand_clock import HandClock
+from web.admission import WAITING, DayAdmission
+from web.letter_table import DatabaseLetterStore
 from web.network import Network, NetworkLists
 from web.shares import Room, Shares
 
@@ -105,3 +110,15 @@ def test_ten_thousand_networks_are_found_fast(tmp_path: Path) -> None:
     lists = NetworkLists({Network.DATA_CENTRE: (hosts,)})
     assert lists.of(ip_address("10.20.4.9")) is Network.DATA_CENTRE
     assert lists.of(ip_address("10.20.5.9")) is Network.DIRECT
+
+
+async def test_what_waits_is_counted_without_reading_a_letter(tmp_path: Path) -> None:
+    database = await SqliteDatabase.open(tmp_path / "front.db")
+    try:
+        await DatabaseLetterStore(database).prepare()
+        now = HandClock()
+        assert await DayAdmission(database, now, 10).waiting(Network.TOR) == 0
+        plan = await rows_of(database, f"EXPLAIN QUERY PLAN {WAITING}", ("tor", 0, 1))
+        assert any("web_handover_waiting" in row[3] for row in plan), plan
+    finally:
+        await database.close()
