@@ -21,13 +21,17 @@ from relay.pages.headers import HTTPS_ONLY, UNSEARCHED, UNSTORED, kept_for_good,
 from web.catalogue import Language, Words
 from web.plain_text import reads_leftward
 from web.requests import language_of
+from web.said import saying
 
 _FOLDER: Final = Path(__file__).parent
 _SAFE: Final = {**safe_headers("manifest-src 'self'"), "Server": "leak"}
 
 
 def make_templates() -> Environment:
-    """The templates of pages and mail: everything is escaped, and an unknown name is an error."""
+    """The templates of pages and mail: everything is escaped, and an unknown name is an error.
+
+    Each is read once: a page is of one version, also while another one is installed beside it.
+    """
     templates = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -35,6 +39,7 @@ def make_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,
     )
     templates.tests["leftward"] = reads_leftward
     return templates
@@ -65,7 +70,7 @@ class Renderer:
     def __init__(
         self, templates: Environment, words: Mapping[Language, Words], *, https: bool, onion: str = ""
     ) -> None:
-        self._templates = templates
+        self._templates = {language: saying(templates, said) for language, said in words.items()}
         self._words = words
         self._headers = {**_SAFE, **HTTPS_ONLY} if https else _SAFE
         self._onion = onion
@@ -137,7 +142,7 @@ class Renderer:
 
     def _render(self, template: str, language: Language, values: Mapping[str, Any], status: int) -> web.Response:
         words = self._words[language]
-        text = self._templates.get_template(template).render(t=words, assets=self._assets, **values)
+        text = self._templates[language].get_template(template).render(t=words, assets=self._assets, **values)
         headers = {**self._headers, "Content-Language": language.value, "Vary": "Accept-Language"}
         return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
