@@ -87,6 +87,7 @@ retry = ["2s", "5s"]
 expire_after = "20s"
 [signing]
 keys = "dkim_keys"
+threads = 2
 [[signing.domain]]
 domain = "leak.lab.test"
 selectors = ["lab-rsa", "lab-ed25519"]

@@ -65,6 +65,7 @@ def scenario(
     import tempfile
     from importlib import import_module
 
+    from relay import garbage
     from relay.cli.sealed import make_keys
     from relay.lab.launch.report import bars, document, table
     from relay.lab_launch import launch
@@ -74,6 +75,7 @@ def scenario(
         (Path(folder) / "sealed").mkdir()
         make_keys(Path(folder) / "sealed")
         plan = LaunchPlan(Path(folder), letters, minutes, seed)
+        garbage.settle()
         found = asyncio.run(launch(plan, import_module("web.accounting").accounts, warn))
     if as_json:
         say_json({**document(found.ledger, found.days, found.seconds, found.times), "faults": found.faults})
