@@ -70,13 +70,16 @@ def scenario(
     from relay.lab.launch.report import bars, document, table
     from relay.lab_launch import launch
     from relay.launch_node import LaunchPlan
+    from relay.settings import settings_from
+    from relay.worker import loop_factory
 
     with tempfile.TemporaryDirectory(prefix="leak-launch-") as folder:
         (Path(folder) / "sealed").mkdir()
         make_keys(Path(folder) / "sealed")
         plan = LaunchPlan(Path(folder), letters, minutes, seed)
         garbage.settle()
-        found = asyncio.run(launch(plan, import_module("web.accounting").accounts, warn))
+        with asyncio.Runner(loop_factory=loop_factory(settings_from({}, Path(folder)))) as runner:
+            found = runner.run(launch(plan, import_module("web.accounting").accounts, warn))
     if as_json:
         say_json({**document(found.ledger, found.days, found.seconds, found.times), "faults": found.faults})
     else:
