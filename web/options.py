@@ -89,7 +89,7 @@ class FrontOptions:
     """How long after it was sent a moderator sees a letter that is offered."""
     wall_indexed: bool = False
     """Whether search engines may list the wall."""
-    answer_step: timedelta = timedelta(seconds=0.1)
+    answer_step: timedelta = timedelta(milliseconds=20)
     """A letter's page comes at the end of a whole number of these."""
     weekly: str = "sunday"
     """The day on which the weekly leaves, in lower-case English; "off": there is none."""
