@@ -23,6 +23,7 @@ from web.freezes import FREEZE
 from web.letter_table import END_LETTER
 from web.letters import Ending
 from web.moderation.ruling import Rule
+from web.reports import HOLD_REPORT
 from web.wall import REMOVE_POST
 
 KEPT: Final = timedelta(days=730)
@@ -109,11 +110,12 @@ class DangerStore:
                 connection.execute(END_LETTER, (Ending.REFUSED.value, moment, letter_id))
                 connection.execute(_TELL_WRITER, (_rules_told(rules), letter_id))
             else:
+                connection.execute(HOLD_REPORT, (letter_id,))
                 reported = list(connection.execute(_REPORTED, (letter_id,)))
-                connection.execute(_UPHOLD, (letter_id,))
-                if not connection.changes():
+                if not reported:
                     return False
                 rules, words = reported[0]
+                connection.execute(_UPHOLD, (letter_id,))
             asked = list(connection.execute(_STOP_ASKED, (letter_id,)))
             connection.execute(REMOVE_POST, (letter_id,))
             connection.execute(FREEZE, (moment, letter_id))

@@ -26,6 +26,8 @@ _FILE: Final = """
 INSERT INTO web_report (letter_id, at, mailbox, rule, words) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING RETURNING letter_id
 """
+HOLD_REPORT: Final = "UPDATE web_report SET rule = rule WHERE letter_id = ?"
+"""Changes nothing: until the transaction ends, no other one adds to this report, erases its words or decides."""
 _KNOWN: Final = """
 SELECT outcome, words, (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
 FROM web_report r WHERE letter_id = ?
@@ -36,10 +38,8 @@ SELECT outcome,
   (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
 FROM web_report r WHERE letter_id = ?
 """
-_ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ? AND outcome IS NULL"
-_OPEN_AGAIN: Final = """
-UPDATE web_report SET at = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ? AND outcome = 'dismissed'
-"""
+_ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ?"
+_OPEN_AGAIN: Final = "UPDATE web_report SET at = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ?"
 _MOST_KEPT: Final = 40_000
 """Characters of a report's words, when its author adds to them again and again; the latest stay."""
 _OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
@@ -126,17 +126,14 @@ class ReportStore:
                 connection.execute(FREEZE, (now, report.letter_id))
                 count(connection, now, What.REPORTS)
                 return Filed.NEW
+            # PostgreSQL runs writers side by side: two that add at once would each read what was there before both.
+            connection.execute(HOLD_REPORT, (report.letter_id,))
             ((outcome, kept, dismissals),) = connection.execute(_KNOWN, (report.letter_id,))
             filed = _filed_again(outcome, dismissals, report.words)
             if filed is Filed.ADDED:
                 connection.execute(_ADD, (report.rule, _joined(kept, report.words), report.letter_id))
             elif filed is Filed.AGAIN:
                 connection.execute(_OPEN_AGAIN, (now, report.rule, report.words, report.letter_id))
-            else:
-                return filed
-            if not connection.changes():
-                return Filed.DECIDED  # by somebody else, just now
-            if filed is Filed.AGAIN:
                 connection.execute(FREEZE, (now, report.letter_id))
             return filed
 

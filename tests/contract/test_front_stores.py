@@ -303,6 +303,24 @@ async def test_a_letter_reported_again(database: Database) -> None:  # RCP 2
     assert rows == [("",)]
 
 
+async def test_reports_of_one_letter_at_once_lose_no_words(database: Database) -> None:
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    await letters.add(_letter(0, pair=b"p"), clock.now(), Departure(clock.now()))
+    reports = ReportStore(database, clock, SeededEntropy(1))
+
+    async def all_at_once(said: set[str]) -> list[Filed]:
+        answers = await asyncio.gather(*(reports.file(Report("id0", "hate", words), b"m" * 16) for words in said))
+        (waiting,) = await reports.open_reports()
+        assert set(waiting.report.words.split("\n\n")) == said
+        return sorted(answers)
+
+    said = {f"Line {n}." for n in range(12)}
+    assert await all_at_once(said) == [Filed.NEW, *[Filed.ADDED] * 11]
+    assert await reports.decide(Decision("id0", Action.DISMISSED, "me", "r"), Outcome.DISMISSED)
+    assert await all_at_once(said) == sorted([Filed.AGAIN, *[Filed.ADDED] * 11])
+
+
 async def test_records_and_their_audit(database: Database) -> None:
     clock, letters = HandClock(), DatabaseLetterStore(database)
     await letters.prepare()
