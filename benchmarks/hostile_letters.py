@@ -80,6 +80,8 @@ def hostile_letters(of_each: int) -> dict[str, list[str]]:
         "invisible": marks([*"abcde ", "\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad"]),
         "Chinese": marks(_within(range(0x4E00, 0xA000))),
         "letters of eighteen": marks("\ufdfa"),
+        "one emoji": words(lambda: "\U0001f595"),
+        "emoji among words": words(lambda: some(1, _EMOJI) + source.choice(("", "you ", "je t'aime "))),
         "anything": marks(_within(range(0x20, 0xD800), range(0xE000, 0x20000))),
     }
     return {kind: [letter() for _ in range(of_each)] for kind, letter in kinds.items()}

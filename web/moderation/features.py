@@ -97,7 +97,8 @@ class Features:
 
     def joined(self, parts: Sequence[Part]) -> tuple[Numbers, Places]:
         """The rows of `parts`, of which there must be one, one behind the other, and where each begins."""
-        rows = [self._within(places, more) for places, more in parts]
+        edges = self.first.searchsorted([(places.start, places.stop) for places, _ in parts]).tolist()
+        rows = [self._within(part, slice(*edge)) for part, edge in zip(parts, edges, strict=True)]
         bases = _BASES[: len(parts)]
         sizes = [sum(map(len, row)) for row in rows]
         keys = np.concatenate([piece for row in rows for piece in row])
@@ -105,10 +106,11 @@ class Features:
         keys = distinct(keys)  # once for all, since a long letter has fifty
         return keys & MASK, keys.searchsorted(bases)
 
-    def _within(self, part: range, more: Collection[int]) -> tuple[Numbers, ...]:
-        begin, end = self.first.searchsorted((part.start, part.stop))
-        inside = self.numbers[begin:end][self.last[begin:end] < part.stop]
-        own = self.own[self.own_starts[part.start] : self.own_starts[part.stop]]
+    def _within(self, part: Part, begun: slice) -> tuple[Numbers, ...]:
+        """The pieces of a row. `begun`: where the numbers are that begin in this part."""
+        places, more = part
+        inside = self.numbers[begun][self.last[begun] < places.stop]
+        own = self.own[self.own_starts[places.start] : self.own_starts[places.stop]]
         return (inside, own, np.array([*more], np.int32)) if more else (inside, own)
 
 

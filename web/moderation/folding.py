@@ -38,6 +38,8 @@ _SHOWS_A_LETTER: Final = (
 _WORD: Final = re.compile(
     r"[@$]?[^\W_]+(?:[@$*#!€]+[^\W_]+)*\*{0,8}|[.!?;…\n]+|[\"“”„«»]|[\u2190-\u2bff\U0001f000-\U0001faff]"
 )
+PICTURES: Final = frozenset(map(chr, (*range(0x2190, 0x2C00), *range(0x1F000, 0x1FB00))))
+"""Signs and emoji of which each is a word of its own."""
 _CYRILLIC_OR_GREEK: Final = re.compile("[\u0370-\u052f]")
 _LATIN: Final = re.compile("[A-Za-z]")
 _SIDE_BY_SIDE: Final = re.compile("[A-Za-z][\u0370-\u052f]|[\u0370-\u052f][A-Za-z]")

@@ -19,6 +19,7 @@ _LEET_MARKS: Final = frozenset(_MARKS)
 _AMBIGUOUS: Final = "1"
 """Read as i, and as l."""
 _RUN: Final = re.compile(r"(.)\1{2,}")
+_LEAST_RUN: Final = 3
 _DOUBLE: Final = re.compile(r"(.)\1+")
 _LEAST_FOR_SLIPS: Final = 6
 _LONGEST_WORD: Final = 24
@@ -81,6 +82,8 @@ class Lexicon:
         found = self._exact(word)
         if found or len(word) > 2 * _LONGEST_WORD or word in self.plain:
             return found
+        if len(word) == 1 and word not in _LEET_MARKS:
+            return found  # a letter or an emoji, disguised as nothing: of these a letter may have a thousand
         if "*" in word or "#" in word:
             return self._behind_mask(word)
         for form in forms(word):
@@ -149,7 +152,7 @@ def sizes_of(stems: Iterable[str], sizes: range) -> dict[str, list[int]]:
 
 def forms(word: str) -> Iterable[str]:
     """What `word` may have been meant as, likeliest first."""
-    if (word.isalpha() or _LEET_MARKS.isdisjoint(word)) and not _RUN.search(word):
+    if (word.isalpha() or _LEET_MARKS.isdisjoint(word)) and (len(word) < _LEAST_RUN or not _RUN.search(word)):
         return (word,)
     return _undisguised(word)
 

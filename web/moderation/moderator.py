@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from web.moderation.folding import BARRIER, Token
+from web.moderation.folding import BARRIER, PICTURES, Token
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
@@ -113,7 +114,8 @@ class Moderator:
     def _says_little(self, reading: Reading) -> bool:
         """Whether there are too few words, or too few that are words, for the readings to know what it means."""
         words = [token.word for token in reading.tokens if token.word != BARRIER]
-        return len(words) < _FEW or sum(word in self.trained.concepts.families for word in words) < _FEW_KNOWN
+        known = (word for word in words if word in self.trained.concepts.families)
+        return len(words) < _FEW or len(list(islice(known, _FEW_KNOWN))) < _FEW_KNOWN
 
     def _decide(self, reading: Reading, worries: Places) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
@@ -129,10 +131,10 @@ class Moderator:
         cries = any(hit.step is Step.CARE and not hit.weighed for hit in reading.hits)
         for hit in reading.hits:
             if hit.weighed and not (hit.rule in _OF_HARM and any(_touch(hit, place) for place in worries)):
-                yield from _believed(hit, score, step, self.gauge.thresholds, cries=cries)
+                yield from _believed(hit, score, step, self.gauge, cries=cries)
         if (
             step is Step.PASS
-            or (self._says_little(reading) and not score.borne_out)
+            or (not score.borne_out and self._says_little(reading))
             or _spoken_of(reading.hits, score.worst)
         ):
             return
@@ -175,16 +177,17 @@ def _read_alone(score: Weighed, limits: Thresholds) -> Step:
     return Step.HOLD if score.stop >= limits.hold else Step.PASS
 
 
-def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds, *, cries: bool) -> Iterator[Hit]:
+def _believed(hit: Hit, score: Weighed, step: Step, gauge: Gauge, *, cries: bool) -> Iterator[Hit]:
     """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
 
     A firm finding is held at least, and believed where its own sentence reads like it, or stands beside a cry for help:
     to the readings a letter that says "I want to die" hardly reads like an insult any more.
     """
+    limits = gauge.thresholds
     if hit.step is Step.CARE:
         yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
     elif hit.firm:
-        near = any(stop >= limits.alone for part, stop in score.alone if _meet(hit, part))
+        near = any(gauge.stops_alone(*one) for one in score.stretches if _meet(hit, one[0]))
         yield hit if near or cries or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold:
         yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
@@ -219,7 +222,8 @@ def load_moderator(folder: Path | None = None) -> Moderator:
     """The moderator of the packs in `folder`/moderation, else of those that come along. Raises ConfigurationError."""
     book, trained, second = load_rulebook(folder), load_trained(), load_second_reader()
     lexicons = [one.lexicon for one in (book, book.worry) if one is not None]
-    listed = frozenset({BARRIER}).union(trained.vocabulary.listed, *[one.listed for one in lexicons])
+    # An emoji tells of nobody, and a letter may be made of a thousand different ones.
+    listed = frozenset({BARRIER, *PICTURES}).union(trained.vocabulary.listed, *[one.listed for one in lexicons])
     trained.vocabulary.listed = listed
     for lexicon in lexicons:
         lexicon.listed = listed

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Final
@@ -159,7 +161,9 @@ class Reader:
 
     def _by_rules(self, tokens: list[Token], clues: list[Clue]) -> Iterator[Hit]:
         """What the rules find; each pattern that matches becomes one of `clues`."""
-        of = [self.book.lexicon.classes(token.word) for token in tokens]
+        words = [token.word for token in tokens]
+        classes = {word: self.book.lexicon.classes(word) for word in dict.fromkeys(words)}
+        of = [classes[word] for word in words]
         asked = self.book.asked_of(set(of))
         if not asked:
             return
@@ -209,10 +213,11 @@ def _outside(tokens: list[Token], links: Sequence[Found]) -> list[Token]:
 
 def _is_drawn(text: str) -> bool:
     """Whether it is a picture made of marks: no rule sees the letters that these show. Emoji are none."""
-    marks = sum(not _is_emoji(mark) for mark in _DRAWN.findall(text))
+    marks = sum(count for mark, count in Counter(_DRAWN.findall(text)).items() if not _is_emoji(mark))
     return marks >= _LEAST_DRAWN and marks > sum(character.isalpha() for character in text)
 
 
+@lru_cache(maxsize=4096)
 def _is_emoji(character: str) -> bool:
     return unicodedata.category(character) in {"So", "Sk", "Cf", "Mn", "Me"} and not _BLOCKS.match(character)
 

@@ -73,8 +73,8 @@ class Weighed:
     """Whether the letter speaks of what `rule` is about."""
     worst: Sequence[Token]
     """The stretch that reads most like those to be stopped."""
-    alone: Sequence[tuple[Sequence[Token], float]]
-    """Each stretch, and its score in the first reading if it were all of the letter."""
+    stretches: Sequence[tuple[Sequence[Token], float]]
+    """Each stretch, and how much it reads like a letter to be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,13 @@ class Gauge:
             rule=opinion.rule,
             borne_out=borne_out,
             worst=score.worst,
-            alone=[(part, self._alone(part, stop)) for part, stop in score.stretches],
+            stretches=score.stretches,
         )
 
-    def _alone(self, part: Sequence[Token], stop: float) -> float:
-        return self.whole_and_worst(stop, stop, sum(token.word != BARRIER for token in part))
+    def stops_alone(self, part: Sequence[Token], stop: float) -> bool:
+        """Whether a stretch with this score would have to be stopped if it were all of the letter."""
+        words = sum(token.word != BARRIER for token in part)
+        return self.whole_and_worst(stop, stop, words) >= self.thresholds.alone
 
 
 def load_gauge(place: Path | None = None) -> Gauge:

@@ -128,11 +128,12 @@ def test_what_is_remembered_of_words_is_bounded_and_changes_nothing(monkeypatch:
 
 def test_no_word_of_a_letter_stays_in_memory_that_is_in_no_list_of_ours() -> None:
     moderator = the_moderator()
-    moderator.rule("Dear Zoltrimbek, I saw mum-zoltrimbeks and killzoltrimbek at zoltrimbek@a.example. You idiot.")
+    moderator.rule("Dear Zoltrimbek, I saw mum-zoltrimbeks and killzoltrimbek at zoltrimbek@a.example. You idiot. 🥔")
     vocabulary_words = {word for word, _ in moderator.trained.vocabulary._known}
     known = moderator.reader.book.lexicon.known
-    assert "idiot" in vocabulary_words
-    assert "idiot" in known
+    for listed in ("idiot", "🥔"):
+        assert listed in vocabulary_words
+        assert listed in known
     assert not [word for word in (*vocabulary_words, *known) if "zoltrim" in word]
 
 
