@@ -1,7 +1,7 @@
 """The words that a page always says, put into its template as it is compiled: one set of templates a language.
 
-`{{ t("key") }}` and `{{ t.language }}` are most of what a page says. Looked up and escaped once instead of at each
-request, a preview takes little more than half of the time. What depends on values is said as the page is rendered.
+`{{ t("site.switch") }}` and `{{ t.language }}` are most of what a page says. Looked up and escaped once instead of at
+each request, a preview takes little more than half of the time. What depends on values is said as the page is rendered.
 """
 
 from __future__ import annotations
