@@ -37,6 +37,10 @@ from relay.policy.state import State
 
 AT_ONCE: Final = 24
 """Letters that are being written at a time."""
+WRITING: Final = 1800.0
+"""Seconds of the replay that pass at most while somebody writes: a preview is good for two hours, and in the first days
+as much lies between three letters.
+"""
 
 _SUBNET: Final = 14
 _DRAIN_DAYS: Final = 4
@@ -154,6 +158,10 @@ class Replay:
         self.days: list[DayCount] = []
         self.times = Times()
         self._written: Counter[int] = Counter()
+        self._turn = asyncio.Lock()
+        self._writing: list[float] = []
+        """When each of the letters was begun that are being written."""
+        self._ended = asyncio.Event()
 
     async def run(self, url: str, began: float) -> None:
         """All letters, and the days until nothing is due."""
@@ -182,16 +190,32 @@ class Replay:
             last = day
 
     async def write_day(self, visitors: Visitors, todays: Iterator[Letter]) -> None:
-        """Each writer takes the next letter when the last is sent: nobody waits for who is slowest."""
+        """Each writer takes the next letter when the last is sent: nobody waits for the slowest of a round."""
         async with asyncio.TaskGroup() as writing:
             for _ in range(AT_ONCE):
                 writing.create_task(self._write_some(visitors, todays))
 
     async def _write_some(self, visitors: Visitors, todays: Iterator[Letter]) -> None:
-        for letter in todays:
-            self._clock.advance(letter.at)
-            self.played.append(await visitors.play(self._told(letter)))
+        while letter := await self._begin_next(todays):
+            try:
+                self.played.append(await visitors.play(self._told(letter)))
+            finally:
+                self._writing.remove(letter.at)
+                self._ended.set()
             self._written[letter.day] += 1
+
+    async def _begin_next(self, todays: Iterator[Letter]) -> Letter | None:
+        """The next letter, at its time: as soon as nobody is still writing one that was begun long before."""
+        async with self._turn:
+            letter = next(todays, None)
+            if letter is None:
+                return None
+            while self._writing and letter.at - min(self._writing) > WRITING:
+                self._ended.clear()
+                await self._ended.wait()
+            self._writing.append(letter.at)
+            self._clock.advance(letter.at)
+            return letter
 
     def _told(self, letter: Letter) -> Letter:
         """`letter`, to somebody who has refused if it is to be that."""

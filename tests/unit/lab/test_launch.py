@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientSession, web
@@ -18,7 +21,7 @@ from relay.lab.launch.plan import DAY, DAYS, Kind, Letter, letters, volumes
 from relay.lab.launch.report import DayCount, bars, table
 from relay.lab.launch.time import ReplayClock
 from relay.lab.launch.visitors import Fate, Played, Times, Visitors
-from relay.lab_launch import AT_ONCE, Readers, Replay
+from relay.lab_launch import AT_ONCE, WRITING, Readers, Replay
 from relay.launch_node import LaunchPlan
 from tests.support.moderation import the_moderator
 from web.moderation.ruling import Step
@@ -122,23 +125,50 @@ def test_the_replay_s_time_is_one_in_two_places(tmp_path: Path) -> None:
     assert there.monotonic() == 1.5 * DAY, "never back"
 
 
+class _People(Visitors):
+    """Who write at once, but for the first letter: it takes until all others are sent, or `wait` is over."""
+
+    def __init__(self, clock: ReplayClock, todays: Sequence[Letter], wait: float) -> None:
+        nothing: Any = None
+        super().__init__("", nothing)
+        self._clock, self._todays, self._wait = clock, todays, wait
+        self._others = asyncio.Event()
+        self.told: list[Letter] = []
+        self.took: dict[int, float] = {}
+        """Seconds of the replay that passed while somebody wrote, by number."""
+
+    async def play(self, letter: Letter) -> Played:
+        if letter is self._todays[0]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._wait):
+                    await self._others.wait()
+        else:
+            await asyncio.sleep(0)
+        self.told.append(letter)
+        self.took[letter.number] = self._clock.monotonic() - letter.at
+        if len(self.told) == len(self._todays) - 1:
+            self._others.set()
+        return Played(letter, Fate.LIMITED)
+
+
+async def _written(folder: Path, apart: float, wait: float) -> tuple[list[Letter], _People, Replay]:
+    some = [one for one in letters(7, 600) if one.day == DAYS][: 3 * AT_ONCE]
+    todays = [replace(one, at=n * apart) for n, one in enumerate(some)]
+    clock, nothing = ReplayClock.make(folder / "clock"), cast("Any", None)
+    replay = Replay(LaunchPlan(folder), clock, Readers(), nothing, print)
+    people = _People(clock, todays, wait)
+    await replay.write_day(people, iter(todays))
+    return todays, people, replay
+
+
 async def test_no_writer_waits_for_the_slowest(tmp_path: Path) -> None:
-    todays = [one for one in letters(7, 600) if one.day == DAYS][: 3 * AT_ONCE]
-    told: list[Letter] = []
-    all_others = asyncio.Event()
+    todays, people, replay = await _written(tmp_path, apart=3.0, wait=10)
+    assert people.told == [*todays[1:], todays[0]]
+    assert [one.letter for one in replay.played] == people.told
 
-    class People(Visitors):
-        async def play(self, letter: Letter) -> Played:
-            if letter is todays[0]:
-                async with asyncio.timeout(10):
-                    await all_others.wait()
-            told.append(letter)
-            if len(told) == len(todays) - 1:
-                all_others.set()
-            return Played(letter, Fate.LIMITED)
 
-    nothing: Any = None
-    replay = Replay(LaunchPlan(tmp_path), ReplayClock.make(tmp_path / "clock"), Readers(), nothing, print)
-    await replay.write_day(People("", nothing), iter(todays))
-    assert told == [*todays[1:], todays[0]]
-    assert [one.letter for one in replay.played] == told
+async def test_days_of_few_letters_do_not_pass_while_somebody_writes(tmp_path: Path) -> None:
+    """With an hour between two letters the preview of the first would be out of date before it is sent."""
+    todays, people, _ = await _written(tmp_path, apart=700.0, wait=0.05)
+    assert max(people.took.values()) <= WRITING
+    assert sorted(one.number for one in people.told) == [one.number for one in todays]
