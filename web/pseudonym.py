@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from relay.public_suffix import organisational_domain
 from web.moderation.folding import fold_word
 from web.plain_text import hides_something
 
@@ -90,6 +91,8 @@ def _reserved() -> frozenset[str]:
 
 
 def _labels(domain: str) -> set[str]:
-    """The label of `domain` that names its owner; short ones are too common to object to."""
-    labels = domain.casefold().split(".")[:-1]
+    """The labels of `domain` that name its owner, no public suffix; short ones are too common to object to."""
+    domain = domain.casefold()
+    below = (organisational_domain(domain) or domain).count(".")
+    labels = domain.split(".")[: -max(1, below)]
     return {label.translate(_LOOKS) for label in labels if len(label) > 3}

@@ -189,7 +189,7 @@ def _signing(settings: Settings) -> Iterator[str]:
             yield f"signing: {entry.domain} has no RSA key; many receivers check no other"
         home = entry.return_domain or settings.inbound.domain
         if home is not None and not _related(home, entry.domain):
-            yield f"signing: the return domain {home} is not within {entry.domain}; SPF does not align"
+            yield f"signing: the return domain {home} is not of {entry.domain}'s organisation; SPF does not align"
 
 
 def _selectors(settings: Settings, entry: SigningDomain) -> tuple[str, ...]:
@@ -204,7 +204,11 @@ def _selectors(settings: Settings, entry: SigningDomain) -> tuple[str, ...]:
 
 
 def _related(one: str, other: str) -> bool:
-    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+    """Whether both are one organisation's, which is all that alignment asks unless a record says `aspf=s`."""
+    from relay.public_suffix import organisational_domain
+
+    organisation = organisational_domain(one)
+    return one == other or (organisation is not None and organisation == organisational_domain(other))
 
 
 def _doors(settings: Settings) -> Iterator[str]:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from relay.public_suffix import organisational_domain
+
 _IPV4_PREFIX: Final = 24
 _IPV6_PREFIX: Final = 48
 _NAME: Final = re.compile(r"[a-z0-9._-]{1,255}")
@@ -41,12 +43,14 @@ def fits(share: Share, reports: int, octets: int, more: int) -> bool:
 def reported_domains(named: Iterable[str]) -> frozenset[str]:
     """The domains that reports about mail under `named` ones speak of: each, and what stands above it.
 
-    A policy may be published higher up (RFC 9989 §4.10), so a parent of two labels or more counts too.
+    A policy may be published higher up (RFC 9989 §4.10), so what stands above counts up to the organisational domain:
+    what is told of `co.uk` is told of strangers.
     """
     found: set[str] = set()
-    for name in named:
-        labels = name.lower().rstrip(".").split(".")
-        found |= {".".join(labels[start:]) for start in range(max(1, len(labels) - 1))}
+    for name in (one.lower().rstrip(".") for one in named):
+        labels = name.split(".")
+        above = len(labels) - (organisational_domain(name) or name).count(".")
+        found |= {".".join(labels[start:]) for start in range(above)}
     return frozenset(found)
 
 

@@ -132,11 +132,14 @@ class WebSettings(Section):
     domain_per_day: Whole = Field(
         20,
         ge=0,
-        description="Letters a day to all people of one domain together, so that nobody besets a small organisation; "
-        "0 = no ceiling. Well-known mailbox providers and `large_domains` have none.",
+        description="Letters a day to all people of one organisation (a registered domain with all below it) "
+        "together, so that nobody besets a small one; 0 = no ceiling. Well-known mailbox providers and "
+        "`large_domains` have none.",
     )
     large_domains: tuple[HostName, ...] = Field(
-        (), description="Domains of many people who need no such ceiling.", examples=[["univ.example"]]
+        (),
+        description="Domains of many people who need no such ceiling; registered ones with all below them.",
+        examples=[["univ.example"]],
     )
     sender_confirmation: Literal["off", "above_limit", "always"] = Field(
         "off",

@@ -259,6 +259,27 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
         assert any(part in warning for warning in told["warnings"]), part
 
 
+@pytest.mark.parametrize(
+    ("sender", "returns", "aligns"),
+    [
+        ("leak.co.uk", "bounces.leak.co.uk", True),
+        ("mail.leak.co.uk", "bounces.leak.co.uk", True),
+        ("leak.co.uk", "bounces.other.co.uk", False),
+        ("leak.co.uk", "co.uk", False),
+    ],
+)
+def test_check_knows_whose_return_domain_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sender: str, returns: str, aligns: bool
+) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(
+        f'[spool]\nurl = "sqlite:a/spool.db"\n[[signing.domain]]\ndomain = "{sender}"\nselectors = ["s"]\n'
+        f'return_domain = "{returns}"\n'
+    )
+    told = json.loads(leak(capsys, "check", "--json", "--config", file).out)
+    assert any("does not align" in warning for warning in told["warnings"]) is not aligns
+
+
 _STOPS = {
     "a missing certificate": (
         '[submission]\nlisten = ["127.0.0.1:0"]\ntls = { certificate = "no.pem", key = "no.key" }',

@@ -12,6 +12,11 @@ def test_a_report_may_be_about_a_domain_or_what_stands_above_it() -> None:
     assert found == {"mail.leak.example", "bounces.leak.example", "leak.example", "other.test"}
 
 
+def test_a_report_about_a_public_suffix_is_about_strangers() -> None:
+    assert reported_domains(["mx.Leak.co.uk"]) == {"mx.leak.co.uk", "leak.co.uk"}
+    assert reported_domains(["leak.asso.fr", "localhost"]) == {"leak.asso.fr", "localhost"}
+
+
 @pytest.mark.parametrize(
     ("peer", "reporter"),
     [

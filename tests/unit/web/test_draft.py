@@ -134,6 +134,11 @@ def test_pseudonyms(name: str, fault: PseudonymFault | None) -> None:
     assert screen_pseudonym(name, "mail.example.org") is fault
 
 
+def test_a_public_suffix_names_nobody() -> None:
+    assert screen_pseudonym("Une asso", "jeunes.asso.fr") is None
+    assert screen_pseudonym("Les Jeunes", "jeunes.asso.fr") is PseudonymFault.RECIPIENT
+
+
 @given(st.text(max_size=200))
 def test_a_cleaned_message_hides_nothing_and_stays_clean(text: str) -> None:  # SND 10
     clean = clean_message(text)

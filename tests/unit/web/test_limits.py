@@ -155,6 +155,31 @@ async def test_an_organisation_gets_so_many_letters_a_day_whoever_its_people_are
     assert not any(b"small" in row[0] for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("mailbox", "organisation"),
+    [
+        ("ann@small.example", "small.example"),
+        ("ann@paris.small.example", "small.example"),
+        ("ann@small.co.uk", "small.co.uk"),
+        ("ann@leeds.small.co.uk", "small.co.uk"),
+        ("ann@other.co.uk", "other.co.uk"),
+        ("ann@co.uk", "co.uk"),
+        ("ann@ville.gouv.fr", "ville.gouv.fr"),
+        ("ann@etu.univ.example", None),
+        ("ann@lab.large.example", None),
+        ("ann@hall.large.example", "large.example"),
+        ("ann@orange.fr", None),
+        ("ann@shop.orange.fr", "shop.orange.fr"),
+        ("ann@yahoo.co.uk", None),
+    ],
+)
+def test_all_domains_of_an_organisation_are_one_and_neighbours_are_others(  # RCP 5
+    mailbox: str, organisation: str | None
+) -> None:
+    large = frozenset({"univ.example", "lab.large.example"})
+    assert Organisations(5, large).of(mailbox) == organisation
+
+
 async def test_what_is_on_disk_names_nobody_and_goes(bench: Bench) -> None:  # S53, SND 4
     await bench.goes("198.51.100.7", "ann@example.org")
     rows = await bench.database.read(lambda c: list(c.execute("SELECT hash, who FROM web_count")))
