@@ -46,6 +46,7 @@ from web.wall_keeper import BellRinger, OutboxCounter, WallKeeper
 from web.way_in import WayIn
 from web.weekly import WeeklyKeeper, WeeklyParts, WeeklyWriter
 from web.weekly_links import WeeklyLinks
+from web.wishes import Wishes
 from web.withholding import Withholding
 
 _log = Log("front")
@@ -146,6 +147,7 @@ class Building:
         """What happens beside letters: errands before them, looks once a minute, forgetting once an hour."""
         options, outside, stores = self._options, self._outside, self.stores
         relay, database, clock = outside.relay, outside.database, outside.clock
+        wishes = Wishes(self.errands, database, clock)
         watches = [
             OutboxCounter(database).look,
             WallKeeper(stores.wall, relay, clock).look,
@@ -167,7 +169,7 @@ class Building:
             options.status_kept,
             forgetting,
             (self.errands.run,),
-            (self._withholding.look,),
+            (wishes.look, self._withholding.look),
             tuple(watches),
         )
 

@@ -4,8 +4,8 @@ A letter is committed to the front's table before anybody is told that it was se
 owes it to the relay, with the letter's id as idempotency key, so that a repeated hand-over makes no second
 mail (the relay remembers a key for a week). A crash at any point leaves the letter due again.
 
-Before a letter leaves, its recipient's refusal is asked for once more: who has refused our mail since the letter
-was written gets none. That ends nothing its writer could see: such a letter is withheld (`web.withholding`).
+Before a letter leaves, its recipient's refusal is asked for once more (`web.wishes` did, when it was kept): who has
+refused our mail since gets none. That ends nothing its writer could see: such a letter is withheld (`web.withholding`).
 """
 
 from __future__ import annotations

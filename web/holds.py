@@ -15,6 +15,7 @@ from relay.database.contract import Connection, Database
 from relay.database.statements import rows_of
 from relay.ids import Entropy
 from web.decisions import Action, Decision, DecisionLog, LoggedDecision
+from web.emptying import empty_released
 from web.freezes import FREEZE
 from web.letter_table import END_LETTER, NEVER
 from web.letters import Ending, HeldFor
@@ -68,7 +69,10 @@ class HoldStore:
     async def release(self, decision: Decision, due: datetime) -> bool:
         """Let the letter go at `due`; False if it does not wait any more."""
         now, at = to_millis(self._clock.now()), to_millis(due)
-        return await self._log.commit(decision, (_RELEASE, (at, at, decision.subject, now, NEVER)))
+        letter = await self.find(decision.subject)
+        released = (_RELEASE, (at, at, decision.subject, now, NEVER))
+        emptied = [empty_released(letter.id, letter.recipient)] if letter is not None else []
+        return await self._log.commit(decision, released, *emptied)
 
     async def refuse(self, decision: Decision, freeze: Decision | None = None) -> bool:
         """End the letter; its writer reads the rules and the reason. False if it does not wait any more.

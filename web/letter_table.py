@@ -16,6 +16,7 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.database.statements import change, rows_of
 from web.day_counts import What, count
+from web.emptying import empty_erased
 from web.letters import (
     DOORBELLS,
     STREAM,
@@ -59,6 +60,7 @@ _ADD_WAITING: Final = """
 INSERT INTO web_waiting (letter_id, until, sender_name, subject, message) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
+_ADD_UNASKED: Final = "INSERT INTO web_unasked (letter_id) VALUES (?) ON CONFLICT DO NOTHING"
 _FIND: Final = """
 SELECT l.id, l.language, l.signature, l.created, l.message_id, l.refused, l.ending, l.ended, l.rules, l.reason,
   h.due, h.attempts, h.held_until, h.held_for, h.message, l.left_at, l.beside,
@@ -84,13 +86,6 @@ WHERE letter_id = ? AND held_until <= ?
 """
 _SPOT: Final = "UPDATE web_handover SET place = ?, waits_at = ?, expected = ? WHERE letter_id = ?"
 END_LETTER: Final = "UPDATE web_letter SET ending = ?, ended = ? WHERE id = ? AND message_id IS NULL"
-_ERASE: Final = """
-UPDATE web_handover SET erased = 1, recipient = ?, sender_name = '', subject = '', text = '', html = '', message = ''
-WHERE letter_id = ? AND held_until IS NULL
-"""
-_ERASE_HELD: Final = """
-UPDATE web_handover SET erased = 1, recipient = ?, text = '', html = '' WHERE letter_id = ? AND held_until IS NOT NULL
-"""
 _HANDED_OVER: Final = "UPDATE web_letter SET message_id = ?, left_at = ?, place = ? WHERE id = ?"
 _FORGET_WORDS: Final = """
 DELETE FROM web_handover WHERE due = ? AND held_until IS NULL
@@ -137,6 +132,8 @@ class DatabaseLetterStore:
             count(connection, to_millis(now), What.LETTERS)
             if departure.hold is not None:
                 count(connection, to_millis(now), What.HELD, departure.hold.why.value)
+            if not departure.claimed:
+                connection.execute(_ADD_UNASKED, (letter.id,))
             if letter.rings:
                 connection.execute(_ADD_WAITING, waiting)
             if (post := _post(letter, now, departure)) is not None:
@@ -173,17 +170,14 @@ class DatabaseLetterStore:
 
     async def erase_recipient(self, address: str) -> int:
         mailbox = mailbox_of(address)
-        # What no mail can be sent to, even by an older program; ceilings count by what follows the @.
-        nobody = "@" + mailbox.rpartition("@")[2]
 
         def find(connection: Connection) -> list[str]:
-            waiting = connection.execute("SELECT letter_id, recipient FROM web_handover WHERE erased = 0")
+            waiting = connection.execute("SELECT letter_id, recipient FROM web_handover")
             return [letter_id for letter_id, recipient in waiting if mailbox_of(recipient) == mailbox]
 
         def work(connection: Connection) -> None:
             for letter_id in theirs:
-                for sql in (_ERASE, _ERASE_HELD):
-                    connection.execute(sql, (nobody, letter_id))
+                empty_erased(connection, letter_id, address)
 
         # Looked for before the turn to write is taken: whoever holds a link may ask for this again and again.
         theirs = await self._database.read(find)

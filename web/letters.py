@@ -172,7 +172,7 @@ class PendingLetter:
     wished: datetime
     """When it would have left without a ceiling: who comes first in the row."""
     erased: bool = False
-    """Whether its recipient was erased: it has no words, and of the address the domain after an @ alone."""
+    """Whether its recipient was erased or wanted no letters: it has no words, and of the address @ and the domain."""
 
     @property
     def id(self) -> str:
@@ -223,7 +223,7 @@ class LetterStore(Protocol):
     async def erase_recipient(self, address: str) -> int:
         """Forget the address, and all that no person has to read, of every letter that waits for a mailbox; how many.
 
-        They go on as they would have, which their pages tell, but never leave.
+        They go on as they would have, which their pages tell, but never leave (`web.emptying`).
         """
         ...
 

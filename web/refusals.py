@@ -1,4 +1,5 @@
-"""Whether a recipient wants no letters: asked at a letter's departure, and for the recipient's own page.
+"""Whether a recipient wants no letters: asked of each letter soon after it is kept, at its departure, and for the
+recipient's own page.
 
 One click (RFC 8058) refuses the stream of the mail it stands in. Whoever refuses mails that only ask has refused
 letters too, also where an operator has gone back to mailing them directly.

@@ -193,8 +193,8 @@ class Sending:
     def _departure(self, draft: Draft, hold: Hold | None, button: Button, look: Look) -> Departure:
         """When a letter leaves, or for what it waits; not before a ceiling lets it.
 
-        Whether its recipient wants letters, or has reported one, is asked at its departure only: whatever became of it
-        earlier would tell.
+        Whether its recipient wants letters, or has reported one, is asked later (`web.wishes`, `web.departing`):
+        whatever became of it here would tell.
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()

@@ -57,7 +57,9 @@ from web.sealed_store import SealedStore
 from web.sealing import Sealed
 from web.shares import Shares
 from web.tallies import DatabaseTallies
+from web.wall import WallStore
 from web.weekly_store import WeeklyStore
+from web.wishes import Wishes
 from web.withheld_table import WithheldTable
 
 
@@ -158,6 +160,90 @@ async def test_withheld_letters_and_what_left_beside_them(database: Database) ->
     ended = await letters.find_by_id("id3")
     assert ended is not None
     assert (ended.refused, ended.ended) == (True, clock.now())
+
+
+async def test_of_who_wants_none_nothing_is_kept_that_can_be_read(database: Database) -> None:  # RCP 1
+    """Asked about once, soon after; what a person has to read waits for that person, and the address with it."""
+    clock, letters, relay = HandClock(), DatabaseLetterStore(database), RelayInMemory()
+    await letters.prepare()
+    wishes = Wishes(errands_of(relay, database, clock), database, clock)
+    due, until = clock.now() + timedelta(minutes=5), clock.now() + HOLD_TIME
+    held = Departure(until, Hold(until, HeldFor.RULES, ("hate",)))
+    cooling, offered = Departure(due), timedelta(hours=1)
+    await letters.add(_letter(0, rings=True, sender_name="Bo", wall_after=offered), clock.now(), cooling)
+    await letters.add(_letter_to("cy@b.example", 1, wall_after=offered), clock.now(), cooling)
+    await letters.add(_letter(2, rings=True, wall_after=offered), clock.now(), held)
+    await letters.add(_letter(3), clock.now(), Departure(due, claimed=True))  # asked about at its departure, now
+    await letters.add(_letter(4), clock.now(), Departure(clock.now()))
+    relay.refused["ann@b.example"] = False
+    relay.away = True
+    await wishes.look()
+    assert await _readable(database) == {f"id{n}": True for n in range(5)}, "the relay alone knows"
+    (tried,) = await letters.take_due(clock.now(), timedelta(minutes=1), 9)  # the relay may have it
+    relay.away = False
+    await wishes.look()
+    assert await _readable(database) == {"id0": False, "id1": True, "id2": True, "id3": True, "id4": True}
+    assert {address: relay.questions.count(address) for address in relay.questions} == {
+        "Ann+0@b.example": 2, "cy@b.example": 2, "Ann+2@b.example": 2, "Ann+4@b.example": 2
+    }  # fmt: skip
+    await wishes.look()
+    assert len(relay.questions) == 8, "once"
+
+    (one,) = await HoldStore(database, clock, SeededEntropy(1)).held()
+    assert (one.recipient, one.sender_name, one.message) == ("Ann+2@b.example", "A friend", "Words 2")
+    wall = WallStore(database, clock, SeededEntropy(1))
+    assert [await wall.keeps_words(f"id{n}") for n in range(3)] == [False, True, False]
+    assert await wall.state_of("id0") == await wall.state_of("id1"), "its writer is told the same"
+    known = [await letters.find_by_id(f"id{n}") for n in range(2)]
+    assert known[0] == replace(known[1], id="id0") if known[1] else False
+    assert await HoldStore(database, clock, SeededEntropy(1)).release(Decision("id2", Action.RELEASE, "me", "r"), due)
+    assert not (await _readable(database))["id2"], "nobody has to read it any more"
+    clock.move(300)
+    left = {one.id: one for one in await letters.take_due(clock.now(), timedelta(minutes=1), 9)}
+    assert {one.id: one.erased for one in left.values()} == dict.fromkeys(left, False) | {"id0": True, "id2": True}
+    assert (left["id0"].mail.stream, left["id0"].mail.recipient) == ("doorbells", "@b.example")
+    assert (tried.id, left["id4"].mail.recipient) == ("id4", "Ann+4@b.example")
+
+
+async def test_what_is_said_no_to_later_takes_nothing_from_who_decides(database: Database) -> None:
+    """A held letter of who refuses can be erased, be found to threaten a life with its address, and go back whole."""
+    clock, letters, relay = HandClock(), DatabaseLetterStore(database), RelayInMemory()
+    await letters.prepare()
+    until = clock.now() + HOLD_TIME
+    for n in range(3):
+        await letters.add(_letter(n), clock.now(), Departure(until, Hold(until, HeldFor.APPEAL)))
+    await letters.add(_letter_to("bo@b.example", 3), clock.now(), Departure(until, Hold(until, HeldFor.APPEAL)))
+    relay.refused = {"ann@b.example": False, "bo@b.example": False}
+    await Wishes(errands_of(relay, database, clock), database, clock).look()
+    deciding = Deciding(database, clock, SeededEntropy(1))
+    assert await deciding.freeze_letter("id3", Voice("me", "They mean it."))
+    case = await deciding.dangers.find("id3")
+    assert case is not None
+    assert (case.recipient, case.message) == ("bo@b.example", "Words 3")
+    assert await letters.erase_recipient("ann@b.example") == 3
+    assert {one.recipient for one in await deciding.holds.held()} == {"@b.example"}
+    clock.move(HOLD_TIME.total_seconds())
+    assert await letters.end_holds(clock.now()) == 3
+    back = await letters.find_by_id("id0")
+    assert back is not None
+    assert back.words == "Words 0"
+
+
+async def _readable(database: Database) -> dict[str, bool]:
+    """Of each letter that waits, whether its words, its mail or its address stand anywhere."""
+    sql = """
+    SELECT h.letter_id, h.recipient || h.sender_name || h.subject || h.text || h.html || h.message
+      || COALESCE(w.sender_name || w.subject || w.message, '') || COALESCE(p.words, '')
+    FROM web_handover h LEFT JOIN web_waiting w ON w.letter_id = h.letter_id
+    LEFT JOIN web_post p ON p.letter_id = h.letter_id
+    """
+    rows = await database.read(lambda connection: list(connection.execute(sql, ())))
+    return {letter_id: text != "@b.example" for letter_id, text in rows}
+
+
+def _letter_to(address: str, n: int, **more: object) -> NewLetter:
+    letter = _letter(n, **more)
+    return replace(letter, mail=replace(letter.mail, recipient=address))
 
 
 async def test_reports_limits_and_frozen_pairs(database: Database) -> None:

@@ -17,6 +17,7 @@ from relay.database.backup import backup
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, errands_of, running_front
 from tests.support.hand_clock import HandClock
+from tests.support.relay_in_memory import RelayInMemory
 from tests.support.visitor import Visitor
 from web import errand_table
 from web.admission import DayAdmission
@@ -250,21 +251,45 @@ async def test_what_comes_in_during_a_round_is_the_next_one_s(tmp_path: Path) ->
         assert front.relay.followed == ["uone", "utwo"]
 
 
-async def test_how_long_it_takes_tells_no_writer_who_refuses(tmp_path: Path) -> None:  # S49
-    """Each question is a way to another machine and back, which a writer could measure."""
-    clock = HandClock()
-    slowly = replace(BY_HAND, cool_down=timedelta(minutes=5))
-    async with running_front(tmp_path, clock, slowly) as front, aiohttp.ClientSession() as session:
-        visitor, courier = Visitor(front, session), courier_of(front, clock)
-        front.relay.refused["ann@example.org"] = False
-        front.relay.refused_streams["bob@example.org"] = "doorbells"
-        for name in ("ann", "bob", "carol"):
-            await visitor.send(await visitor.preview(to=f"{name}@example.org"))
-        assert front.relay.questions == [], "who wants none is nobody's question while a writer waits for an answer"
+class Hesitant(RelayInMemory):
+    """Says who refuses mail when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def suppressed(self, address: str, stream: str = "") -> bool:
+        found = await super().suppressed(address, stream)
+        await self.may_answer.wait()
+        return found
+
+
+async def test_how_long_it_takes_tells_no_writer_who_refuses(  # S49
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question is a way to another machine and back, which a writer could measure: none waits for its answer."""
+    monkeypatch.setattr("web.errands._ASK_TIMEOUT", 600.0)
+    clock, relay = HandClock(), Hesitant()
+    slowly = replace(OPTIONS, cool_down=timedelta(minutes=5))
+    async with running_front(tmp_path, clock, slowly, relay) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        relay.refused["ann@example.org"] = False
+        relay.refused_streams["bob@example.org"] = "doorbells"
+        names = ("ann", "bob", "carol")
+        async with asyncio.timeout(60):
+            for name in names:
+                await visitor.send(await visitor.preview(to=f"{name}@example.org"))
+        relay.may_answer.set()
+        await visitor.until_counted(lambda front: _number(front, "web_unasked"), 0)
+        assert [relay.questions.count(f"{name}@example.org") for name in names] == [2, 2, 2]
         clock.move(600)
-        await courier.make_round()
-        asked = [front.relay.questions.count(f"{name}@example.org") for name in ("ann", "bob", "carol")]
-        assert asked == [2, 2, 2]
+        await visitor.until_counted(lambda front: _number(front, "web_handover"), 0)
+        assert relay.questions.count("carol@example.org") == 4, "and again at its departure"
+        assert [letter.recipient for letter in relay.letters.values()] == ["carol@example.org"]
+
+
+async def _number(front: Front, table: str) -> int:
+    return len(await rows(front, f"SELECT * FROM {table}"))
 
 
 async def test_what_the_relay_alone_knows(tmp_path: Path) -> None:

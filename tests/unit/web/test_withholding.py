@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from relay.client.contract import LetterRefused, LetterState
+from relay.database.contract import Connection
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
@@ -208,6 +209,40 @@ async def test_erasing_ends_nothing_a_writer_sees(patient: Visitor, clock: HandC
 
 async def _cooling(front: Front) -> int:
     return len(await front.database.read(lambda c: list(c.execute("SELECT 1 FROM web_handover WHERE due < 4e12"))))
+
+
+async def test_who_is_known_to_want_none_is_kept_nowhere_and_no_page_tells(patient: Visitor, clock: HandClock) -> None:
+    front = patient.front  # RCP 1
+    front.relay.refused["blocked@example.org"] = False
+    names, wall = ("blocked", "unknown"), {"wall": "on", "message": "Do you remember the lighthouse?"}
+    cooling = tuple([await written(patient, f"{name}@example.org", **wall) for name in names])
+    taken = tuple([await written(patient, f"{name}@example.org", message="Thanks!") for name in names])
+    await patient.until_counted(_unasked, 0)
+    kept = repr([await front.database.read(_all_of(table)) for table in ("web_handover", "web_post", "web_letter")])
+    assert ("blocked@" in kept, "unknown@" in kept) == (False, True)
+    assert kept.count("lighthouse") == 3, "in the mail's text and HTML and for the wall, of one letter"
+    await read_alike(patient, cooling, "It waits before it leaves")
+    for link in taken:
+        await patient.post(link, {"action": "cancel"})
+    await read_alike(patient, taken, "You took it back")
+    clock.move(5 * 60)
+    await patient.until_arrived(1)
+    await patient.until_counted(_cooling, 0)
+    met(front.relay.states, "bounced", front, clock, "unknown-user")
+    await read_alike(patient, cooling, ON_ITS_WAY)
+    for link in cooling:
+        await patient.post(link, {"action": "private"})
+    clock.move(DELAY.total_seconds())
+    await read_alike(patient, cooling, FAILED)
+    assert front.relay.arrivals == 1
+
+
+def _all_of(table: str) -> Callable[[Connection], list[object]]:
+    return lambda connection: list(connection.execute(f"SELECT * FROM {table}"))
+
+
+async def _unasked(front: Front) -> int:
+    return len(await front.database.read(_all_of("web_unasked")))
 
 
 async def test_what_was_held_for_an_erased_recipient_never_leaves(patient: Visitor, clock: HandClock) -> None:
