@@ -19,7 +19,7 @@ from typing import Final
 from relay.ids import base32
 from relay.log import Log
 from web.catalogue import Words
-from web.code_mails import CodeMails
+from web.code_mails import KEYED, CodeMails
 from web.haste import Haste
 from web.limits import LetterLimits
 from web.mail import MailWriter
@@ -120,7 +120,7 @@ class Confirming:
             _log.info("confirmation-not-sent", why="too many")
             await self._haste.wait()
             return
-        key = f"confirm-{base32(self._tokens.digest(_PURPOSE, 'key', letter_id, mail))}"
+        key = f"{KEYED}{base32(self._tokens.digest(_PURPOSE, 'key', letter_id, mail))}"
         try:
             async with self._haste.measured():
                 await self._mails.send(self._writer.confirmation(mail, self._code(letter_id, mail), words, key))

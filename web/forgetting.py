@@ -15,7 +15,7 @@ from relay.clock import Clock, to_millis
 from relay.database.contract import Connection, Database
 from relay.database.statements import rows_of
 from relay.log import Log
-from web.weekly_store import WeeklyStore
+from web.weekly_store import KEYED, WeeklyStore
 
 _BATCH: Final = 200
 _TIMEOUT: Final = 30.0
@@ -88,9 +88,12 @@ class QuestionForgetter:
                 mailbox, message_id = last
                 try:
                     async with asyncio.timeout(_TIMEOUT):
-                        gone = not message_id or await self._relay.forget(message_id)
+                        gone = not message_id or await self._forgets(message_id)
                 except (RelayAwayError, TimeoutError) as error:
                     _log.warning("forgetting-waits", why=str(error) or "timed out")
                     return
                 if gone:
                     await self._store.forget_question(mailbox, message_id)
+
+    async def _forgets(self, name: str) -> bool:
+        return await (self._relay.forget_handed(name) if name.startswith(KEYED) else self._relay.forget(name))

@@ -24,8 +24,9 @@ from web.mailbox import masked
 from web.parts import Parts
 from web.plain_text import paragraphs
 from web.requests import language_of, read_fields
-from web.weekly import STREAM, WeeklyParts
+from web.weekly import WeeklyParts
 from web.weekly_links import CONFIRM_LIFE, Wish
+from web.weekly_store import KEYED
 
 _WEEK: Final = re.compile(r"[0-9]{4}-W[0-9]{2}")
 _PATIENCE: Final = 5.0
@@ -116,8 +117,9 @@ class WeeklyPages:
         """At most one mail a day to one mailbox: the key at the relay is the same for a day."""
         day = f"{self._parts.clock.now():%Y-%m-%d}"
         mailbox = self._weekly.mailboxes.of(wish.address)
-        key = f"{STREAM}-ask-{hashlib.sha256(mailbox + day.encode()).hexdigest()[:32]}"
+        key = f"{KEYED}{hashlib.sha256(mailbox + day.encode()).hexdigest()[:32]}"
         letter = self._weekly.writer.confirmation(wish, self._parts.renderer.words(wish.language), key)
+        await self._weekly.store.note_question(mailbox, key, self._parts.clock.now() + CONFIRM_LIFE)
         try:
             async with asyncio.timeout(_PATIENCE):
                 answer = await self._parts.relay.submit(letter)
@@ -126,8 +128,7 @@ class WeeklyPages:
         if isinstance(answer, LetterRefused) and answer.temporary:
             raise SpoolUnavailableError(answer.reason)
         message_id = "" if isinstance(answer, LetterRefused) else answer.id
-        until = self._parts.clock.now() + CONFIRM_LIFE
-        await self._weekly.store.note_question(mailbox, message_id, until)
+        await self._weekly.store.name_question(mailbox, key, message_id)
 
     async def _form(self, request: web.Request, typed: str, problem: Problem | None, status: int) -> web.Response:
         return self._page(request, await self._form_values(request, typed, problem), status)

@@ -17,6 +17,8 @@ from relay.database.statements import change, rows_of
 from web.wall import COLUMNS, SHOWN, Post, read_post
 
 MOST_POSTS: Final = 10
+KEYED: Final = "weekly-ask-"
+"""How the idempotency keys of mails that ask begin, and no id of the relay does."""
 REPEATABLE: Final = timedelta(hours=23)
 """So long after the first try the relay still knows a mail by its key; after that it is not tried again."""
 
@@ -24,6 +26,12 @@ _ASK: Final = """
 INSERT INTO web_question (mailbox, message_id, until) VALUES (?, ?, ?)
 ON CONFLICT (mailbox, message_id) DO UPDATE SET until = excluded.until
 """
+_NAME: Final = """
+INSERT INTO web_question (mailbox, message_id, until)
+SELECT mailbox, ?, until FROM web_question WHERE mailbox = ? AND message_id = ?
+ON CONFLICT (mailbox, message_id) DO UPDATE SET until = excluded.until
+"""
+_FORGET: Final = "DELETE FROM web_question WHERE mailbox = ? AND message_id = ?"
 _ANSWER: Final = "UPDATE web_question SET until = 0 WHERE mailbox = ? AND until > ?"
 _VOID: Final = "UPDATE web_question SET until = 0 WHERE mailbox = ?"
 _ANSWERED: Final = """
@@ -85,9 +93,14 @@ class WeeklyStore:
     async def note_question(self, mailbox: bytes, message_id: str, until: datetime) -> None:
         """A mail asks whether this mailbox wants the weekly, and may be answered `until` then.
 
-        `message_id` is "" if the relay took none: the line is written all the same, since an answer's haste tells.
+        `message_id` is the relay's; before that is known the mail's key, so that whoever dies in between leaves it; and
+        "" if the relay took none: the line is written all the same, since an answer's haste tells.
         """
         await change(self._database, (_ASK, (mailbox, message_id, to_millis(until))))
+
+    async def name_question(self, mailbox: bytes, key: str, message_id: str) -> None:
+        """Its mail, known until now by the key it was handed over under, is this one at the relay."""
+        await change(self._database, (_NAME, (message_id, mailbox, key)), (_FORGET, (mailbox, key)))
 
     async def is_asked(self, mailboxes: Sequence[bytes]) -> bool:
         """Whether a question to the mailbox of these hashes waits for an answer."""
@@ -144,9 +157,7 @@ class WeeklyStore:
 
     async def forget_question(self, mailbox: bytes, message_id: str) -> None:
         """Its mail is gone at the relay."""
-        await change(
-            self._database, ("DELETE FROM web_question WHERE mailbox = ? AND message_id = ?", (mailbox, message_id))
-        )
+        await change(self._database, (_FORGET, (mailbox, message_id)))
 
     async def is_made(self, week: str, language: str) -> bool:
         """Whether a week was made already."""

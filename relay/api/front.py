@@ -169,6 +169,10 @@ async def _erase(relay: RelayClient, asked: wire.ErasureHanded) -> wire.Count:
     return wire.Count(mails=await relay.erase(asked.address))
 
 
+async def _forget_handed(relay: RelayClient, asked: wire.KeyHanded) -> wire.Answer:
+    return wire.Answer(yes=await relay.forget_handed(asked.key))
+
+
 async def _opt_out(relay: RelayClient, asked: wire.LinkHanded) -> wire.Answer:
     return wire.Answer(yes=await relay.opt_out(asked.token))
 
@@ -250,6 +254,14 @@ _CALLS: Final = (
         wire.ErasureHanded,
         _erase,
         wire.Count,
+    ),
+    _call(
+        "forgetFrontLetterByKey",
+        "/forgotten",
+        "Delete the address and content of the letter that was handed over under a key. `yes` once nothing is left.",
+        wire.KeyHanded,
+        _forget_handed,
+        wire.Answer,
     ),
     _call(
         "postFrontOptOut",

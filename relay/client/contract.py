@@ -169,6 +169,13 @@ class RelayClient(Protocol):
         """Delete the address and the content of one mail; what waits of it is cancelled. True once nothing is left."""
         ...
 
+    async def forget_handed(self, key: str) -> bool:
+        """As `forget`, of the letter that was handed over under an idempotency key: for who never heard its id.
+
+        True as well if there is none; False from a relay that is too old to be asked.
+        """
+        ...
+
     async def opt_out(self, token: str) -> bool:
         """Act on the one-click link of a mail, named by its token; False if it is no good one."""
         ...

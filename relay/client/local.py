@@ -40,7 +40,7 @@ from relay.mail.header import HeaderError
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.spool.contract import Spool
-from relay.spool.erasing import erase_message, erase_recipient
+from relay.spool.erasing import erase_message, erase_recipient, keyed_message
 from relay.spool.inquiry import DeliveryView, MessageView
 from relay.spool.letter_replies import Customer, LetterReplies
 from relay.spool.work import Door, Idempotency
@@ -190,6 +190,11 @@ class LocalRelayClient:
         return not is_spool_id(message_id) or await erase_message(
             self._parts.database, self._identity.tenant, message_id
         )
+
+    async def forget_handed(self, key: str) -> bool:
+        """See `RelayClient.forget_handed`. Raises SpoolUnavailableError."""
+        message_id = await keyed_message(self._parts.database, self._identity.tenant, key)
+        return message_id is None or await self.forget(message_id)
 
     async def opt_out(self, token: str) -> bool:
         """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""

@@ -48,6 +48,7 @@ _SUPPRESS: Final = Call("suppress", "/refusals")
 _SUPPRESSED: Final = Call("suppressed", "/refused")
 _REFUSALS: Final = Call("refusals", "/refusal-count", is_new=True)
 _ERASE: Final = Call("erase", "/erasures", seconds=ERASE_SECONDS)
+_FORGET_HANDED: Final = Call("forget-handed", "/forgotten", is_new=True)
 _OPT_OUT: Final = Call("opt-out", "/opt-outs", is_anybodys=True)
 _REPLIES: Final = Call("replies", "/replies", is_new=True)
 _BELL: Final = Call("bell", "/bell")
@@ -128,6 +129,13 @@ class RemoteRelayClient:
         if not is_spool_id(message_id):
             return True
         return (await self.line.ask(Call("forget", f"/letters/{message_id}", "DELETE"), wire.Answer)).yes
+
+    async def forget_handed(self, key: str) -> bool:
+        """See `RelayClient.forget_handed`."""
+        try:
+            return (await self.line.ask(_FORGET_HANDED, wire.Answer, wire.KeyHanded(key=key))).yes
+        except UnknownError:
+            return False
 
     async def opt_out(self, token: str) -> bool:
         """See `RelayClient.opt_out`."""

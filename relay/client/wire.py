@@ -80,6 +80,12 @@ class ErasureHanded(_Asked):
     address: AddressText
 
 
+class KeyHanded(_Asked):
+    """The key of a letter that is to be forgotten."""
+
+    key: KeyText
+
+
 class AddressTold(_Told):
     """What is known of it without any SMTP call-out."""
 

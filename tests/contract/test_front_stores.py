@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import web
-from relay.client.contract import Followed, Letter, RelayAwayError
+from relay.client.contract import Followed, Letter, LetterAccepted, LetterRefused, RelayAwayError
 from relay.clock import to_millis
 from relay.database.contract import Connection, Database
 from relay.database.migrations import read_migrations, statements
@@ -25,15 +25,17 @@ from tests.support.front import OPTIONS, errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.postgres_server import PostgresServer
 from tests.support.relay_in_memory import RelayInMemory
+from web import code_mails, weekly_store
 from web.admission import Ceiling, DayAdmission, Waiting
 from web.audit import DELETE, RESEAL, Audit, Disclosure
 from web.backlog import read_backlog
+from web.code_mails import CodeMails
 from web.day_counts import DayCounts
 from web.deciding import Deciding, Voice
 from web.decisions import Action, Decision
 from web.doorbell import KNOWN_KEPT, DoorbellStore
 from web.errand_table import Errand
-from web.forgetting import LetterForgetter
+from web.forgetting import LetterForgetter, QuestionForgetter
 from web.history import read_days
 from web.holds import HoldStore
 from web.legal_requests import Answer, Asked, LegalRequestStore
@@ -980,6 +982,96 @@ async def test_the_weekly(database: Database) -> None:
     assert await store.answered_questions((b"b" * 16, "m"), 9) == [(b"c" * 16, "")]
     await store.forget_question(b"b" * 16, "m")
     assert await store.answered_questions(first, 9) == [(b"c" * 16, "")]
+
+
+class KilledError(BaseException):
+    """As if the process had ended there."""
+
+
+class DeadlyRelay(RelayInMemory):
+    """The process that hands a mail over ends before, or just after, the relay has it."""
+
+    before = False
+    after = False
+
+    async def submit(self, letter: Letter) -> LetterAccepted | LetterRefused:
+        if self.before:
+            raise KilledError
+        answer = await super().submit(letter)
+        if self.after:
+            raise KilledError
+        return answer
+
+
+CODE = Letter("c@leak.example", "Leak", "me@home.example", "s", "code", "", "confirmations", f"{code_mails.KEYED}1")
+
+
+async def _named(database: Database, table: str) -> list[str]:
+    sql = f"SELECT message_id FROM {table} ORDER BY message_id"
+    return [name for (name,) in await database.read(lambda connection: list(connection.execute(sql, ())))]
+
+
+@pytest.mark.parametrize("edge", ["before", "after"])
+async def test_a_front_that_dies_with_a_code_s_mail_in_hand_leaves_no_address(database: Database, edge: str) -> None:
+    await DatabaseLetterStore(database).prepare()  # R12
+    clock, relay = HandClock(), DeadlyRelay()
+    setattr(relay, edge, True)
+    with pytest.raises(KilledError):
+        await CodeMails(relay, database, clock).send(CODE)
+    setattr(relay, edge, False)
+    another_life = CodeMails(relay, database, clock)
+    clock.move(code_mails.ERASED_AFTER.total_seconds() + 1)
+    relay.kept = {f"m-{key}" for key in relay.letters}
+    await another_life.forget()
+    assert len(await _named(database, "web_confirmation")) == len(relay.letters), "the relay cannot forget it yet"
+    relay.kept = set()
+    await another_life.forget()
+    assert set(relay.forgotten) == {f"m-{key}" for key in relay.letters}
+    assert len(relay.letters) == (edge == "after")
+    assert await _named(database, "web_confirmation") == []
+
+
+@pytest.mark.parametrize("edge", ["before", "after"])
+async def test_who_asks_for_a_code_again_after_that_gets_it_once(database: Database, edge: str) -> None:  # R12
+    await DatabaseLetterStore(database).prepare()
+    clock, relay = HandClock(), DeadlyRelay()
+    setattr(relay, edge, True)
+    with pytest.raises(KilledError):
+        await CodeMails(relay, database, clock).send(CODE)
+    setattr(relay, edge, False)
+    another_life = CodeMails(relay, database, clock)
+    for _ in range(2):
+        clock.move(60)
+        await another_life.send(CODE)
+    assert len(relay.letters) == 1
+    assert await _named(database, "web_confirmation") == [f"m-{key}" for key in relay.letters]
+    clock.move(3600)
+    await another_life.send(CODE)
+    assert len(relay.letters) == 2, "the first may not have come"
+    relay.refusal = LetterRefused(temporary=True, reason="full")
+    clock.move(3600)
+    await another_life.send(CODE)
+    await another_life.forget()
+    clock.move(3600)
+    await another_life.forget()
+    assert sorted(relay.forgotten) == sorted(f"m-{key}" for key in relay.letters)
+    assert await _named(database, "web_confirmation") == []
+
+
+async def test_a_front_that_dies_with_a_question_in_hand_hears_its_answer_and_forgets_it(database: Database) -> None:
+    await DatabaseLetterStore(database).prepare()  # R12
+    clock, relay, mailbox = HandClock(), RelayInMemory(), b"m" * 16
+    store, key = WeeklyStore(database, clock), f"{weekly_store.KEYED}1"
+    await store.note_question(mailbox, key, clock.now() + timedelta(days=3))
+    await relay.submit(replace(CODE, idempotency_key=key))  # and the process ends
+    assert await store.subscribe([mailbox], "en", "sealed")
+    await QuestionForgetter(relay, store, clock).forget()
+    assert (relay.forgotten, await _named(database, "web_question")) == ([f"m-{key}"], [])
+    await store.note_question(mailbox, key, clock.now() + timedelta(days=3))
+    for _ in range(2):  # asked again on the same day, it is the same mail
+        await store.name_question(mailbox, key, "m-1")
+    assert await _named(database, "web_question") == ["m-1"]
+    assert await store.is_asked([mailbox])
 
 
 async def test_errands_at_a_relay_that_is_away(database: Database) -> None:

@@ -120,6 +120,11 @@ class RelayInMemory:
         self.forgotten.append(message_id)
         return message_id not in self.kept
 
+    async def forget_handed(self, key: str) -> bool:
+        """`forget`, of what came under this key."""
+        self._be_there()
+        return key not in self.letters or await self.forget(f"m-{key}")
+
     async def opt_out(self, token: str) -> bool:
         """Remembered in `followed`; no link is good here."""
         self._be_there()
