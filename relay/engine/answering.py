@@ -5,6 +5,8 @@ the author is who he says is judged here, by aligned DMARC. A reply is passed on
 from the mailbox that the letter went to, and is the first. To the author of any other the right to answer is taken, and
 the answer goes through intake with the null path, which nobody answers. Every judgement is a task of its own, bounded
 in number and time, so that a stranger's slow DNS delays no bounce; what is not settled is found by the next sweep.
+Who writes to a letter's address without being its recipient has the room and the patience that From addresses have:
+it stands in a letter that may be shown around, and nobody is to keep the recipient's own reply out.
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ from relay.suppression.hashing import AddressHasher, mailbox_form
 _log = Log("answer")
 
 MAX_JUDGING: Final = 20
-"""Replies judged at once, to letters and to From addresses each: what comes beyond to a From address is kept
-unanswered, to a letter waits unsorted. Who writes to a From address with a slow DNS takes no place of the others."""
+"""Replies judged at once, by letters' recipients and by all others each: what comes beyond is kept unanswered of the
+others, and waits unsorted of recipients. Who writes with a slow DNS of theirs takes no place of a recipient."""
 SECONDS: Final = 60.0
 LATER_SECONDS: Final = 60.0
 """After so long a reply to a letter is looked at again, where the DNS did not answer."""
@@ -54,6 +56,33 @@ PATIENCE: Final = timedelta(days=1)
 """For so long: it is somebody's, and what is not passed on is deleted."""
 _STOP_SECONDS: Final = 5.0
 _NO_WORDS: Final = "nothing is set to be answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A mail by a person, as it seems: `sent` is the letter that a reply token names, `is_crowded` whether so many
+    mails came to it that a stranger's is not looked into.
+    """
+
+    item: InboundItem
+    sent: SentDelivery | None
+    is_crowded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A reply under way: what its header says, and why it cannot be passed on whoever vouches for it."""
+
+    item: InboundItem
+    mail: Incoming
+    sent: SentDelivery | None
+    not_passed: str
+
+    @property
+    def pool(self) -> Purpose:
+        """Beside whom it is judged."""
+        return Purpose.SENDER if self.not_passed else Purpose.REPLY
+
 
 Settle = Callable[[Hearing], Awaitable[None]]
 """Writes down what followed from the item; raises SpoolUnavailableError."""
@@ -82,41 +111,45 @@ class Answers:
     def __init__(self, parts: AnswerParts) -> None:
         self._parts = parts
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._purposes: dict[int, Purpose] = {}
+        self._pools: dict[int, Purpose] = {}
         self._later: dict[int, float] = {}
 
     def is_busy(self, purpose: Purpose) -> bool:
-        """Whether as many replies to such addresses are being judged as may be."""
-        return sum(one is purpose for one in self._purposes.values()) >= MAX_JUDGING
+        """Whether as many replies are being judged as may be: by recipients of letters, or by anybody else."""
+        return sum(one is purpose for one in self._pools.values()) >= MAX_JUDGING
 
-    def offer(self, item: InboundItem, sent: SentDelivery | None, settle: Settle) -> str:
+    def offer(self, offered: Offered, settle: Settle) -> str:
         """Take up an item, to be settled later; or the reason why nothing follows, and nothing is taken up.
 
-        `sent` is the letter that a reply token names. Such an item may stay unsorted until it is offered again.
+        A reply that may be its letter's may stay unsorted until it is offered again.
         """
+        item = offered.item
         if item.id in self._tasks:
             return ""
         mail = read_incoming(item)
-        why = _NO_WORDS if sent is None and not self._parts.words else why_silent(mail)
-        if not why and self.is_busy(item.address.purpose):
+        case = _Case(item, mail, offered.sent, _why_nobodys(item, mail, offered.sent))
+        why = _NO_WORDS if case.not_passed and not self._parts.words else why_silent(mail)
+        if not why and case.not_passed and offered.is_crowded:
+            why = "too many others wrote to the same letter"
+        if not why and self.is_busy(case.pool):
             why = "too many others are being looked at"
         if not why:
-            task = asyncio.create_task(self._settle(item, mail, sent, settle), name="answer")
-            self._tasks[item.id], self._purposes[item.id] = task, item.address.purpose
+            task = asyncio.create_task(self._settle(case, settle), name="answer")
+            self._tasks[item.id], self._pools[item.id] = task, case.pool
             task.add_done_callback(lambda _: self._done(item.id))
         return why
 
     def _done(self, number: int) -> None:
         self._tasks.pop(number, None)
-        self._purposes.pop(number, None)
+        self._pools.pop(number, None)
 
     def has(self, number: int) -> bool:
         """Whether an item is being judged, or waits here to be looked at again: it need not be offered now."""
         return number in self._tasks or self._later.get(number, -inf) > self._parts.clock.monotonic()
 
-    def _may_wait(self, item: InboundItem) -> bool:
-        """Whether an item is a reply to a letter that is young enough to be judged later."""
-        return item.address.purpose is Purpose.REPLY and self._parts.clock.now() - item.at < PATIENCE
+    def _may_wait(self, case: _Case) -> bool:
+        """Whether an item may be its letter's reply, and is young enough to be judged later."""
+        return not case.not_passed and self._parts.clock.now() - case.item.at < PATIENCE
 
     def _put_off(self, item: InboundItem) -> None:
         now = self._parts.clock.monotonic()
@@ -133,15 +166,16 @@ class Answers:
             # Bounded: asyncio.wait_for of Python 3.11, which the SPF evaluation uses, can swallow a cancellation.
             await asyncio.wait(tasks, timeout=_STOP_SECONDS)
 
-    async def _settle(self, item: InboundItem, mail: Incoming, sent: SentDelivery | None, settle: Settle) -> None:
+    async def _settle(self, case: _Case, settle: Settle) -> None:
+        item = case.item
         try:
             async with asyncio.timeout(SECONDS):
-                hearing = await self._hear(item, mail, sent)
+                hearing = await self._hear(case)
         except SpoolUnavailableError as error:
             _log.warning("answer-failed", inbound=item.id, error=error)
             return
         except (TimeoutError, _UnansweredError):
-            if self._may_wait(item):
+            if self._may_wait(case):
                 self._put_off(item)
                 return
             hearing = _heard(item, "it could not be judged in time")
@@ -153,40 +187,32 @@ class Answers:
         except SpoolUnavailableError as error:
             _log.warning("sort-failed", inbound=item.id, error=error)
 
-    async def _hear(self, item: InboundItem, mail: Incoming, sent: SentDelivery | None) -> Hearing:
+    async def _hear(self, case: _Case) -> Hearing:
         """What follows from a person's reply. Raises SpoolUnavailableError."""
-        parts, author = self._parts, mail.authors[0]
+        parts, item, author = self._parts, case.item, case.mail.authors[0]
         evidence = Evidence(parts.node_name, item.peer, item.helo, item.reverse_path, item.content or b"")
         judged = await judge(parts.resolver, evidence, [author.domain])
         if item.address.purpose is not Purpose.REPLY:
             why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}: {judged.dmarc.why}"[:300]
-            return _heard(item, why or await self._answer(item, mail, _written_to(item)))
-        if _may_differ_later(judged) and self._may_wait(item):
+            return _heard(item, why or await self._answer(item, case.mail, _written_to(item)))
+        if _may_differ_later(judged) and self._may_wait(case):
             raise _UnansweredError
         # Of who answers a letter nothing is kept: no domain, that is, either.
-        passed = await self._pass_on(item, mail, sent) if _is_vouched_for(judged, author) else "nothing vouches for it"
+        passed = await self._pass_on(case) if _is_vouched_for(judged, author) else "nothing vouches for it"
         if isinstance(passed, Hearing):
             return passed
         why = "" if judged.dmarc.result == "pass" else f"DMARC {judged.dmarc.result}"
-        letters_from = sent.reverse_path if sent is not None else None
-        why = why or await self._answer(item, mail, letters_from if isinstance(letters_from, Address) else None)
+        letters_from = case.sent.reverse_path if case.sent is not None else None
+        why = why or await self._answer(item, case.mail, letters_from if isinstance(letters_from, Address) else None)
         return _heard(item, why, passed)
 
-    async def _pass_on(self, item: InboundItem, mail: Incoming, sent: SentDelivery | None) -> Hearing | str:
+    async def _pass_on(self, case: _Case) -> Hearing | str:
         """Its words on their way to the front, or why not. Raises SpoolUnavailableError."""
-        if not _is_written_to(mail, item.address.address):
-            return "it was not written to the letter's address"
-        if sent is None or sent.recipient is None:
-            return "its letter is forgotten"
-        try:
-            recipient = parse_address(sent.recipient)
-        except AddressError:
-            return "its letter went to no mailbox"
-        if mailbox_form(mail.authors[0]) != mailbox_form(recipient):
-            return "somebody else wrote it than who got the letter"
-        if not await self._parts.replies.has_room(sent.message):
+        if case.not_passed or case.sent is None:
+            return case.not_passed
+        if not await self._parts.replies.has_room(case.sent.message):
             return "the letter has its reply, or too many wait"
-        words = await asyncio.to_thread(read_reply_text, item.content or b"")
+        words = await asyncio.to_thread(read_reply_text, case.item.content or b"")
         if not words:
             return "it has no words of its own"
         return Hearing(Followed.PASSED_ON, "the first reply to a letter, by who got it", words=words)
@@ -221,6 +247,23 @@ class Answers:
             envelope=Envelope(NULL_PATH, (Recipient(author),), smtputf8=author.needs_smtputf8),
             content=build_auto_reply(self._parts.words, sender, author, answered, french_first=french),
         )
+
+
+def _why_nobodys(item: InboundItem, mail: Incoming, sent: SentDelivery | None) -> str:
+    """Why a mail is not for the writer of a letter, whoever vouches for it; "" for one that may be."""
+    if item.address.purpose is not Purpose.REPLY:
+        return "it answers no letter"
+    if not _is_written_to(mail, item.address.address):
+        return "it was not written to the letter's address"
+    if sent is None or sent.recipient is None:
+        return "its letter is forgotten"
+    try:
+        recipient = parse_address(sent.recipient)
+    except AddressError:
+        return "its letter went to no mailbox"
+    if len(mail.authors) != 1 or mailbox_form(mail.authors[0]) != mailbox_form(recipient):
+        return "somebody else wrote it than who got the letter"
+    return ""
 
 
 def _written_to(item: InboundItem) -> Address | None:

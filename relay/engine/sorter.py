@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from relay.engine.answering import Answers
+from relay.engine.answering import Answers, Offered
 from relay.engine.reissue import Reissues
 from relay.log import Log
 from relay.mail.header import HeaderError, parse_fields, split_content
@@ -25,7 +25,7 @@ from relay.report.result import Kind, Reading
 from relay.report.words import find_addresses
 from relay.spool.contract import Spool
 from relay.spool.inbound import InboundStore
-from relay.spool.inbound_values import Consequence, InboundItem, NewReport, SentDelivery
+from relay.spool.inbound_values import MOST_REPLIES, Consequence, InboundItem, NewReport, SentDelivery
 from relay.tokens import Token, TokenKind, Tokens, subject_delivery
 
 _log = Log("feedback")
@@ -115,7 +115,8 @@ class Sorter:
         state, recipient = (None, None) if sent is None else (sent.state, sent.recipient)
         hearing = hear(item.address.purpose, reading, state, recipient)
         if item.address.purpose in _PEOPLE_WRITE_TO and reading.kind is Kind.OTHER and answers is not None:
-            why = answers.offer(item, sent, lambda judged: self._settle(item, reading, judged, found))
+            offered = Offered(item, sent, is_crowded=await self._is_crowded(item))
+            why = answers.offer(offered, lambda judged: self._settle(item, reading, judged, found))
             if not why:
                 return True
             hearing = replace(hearing, why=f"{hearing.why}, not answered: {why}")
@@ -125,6 +126,12 @@ class Sorter:
             await self._parts.reissues.about(sent, reading, block)
         await self._settle(item, reading, hearing, found)
         return True
+
+    async def _is_crowded(self, item: InboundItem) -> bool:
+        """Whether so many wrote to the same letter that no stranger among them is looked into."""
+        if item.address.purpose is not Purpose.REPLY or item.address.delivery is None:
+            return False
+        return (await self._parts.store.replies(*item.address.delivery)).listed > MOST_REPLIES
 
     async def _settle(self, item: InboundItem, reading: Reading, hearing: Hearing, found: _Found) -> None:
         sent, wide = found.sent, found.wide

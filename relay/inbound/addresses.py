@@ -16,7 +16,7 @@ from relay.ids import SpoolId
 from relay.mail.address import Address
 from relay.policy.hearing import Purpose
 from relay.smtp.reply import Reply, reply
-from relay.spool.inbound_values import InboundAddress
+from relay.spool.inbound_values import MOST_REPLIES, InboundAddress, RepliesCame
 from relay.tokens import Token, TokenKind, Tokens, subject_delivery
 
 NAMES: Final[Mapping[str, Purpose]] = {
@@ -31,9 +31,8 @@ NAMES: Final[Mapping[str, Purpose]] = {
 NOT_OURS: Final = reply(550, "5.7.1", "relaying denied")
 NOBODY: Final = reply(550, "5.1.1", "no such address")
 ENOUGH: Final = reply(550, "5.7.1", "no more replies to this letter are taken")
-
-MOST_REPLIES: Final = 10
-"""Mails that one letter's reply address takes, within the time that mail from outside is kept."""
+"""It has its reply, and has had many other mails."""
+CROWDED: Final = reply(451, "4.7.1", "too many replies to this letter are being looked at, try again later")
 
 _ABOUT_A_DELIVERY: Final = {TokenKind.RETURN: Purpose.RETURN, TokenKind.REPLY: Purpose.REPLY}
 _REMEMBERED: Final = 10_000
@@ -43,7 +42,7 @@ _FRESH_SECONDS: Final = 60.0
 class Addresses:
     """Judges recipients. `domains` are ours, `name` is the node's.
 
-    `is_sender` asks for From addresses in use, `replies` how many replies to a delivery came.
+    `is_sender` asks for From addresses in use, `replies` what came in reply to a delivery.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Addresses:
         domains: frozenset[str],
         tokens: Tokens,
         is_sender: Callable[[str], Awaitable[bool]],
-        replies: Callable[[SpoolId, int], Awaitable[int]],
+        replies: Callable[[SpoolId, int], Awaitable[RepliesCame]],
         clock: Clock,
     ) -> None:
         self._name = name
@@ -81,15 +80,21 @@ class Addresses:
         if isinstance(token, Token):
             named = _named(name, token)
             if named is not None:
-                return ENOUGH if await self._has_enough(named) else named
+                return await self._why_not(named) or named
         if await self._sent_from(name):
             return InboundAddress(name, Purpose.SENDER)
         return NOBODY
 
-    async def _has_enough(self, named: InboundAddress) -> bool:
+    async def _why_not(self, named: InboundAddress) -> Reply | None:
+        """Why a letter's reply address takes nothing just now. The same for everybody: whom it takes a mail from, and
+        whom not, would tell a stranger who got the letter.
+        """
         if named.purpose is not Purpose.REPLY or named.delivery is None:
-            return False
-        return await self._replies(*named.delivery) >= MOST_REPLIES
+            return None
+        came = await self._replies(*named.delivery)
+        if came.is_answered and came.listed >= MOST_REPLIES:
+            return ENOUGH
+        return CROWDED if came.unsorted >= MOST_REPLIES else None
 
     async def _sent_from(self, address: str) -> bool:
         now = self._clock.monotonic()

@@ -25,6 +25,7 @@ from relay.spool.inbound_values import (
     InboundView,
     NewInbound,
     NewReport,
+    RepliesCame,
     SentDelivery,
 )
 from relay.spool.letter_replies import forget_replies
@@ -35,6 +36,12 @@ _VIEW: Final = (
     "SELECT i.id, i.at, m.peer, i.address, i.purpose, i.message, i.n, i.kind, i.result, i.shown, i.done_at, i.detail,"
     " m.size FROM inbound i JOIN inbound_mail m ON m.id = i.mail"
 )
+
+_REPLIES: Final = """
+SELECT count(*), count(sorted_at),
+  (SELECT count(*) FROM letter_reply a JOIN message m ON m.seq = a.message WHERE m.id = ?)
+FROM inbound WHERE message = ? AND n = ? AND purpose = 'reply'
+"""
 
 
 class InboundStore:
@@ -130,12 +137,10 @@ class InboundStore:
 
         return await self._database.write(work)
 
-    async def replies(self, message: SpoolId, n: int) -> int:
-        """How many replies to a delivery came, of those that are still listed."""
-        query = "SELECT count(*) FROM inbound WHERE message = ? AND n = ? AND purpose = ?"
-        bindings = (message, n, Purpose.REPLY.value)
-        rows = await rows_of(self._database, query, bindings)
-        return int(rows[0][0])
+    async def replies(self, message: SpoolId, n: int) -> RepliesCame:
+        """What came to the reply address of a delivery."""
+        ((listed, settled, answers),) = await rows_of(self._database, _REPLIES, (message, message, n))
+        return RepliesCame(listed, listed - settled, is_answered=answers > 0)
 
     async def waiting(self, purpose: Purpose) -> tuple[int, datetime | None]:
         """How many items of a purpose wait for a person, and since when the oldest does."""

@@ -10,11 +10,12 @@ from typing import Final
 
 from relay.database.contract import Connection
 from relay.event import EventKind
+from relay.ids import SpoolId
 from relay.policy.hearing import Followed
 from relay.policy.state import State
 from relay.spool.accepting import write_event
 from relay.spool.feedback_loops import count_report
-from relay.spool.inbound_values import Consequence
+from relay.spool.inbound_values import MOST_REPLIES, Consequence
 from relay.spool.letter_replies import add_reply
 from relay.spool.report_shares import PackedReport, keep_report
 from relay.spool.rows import dump
@@ -38,6 +39,14 @@ WHERE id = (SELECT mail FROM inbound WHERE id = ?)
     AND (i.sorted_at IS NULL OR i.purpose <> 'reply'))
 """
 """Who answers a letter leaves nothing here but words."""
+
+_MAIL_OF: Final = "SELECT mail FROM inbound WHERE id = ?"
+_DROP: Final = """
+DELETE FROM inbound WHERE id = ? AND purpose = 'reply'
+  AND (SELECT count(*) FROM inbound o WHERE o.message = ? AND o.n = ? AND o.purpose = 'reply'
+    AND o.sorted_at IS NOT NULL) > ?
+"""
+_DROP_MAIL: Final = "DELETE FROM inbound_mail WHERE id = ? AND NOT EXISTS (SELECT 1 FROM inbound WHERE mail = ?)"
 
 
 def settle(
@@ -71,6 +80,8 @@ def settle(
             add_reply(connection, consequence.delivery[0], consequence.words, now)
     if consequence.forgets:
         connection.execute(_OF_REPLIES, (number,))
+        if consequence.delivery is not None and followed is not Followed.PASSED_ON:
+            _keep_few(connection, number, consequence.delivery)
     if packed is not None and (why := keep_report(connection, packed, now)):
         detail = dump({**consequence.detail, "why": why})
         connection.execute(
@@ -79,6 +90,14 @@ def settle(
     if consequence.loop:
         count_report(connection, consequence.loop, now)
     return True
+
+
+def _keep_few(connection: Connection, number: int, delivery: tuple[SpoolId, int | None]) -> None:
+    """Of what strangers write to a letter the first few are listed: they may write for ever."""
+    [(mail,)] = connection.execute(_MAIL_OF, (number,))
+    connection.execute(_DROP, (number, *delivery, MOST_REPLIES))
+    if connection.changes():
+        connection.execute(_DROP_MAIL, (mail, mail))
 
 
 def _tell(connection: Connection, number: int, consequence: Consequence, now: int) -> None:

@@ -18,6 +18,10 @@ from relay.policy.hearing import Followed, Purpose
 from relay.policy.state import State
 from relay.spool.work import Door
 
+MOST_REPLIES: Final = 10
+"""Mails to one letter's reply address that are listed, and that may wait to be sorted; and of strangers' as many are
+looked into and told that nobody reads them."""
+
 UNREAD: Final = "unread"
 """The kind of an item that broke the program that reads it."""
 
@@ -82,6 +86,17 @@ class SentDelivery:
     orcpt: str | None
     siblings: int
     """How many other deliveries its message has."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepliesCame:
+    """What came to one letter's reply address: mails that are listed, how many of them are still to be sorted, and
+    whether one was passed on as the letter's reply.
+    """
+
+    listed: int
+    unsorted: int = 0
+    is_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,15 @@ from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.feedback_loops import FeedbackLoops
 from relay.spool.inbound import InboundStore
 from relay.spool.inbound_room import LOOK_SECONDS, InboundRoom
-from relay.spool.inbound_values import Consequence, InboundAddress, InboundFilter, NewInbound, NewReport
+from relay.spool.inbound_values import (
+    MOST_REPLIES,
+    Consequence,
+    InboundAddress,
+    InboundFilter,
+    NewInbound,
+    NewReport,
+    RepliesCame,
+)
 from relay.spool.letter_replies import Customer, LetterReplies
 from relay.spool.report_shares import (
     DAY,
@@ -283,7 +291,7 @@ async def test_of_a_reply_its_words_alone_are_kept_until_the_front_has_them(benc
     replies = LetterReplies(bench.database, bench.clock)
     assert await replies.has_room(message)
     number = await replied(bench, message)
-    assert await bench.store.replies(message, 0) == 1
+    assert await bench.store.replies(message, 0) == RepliesCame(1, 1)
     for _ in range(2):  # who sorted it died before anybody heard so
         await bench.store.settle(number, passed_on(message))
     rows = await bench.database.read(lambda connection: list(connection.execute("SELECT * FROM inbound_mail")))
@@ -301,6 +309,26 @@ async def test_of_a_reply_its_words_alone_are_kept_until_the_front_has_them(benc
     again = await replied(bench, message)
     assert await bench.store.settle(again, passed_on(message, "And another thing."))
     assert await replies.waiting(OURS, 5) == [], "a letter has one reply"
+    assert await bench.store.replies(message, 0) == RepliesCame(2, 0, is_answered=True)
+
+
+async def test_of_what_strangers_write_to_a_letter_a_few_are_listed(bench: Bench) -> None:  # S53
+    message, other = await bench.delivered(), await bench.delivered()
+    strangers = Consequence("other", Followed.KEPT, {"why": "x"}, delivery=(message, 0), forgets=True)
+    for _ in range(2 * MOST_REPLIES):
+        assert await bench.store.settle(await replied(bench, message), strangers)
+    assert await bench.store.replies(message, 0) == RepliesCame(MOST_REPLIES)
+    assert await bench.store.replies(other, 0) == RepliesCame(0)
+    beside = await replied(bench, message, InboundAddress("abuse@leak.example", Purpose.ABUSE))
+    for _ in range(2):  # who sorted it died before anybody heard so
+        await bench.store.settle(beside, strangers)
+    item = await bench.store.item(beside + 1)
+    assert item is not None
+    assert item.content is not None, "it came to somebody else too"
+    assert await bench.store.settle(await replied(bench, message), passed_on(message))
+    assert await bench.store.replies(message, 0) == RepliesCame(MOST_REPLIES + 1, 0, is_answered=True)
+    mails = await bench.database.read(lambda connection: list(connection.execute("SELECT id FROM inbound_mail")))
+    assert len(mails) == MOST_REPLIES + 2
 
 
 async def test_what_came_to_a_person_of_ours_too_is_kept_for_them(bench: Bench) -> None:

@@ -31,7 +31,7 @@ from relay.resolver.contract import DnsAnswer
 from relay.settings import settings_from
 from relay.smtp.reply import reply
 from relay.spool.auto_answers import AutoAnswers
-from relay.spool.inbound_values import InboundAddress, InboundView, NewInbound
+from relay.spool.inbound_values import MOST_REPLIES, InboundAddress, InboundView, NewInbound, RepliesCame
 from relay.spool.letter_replies import Customer, LetterReplies
 from relay.spool.work import Door, NewMessage, Settlement
 from relay.suppression.hashing import AddressHasher
@@ -71,12 +71,12 @@ class Bench:
         await self.stores.spool.settle(life, [Settlement(receipt.seq, 0, State.DELIVERED)])
         return number
 
-    async def came(self, author: str, letter: SpoolId | None, *, to: str = TO) -> int:
+    async def came(self, author: str, letter: SpoolId | None, *, to: str = TO, path: str = "") -> int:
         """A mail by somebody to a letter's address, else to a From address."""
         purpose = Purpose.SENDER if letter is None else Purpose.REPLY
         address = InboundAddress(TO, purpose, None if letter is None else (letter, 0))
         content = f"From: <{author}>\r\nTo: {to}\r\nSubject: Re: x\r\n\r\nThank you.\r\n".encode()
-        mail = NewInbound(PEER, "mx.x.example", True, parse_address(author), (address,), content)
+        mail = NewInbound(PEER, "mx.x.example", True, parse_address(path or author), (address,), content)
         (number,) = await self.stores.inbound.take(mail)
         return number
 
@@ -146,10 +146,10 @@ async def test_who_writes_to_a_from_address_keeps_no_reply_to_a_letter_out(bench
 
 
 async def test_a_reply_waits_while_as_many_as_may_be_are_judged(bench: Bench) -> None:  # S53
-    letter = await bench.letter()
     for n in range(MAX_JUDGING):
-        assert await bench.sorter.sort(await bench.came(f"eve{n}@slow.example", letter))
-    number = await bench.came("bob@x.example", letter)
+        author = f"eve{n}@slow.example"
+        assert await bench.sorter.sort(await bench.came(author, await bench.letter(author)))
+    number = await bench.came("bob@x.example", await bench.letter())
     assert not await bench.sorter.sort(number)
     view = await bench.stores.inbound.view(number)
     assert view is not None
@@ -159,6 +159,47 @@ async def test_a_reply_waits_while_as_many_as_may_be_are_judged(bench: Bench) ->
         while not await bench.sorter.sort(number):
             await asyncio.sleep(0.01)
     assert (await bench.settled(number)).followed == "passed-on"
+
+
+async def test_strangers_who_know_a_letter_s_address_keep_its_recipient_out_of_nothing(bench: Bench) -> None:
+    """However many they are, and however slow their DNS is; and of all but a few of them nothing is kept."""  # S53
+    letter = await bench.letter()
+    for n in range(MAX_JUDGING):
+        await bench.sorter.sort(await bench.came(f"eve{n}@slow.example", letter))
+    assert (await bench.stores.inbound.replies(letter, 0)).unsorted == MOST_REPLIES, "those are looked into"
+    for path in ("bob@x.example", "eve@fast.example"):  # whatever the envelope says
+        for _ in range(MOST_REPLIES):
+            assert await bench.sorter.sort(await bench.came("eve@fast.example", letter, path=path))
+    own = await bench.came("bob@x.example", letter)
+    assert await bench.sorter.sort(own)
+    assert (await bench.settled(own)).followed == "passed-on"
+    bench.resolver.answers.set()
+    async with asyncio.timeout(10):
+        while (came := await bench.stores.inbound.replies(letter, 0)).unsorted:
+            await asyncio.sleep(0.01)
+    assert came == RepliesCame(MOST_REPLIES + 1, 0, is_answered=True)
+    sql = "SELECT count(*), sum(size) FROM inbound_mail"
+    rows = await bench.stores.database.read(lambda connection: list(connection.execute(sql)))
+    assert rows == [(MOST_REPLIES + 1, 0)]
+    assert await bench.words() == ["Thank you."]
+
+
+async def test_a_stranger_s_mail_to_a_letter_does_not_wait_for_their_dns(  # S53
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("relay.engine.answering.SECONDS", 0.01)
+    letter = await bench.letter()
+    number = await bench.came("eve@slow.example", letter)
+    assert await bench.sorter.sort(number)
+    assert "could not be judged in time" in str((await bench.settled(number)).detail["why"])
+    recipients = await bench.letter("eve@slow.example")
+    waits = await bench.came("eve@slow.example", recipients)
+    assert await bench.sorter.sort(waits)
+    async with asyncio.timeout(10):
+        while "reply-put-off" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert (await bench.stores.inbound.replies(recipients, 0)).unsorted == 1, "its recipient's does, for a day"
 
 
 async def test_a_mail_to_somebody_else_that_is_handed_in_again_is_no_reply(bench: Bench) -> None:  # S18
