@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from relay.client.contract import LetterRefused, LetterState
+from relay.clock import to_millis
 from relay.database.contract import Connection
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, running_front
@@ -147,6 +148,8 @@ async def test_a_relay_that_takes_nothing_for_now(writers: Visitor, clock: HandC
         clock.move(6 * 60)
         await writers.until_arrived(arrivals + 1)
         await read_alike(writers, links, ON_ITS_WAY)
+    # The round that was refused last looks after it has noted that; it would hand over as well once it may.
+    await writers.until_counted(lambda front: _put_off_to(front, clock), 1)
     front.relay.refusal = None
     clock.move(6 * 60)
     await writers.until_counted(waits_for_nobody, 0)
@@ -154,6 +157,12 @@ async def test_a_relay_that_takes_nothing_for_now(writers: Visitor, clock: HandC
     await read_alike(writers, links, ON_ITS_WAY)
     clock.move(DELAY.total_seconds() + 60)
     await read_alike(writers, links, FAILED)
+
+
+async def _put_off_to(front: Front, clock: HandClock) -> int:
+    """How many withheld letters fail no sooner than now."""
+    now, sql = to_millis(clock.now()), "SELECT 1 FROM web_letter WHERE withheld >= ?"
+    return len(await front.database.read(lambda connection: list(connection.execute(sql, (now,)))))
 
 
 @pytest.mark.parametrize("state", ["suppressed", "cancelled"])
