@@ -46,25 +46,37 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A chart with its table, the latest row first, and the deepest that was counted."""
+    """A chart with its table, the latest row first, and the deepest that was counted.
+
+    Both begin with the first count: a young node's time before it says nothing.
+    """
 
     view: View
     chart: Areas
     rows: tuple[Stretch, ...]
     deepest: Depth | None
     begins: datetime
+    is_whole: bool
+    """Whether there are counts from the beginning of the view's reach on."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is nothing to draw: the queue was empty whenever it was counted, without a gap."""
+        return not self.chart.unknown and not any(self.chart.outlines.values())
 
 
 def drawn(view: View, rows: Sequence[Depth], now: datetime) -> Drawn:
     """What is shown of the rows up to now."""
-    steps = stretches(rows, now, view.reach, view.length)
+    whole = stretches(rows, now, view.reach, view.length)
+    steps = _since_first(whole)
     known = [[None if one.depth is None else getattr(one.depth, kind) for one in steps] for kind in KINDS]
     return Drawn(
         view=view,
         chart=areas(dict(zip(KINDS, known, strict=True))),
-        rows=_since_first(stretches(rows, now, view.reach, view.row)),
+        rows=tuple(reversed(_since_first(stretches(rows, now, view.reach, view.row)))),
         deepest=max(rows, key=lambda one: one.unfinished, default=None),
-        begins=steps[0].begins,
+        begins=steps[0].begins if steps else now,
+        is_whole=len(steps) == len(whole),
     )
 
 
@@ -80,10 +92,10 @@ def stretches(rows: Sequence[Depth], now: datetime, reach: timedelta, length: ti
     return [Stretch(first + n * length, _most(ones)) for n, ones in enumerate(found)]
 
 
-def _since_first(table: Sequence[Stretch]) -> tuple[Stretch, ...]:
-    """The latest first, down to the first that was counted."""
-    first = next((n for n, one in enumerate(table) if one.depth is not None), len(table))
-    return tuple(reversed(table[first:]))
+def _since_first(found: Sequence[Stretch]) -> Sequence[Stretch]:
+    """From the first on that was counted."""
+    first = next((n for n, one in enumerate(found) if one.depth is not None), len(found))
+    return found[first:]
 
 
 def _most(ones: Sequence[Depth]) -> Depth | None:

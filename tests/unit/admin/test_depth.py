@@ -65,14 +65,37 @@ def test_the_table_begins_with_the_first_that_was_counted() -> None:
     assert counted == [None, None, 3, None, None, 9]
 
 
+def test_a_young_node_is_drawn_from_its_first_count_on() -> None:
+    young = drawn(DAY, [deep(timedelta(minutes=m), 3) for m in (22, 17, 12, 7, 2)], NOW)
+    assert (young.begins, young.is_whole, young.is_flat) == (datetime(2026, 11, 21, 11, 45, tzinfo=UTC), False, False)
+    assert young.chart.unknown == "", "before it there was nothing to be counted"
+    assert young.chart.outlines["waiting"].startswith("M0.0 240.0V")
+    gone = drawn(DAY, [deep(timedelta(minutes=m), 0) for m in (22, 2)], NOW)
+    assert gone.chart.unknown.startswith("M192.0 "), "a gap since then is told"
+    assert not gone.is_flat
+
+
+def test_an_empty_queue_is_not_drawn() -> None:
+    calm = drawn(DAY, [deep(timedelta(minutes=m), 0) for m in (7, 2)], NOW)
+    assert (calm.is_flat, calm.is_whole) == (True, False)
+    always = drawn(DAY, [deep(timedelta(minutes=5 * m), 0) for m in range(289)], NOW)
+    assert (always.is_flat, always.is_whole) == (True, True)
+    unknown = drawn(DAY, [], NOW)
+    assert (unknown.rows, unknown.begins) == ((), NOW)
+
+
 @ONE_DATABASE
 async def test_the_pages_draw_the_queue_over_time(bench: Bench, ann: Operator) -> None:
     page = await ann.get("/admin")
     assert "The queue, 24 hours" in page.text
-    assert '<path class="unknown"' in page.document
-    assert "Deepest" not in page.text
     assert "Nothing was counted yet." in page.text
+    assert "No mail came and none left in this time." in page.text
+    assert "<svg" not in page.document, "an empty frame says nothing"
     at = bench.clock.now()
+    await bench.figures.note_depth(Depth(at - timedelta(hours=3), 0, 0, 0, timedelta()))
+    await bench.figures.note_depth(Depth(at - timedelta(hours=3, minutes=-5), 0, 0, 0, timedelta()))
+    bench.clock.move(60)
+    assert "not counted" in (await ann.get("/admin")).text, "there is a gap since"
     await bench.figures.note_depth(Depth(at - timedelta(minutes=10), 1200, 30, 4, timedelta(hours=5)))
     bench.clock.move(60)
     page = await ann.get("/admin")
