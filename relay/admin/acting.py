@@ -17,9 +17,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from relay.admin.asking import trimmed
-from relay.admin.frame import framed
-from relay.admin.parts import AdminParts, Records
-from relay.admin.render import Renderer
+from relay.admin.frame import Frame
 from relay.admin.standing import suspended
 from relay.ids import SpoolId, is_spool_id
 from relay.log import Log
@@ -115,10 +113,10 @@ def read_wish(fields: Mapping[str, str]) -> Wish | None:
 class ActPages:
     """GET and POST /admin/act."""
 
-    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
-        self._parts = parts
-        self._records = records
-        self._renderer = renderer
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        self._records = frame.records
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
         """What would be done, and the form that does it."""
@@ -142,7 +140,7 @@ class ActPages:
             return await self._form(request, wish, refused=True)
         _log.info("admin-acted", by=name, deed=wish.deed, of=wish.whose, did=done)
         values = {"wish": wish, "said": done}
-        return self._renderer.page("done.html", framed(request, "queue", self._parts.clock.now(), values))
+        return self._frame.page(request, "queue", "done.html", values)
 
     async def _do(self, wish: Wish, reason: str, span: timedelta) -> str | None:
         """What was done, in words; None when nothing was, for the form says why."""
@@ -188,5 +186,4 @@ class ActPages:
                 told += f" That is too much for a page: leak queue {verb} --domain {wish.domain}"
         values = {"wish": wish, "told": told, "possible": possible, "problem": problem, "spans": list(SPANS)}
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problem or refused else HTTPStatus.OK
-        page = framed(request, "queue", self._parts.clock.now(), values)
-        return self._renderer.page("act.html", page, status=status)
+        return self._frame.page(request, "queue", "act.html", values, status)

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.admin.acting import ActPages
+from relay.admin.frame import Frame
 from relay.admin.messages import MessagePages
 from relay.admin.parts import AdminParts, Records
 from relay.admin.paths import PathsPage
@@ -71,23 +72,19 @@ def make_admin_app(parts: AdminParts) -> web.Application:
     door = TokenDoor("admin", parts.operators, parts.clock)
     keeper = DoorKeeper(door, AdminFace(renderer), outside=("/admin/style/",))
     app = web.Application(middlewares=[pages_for_errors(_telling(renderer)), _patient, keeper.keep])
-    records = Records(parts.database, parts.clock)
-    today = TodayPage(parts, records, renderer)
-    paths = PathsPage(parts, records, renderer)
-    queue = QueuePages(parts, records, renderer)
-    acting = ActPages(parts, records, renderer)
-    messages = MessagePages(parts, records, renderer)
+    frame = Frame(parts, Records(parts.database, parts.clock), renderer)
+    queue, acting, messages = QueuePages(frame), ActPages(frame), MessagePages(frame)
     app.add_routes(
         [
             *keeper.routes(),
             web.get("/", keeper.lead),
-            web.get("", today.show),
+            web.get("", TodayPage(frame).show),
             web.get("/style/{name}", _style(renderer)),
             web.get("/queue", queue.show),
             web.get("/queue/domain", queue.domain),
-            web.get("/paths", paths.show),
-            web.get("/warm-up", WarmUpPage(parts, records, renderer).show),
-            web.get("/reports", ReportsPage(parts, renderer).show),
+            web.get("/paths", PathsPage(frame).show),
+            web.get("/warm-up", WarmUpPage(frame).show),
+            web.get("/reports", ReportsPage(frame).show),
             web.get("/act", acting.preview),
             web.post("/act", acting.act),
             web.get("/messages", messages.search),

@@ -13,10 +13,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from relay.admin.asking import asked
-from relay.admin.frame import framed
+from relay.admin.frame import Frame
 from relay.admin.life import Chapter, Step, chapters
-from relay.admin.parts import AdminParts, Records
-from relay.admin.render import Renderer
 from relay.admin.standing import read_obstacles, why_braked
 from relay.ids import SpoolId, is_spool_id
 from relay.policy.state import State
@@ -41,14 +39,13 @@ class Told:
 class MessagePages:
     """GET /admin/messages and /admin/message/ID."""
 
-    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
-        self._parts = parts
-        self._records = records
-        self._renderer = renderer
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        self._records = frame.records
 
     async def search(self, request: web.Request) -> web.StreamResponse:
         """The form, and what was found; an id leads to its message."""
-        now = self._parts.clock.now()
         fields = {name: asked(request, name) for name in _FIELDS}
         values: dict[str, Any] = {
             "fields": fields,
@@ -61,7 +58,7 @@ class MessagePages:
         if wanted := asked(request, "id"):
             bare = wanted.lower().partition(".")[0]
             if is_spool_id(bare):
-                return self._renderer.redirect(f"/admin/message/{bare}")
+                return self._frame.redirect(f"/admin/message/{bare}")
             values["problem"] = (
                 f"{wanted!r} is not a message's id; it has 26 letters and digits, as the reply to DATA told"
             )
@@ -70,7 +67,7 @@ class MessagePages:
             values["found"] = found
             if found.cursor is not None:
                 values["further"] = urlencode({**fields, "cursor": f"{found.cursor:x}"})
-        return self._renderer.page("messages.html", framed(request, "messages", now, values))
+        return self._frame.page(request, "messages", "messages.html", values)
 
     async def _find(self, fields: dict[str, str], tenants: dict[str, int], cursor: str) -> SearchPage:
         return await self._records.spool.search(
@@ -92,8 +89,7 @@ class MessagePages:
         view = await self._records.spool.message(SpoolId(bare)) if is_spool_id(bare) else None
         values: dict[str, Any] = {"id": bare, "chapters": (), "deliveries": 0, "open": False, "most": MOST_DELIVERIES}
         if view is None:
-            page = framed(request, "messages", now, values)
-            return self._renderer.page("message.html", page, status=HTTPStatus.NOT_FOUND)
+            return self._frame.page(request, "messages", "message.html", values, HTTPStatus.NOT_FOUND)
         obstacles = await read_obstacles(self._records, ceilings_of(view))
         brake = why_braked(view, await self._records.figures.brakes())
         told = islice(chapters(view, now, obstacles, brake), 1 + MOST_DELIVERIES)
@@ -102,7 +98,7 @@ class MessagePages:
             "deliveries": len(view.deliveries),
             "open": any(not delivery.state.final for delivery in view.deliveries),
         }
-        return self._renderer.page("message.html", framed(request, "messages", now, values))
+        return self._frame.page(request, "messages", "message.html", values)
 
 
 def _told(chapter: Chapter) -> Told:

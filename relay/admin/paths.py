@@ -10,9 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from relay.admin.frame import framed
-from relay.admin.parts import AdminParts, Records
-from relay.admin.render import Renderer
+from relay.admin.frame import Frame
 from relay.admin.standing import read_standing, suspended
 from relay.policy.lessons import OTHER
 from relay.policy.shaping import Limits, Shaping
@@ -70,14 +68,13 @@ class _Facts:
 class PathsPage:
     """GET /admin/paths."""
 
-    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
-        self._parts = parts
-        self._records = records
-        self._renderer = renderer
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        self._records = frame.records
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The page. Raises SpoolUnavailableError."""
-        now = self._parts.clock.now()
         standing = await read_standing(self._records)
         lanes, recent = await self._records.shape.get(), await self._records.recent.get()
         facts = _Facts(lanes, standing.notes, standing.suspensions, recent.failures)
@@ -89,7 +86,7 @@ class PathsPage:
             "everywhere": everywhere,
             "codes": MOST_CODES,
         }
-        return self._renderer.page("paths.html", framed(request, "paths", now, values))
+        return self._frame.page(request, "paths", "paths.html", values)
 
     def _rows(self, facts: _Facts) -> Iterator[SiteRow]:
         by_site: dict[str, list[LaneShape]] = {}

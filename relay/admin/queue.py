@@ -12,9 +12,7 @@ from aiohttp import web
 
 from relay.admin.asking import asked
 from relay.admin.depth import VIEWS, drawn
-from relay.admin.frame import framed
-from relay.admin.parts import AdminParts, Records
-from relay.admin.render import Renderer
+from relay.admin.frame import Frame
 from relay.admin.standing import read_obstacles, read_standing, why_braked
 from relay.ids import SpoolId
 from relay.policy.lessons import OTHER
@@ -55,10 +53,10 @@ class Next:
 class QueuePages:
     """GET /admin/queue and /admin/queue/domain."""
 
-    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
-        self._parts = parts
-        self._records = records
-        self._renderer = renderer
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        self._records = frame.records
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The queue by age; `by` says how lanes are put together, `provider` and `site` restrict them."""
@@ -82,7 +80,7 @@ class QueuePages:
             "views": VIEWS,
             "depth": drawn(view, await self._records.figures.depths(view.span, now - view.reach), now),
         }
-        return self._renderer.page("queue.html", framed(request, "queue", now, values))
+        return self._frame.page(request, "queue", "queue.html", values)
 
     async def domain(self, request: web.Request) -> web.StreamResponse:
         """What of one domain comes next, and what of it is held."""
@@ -96,7 +94,7 @@ class QueuePages:
             "held": ways[State.HELD],
             "most": MOST_DELIVERIES,
         }
-        return self._renderer.page("domain.html", framed(request, "queue", now, values))
+        return self._frame.page(request, "queue", "domain.html", values)
 
     async def _next(self, domain: str, state: State, now: datetime) -> list[Next]:
         found = await next_of_domain(self._parts.database, domain, state, MOST_DELIVERIES)

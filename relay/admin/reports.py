@@ -9,11 +9,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from relay.admin.frame import framed
+from relay.admin.frame import Frame
 from relay.admin.heard import Bounds, Heard, by_domain, by_source, folded, read_heard
-from relay.admin.parts import AdminParts
 from relay.admin.remembered import Remembered
-from relay.admin.render import Renderer
 from relay.spool.tls_hosts import HostTls, tls_by_host
 
 SPAN: Final = timedelta(days=30)
@@ -33,10 +31,10 @@ LEAST_EACH: Final = 5
 class ReportsPage:
     """GET /admin/reports."""
 
-    def __init__(self, parts: AdminParts, renderer: Renderer) -> None:
-        self._parts = parts
-        self._renderer = renderer
-        database, clock = parts.database, parts.clock
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        database, clock = self._parts.database, self._parts.clock
         self._heard = Remembered(self._read, clock)
         self._hosts = Remembered(lambda: tls_by_host(database, clock.now() - TLS_SPAN), clock)
 
@@ -54,7 +52,7 @@ class ReportsPage:
             "hosts": sorted(hosts, key=weakest)[:MOST_ROWS],
             "encrypted": encrypted(hosts),
         }
-        return self._renderer.page("reports.html", framed(request, "reports", self._parts.clock.now(), values))
+        return self._frame.page(request, "reports", "reports.html", values)
 
 
 def _summed(heard: Heard) -> dict[str, Any]:

@@ -14,10 +14,8 @@ from aiohttp import web
 
 from relay.admin.chart import stacked
 from relay.admin.depth import DAY, drawn
-from relay.admin.frame import framed
-from relay.admin.parts import AdminParts, Records
+from relay.admin.frame import Frame
 from relay.admin.remembered import Remembered
-from relay.admin.render import Renderer
 from relay.admin.standing import read_standing
 from relay.figures.contract import By, ReportQuery, ReportRow
 from relay.spool.lately import Failure, Lately
@@ -90,12 +88,13 @@ class ReplyRow:
 class TodayPage:
     """GET /admin."""
 
-    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
-        self._parts = parts
-        self._records = records
-        self._figures = Remembered(self._read_figures, parts.clock)
-        self._depths = Remembered(lambda: records.figures.depths(DAY.span, parts.clock.now() - DAY.reach), parts.clock)
-        self._renderer = renderer
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        self._records = frame.records
+        figures, clock = frame.records.figures, frame.parts.clock
+        self._figures = Remembered(self._read_figures, clock)
+        self._depths = Remembered(lambda: figures.depths(DAY.span, clock.now() - DAY.reach), clock)
 
     async def _read_figures(self) -> tuple[list[ReportRow], list[ReportRow]]:
         """The figures of the day by hour and by provider; those of many tenants are many rows to sum."""
@@ -131,7 +130,7 @@ class TodayPage:
             "about_us": replies([one for one in recent.failures if one.about != "recipient"], recent, now),
             "about_recipients": replies([one for one in recent.failures if one.about == "recipient"], recent, now),
         }
-        return self._renderer.page("today.html", framed(request, "", now, values))
+        return self._frame.page(request, "", "today.html", values)
 
 
 def _first_hour(now: datetime) -> datetime:

@@ -10,9 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from relay.admin.chart import Chart, stacked
-from relay.admin.frame import framed
-from relay.admin.parts import AdminParts, Records
-from relay.admin.render import Renderer
+from relay.admin.frame import Frame
 from relay.policy.warm_up import DAY, Results, today
 from relay.shaping.contract import WarmUpView
 
@@ -45,10 +43,10 @@ class Warming:
 class WarmUpPage:
     """GET /admin/warm-up."""
 
-    def __init__(self, parts: AdminParts, records: Records, renderer: Renderer) -> None:
-        self._parts = parts
-        self._records = records
-        self._renderer = renderer
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._parts = frame.parts
+        self._records = frame.records
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The page. Raises SpoolUnavailableError."""
@@ -58,7 +56,7 @@ class WarmUpPage:
         warming = [warmed(view, known.get(view.row, {}), last) for view in await self._records.warm_ups.views()]
         young = [one for one in warming if one.view.ceiling is not None]
         values = {"young": young, "warm": [one.view for one in warming if one.view.ceiling is None], "span": DAYS}
-        return self._renderer.page("warm_up.html", framed(request, "warm-up", now, values))
+        return self._frame.page(request, "warm-up", "warm_up.html", values)
 
 
 def warmed(view: WarmUpView, known: Mapping[int, Results], last: int) -> Warming:
