@@ -14,10 +14,16 @@ _RULES: Final = {
 
 _RUN: Final = "options => axe.run(document, options).then(found => found.violations)"
 
-# A page that has to be scrolled sideways (WCAG 2.2 §1.4.10), and references that lead nowhere.
+# A page that has to be scrolled sideways, on a narrow window with letters of twice their size too (WCAG 2.2 §1.4.10 and
+# §1.4.4), and references that lead nowhere.
 _REST = """() => {
-  const faults = [];
-  if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the window');
+  const faults = [], page = document.documentElement;
+  if (page.scrollWidth > innerWidth) faults.push('wider than the window');
+  if (innerWidth <= 320) {
+    page.style.fontSize = '200%';
+    if (page.scrollWidth > innerWidth) faults.push(`${page.scrollWidth} px wide with large letters`);
+    page.style.fontSize = '';
+  }
   for (const e of document.querySelectorAll('[aria-describedby]'))
     for (const id of e.getAttribute('aria-describedby').trim().split(/ +/))
       if (!document.getElementById(id)) faults.push('described: ' + id);
