@@ -32,9 +32,12 @@ def _parts(recipient: str) -> tuple[str, str]:
 
 
 def masked(address: str) -> str:
-    """An address as it is shown to whoever holds its link: enough for its owner to know it again."""
+    """An address as it is shown to whoever holds its link: enough for its owner to know it again.
+
+    A word joiner keeps a line from ending before the @.
+    """
     local, _, domain = address.rpartition("@")
-    return f"{local[:1]}…@{domain}"
+    return f"{local[:1]}…\N{WORD JOINER}@{domain}"
 
 
 class MailboxHasher:
