@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from string import ascii_lowercase
+from string import ascii_letters, ascii_lowercase, digits
 from typing import Final
+
+from web.moderation.folding import PICTURES
+from web.moderation.pack import load_rulebook
 
 _LENGTH: Final = 2000
 _SMALL: Final = ("you", "are", "a", "tu", "es", "i", "kill", "love", "never", "am", "my", "me", "so", "go", "u", "te")
@@ -21,6 +24,15 @@ def _within(*ranges: range) -> list[str]:
 
 
 _EMOJI: Final = _within(range(0x1F300, 0x1F650))
+_FLAGS: Final = _within(range(0x1F1E6, 0x1F200))
+_FAMILIES: Final = ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f469\U0001f3fd\u200d\U0001f680")
+_TWO_WORDS: Final = "\U0001f595"
+"""An emoji that the rules read as two words."""
+_LEAST_KNOWN: Final = 0.43
+_MANY_CONCEPTS: Final = ("cul", "dog", "best", "code", "sick", "tell", "liar")
+"""Short words, each of which speaks of three things."""
+_SHORT_FORMS: Final = ("sob", "gtfo", "stfu", "foad", "vtff", "ntm", "tg", "im", "fu")
+"""What the rules read as several words."""
 
 
 def hostile_letters(of_each: int) -> dict[str, list[str]]:
@@ -42,6 +54,13 @@ def hostile_letters(of_each: int) -> dict[str, list[str]]:
     def marks(characters: Sequence[str]) -> Callable[[], str]:
         return lambda: some(_LENGTH, characters)
 
+    def among_known(word: Callable[[], str]) -> Callable[[], str]:
+        """As few words of a list as a letter may have that is read."""
+        return words(lambda: source.choice(_SMALL) if source.random() < _LEAST_KNOWN else word())
+
+    named = sorted(load_rulebook().lexicon.words)
+    short = [word for word in named if len(word) < 5]
+    pictures = sorted(PICTURES)
     kinds = {
         "words of one letter": words(lambda: some(1)),
         "words of two letters": words(lambda: some(2)),
@@ -80,8 +99,58 @@ def hostile_letters(of_each: int) -> dict[str, list[str]]:
         "invisible": marks([*"abcde ", "\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad"]),
         "Chinese": marks(_within(range(0x4E00, 0xA000))),
         "letters of eighteen": marks("\ufdfa"),
-        "one emoji": words(lambda: "\U0001f595"),
+        "one emoji": words(lambda: _TWO_WORDS),
         "emoji among words": words(lambda: some(1, _EMOJI) + source.choice(("", "you ", "je t'aime "))),
         "anything": marks(_within(range(0x20, 0xD800), range(0xE000, 0x20000))),
+        "words of no list among known ones": among_known(lambda: some(3)),
+        "masked twice, among known words": among_known(
+            lambda: f"{source.choice('fcsmb')}*{some(1)}#{source.choice('ktde')}"
+        ),
+        "drawn out, of marks, among known words": among_known(
+            lambda: "".join(mark * source.choice((1, 3)) for mark in some(3, "4310$@7abst"))
+        ),
+        "marks as letters, among known words": among_known(lambda: some(4, "4310$@!7a")),
+        "addresses of mail among known words": among_known(lambda: f"{some(3)}@{some(3)}.fr"),
+        "short sentences of known words": words(lambda: " ".join(source.choices(_SMALL, k=4)) + "."),
+        "sentences of known words": words(lambda: " ".join(source.choices(_SMALL, k=9)) + "."),
+        "emoji and known words": words(lambda: some(1, _EMOJI) + " ".join(source.choices(_SMALL, k=2))),
+        "hearts": marks("\u2764"),
+        "two emoji in turn": words(lambda: "\U0001f389\u2764", ""),
+        "letters in sentences": words(lambda: f"{some(1)} {some(1)} {some(1)}."),
+        "words of the rules": words(lambda: source.choice(named)),
+        "short words of the rules": words(lambda: source.choice(short)),
+        "short words of the rules in sentences": words(lambda: " ".join(source.choices(short, k=4)) + "."),
+        "words of many concepts": words(lambda: source.choice(_MANY_CONCEPTS)),
+        "insults in sentences": words(lambda: f"you are a {source.choice(_BAD)}."),
+        "insults in short sentences": words(lambda: f"u r a {source.choice(_BAD)}!"),
+        "one emoji without spaces": marks(_TWO_WORDS),
+        "short forms": words(lambda: source.choice(_SHORT_FORMS)),
+        "half emoji, half apostrophes": words(lambda: f"{some(1, _EMOJI)}{some(1)}'{some(1)}", ""),
+        "pictures": marks(pictures),
+        "flags": marks(_FLAGS),
+        "flags apart": words(lambda: some(2, _FLAGS)),
+        "families of emoji": words(lambda: source.choice(_FAMILIES), ""),
+        "hands of all colours": words(lambda: "\U0001f44d" + some(1, _within(range(0x1F3FB, 0x1F400))), ""),
+        "keycaps": words(lambda: some(1, digits) + "\ufe0f\u20e3", ""),
+        "marks above one letter": words(lambda: some(1) + some(30, _within(range(0x300, 0x370)))),
+        "Korean": marks([*_within(range(0xAC00, 0xD7A4)), " "]),
+        "Korean in parts": marks([*_within(range(0x1100, 0x1200)), " "]),
+        "leftward": words(lambda: some(2, _within(range(0x5D0, 0x5EB), range(0x620, 0x64B)))),
+        "halves of characters": marks([*_within(range(0xD800, 0xE000)), " "]),
+        "apostrophes alone": marks("'"),
+        "letters between apostrophes": words(lambda: some(1), "'"),
+        "letters between dots": words(lambda: some(1), "."),
+        "dots": marks("."),
+        "blanks": marks(" "),
+        "quotations without an end": words(lambda: f"dit {source.choice('«“„')}{some(1)}"),
+        "one quotation": words(lambda: f"{source.choice('»”')}{some(1)}"),
+        "endless links": words(lambda: "https://" + some(292)),
+        "telephones that break off": words(lambda: f"+{some(27, digits)}x"),
+        "telephones that break off, in twos": words(lambda: f"+{some(2, digits)} " + "12 " * 9 + "x"),
+        "streets that break off": words(lambda: f"{some(1, digits)} ab cd ef"),
+        "addresses of mail that break off": words(lambda: f"{some(64)}@", ""),
+        "accounts that break off": words(lambda: f"FR76{some(28, digits)}x"),
+        "digits apart": words(lambda: some(1, digits)),
+        "letters and digits": marks([*ascii_letters, *digits, " "]),
     }
     return {kind: [letter() for _ in range(of_each)] for kind, letter in kinds.items()}

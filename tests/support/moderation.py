@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,23 @@ from web.moderation.moderator import Moderator, load_moderator
 def the_moderator() -> Moderator:
     """The moderator of the packs that come along."""
     return load_moderator()
+
+
+class NotAskedError(Exception):
+    """Raised where the network would be run."""
+
+
+class Unasked:
+    """A session of ONNX Runtime that nobody may ask."""
+
+    def run(self, *_: object) -> object:
+        """What the network answers: nothing, since it is not to be asked."""
+        raise NotAskedError
+
+
+def reads_once(moderator: Moderator) -> Moderator:
+    """`moderator` with a second reading that raises when it is asked."""
+    return replace(moderator, second=replace(moderator.second, session=Unasked()))
 
 
 def moderator_of(folder: Path | None = None) -> Moderator:

@@ -18,8 +18,11 @@ from typing import Final, NamedTuple
 BARRIER: Final = "."
 """The token between two sentences, and at both ends of a letter."""
 
-MOST_TOKENS: Final = 1200
-"""Tokens that are read; a letter of 2,000 characters has fewer, unless nearly each is a word of its own."""
+MOST_TOKENS: Final = 640
+"""Tokens that are read; 2,000 characters of our letters put together have 520 at most."""
+
+_MOST_ALIKE: Final = 5
+"""Times that a picture is read in one row: a hundred hearts say what five do."""
 
 _LOOKALIKES: Final = str.maketrans(
     "аеорсухіјѕԁһӏвкмнтгпαερονκιτυχβ‘’ʼ`´ʹ＇øłđıſɑɡɩꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴωηγσμς",
@@ -112,6 +115,7 @@ def tokens_of(text: str) -> list[Token]:
     folded, places = fold(text)
     found = [Token(BARRIER, 0, 0)]
     quoted = False
+    row: dict[str, int] = {}
     for match in _WORD.finditer(folded):
         word = match[0]
         first = word[0]
@@ -124,6 +128,12 @@ def tokens_of(text: str) -> list[Token]:
         if first in _QUOTES:
             quoted = first in "“«„" or (first == '"' and not quoted)
             continue
+        if word in PICTURES:
+            if found[-1].word not in PICTURES:
+                row = {}
+            row[word] = row.get(word, 0) + 1
+            if row[word] > _MOST_ALIKE:
+                continue
         if at and folded[at - 1] == "'" and found[-1].end >= start - 1:
             word = _contraction(found, word)
         found.append(Token(word, start, end, quoted))

@@ -59,7 +59,7 @@ def read_all(reader: Reader, trained: Trained, second: SecondReader, lines: Sequ
     kept, scores, opinions, meant_well = [], [], [], []
     for line in lines:
         reading = reader.read(line.letter)
-        if len(reading.tokens) > 2 and not reading.foreign:
+        if len(reading.tokens) > 2 and not reading.unreadable:
             score = trained.score(reading.tokens, list(reading.stretches()), _RAW)
             kept.append(line)
             scores.append(score)
@@ -122,7 +122,8 @@ def main() -> None:
     place = parser.parse_args().corpus
     lines = list(read_corpus(place / GAUGE))
     trained, second = load_trained(), load_second_reader()
-    found = gauge(read_all(Reader(load_rulebook()), trained, second, lines))
+    reader = Reader(load_rulebook(), trained.concepts.families)
+    found = gauge(read_all(reader, trained, second, lines))
     about = {
         "made by": "python -m web.moderation.gauge",
         "letters": len(lines),

@@ -53,11 +53,13 @@ class Moderator:
         """
         reading = self.reader.read(letter)
         worries = self.reader.worries(reading)
-        found = [(hit, Part.LETTER) for hit in (*self._decide(reading, worries), *self._run_together(letter))]
-        if pseudonym:
-            found += [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits]
-            found += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
-        ruling = _ruling(found)
+        found = [(hit, Part.LETTER) for hit in self._decide(reading, worries)]
+        named = [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits] if pseudonym else []
+        if all(RANK[hit.step] <= RANK[Step.HOLD] for hit, _ in (*found, *named)):
+            # A hold, which is all that follows from these, would add nothing to a graver step.
+            found += [(hit, Part.LETTER) for hit in self._run_together(letter)]
+            named += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
+        ruling = _ruling([*found, *named])
         # Words of worry in a letter that pushes its reader are scorn.
         return replace(ruling, worries=ruling.step is not Step.REFUSE and bool(worries))
 
@@ -66,6 +68,8 @@ class Moderator:
 
         The places are those of the part in the letter.
         """
+        if not pseudonym:
+            return
         end, beginning = letter[-_BESIDE_NAME:], letter[:_BESIDE_NAME]
         for hit in self.reader.read(f"{end} {pseudonym}").hits:
             if hit.step.stops and hit.start < len(end) < hit.end - 1:
@@ -120,8 +124,12 @@ class Moderator:
     def _decide(self, reading: Reading, worries: Places) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
-        if len(reading.tokens) < 3 or reading.foreign:
-            return  # of words of other languages the trained readings know nothing
+        if reading.unreadable:
+            # Of words of other languages, or of none, the readings know nothing; whoever decides sees what is firm.
+            yield from (replace(hit, step=Step.HOLD) for hit in reading.hits if hit.weighed and hit.firm)
+            return
+        if len(reading.tokens) < 3:
+            return
         score = self._weigh(reading)
         if score is None:
             return
@@ -228,4 +236,4 @@ def load_moderator(folder: Path | None = None) -> Moderator:
     for lexicon in lexicons:
         lexicon.listed = listed
     spaces = splitter(second.pieces.scores, trained.concepts.families, book.lexicon.words)
-    return Moderator(Reader(book), trained, second, load_gauge(), spaces)
+    return Moderator(Reader(book, trained.concepts.families), trained, second, load_gauge(), spaces)

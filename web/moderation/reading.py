@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Final
 
 from web.moderation.features import clue_feature, hit_feature, stretches
-from web.moderation.folding import BARRIER, MOST_TOKENS, Token, spelled_out, tokens_of
+from web.moderation.folding import BARRIER, MOST_TOKENS, PICTURES, Token, spelled_out, tokens_of
 from web.moderation.languages import ForeignWords, load_foreign_words
 from web.moderation.pack import BARRIER_CLASS, Rulebook
 from web.moderation.pattern import Pattern, Places
@@ -35,6 +35,11 @@ _DRAWN: Final = re.compile(r"[^\w\s.,;:!?…'’\"“”«»()\-–—*~^<>/\\]"
 _BLOCKS: Final = re.compile("[\u2500-\u25ff\u2800-\u28ff]")
 _LEAST_DRAWN: Final = 30
 """Marks, neither letters nor punctuation, from which on a letter with more of them than letters is a drawing."""
+_MOST_PICTURES: Final = 250
+_MANY: Final = 80
+"""Words from which on a letter has to be of words that are frequent in a language we know."""
+_LEAST_FREQUENT: Final = 2 / 5
+"""The share of them; of our letters of that length none has less than three fifths."""
 _ALPHABETS: Final = re.compile("[a-z][\u0370-\u1dff\u2c00-\ufaff]|[\u0370-\u1dff\u2c00-\ufaff][a-z]")
 
 
@@ -71,8 +76,8 @@ class Reading:
     """Likewise."""
     hits: Sequence[Hit]
     clues: Sequence[Clue] = ()
-    foreign: bool = False
-    """Whether the whole of it is in a language that the rules do not know."""
+    unreadable: bool = False
+    """Whether the whole of it is in a language that the readings do not know, or in none."""
 
     def stretches(self) -> Iterator[tuple[range, Collection[int]]]:
         """The stretches of the letter, by the places of their tokens, and the features of what the rules found."""
@@ -92,6 +97,8 @@ class Reader:
     """The rules of both languages, asked of each letter."""
 
     book: Rulebook
+    frequent: Collection[str]
+    """Words of both languages."""
     foreign: ForeignWords = field(default_factory=load_foreign_words)
 
     def read(self, text: str) -> Reading:
@@ -102,22 +109,33 @@ class Reader:
         clues: list[Clue] = []
         traces = find_traces(text)
         hits = [*self._by_rules(tokens, clues), *_by_traces(traces, tokens)]
+        links = [one for one in traces if one.trace is Trace.LINK]
+        outside = _outside(tokens, links)
         words = [token.word for token in tokens if token.word != BARRIER]
-        foreign = self.foreign.speak(text, words, self.book.common)
+        unreadable = max(len(written), len(tokens)) > MOST_TOKENS or self._is_no_language(outside)
+        unreadable = unreadable or self.foreign.speak(text, words, self.book.common)
         # What nobody would write to be read, and what stands behind it, a person looks at.
-        if foreign or len(written) > MOST_TOKENS or _is_drawn(text) or _mixes_alphabets(words):
+        if unreadable or _is_drawn(text) or _mixes_alphabets(words):
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
         if not self.foreign.grave.isdisjoint(words):
             grave = (token for token in tokens if token.word in self.foreign.grave)
             hits += (Hit(Rule.LANGUAGE, Step.HOLD, token.start, token.end) for token in grave)
-        links = [one for one in traces if one.trace is Trace.LINK]
-        return Reading(_without_links(text, links), _outside(tokens, links), hits, clues, foreign)
+        return Reading(_without_links(text, links), outside, hits, clues, unreadable)
+
+    def _is_no_language(self, tokens: Sequence[Token]) -> bool:
+        """Whether it is made of hundreds of pictures, or of many words of which few are frequent in ours."""
+        if len(tokens) < _MANY:
+            return False
+        words = [token.word for token in tokens if token.word != BARRIER and token.word not in PICTURES]
+        if sum(token.word in PICTURES for token in tokens) > _MOST_PICTURES:
+            return True
+        return len(words) >= _MANY and sum(word in self.frequent for word in words) < _LEAST_FREQUENT * len(words)
 
     def worries(self, reading: Reading) -> list[tuple[int, int]]:
         """Where the writer of what was read worries that the reader might harm themselves: characters from, to."""
         if self.book.worry is None:
             return []
-        beside = Reader(self.book.worry, self.foreign)
+        beside = Reader(self.book.worry, self.frequent, self.foreign)
         return [(hit.start, hit.end) for hit in beside._by_rules(list(reading.tokens), [])]
 
     def _meant(self, tokens: list[Token]) -> list[Token]:

@@ -38,7 +38,7 @@ _FORMS: Final = {
     r"|\b\d{3}-\d{2}-\d{4}\b|\b[12] ?\d{2} ?[01]\d ?\d{2} ?\d{3} ?\d{3}(?: ?\d{2})?\b",
     Trace.LINK: r"\bhttps?://[^\s<>]{3,300}|\bwww\.[^\s<>]{3,300}",
     Trace.MAILBOX: r"[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,63}",
-    Trace.PHONE: r"(?<![\w+])(?:\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,4}){2,5}|0\d(?:[ .-]?\d{2}){4}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}"
+    Trace.PHONE: r"(?<![\w+])(?:\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:(?=[ .-]?\d{2,20}(?!\w))[ .-]?\d{2,4}){2,5}|0\d(?:[ .-]?\d{2}){4}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}"
     r"|07\d{3} ?\d{6})(?!\w)",
     Trace.STREET: r"(?i:\b\d{1,4}(?: ?bis| ?ter)?,? (?:rue|avenue|av\.|boulevard|bd|allée|impasse|chemin|place|quai|route) [^\n,.]{2,40}"
     r"|\b\d{1,5} (?:[a-z]{2,15} ){1,3}(?:street|st|road|rd|avenue|ave|lane|ln|drive|close|court|crescent|terrace)\b)",

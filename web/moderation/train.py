@@ -69,7 +69,8 @@ def main() -> None:
     seen = [line for line in lines if not line.held_out]
     known = {line.letter for line in lines}
     drills = [line for line in read_drills(place, random.Random(2)) if line.letter not in known]  # noqa: S311
-    examples = examples_of(Reader(load_rulebook()), load_concepts(), [*seen, *drills])
+    concepts = load_concepts()
+    examples = examples_of(Reader(load_rulebook(), concepts.families), concepts, [*seen, *drills])
     models = {table: examples.learn(table) for table in TABLES}
     scales = {table: float(np.abs(model.weights).max()) / 127 for table, model in models.items()}
     header = {

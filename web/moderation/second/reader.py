@@ -27,6 +27,9 @@ NETWORK_FILE: Final = "moderation/second/network.onnx"
 ABOUT_FILE: Final = "moderation/second/network.json"
 MOST_PIECES: Final = 40
 """Pieces that are read, the marks of beginning and end among them."""
+MOST_OF_LONG: Final = 28
+"""Likewise, of a letter of more than `LONG` characters, whose words take the first reading longer."""
+LONG: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class SecondReader:
         places = [match.span() for match in WRITTEN.finditer(text)]
         inside = [at for at, (begins, ends) in enumerate(places) if begins < end and start < ends]
         first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
-        room = MOST_PIECES - 2
+        room = (MOST_OF_LONG if len(text) > LONG else MOST_PIECES) - 2
         found: deque[int] = deque()
         # A word is cut only where there is room for it: of two thousand characters most are not read.
         for begins, ends in places[first:last]:

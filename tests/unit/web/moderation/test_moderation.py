@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
-from tests.support.moderation import the_moderator
+from tests.support.moderation import reads_once, the_moderator
 from web.moderation.corpus import read_corpus
 from web.moderation.moderator import Moderator, load_moderator
 from web.moderation.pack import LANGUAGES, load_rulebook
 from web.moderation.ruling import Part, Rule, Step
 
 MODERATOR = the_moderator()
+PICTURES = "".join(map(chr, range(0x1F300, 0x1F460)))
+GIBBERISH = " ".join(["zxqv", "wqpl", "krtz", "bvnm", "plok", "qwxz"] * 15)
 CORPUS = Path(__file__).parents[3] / "data" / "moderation"
 WORDS = ("tu", "te", "you", "kill", "vais", "je", "f", "c", "*", "@", ".", "«", '"', "0", "si", "your", "pas")
 
@@ -110,10 +112,60 @@ def test_what_cannot_be_read_is_held(text: str) -> None:
         "-" * 60 + "\nBonjour Marie, je pense à toi\n" + "*" * 60,
         "My Ωmega watch gained Δt = 5 μs, and I like you",
         "Vive la France 🇫🇷🇫🇷🇫🇷 ! Merci pour tout.",
+        "Merci pour tout, maman. " + "❤️" * 30,
+        "Je t'aime. " + "❤" * 1500,
+        "Happy birthday! " + "❤️ 🎉 " * 300,
     ],
 )
 def test_hearts_rulers_flags_and_units_are_no_disguise(text: str) -> None:
     assert MODERATOR.rule(text).step is Step.PASS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thank you so much for the soup. " + PICTURES[:100],
+        "Look at these: " + " ".join("https://photos.example/" + "qxzv-wkpj-" * 12 + str(n) for n in range(8)),
+        "Thank you, " + "Zorblax, Quvnik, Trewixa, " * 18 + "and all the others of the choir, for the song.",
+        "hiya its me, u dont no me but i no u, i said hi 2 u once n u laughed n i thort u was luvly. " * 20,
+    ],
+)
+def test_names_links_pictures_and_short_forms_are_read(text: str) -> None:
+    assert Rule.LANGUAGE not in MODERATOR.rule(text).rules
+    assert not MODERATOR.reader.read(text).unreadable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PICTURES,
+        f"Thank you so much for the soup. {PICTURES}",
+        GIBBERISH,
+        f"{GIBBERISH} thank you so much for the soup {GIBBERISH}",
+        "'".join("abcdefghijklmnopqrst" * 50),
+        "u r a b " * 170,  # more words than are read
+        "stfu sob " * 100,  # likewise, when they are written out
+    ],
+)
+def test_what_is_no_letter_is_held_unread(text: str) -> None:
+    ruling = reads_once(MODERATOR).rule(text)
+    assert (ruling.step, ruling.rules) == (Step.HOLD, (Rule.LANGUAGE,))
+
+
+@pytest.mark.parametrize("around", [PICTURES, GIBBERISH])
+def test_what_is_no_letter_covers_no_threat_and_no_insult(around: str) -> None:
+    threat = MODERATOR.rule(f"{around}. I will kill you. {around}")
+    assert (threat.step, threat.rules) == (Step.REFUSE, (Rule.THREAT,))
+    insult = MODERATOR.rule(f"{around}. Tu es une salope. {around}")
+    assert (insult.step, insult.rules) == (Step.HOLD, (Rule.LANGUAGE, Rule.BULLYING))
+    assert [span.end - span.start for span in insult.spans if span.rule is Rule.BULLYING] == [16]
+
+
+@pytest.mark.parametrize("unit", ["🖕", "🔪", "❤", "🔪🩸", "❤ 🖕 "])
+def test_a_row_of_pictures_says_what_its_beginning_says(unit: str) -> None:
+    few, many = MODERATOR.rule(unit * 5), MODERATOR.rule(unit * 400)
+    assert (many.step, many.rules) == (few.step, few.rules)
+    assert MODERATOR.rule("❤" * 900 + "🖕").step is Step.REFUSE
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,17 @@ from hypothesis import strategies as st
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
-from tests.support.moderation import the_moderator
+from tests.support.moderation import NotAskedError, reads_once, the_moderator
 from web.moderation.ruling import Rule, Ruling, Step
 from web.moderation.second.pieces import SPECIAL, UNKNOWN, Pieces, load_pieces
-from web.moderation.second.reader import ABOUT_FILE, MOST_PIECES, SecondReader, load_second_reader
+from web.moderation.second.reader import (
+    ABOUT_FILE,
+    LONG,
+    MOST_OF_LONG,
+    MOST_PIECES,
+    SecondReader,
+    load_second_reader,
+)
 from web.moderation.weighing import GAUGE_FILE, load_gauge
 
 READER = load_second_reader()
@@ -73,14 +79,20 @@ def test_of_a_long_letter_what_surrounds_the_worst_place_is_read() -> None:
     letter = calm + THREAT + " " + calm
     start = letter.index(THREAT)
     window = READER.window(letter, start, start + len(THREAT))
-    assert len(window) <= MOST_PIECES - 2
+    assert len(window) == MOST_OF_LONG - 2
     told = "".join(TEXTS[number] for number in window).replace("\u2581", " ")
     assert THREAT.lower() in told
     before, after = told.split(THREAT.lower())
     assert "cats" in before
-    assert "bakery" in after
+    assert after.startswith(" we met")
     assert READER.read(letter, start, start + len(THREAT)).stop > READER.read(letter).stop
     assert READER.window(calm, 0, 0) == PIECES.of(calm)[: len(READER.window(calm, 0, 0))]
+
+
+def test_of_a_letter_that_is_not_long_more_is_read() -> None:
+    calm = "We met at the bakery, and you told me about the garden and the two cats. " * 14
+    assert len(READER.window(calm[:LONG], 0, 0)) == MOST_PIECES - 2
+    assert len(READER.window(calm[: LONG + 1], 0, 0)) == MOST_OF_LONG - 2
 
 
 def test_a_threat_reads_like_one_and_thanks_do_not() -> None:
@@ -88,17 +100,6 @@ def test_a_threat_reads_like_one_and_thanks_do_not() -> None:
     assert (opinion.rule, opinion.stop > 1) == (Rule.THREAT, True)
     assert READER.read("Thank you for the soup, it was the best evening of the whole winter.").stop < -2
     assert READER.read("Je n'en peux plus, je pense à en finir toutes les nuits.").care > 1
-
-
-class NotAskedError(Exception):
-    """Raised where the network would be run."""
-
-
-class Unasked:
-    """A session of ONNX Runtime that nobody may ask."""
-
-    def run(self, *_: object) -> object:
-        raise NotAskedError
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,7 @@ class Unasked:
 def test_a_rough_word_in_a_letter_that_reads_kindly_is_not_read_twice(letter: str) -> None:
     moderator = the_moderator()
     assert any(hit.weighed for hit in moderator.reader.read(letter).hits)
-    read_once = replace(moderator, second=replace(READER, session=Unasked()))
-    assert read_once.rule(letter) == Ruling(Step.PASS) == moderator.rule(letter)
+    assert reads_once(moderator).rule(letter) == Ruling(Step.PASS) == moderator.rule(letter)
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,14 @@ def test_a_letter_of_which_nothing_would_follow_is_not_read_twice(letter: str, s
     reading = moderator.reader.read(letter)
     score = moderator.trained.score(reading.tokens, list(reading.stretches()), moderator.gauge.whole_and_worst)
     assert max(score.stop, score.care) >= moderator.gauge.thresholds.doubt
-    read_once = replace(moderator, second=replace(READER, session=Unasked()))
-    assert read_once.rule(letter) == moderator.rule(letter)
+    assert reads_once(moderator).rule(letter) == moderator.rule(letter)
     assert moderator.rule(letter).step is step
 
 
 @pytest.mark.parametrize("letter", ["J'ai cru mourir de rire à ton mariage, merci pour tout.", THREAT])
 def test_a_cry_for_help_is_read_twice_however_kindly_it_reads_and_so_is_a_threat(letter: str) -> None:
     with pytest.raises(NotAskedError):
-        replace(the_moderator(), second=replace(READER, session=Unasked())).rule(letter)
+        reads_once(the_moderator()).rule(letter)
 
 
 def test_threads_read_at_once_what_one_reads() -> None:
