@@ -25,6 +25,7 @@ from relay.opening import Stores
 from relay.resolver.contract import Resolver
 from relay.resolver.policy_host import https_context
 from relay.settings import Settings
+from relay.wary_clock import WaryClock
 
 
 def addresses_with(resolver: Resolver) -> Lookup:
@@ -74,7 +75,8 @@ class Telling:
         self._book = WebhookBook(parts.stores.database, parts.clock, parts.entropy, parts.secrets.webhook)
         self._poster = make_poster(settings, parts.resolver, parts.clock)
         self.door = WebhookDoor(self._book, self._poster, webhooks.max_per_tenant)
-        couriers = CourierParts(parts.stores.spool, self._book, parts.clock, parts.entropy, webhooks.give_up_after)
+        clock = WaryClock.of(parts.clock)
+        couriers = CourierParts(parts.stores.spool, self._book, clock, parts.entropy, webhooks.give_up_after)
         tells = "delivery" in settings.node.roles
         self._outbox = Outbox(couriers, self._poster, parts.engine.lease, parts.engine.alarms) if tells else None
         self._journal: Journal | None = None

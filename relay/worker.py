@@ -30,6 +30,7 @@ from relay.pulse import Pulse
 from relay.settings import Settings, load_settings
 from relay.settings_effect import warn_without_effect
 from relay.spool.life import Ending
+from relay.wary_clock import WaryClock
 
 _log = Log("worker")
 
@@ -60,7 +61,7 @@ def run_worker(file: Path, settings: Settings, assignment: Assignment, listeners
 
 
 async def _live(file: Path, settings: Settings, assignment: Assignment, listeners: list[Listener], front: Front) -> int:
-    clock, entropy, pulse = SystemClock(), SystemEntropy(), Pulse()
+    clock, entropy, pulse = WaryClock(SystemClock()), SystemEntropy(), Pulse()
     beating = asyncio.create_task(pulse.run(), name="pulse")
     manager = NotifySocket.of(os.environ)  # silent under a supervisor, which speaks for all
     alive = asyncio.create_task(manager.keep_alive(), name="manager")

@@ -19,9 +19,9 @@ from typing import Final
 from relay.clock import Clock
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
+from relay.wary_clock import WaryClock
 from web.handing_over import HandOver
 from web.letters import Departure, LetterStore, NewLetter, PendingLetter
-from web.steadiness import Steadiness
 
 FIRST_LOOK: Final = timedelta(seconds=10)
 """When the rounds first look at a letter that was just added: the hand-over at once comes before."""
@@ -59,12 +59,11 @@ class Courier:
     def __init__(self, hand_over: HandOver, store: LetterStore, clock: Clock, rounds: Rounds) -> None:
         self._hand_over = hand_over
         self._store = store
-        self._clock = clock
+        self._clock = WaryClock.of(clock)
         self._rounds = rounds
         self._loop: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[bool]] = set()
         self._next_forgetting = self._next_watch = clock.monotonic()
-        self._steadiness = Steadiness(clock)
 
     async def start(self) -> None:
         """Begin the rounds; letters left by an earlier run are handed over first."""
@@ -114,14 +113,14 @@ class Courier:
 
         How many letters were tried.
         """
-        is_steady = self._steadiness.look()
-        if is_steady and (returned := await self._store.end_holds(self._clock.now())):
+        is_believed = not self._clock.lead()  # a clock that was ahead for a while ends no hold and deletes nothing
+        if is_believed and (returned := await self._store.end_holds(self._clock.now())):
             _log.warning("holds-ended", letters=returned, remedy="leak letters lists what waits for a decision")
         await _each(self._rounds.first)
         await self._watch()
         tried = await self._hand_all_over()
         await _each(self._rounds.last)
-        if is_steady and self._clock.monotonic() >= self._next_forgetting:
+        if is_believed and self._clock.monotonic() >= self._next_forgetting:
             self._next_forgetting = self._clock.monotonic() + _FORGET_EVERY
             now = self._clock.now()
             while await self._store.forget(now, now - self._rounds.status_kept, _FORGET_BATCH) == _FORGET_BATCH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay import metrics
 from relay.clock import Clock
@@ -20,9 +20,10 @@ from relay.policy.outcome import Outcome, Result
 from relay.policy.quarantine import TRIES, why_held
 from relay.policy.retry import RetrySchedule
 from relay.policy.state import State
-from relay.policy.verdict import Situation, Verdict, decide
+from relay.policy.verdict import Situation, Verdict, decide, ends
 from relay.report.wording import Action
 from relay.spool.work import AttemptRecord, Duty, NewMessage, Parcel, Settlement, Warmth
+from relay.wary_clock import WaryClock
 
 _log = Log("delivery")
 
@@ -42,7 +43,7 @@ class Assessor:
         self._settler = settler
         self._notices = notices
         self._schedule = schedule
-        self._clock = clock
+        self._clock = WaryClock.of(clock)
         self._entropy = entropy
 
     async def assess(self, parcel: Parcel, result: AttemptResult) -> None:
@@ -79,9 +80,20 @@ class Assessor:
 
     def _verdict(self, parcel: Parcel, duty: Duty, outcome: Outcome, now: datetime) -> Verdict:
         situation = Situation(
-            duty.attempts + 1, now, parcel.expires_at, self._entropy.uniform(), now - parcel.accepted_at
+            duty.attempts + 1, now, self._end(parcel), self._entropy.uniform(), self._age(parcel, now)
         )
         return decide(outcome, situation, self._schedule)
+
+    def is_over(self, parcel: Parcel, now: datetime, failure: Outcome | None = None) -> bool:
+        """Whether it is time to give the parcel up, whose site is known to answer with `failure`."""
+        return self._end(parcel) <= now or (failure is not None and ends(failure, self._age(parcel, now)))
+
+    def _end(self, parcel: Parcel) -> datetime:
+        """When it is given up. A wall clock that may be ahead gives nothing up for the time it skipped (R27)."""
+        return parcel.expires_at + self._clock.lead()
+
+    def _age(self, parcel: Parcel, now: datetime) -> timedelta:
+        return now - parcel.accepted_at - self._clock.lead()
 
     def _record(
         self, duty: Duty, outcome: Outcome, result: AttemptResult, now: datetime, *, kept: bool
@@ -180,7 +192,7 @@ class Assessor:
 
     async def wait_for_ceiling(self, parcel: Parcel, until: datetime, warmth: Warmth, failure: Outcome) -> None:
         """Move deliveries to the departure that their warm-up has for them, and tell the sender if that is owed."""
-        due = min(until, parcel.expires_at)
+        due = min(until, self._end(parcel))
         settlements = [Settlement(duty.seq, duty.n, State.WAITING, due, warmth=warmth) for duty in parcel.duties]
         await self._tell_and_wait(parcel, until, failure, settlements)
 
@@ -204,13 +216,13 @@ class Assessor:
     def wait_until(self, parcel: Parcel, until: datetime) -> None:
         """Move deliveries to when they may go: a new due time, not an attempt, and none past its expiry."""
         for duty in parcel.duties:
-            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, min(until, parcel.expires_at)))
+            self._settler.add(Settlement(duty.seq, duty.n, State.WAITING, min(until, self._end(parcel))))
 
     def _waits(self, parcel: Parcel, until: datetime) -> list[Settlement]:
         settlements: list[Settlement] = []
         for duty in parcel.duties:
             jitter = self._schedule.waits[0] * (self._schedule.jitter * self._entropy.uniform())
-            due = min(until + jitter, parcel.expires_at)
+            due = min(until + jitter, self._end(parcel))
             settlements.append(Settlement(duty.seq, duty.n, State.WAITING, due))
         return settlements
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from relay.clock import Clock
 from relay.engine.postman import IN_FLIGHT, Postman, Tally
 from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import Entropy
@@ -23,6 +22,7 @@ from relay.log import Log
 from relay.notify.book import WebhookBook
 from relay.notify.webhook import Parked, Round
 from relay.spool.contract import Spool
+from relay.wary_clock import WaryClock
 
 _log = Log("webhook")
 
@@ -45,7 +45,7 @@ class CourierParts:
 
     spool: Spool
     book: WebhookBook
-    clock: Clock
+    clock: WaryClock
     entropy: Entropy
     give_up_after: timedelta
 
@@ -219,16 +219,20 @@ class Courier:
 
     def _given_up(self, found: _Round) -> list[int]:
         """Parked events that were refused for days, while the receiver took others."""
-        last, limit = self._webhook.taken_at, found.now - self._parts.give_up_after
+        last, limit = self._webhook.taken_at, self._limit(found)
         seqs = [one.seq for one in found.again if one.since <= limit and last is not None and last > one.since]
         if seqs:
             _log.warning("events-given-up", webhook=self._webhook.id, events=len(seqs))
         return seqs
 
+    def _limit(self, found: _Round) -> datetime:
+        """What was refused since then is given up; a wall clock that may be ahead ends nobody's patience."""
+        return found.now - self._parts.clock.lead() - self._parts.give_up_after
+
     def _why_disable(self, found: _Round, failing_since: datetime | None) -> str:
         if found.tally.is_gone:
             return "the receiver answered 410 Gone"
-        last, limit = self._webhook.taken_at, found.now - self._parts.give_up_after
+        last, limit = self._webhook.taken_at, self._limit(found)
         silent = any(one.since <= limit and (last is None or last <= one.since) for one in found.again)
         if found.tally.told or not (silent or (failing_since is not None and failing_since <= limit)):
             return ""

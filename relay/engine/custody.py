@@ -18,7 +18,6 @@ from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.policy.outcome import Outcome
 from relay.policy.quarantine import Care
-from relay.policy.verdict import ends
 from relay.spool.contract import Spool
 from relay.spool.work import Parcel, Warmth
 
@@ -60,7 +59,7 @@ class Custody:
         What the last attempt met stands for all mail of the site. If each expired letter had to meet a dead host's
         time-outs itself, a long queue would take days to end, and would fill the window meanwhile.
         """
-        if parcel.expires_at <= now or ends(rest.failure, now - parcel.accepted_at):
+        if self.assessor.is_over(parcel, now, rest.failure):
             self.settle_soon(parcel, rest.failure)
             return
         self.window.drop_content(parcel)

@@ -202,7 +202,7 @@ class Dispatcher:
         if waits is None:
             return False
         until, brake = waits
-        if parcel.expires_at <= self._clock.now():
+        if self._custody.assessor.is_over(parcel, self._clock.now()):
             words = f"stream {brake.stream or '(none)'} is {brake}"
             self._custody.settle_soon(parcel, _ours(Result.TEMPORARY, 451, "4.7.1", words))
         else:

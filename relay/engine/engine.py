@@ -53,6 +53,7 @@ from relay.spool.contract import Spool
 from relay.spool.life import Pulse, Terms
 from relay.spool.work import Incarnation, NewMessage, Parcel, Settlement
 from relay.suppression.book import SuppressionBook
+from relay.wary_clock import WaryClock
 
 _log = Log("engine")
 
@@ -118,7 +119,8 @@ class Engine:
     def __init__(self, options: EngineOptions, parts: EngineParts, ended: Callable[[Pulse], None]) -> None:
         self._options = options
         self._parts = parts
-        spool, clock = parts.spool, parts.clock
+        spool, clock = parts.spool, WaryClock.of(parts.clock)
+        self._clock = clock
         name = options.intake.node_name
         self.alarms = Alarms(spool, clock)
         self.lease = self._lease = Lease(spool, clock, ended, options.terms)
@@ -179,7 +181,7 @@ class Engine:
             return None
         holder = f"{options.intake.node_name}/{options.worker}"
         provider_of = parts.diagnoser.provider_of
-        books = LearnerParts(parts.spool, parts.figures, parts.suppressions, parts.clock, parts.warm_ups)
+        books = LearnerParts(parts.spool, parts.figures, parts.suppressions, self._clock, parts.warm_ups)
         return Learner(books, holder, provider_of, options.brake)
 
     def _make_brakes(self) -> Brakes | None:
@@ -190,6 +192,7 @@ class Engine:
 
     async def start(self) -> None:
         """Register this life and begin to work. Raises SpoolUnavailableError."""
+        self._clock.heed(await self._parts.spool.last_alive())
         await self._lease.start(self._options.intake.node_name, self._options.worker)
         await self.alarms.load()
         if self._parts.suppressions is not None:

@@ -19,6 +19,7 @@ from relay.log import Log
 from relay.policy.alarms import AlarmKind
 from relay.policy.hearing import Followed
 from relay.spool.inbound_values import UNREAD, Consequence
+from relay.wary_clock import WaryClock
 
 _log = Log("feedback")
 
@@ -39,7 +40,7 @@ class Feedback:
     def __init__(self, parts: SorterParts, clock: Clock, keep: timedelta) -> None:
         self._store = parts.store
         self._spool = parts.spool
-        self._clock = clock
+        self._clock = WaryClock.of(clock)
         self._keep = keep
         self._waiting: list[int] = []
         self._left: set[int] = set()
@@ -74,7 +75,7 @@ class Feedback:
             if self._clock.monotonic() - swept >= SWEEP_SECONDS:
                 swept = self._clock.monotonic()
                 more = await self._sweep(ABANDONED)
-                await self._forget()
+                await self.forget()
             if self._waiting:
                 # After a failure the next sweep is soon enough: the spool cannot be written just now.
                 more = await self._sort_safely(self._waiting.pop(0)) and more
@@ -102,7 +103,10 @@ class Feedback:
         self._left.update(one for one in found if one not in self._noted)
         return len(numbers) == BATCH and bool(found)
 
-    async def _forget(self) -> None:
+    async def forget(self) -> None:
+        """Delete a batch of what was sorted long ago, if the wall clock may be believed."""
+        if self._clock.lead():
+            return
         try:
             forgotten = await self._store.forget(self._clock.now() - self._keep, BATCH)
         except SpoolUnavailableError as error:

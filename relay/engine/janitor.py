@@ -1,8 +1,8 @@
 """The janitor: what time alone brings about.
 
 It forgets content whose time is over, and large bodies that were never accepted, in small batches, so that no
-transaction grows long; it ends the windows in which requests of the queue could be undone, and follows the alarms that
-the spool or others raised and ended.
+transaction grows long, and content only while the wall clock may be believed; it ends the windows in which requests of
+the queue could be undone, and follows the alarms that the spool or others raised and ended.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from relay.engine.alarms import Alarms
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.spool.contract import Spool
+from relay.wary_clock import WaryClock
 
 _log = Log("janitor")
 
@@ -37,7 +38,7 @@ class Janitor:
     ) -> None:
         self._spool = spool
         self._alarms = alarms
-        self._clock = clock
+        self._clock = WaryClock.of(clock)
         self._keep_content = keep_content
         self._released = released
         self._task: asyncio.Task[None] | None = None
@@ -72,6 +73,8 @@ class Janitor:
         orphans = 0
         while orphans < ORPHANS and await self._spool.remove_orphan(PIECES):
             orphans += 1
+        if self._clock.lead():
+            return 0
         forgotten = await self._spool.forget(self._clock.now() - self._keep_content, BATCH)
         if forgotten:
             _log.info("forgotten", messages=forgotten)

@@ -27,12 +27,14 @@ from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.contract import Spool
 from relay.suppression.book import SuppressionBook
 from relay.suppression.contract import NewSuppression
+from relay.wary_clock import WaryClock
 
 _log = Log("learning")
 
 BATCH: Final = 500
 LOOK_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 3600.0
+PURGED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Learner:
         self._spool = parts.spool
         self._figures = parts.figures
         self._suppressions = parts.suppressions
-        self._clock = parts.clock
+        self._clock = WaryClock.of(parts.clock)
         self._warm_ups = parts.warm_ups
         self._holder = holder
         self._provider_of = provider_of
@@ -82,7 +84,7 @@ class Learner:
             more = False
             try:
                 more = await self.step()
-                await self._forget()
+                await self.forget()
             except SpoolUnavailableError as error:
                 _log.warning("events-unread", error=error)
             except Exception:  # noqa: BLE001 - what one batch met must not end the reading
@@ -129,8 +131,11 @@ class Learner:
                 _log.info("suppressed-from-now", reason=deed.reason.value, cause=deed.detail)
         return fresh
 
-    async def _forget(self) -> None:
-        if self._clock.monotonic() >= self._forget_due:
+    async def forget(self) -> None:
+        """Delete what nobody counts any more: once an hour, if the wall clock may be believed."""
+        if self._clock.monotonic() >= self._forget_due and not self._clock.lead():
+            while await self._suppressions.purge(PURGED_AT_ONCE) == PURGED_AT_ONCE:
+                pass
             await self._figures.forget()
             if self._warm_ups is not None:
                 await self._warm_ups.forget()

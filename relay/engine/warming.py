@@ -177,7 +177,7 @@ class Warming:
         departs = answer.departs or now
         words = f"the warm-up of {key} has no room before {departs:%Y-%m-%d %H:%M} UTC"
         outcome = Outcome(Result.TEMPORARY, Scope.MESSAGE, Phase.PERMIT, DecidedBy.RELAY, reply(451, "4.7.1", words))
-        if parcel.expires_at <= now:
+        if self._custody.assessor.is_over(parcel, now):
             self._custody.settle_soon(parcel, outcome)
             return
         metrics.warm_up_waits.labels(key.source).inc(len(parcel.duties))

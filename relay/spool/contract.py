@@ -107,6 +107,10 @@ class Spool(Protocol):
         """When the newest event was written, by the clock of then; None before the first."""
         ...
 
+    async def last_alive(self) -> datetime | None:
+        """When anybody last said that he lives, by the clock of then (on PostgreSQL the server's); None before."""
+        ...
+
     async def mend_dues(self, waits: Sequence[timedelta]) -> int:
         """After the clock went back: no due time lies further ahead than its wait; the number mended.
 

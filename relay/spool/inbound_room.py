@@ -18,6 +18,7 @@ from relay.errors import SpoolFullError
 from relay.policy.hearing import Purpose
 from relay.spool.inbound_values import NewInbound
 from relay.spool.report_shares import REPORTS_KEPT
+from relay.wary_clock import WaryClock
 
 LOOK_SECONDS: Final = 10.0
 """After which what other workers took, and what was forgotten, is counted anew."""
@@ -42,7 +43,7 @@ class InboundRoom:
 
     def __init__(self, database: Database, clock: Clock, octets: int) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = WaryClock.of(clock)
         self._octets = octets
         self._used = 0
         self._looked = -inf
@@ -64,8 +65,9 @@ class InboundRoom:
             self._used += size
 
     async def _look(self) -> None:
-        before = to_millis(self._clock.now() - REPORTS_KEPT)
-        await self._database.write(lambda connection: _drop_reports(connection, before))
+        if not self._clock.lead():
+            before = to_millis(self._clock.now() - REPORTS_KEPT)
+            await self._database.write(lambda connection: _drop_reports(connection, before))
         self._used = (await rows_of(self._database, _USED))[0][0]
         self._looked = self._clock.monotonic()
 

@@ -109,6 +109,10 @@ class PortableSpool:
         at = await self._shown.read(last_written)
         return None if at is None else from_millis(at)
 
+    async def last_alive(self) -> datetime | None:
+        ((at,),) = await rows_of(self._shown, "SELECT max(heartbeat) FROM incarnation")
+        return None if at is None else from_millis(at)
+
     async def reschedule(self, seq: int, send_at: datetime) -> bool:
         return await self._shown.write(lambda connection: reschedule(connection, seq, to_millis(send_at), self._now()))
 

@@ -30,10 +30,6 @@ MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 POLL_SECONDS: Final = 1.0
 """How late a refusal written by another process is heard of."""
 
-PURGE_SECONDS: Final = 3600.0
-"""How often what is over is deleted."""
-
-_PURGED_AT_ONCE: Final = 500
 _LOADED_AT_ONCE: Final = 20_000
 _WRITTEN_AT_ONCE: Final = 500
 """Rows of an import in one transaction: mail that is accepted meanwhile waits for no longer than these."""
@@ -83,13 +79,10 @@ class SuppressionBook:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _poll(self) -> None:
-        next_purge = self._clock.monotonic()
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self.catch_up()
-                if self._clock.monotonic() >= next_purge and await self.purge() < _PURGED_AT_ONCE:
-                    next_purge = self._clock.monotonic() + PURGE_SECONDS
             except SpoolUnavailableError as error:
                 self._log.warning("changes-unread", error=error)
             except Exception:  # noqa: BLE001 - a refusal must be heard of, whatever one look met
@@ -178,10 +171,10 @@ class SuppressionBook:
         self._log.info("suppressions-removed", rows=removed)
         return removed
 
-    async def purge(self) -> int:
-        """Delete a batch of what is long over; how much it was. Raises SpoolUnavailableError."""
+    async def purge(self, limit: int) -> int:
+        """Delete up to `limit` of what is long over; how much it was. Raises SpoolUnavailableError."""
         now = self._clock.now()
-        purged = await self._database.write(lambda connection: self.rows.purge(connection, now, _PURGED_AT_ONCE))
+        purged = await self._database.write(lambda connection: self.rows.purge(connection, now, limit))
         if purged:
             self._log.info("suppressions-purged", rows=purged)
         return purged

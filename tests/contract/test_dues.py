@@ -61,6 +61,18 @@ async def test_an_empty_spool_has_written_nothing(bench: Bench) -> None:
     assert await bench.spool.mend_dues(WAITS) == 0
 
 
+async def test_when_anybody_was_last_alive(bench: Bench) -> None:
+    before = await bench.spool.last_alive()
+    assert before is not None
+    await bench.spool.retire(bench.me)
+    assert await bench.spool.last_alive() == before, "that of a life that ended counts too"
+    bench.clock.forward(seconds=1)
+    await bench.spool.register("node", 1)
+    after = await bench.spool.last_alive()
+    assert after is not None
+    assert after > before
+
+
 async def test_what_was_scheduled_gets_another_time(bench: Bench) -> None:
     due = bench.clock.now() + timedelta(days=30)
     receipt = await bench.accept("a@b.example", "c@d.example", due=due, scheduled=True)

@@ -23,13 +23,14 @@ from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import Course, DecidedBy, Diagnosis, Host, Outcome, Phase, Result, Scope
 from relay.policy.state import State
-from relay.policy.suppress import SuppressionRules
+from relay.policy.suppress import Reason, SuppressionRules
 from relay.smtp.reply import remote_reply
 from relay.smtp.transcript import Exchange
 from relay.spool.contract import Spool
 from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.work import AttemptRecord, Door, NewMessage, Settlement
 from relay.suppression.book import SuppressionBook
+from relay.suppression.contract import NewSuppression, Which
 from tests.support.either_database import BOTH, open_database, spool_on
 from tests.support.hand_clock import HandClock
 from tests.support.suppressions import book_on
@@ -223,6 +224,24 @@ async def test_a_batch_that_cannot_be_written_is_counted_later_and_once(bench: B
     await bench.learn()
     assert await bench.counts() == [{"accepted": 1, "delivered": 1}]
     assert not await bench.figures.advance(before, before, breaks)  # somebody was there first: nothing is tried
+
+
+async def test_a_clock_that_is_ahead_deletes_neither_figures_nor_refusals(bench: Bench) -> None:  # R27
+    await bench.ends("a@b.example", Result.DELIVERED)
+    await bench.learn()
+    manual = NewSuppression(1, parse_address("c@b.example"), Reason.MANUAL, until=bench.clock.now() + timedelta(days=9))
+    await bench.book.add([manual])
+    learner, everything = bench.learner(), ReportQuery(bench.clock.now() - timedelta(days=500), bench.clock.now(), ())
+    bench.clock.jump(500 * 86400)
+    for _ in range(5):
+        await learner.forget()
+        bench.clock.move(3601)
+    assert await bench.figures.report(everything)
+    assert len(await bench.book.show(Which())) == 1
+    bench.clock.move(86400)
+    await learner.forget()
+    assert not await bench.figures.report(everything), "nobody set it back for a day: it is believed"
+    assert not await bench.book.show(Which())
 
 
 async def test_figures_go_after_a_year(bench: Bench) -> None:

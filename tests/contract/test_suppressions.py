@@ -184,14 +184,14 @@ async def test_what_is_long_over_is_deleted_and_what_people_said_never(bench: Be
     strike = entry(parse_address("carl@b.example"), Reason.SOFT_BOUNCE)
     now = bench.clock.now()
     await bench.database.write(lambda c: bench.book.rows.strike(c, strike, now, now))
-    assert await bench.book.purge() == 0
+    assert await bench.book.purge(500) == 0
     bench.clock.move(3 * 86400)  # the manual one is over, and then for as long as it held
-    assert await bench.book.purge() == 1
+    assert await bench.book.purge(500) == 1
     bench.clock.move(RULES.hard_bounce.total_seconds())
     assert await bench.stopped(people[0]) == ""
-    assert await bench.book.purge() == 1, "the counted soft bounce; what held lately would hold twice as long"
+    assert await bench.book.purge(500) == 1, "the counted soft bounce; what held lately would hold twice as long"
     bench.clock.move(RULES.hard_bounce.total_seconds())
-    assert [await bench.book.purge() for _ in range(3)] == [500, 100, 0]
+    assert [await bench.book.purge(500) for _ in range(3)] == [500, 100, 0]
     assert [row.reason for row in await bench.book.show(Which())] == [Reason.OPT_OUT]
     assert not await bench.database.read(bench.book.rows.counts_any)
 

@@ -30,6 +30,7 @@ from relay.notify.poster import Poster, PostRules
 from relay.notify.webhook import Form, NewWebhook, Webhook
 from relay.policy.state import State
 from relay.spool.work import Incarnation, Settlement
+from relay.wary_clock import WaryClock
 from tests.support.feed_bench import FeedBench, feed_bench
 from tests.support.webhook_receiver import Received, WebhookReceiver
 
@@ -43,6 +44,7 @@ class Bench:
     receiver: WebhookReceiver
     poster: Poster
     me: Incarnation
+    clock: WaryClock
     told: set[int] = field(default_factory=set)
     disabled_why: str = ""
     holds: bool = True
@@ -69,9 +71,8 @@ class Bench:
     async def send(self, webhook: int = 1) -> Webhook:
         """Let a courier run to its end; the webhook afterwards."""
         hook = await self.get(webhook)
-        clock = self.feed.clock
-        parts = CourierParts(self.feed.spool, self.book, clock, self.feed.entropy, timedelta(days=5))
-        postman = Postman(hook, self.book.secrets(hook), self.poster, clock)
+        parts = CourierParts(self.feed.spool, self.book, self.clock, self.feed.entropy, timedelta(days=5))
+        postman = Postman(hook, self.book.secrets(hook), self.poster, self.clock)
         courier = Courier(parts, postman, self.me, lambda: self.holds, self.told)
         await courier.run()
         self.disabled_why = courier.disabled_why
@@ -102,7 +103,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         book = WebhookBook(feed.database, feed.clock, feed.entropy, b"k" * 32)
         await migrate_webhooks(feed.database)
         poster = Poster(nowhere, ssl.create_default_context(), feed.clock, PostRules(10.0, private=True, clear=True))
-        yield Bench(feed, book, receiver, poster, await feed.spool.register("node", 0))
+        yield Bench(feed, book, receiver, poster, await feed.spool.register("node", 0), WaryClock(feed.clock))
         await poster.close()
 
 
@@ -230,6 +231,31 @@ async def test_whoever_takes_nothing_for_days_is_disabled_and_can_be_enabled(ben
     assert await bench.book.enable(1, 1)
     await bench.send()
     assert bench.by_message() == dict.fromkeys(letters, BOTH)
+
+
+async def test_a_clock_that_is_ahead_disables_nobody_and_gives_nothing_up(bench: Bench) -> None:  # R27
+    """One refusal, the clock ten years ahead, the next one: that is not ten years of refusals."""
+    down = await bench.add()
+    bench.receiver.judge = lambda _: 500
+    await bench.letters(3)
+    await bench.send()
+    bench.feed.clock.jump(days=3650)
+    down = await bench.send()
+    assert (down.is_enabled, bench.disabled_why) == (True, "")
+    bench.receiver.judge = lambda _: 200
+    bench.feed.clock.forward(hours=1)
+    down = await bench.send()
+    (poison,) = await bench.letters(1)
+    bench.receiver.judge = lambda post: 400 if post.event["message_id"] == poison else 200
+    assert (await bench.send()).parked
+    await bench.letters(1)
+    bench.feed.clock.jump(days=3650)
+    assert (await bench.send()).parked, "it waits on"
+    for _ in range(3):
+        bench.feed.clock.forward(days=1)
+        await bench.letters(1)
+        down = await bench.send()
+    assert not down.parked, "nobody set the clock back: it is believed"
 
 
 async def test_gone_means_gone(bench: Bench) -> None:

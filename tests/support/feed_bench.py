@@ -29,15 +29,21 @@ class ShiftedClock:
 
     def __init__(self) -> None:
         self.shift = timedelta()
+        self.jumped = timedelta()
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.shift
 
     def monotonic(self) -> float:
-        return self.now().timestamp()
+        return (self.now() - self.jumped).timestamp()
 
     def forward(self, **span: float) -> None:
         self.shift += timedelta(**span)
+
+    def jump(self, **span: float) -> None:
+        """Let the wall clock alone say another time."""
+        self.forward(**span)
+        self.jumped += timedelta(**span)
 
 
 @dataclass

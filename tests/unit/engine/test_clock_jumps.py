@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from relay.clock import SystemClock
+from relay.engine.janitor import Janitor
 from relay.engine.submission import Refusal
 from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.smtp.reply import remote_reply
 from tests.support.engine_bench import EngineBench, engine_bench, submission
+from tests.support.far_side import HostScript
 from tests.support.hand_clock import HandClock
 
 LATER = remote_reply(451, ("4.7.1 not now",))
@@ -30,6 +32,32 @@ async def attempts(bench: EngineBench, message: SpoolId, count: int) -> None:
     async with asyncio.timeout(20):
         while (await bench.view(message)).deliveries[0].attempts < count:
             await asyncio.sleep(0.01)
+
+
+async def dials(bench: EngineBench, host: HostScript, more: int) -> None:
+    """The host is called so many times more."""
+    enough = host.dials + more
+    async with asyncio.timeout(20):
+        while host.dials < enough:
+            await asyncio.sleep(0.01)
+
+
+async def pauses(bench: EngineBench, message: SpoolId, clock: HandClock) -> None:
+    """The delivery waits for a time to come."""
+    async with asyncio.timeout(20):
+        while True:
+            (delivery,) = (await bench.until(message, State.WAITING)).deliveries
+            if delivery.due is not None and delivery.due > clock.now():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def arrives(bench: EngineBench, message: SpoolId, clock: HandClock) -> None:
+    """The message is delivered as time passes, in steps that no lease runs out in."""
+    async with asyncio.timeout(20):
+        while await bench.states(message) != [State.DELIVERED]:
+            clock.move(10)
+            await asyncio.sleep(0.05)
 
 
 async def mended(bench: EngineBench, message: SpoolId, clock: HandClock) -> None:
@@ -88,6 +116,67 @@ async def test_a_clock_far_ahead_expires_nothing_untried(tmp_path: Path, jump: f
         for message in sent:
             view = await bench.until(message, State.DELIVERED)
             assert view.deliveries[0].attempts == 2
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_a_clock_far_ahead_gives_nothing_up_that_waits(tmp_path: Path, reachable: bool) -> None:
+    """All that waits had trouble before, and meets it again while the clock is wrong."""
+    clock = HandClock()
+    async with engine_bench(tmp_path, clock, retry=timedelta(minutes=5), rest=timedelta(minutes=5)) as bench:
+        host = bench.far.host("mx.b.example")
+        host.reachable, host.reply_to = reachable, lambda _: LATER
+        first = await bench.send("a@b.example")
+        await attempts(bench, first, 1)
+        second = await bench.send("c@b.example")  # its site may rest, so that it waits without an attempt
+        clock.jump(10 * 365 * 24 * HOUR)
+        await dials(bench, host, 1)
+        for message in (first, second):
+            await pauses(bench, message, clock)
+        clock.jump(-10 * 365 * 24 * HOUR)
+        await mended(bench, first, clock)
+        await mended(bench, second, clock)
+        host.reachable, host.reply_to = True, lambda _: remote_reply(250, ("2.0.0 taken",))
+        await arrives(bench, first, clock)
+        await arrives(bench, second, clock)
+
+
+async def test_what_nobody_set_back_for_a_day_is_believed(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with engine_bench(tmp_path, clock, retry=timedelta(minutes=5)) as bench:
+        bench.far.host("mx.b.example").reply_to = lambda _: LATER
+        sent = await bench.send("a@b.example")
+        await attempts(bench, sent, 1)
+        clock.jump(10 * 365 * 24 * HOUR)
+        await attempts(bench, sent, 2)
+        clock.move(25 * HOUR)
+        await bench.until(sent, State.EXPIRED)
+
+
+async def test_a_relay_that_starts_with_a_clock_far_ahead_gives_nothing_up(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with engine_bench(tmp_path, clock, retry=timedelta(minutes=5), start=False) as bench:
+        bench.far.host("mx.b.example").reply_to = lambda _: LATER
+        await bench.spool.register("relay.example", 0)  # the life before
+        sent = await bench.send("a@b.example")
+        clock.jump(10 * 365 * 24 * HOUR)
+        await bench.engine.start()
+        await attempts(bench, sent, 1)
+        assert await bench.states(sent) == [State.WAITING]
+
+
+async def test_content_outlives_a_clock_far_ahead(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with engine_bench(tmp_path, clock) as bench:
+        sent = await bench.send("a@b.example")
+        await bench.until(sent, State.DELIVERED)
+        janitor = Janitor(bench.spool, clock, timedelta(days=3), bench.engine.alarms, lambda: None)
+        clock.jump(10 * 365 * 24 * HOUR)
+        assert await janitor.round() == 0
+        clock.jump(-10 * 365 * 24 * HOUR)
+        clock.move(2 * 24 * HOUR)
+        assert await janitor.round() == 0
+        clock.move(2 * 24 * HOUR)
+        assert await janitor.round() == 1
 
 
 async def test_a_message_has_its_own_end(tmp_path: Path) -> None:
