@@ -17,6 +17,7 @@ from relay.clock import Clock, to_millis
 from relay.database.contract import Database
 from relay.database.statements import change, rows_of
 from relay.log import Log
+from web.forgetting import forget_handed
 
 ERASED_AFTER: Final = timedelta(hours=1)
 KEYED: Final = "confirm-"
@@ -69,9 +70,7 @@ class CodeMails:
 
     async def _forgets(self, name: str) -> bool:
         async with asyncio.timeout(_TIMEOUT):
-            if name.startswith(KEYED):
-                return await self._relay.forget_handed(name)
-            return await self._relay.forget(name)
+            return await forget_handed(self._relay, name, KEYED)
 
     async def _drop(self, gone: list[tuple[str]]) -> None:
         if gone:

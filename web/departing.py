@@ -1,7 +1,7 @@
 """The way out: the last look before a letter leaves, and its hand-over to the relay.
 
-Does its recipient still want letters, and may they get one now? Asked at the first hand-over only: a later try may
-repeat one that was taken, and then the relay alone knows.
+Does its recipient still want letters, and may they get one now? Asked until the relay has it: a later try may repeat
+one that was taken, so the relay is asked for that first.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class WayOut:
                 return NotAsked(str(error))
             if answer is not None:
                 return answer
-        elif (refusal := await self._objections.kept_here(letter)) is not None:
-            return refusal
+        elif (earlier := await self._since_an_earlier_try(letter)) is not None:
+            return earlier
         return await self._relay.submit(letter.mail)
 
     async def _stopped(self, letter: PendingLetter) -> LetterRefused | Paused | Later | None:
@@ -76,6 +76,17 @@ class WayOut:
         unwanted = await self._objections.to(letter)
         look = await self._look(letter, counts=unwanted is None)
         return unwanted if look.spot is None else Later(look.place, look.spot)
+
+    async def _since_an_earlier_try(
+        self, letter: PendingLetter
+    ) -> LetterAccepted | LetterRefused | Paused | Later | None:
+        """What became of a letter that somebody may have handed over, or why it may not leave after all."""
+        handed = await self._relay.handed(letter.id)
+        if handed:
+            return LetterAccepted(handed)
+        if handed is None:  # a relay of before does not tell: what was taken must not end here
+            return await self._objections.kept_here(letter)
+        return await (self._objections.to(letter) if letter.has_place else self._stopped(letter))
 
     async def _look(self, letter: PendingLetter, *, counts: bool) -> Look:
         """What it meets at the ceilings; one that `counts` takes its place among those of today."""

@@ -88,12 +88,18 @@ class QuestionForgetter:
                 mailbox, message_id = last
                 try:
                     async with asyncio.timeout(_TIMEOUT):
-                        gone = not message_id or await self._forgets(message_id)
+                        gone = not message_id or await forget_handed(self._relay, message_id, KEYED)
                 except (RelayAwayError, TimeoutError) as error:
                     _log.warning("forgetting-waits", why=str(error) or "timed out")
                     return
                 if gone:
                     await self._store.forget_question(mailbox, message_id)
 
-    async def _forgets(self, name: str) -> bool:
-        return await (self._relay.forget_handed(name) if name.startswith(KEYED) else self._relay.forget(name))
+
+async def forget_handed(relay: RelayClient, name: str, keyed: str) -> bool:
+    """Forget a mail at the relay that is known by its id, or by the key that begins with `keyed`; True once it is gone.
+
+    Of a key that a relay is too old to be asked for nothing is known: it is asked again.
+    """
+    message_id = await relay.handed(name) if name.startswith(keyed) else name
+    return message_id is not None and (not message_id or await relay.forget(message_id))

@@ -73,7 +73,7 @@ WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <=
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
   EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased,
-  COALESCE(promised, 0), answerable
+  COALESCE(promised, 0), answerable, place IS NULL
 """
 _CANCEL: Final = """
 DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
@@ -316,7 +316,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
     letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings = row[:11]
-    erased, wished, answerable = row[11:]
+    erased, wished, answerable, has_place = row[11:]
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -329,5 +329,11 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         answerable=bool(answerable),
     )
     return PendingLetter(
-        mail, attempts, from_millis(created), Network(network), from_millis(wished), erased=bool(erased)
+        mail,
+        attempts,
+        from_millis(created),
+        Network(network),
+        from_millis(wished),
+        has_place=bool(has_place),
+        erased=bool(erased),
     )

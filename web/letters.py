@@ -171,6 +171,8 @@ class PendingLetter:
     network: Network
     wished: datetime
     """When it would have left without a ceiling: who comes first in the row."""
+    has_place: bool = False
+    """Whether a try before this one has found its place among those of the day."""
     erased: bool = False
     """Whether its recipient was erased or wanted no letters: it has no words, and of the address @ and the domain."""
 

@@ -93,7 +93,7 @@ class Withholding:
         while letters := await self._table.open(last, _BATCH):
             last = letters[-1].id
             for letter in letters:
-                if at_all or self._would_be_told(letter, timedelta(0)):
+                if at_all or self._would_be_told(letter, timedelta(0), now):
                     await self._look_at(letter, states, now)
 
     async def ended(self, letter_id: str) -> datetime | None:
@@ -101,9 +101,10 @@ class Withholding:
         letter = await self._table.find(letter_id)
         if letter is None:  # a round was quicker
             return await self._table.ended(letter_id)
-        if not self._would_be_told(letter, timedelta(0)):
+        now = self._clock.now()
+        if not self._would_be_told(letter, timedelta(0), now):
             return None
-        return await self._look_at(letter, {}, self._clock.now())
+        return await self._look_at(letter, {}, now)
 
     async def withdrawn(self, letter_id: str, since: datetime) -> datetime | None:
         """The same of a letter that the relay has and will not deliver `since` then."""
@@ -121,15 +122,16 @@ class Withholding:
             await self._table.put_off(letter.id, max(letter.since, now))
             return None
         wait = timedelta(0) if is_late else least_wait(beside, letter.since)
-        if not self._would_be_told(letter, wait):
+        # As far as is known of this moment: what has happened since may keep it from failing.
+        if not self._would_be_told(letter, wait, now):
             return None
         ended = letter.since + wait
         await self._table.end(letter.id, ended)
         _log.info("withheld-letter-ended")
         return ended
 
-    def _would_be_told(self, letter: Withheld, wait: timedelta) -> bool:
-        return letter.since + wait + self.told_after(letter.id) <= self._clock.now()
+    def _would_be_told(self, letter: Withheld, wait: timedelta, now: datetime) -> bool:
+        return letter.since + wait + self.told_after(letter.id) <= now
 
     async def _beside(self, letter: Withheld, states: dict[str, LetterState | None]) -> list[Beside]:
         found = []

@@ -169,8 +169,8 @@ async def _erase(relay: RelayClient, asked: wire.ErasureHanded) -> wire.Count:
     return wire.Count(mails=await relay.erase(asked.address))
 
 
-async def _forget_handed(relay: RelayClient, asked: wire.KeyHanded) -> wire.Answer:
-    return wire.Answer(yes=await relay.forget_handed(asked.key))
+async def _handed(relay: RelayClient, asked: wire.HandedAsked) -> wire.HandedTold:
+    return wire.HandedTold(id=await relay.handed(asked.key) or "")
 
 
 async def _opt_out(relay: RelayClient, asked: wire.LinkHanded) -> wire.Answer:
@@ -256,12 +256,12 @@ _CALLS: Final = (
         wire.Count,
     ),
     _call(
-        "forgetFrontLetterByKey",
-        "/forgotten",
-        "Delete the address and content of the letter that was handed over under a key. `yes` once nothing is left.",
-        wire.KeyHanded,
-        _forget_handed,
-        wire.Answer,
+        "askFrontLetterByKey",
+        "/handed",
+        "Which letter was handed over under a key: for a front that died before it heard the answer.",
+        wire.HandedAsked,
+        _handed,
+        wire.HandedTold,
     ),
     _call(
         "postFrontOptOut",

@@ -169,10 +169,10 @@ class RelayClient(Protocol):
         """Delete the address and the content of one mail; what waits of it is cancelled. True once nothing is left."""
         ...
 
-    async def forget_handed(self, key: str) -> bool:
-        """As `forget`, of the letter that was handed over under an idempotency key: for who never heard its id.
+    async def handed(self, key: str) -> str | None:
+        """The id of the letter that was handed over under an idempotency key, for who may have died before hearing it.
 
-        True as well if there is none; False from a relay that is too old to be asked.
+        "" if there is none; None from a relay that is too old to be asked.
         """
         ...
 

@@ -40,8 +40,9 @@ from relay.mail.header import HeaderError
 from relay.policy.state import State
 from relay.policy.suppress import Reason
 from relay.spool.contract import Spool
-from relay.spool.erasing import erase_message, erase_recipient, keyed_message
+from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.inquiry import DeliveryView, MessageView
+from relay.spool.keyed import keyed_message
 from relay.spool.letter_replies import Customer, LetterReplies
 from relay.spool.work import Door, Idempotency
 from relay.suppression.book import SuppressionBook
@@ -191,10 +192,9 @@ class LocalRelayClient:
             self._parts.database, self._identity.tenant, message_id
         )
 
-    async def forget_handed(self, key: str) -> bool:
-        """See `RelayClient.forget_handed`. Raises SpoolUnavailableError."""
-        message_id = await keyed_message(self._parts.database, self._identity.tenant, key)
-        return message_id is None or await self.forget(message_id)
+    async def handed(self, key: str) -> str:
+        """See `RelayClient.handed`. Raises SpoolUnavailableError."""
+        return await keyed_message(self._parts.database, self._identity.tenant, key)
 
     async def opt_out(self, token: str) -> bool:
         """See `RelayClient.opt_out`. Raises SpoolUnavailableError."""

@@ -48,7 +48,7 @@ _SUPPRESS: Final = Call("suppress", "/refusals")
 _SUPPRESSED: Final = Call("suppressed", "/refused")
 _REFUSALS: Final = Call("refusals", "/refusal-count", is_new=True)
 _ERASE: Final = Call("erase", "/erasures", seconds=ERASE_SECONDS)
-_FORGET_HANDED: Final = Call("forget-handed", "/forgotten", is_new=True)
+_HANDED: Final = Call("handed", "/handed", is_new=True)
 _OPT_OUT: Final = Call("opt-out", "/opt-outs", is_anybodys=True)
 _REPLIES: Final = Call("replies", "/replies", is_new=True)
 _BELL: Final = Call("bell", "/bell")
@@ -130,12 +130,12 @@ class RemoteRelayClient:
             return True
         return (await self.line.ask(Call("forget", f"/letters/{message_id}", "DELETE"), wire.Answer)).yes
 
-    async def forget_handed(self, key: str) -> bool:
-        """See `RelayClient.forget_handed`."""
+    async def handed(self, key: str) -> str | None:
+        """See `RelayClient.handed`."""
         try:
-            return (await self.line.ask(_FORGET_HANDED, wire.Answer, wire.KeyHanded(key=key))).yes
+            return (await self.line.ask(_HANDED, wire.HandedTold, wire.HandedAsked(key=key))).id
         except UnknownError:
-            return False
+            return None
 
     async def opt_out(self, token: str) -> bool:
         """See `RelayClient.opt_out`."""

@@ -80,10 +80,16 @@ class ErasureHanded(_Asked):
     address: AddressText
 
 
-class KeyHanded(_Asked):
-    """The key of a letter that is to be forgotten."""
+class HandedAsked(_Asked):
+    """Under which key a letter may have been handed over."""
 
     key: KeyText
+
+
+class HandedTold(_Told):
+    """Which letter was."""
+
+    id: str = Field(description="The message's id, empty if there is none.")
 
 
 class AddressTold(_Told):

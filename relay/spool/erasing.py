@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from relay.database.contract import Connection, Database
-from relay.database.statements import rows_of
 from relay.spool.letter_replies import erase_reply
 from relay.spool.rows import dump, load, wordless
 
@@ -52,14 +51,6 @@ async def erase_message(database: Database, tenant: int, message_id: str) -> boo
         return _forget_content(connection, seq)
 
     return await database.write(work)
-
-
-async def keyed_message(database: Database, tenant: int, key: str) -> str | None:
-    """The mail that `tenant` submitted under an idempotency key, while that is remembered."""
-    names = "id" if database.dialect == "postgres" else "seq"  # on PostgreSQL a key is taken before the number is drawn
-    sql = f"SELECT m.id FROM idempotency i JOIN message m ON m.{names} = i.message WHERE i.tenant = ? AND i.key = ?"  # noqa: S608 - of two names
-    rows = await rows_of(database, sql, (tenant, key))
-    return str(rows[0][0]) if rows else None
 
 
 async def erase_recipient(database: Database, tenant: int, address: str) -> int:

@@ -45,6 +45,8 @@ class RelayInMemory:
         self.room = Admission(None)
         self.refusal: LetterRefused | None = None
         self.unavailable = False
+        self.is_old = False
+        """Whether it does not tell what was handed over."""
         self.away = False
         """Whether it is a relay elsewhere that cannot be asked."""
         self.domains: dict[str, str] = {"gone.test": "no-domain", "null.test": "null-mx", "bare.test": "no-host"}
@@ -120,10 +122,12 @@ class RelayInMemory:
         self.forgotten.append(message_id)
         return message_id not in self.kept
 
-    async def forget_handed(self, key: str) -> bool:
-        """`forget`, of what came under this key."""
+    async def handed(self, key: str) -> str | None:
+        """What came under this key; None if `is_old`."""
         self._be_there()
-        return key not in self.letters or await self.forget(f"m-{key}")
+        if self.unavailable:
+            raise SpoolUnavailableError("set by a test")
+        return None if self.is_old else f"m-{key}" if key in self.letters else ""
 
     async def opt_out(self, token: str) -> bool:
         """Remembered in `followed`; no link is good here."""

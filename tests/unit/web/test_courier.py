@@ -22,9 +22,10 @@ from web.ceilings import Ceilings
 from web.courier import FIRST_LOOK, Courier, Rounds
 from web.departing import WayOut
 from web.forgetting import LetterForgetter
+from web.freezes import FREEZE
 from web.handing_over import HandOver
 from web.letter_table import DatabaseLetterStore
-from web.letters import HOLD_TIME, Departure, Ending, HeldFor, Hold, NewLetter, hash_secret
+from web.letters import HOLD_TIME, Departure, Ending, Expected, HeldFor, Hold, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
 from web.objections import Objections
 from web.reports import ReportStore
@@ -145,6 +146,61 @@ async def test_a_crash_between_hand_over_and_its_note_makes_no_second_mail(bench
     record = await bench.store.find(hash_secret("secret-0"))
     assert record is not None
     assert record.message_id == "m-letter-0"
+
+
+async def test_what_is_said_against_a_letter_between_two_tries_holds(bench: Bench) -> None:  # RCP 1, RCP 2
+    """A relay that is full for a while must not carry past a "never again", a report or a frozen pair."""
+    bench.relay.refusal = LetterRefused(temporary=True, reason="full")
+    for n, name in enumerate(("refuses", "reports", "frozen", "wants")):
+        mail = replace(_letter(n).mail, recipient=f"{name}@example.org")
+        assert await bench.send(replace(_letter(n), mail=mail, pair=name.encode()))
+    assert bench.relay.arrivals == 4
+    bench.relay.refused["refuses@example.org"] = False
+    sql = "INSERT INTO web_report (letter_id, at, mailbox, rule, words) VALUES ('earlier', 0, ?, 'hate', '')"
+    reporter = MailboxHasher([b"b" * 32]).of("reports@example.org")
+    await bench.database.write(lambda connection: connection.execute(sql, (reporter,)))
+    await bench.database.write(lambda connection: connection.execute(FREEZE, (0, "letter-2")))
+    bench.relay.refusal = None
+    bench.clock.move(6)
+    assert await bench.courier.make_round() == 4
+    assert [one.recipient for one in bench.relay.letters.values()] == ["wants@example.org"]
+    found = [await bench.store.find(hash_secret(f"secret-{n}")) for n in range(4)]
+    assert [(one.left is not None, one.due is None) for one in found if one] == [
+        (True, True),
+        (True, False),  # it waits for the report
+        (True, True),
+        (True, True),
+    ]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_what_the_relay_took_unnoted_is_noted_whoever_says_no_since(bench: Bench, is_old: bool) -> None:  # R12
+    now = bench.clock.now()
+    await bench.store.add(_letter(), now, Departure(now))
+    (taken,) = await bench.store.take_due(now, timedelta(minutes=2), 9)
+    await bench.relay.submit(taken.mail)  # and here the process dies
+    bench.relay.refused[taken.mail.recipient] = False
+    bench.relay.is_old = is_old
+    bench.clock.move(121)
+    await bench.new_courier().make_round()
+    record = await bench.store.find(hash_secret("secret-0"))
+    assert record is not None
+    assert (record.message_id, record.is_withheld, record.refused) == ("m-letter-0", False, False)
+    assert len(bench.relay.letters) == 1
+
+
+async def test_who_died_before_it_was_tried_passes_no_ceiling(bench: Bench) -> None:  # R12
+    bench.admission = DayAdmission(bench.database, bench.clock, 1)
+    now, later = bench.clock.now(), bench.new_courier()
+    for n in range(2):
+        claimed = Departure(now + FIRST_LOOK, claimed=True, expected=Expected(""))
+        await bench.store.add(_letter(n), now, claimed)  # and here the process dies
+    bench.clock.move(FIRST_LOOK.total_seconds())
+    assert await later.make_round() == 2
+    assert len(bench.relay.letters) == 1
+    waiting = [one for n in range(2) if (one := await bench.store.find(hash_secret(f"secret-{n}"))) and one.due]
+    assert len(waiting) == 1
+    assert waiting[0].may_be_cancelled(bench.clock.now())
 
 
 @pytest.mark.parametrize("how", ["refused", "unavailable"])

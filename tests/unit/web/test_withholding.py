@@ -385,6 +385,29 @@ async def test_what_a_look_finds_is_of_when_it_began(
         assert [one.since for one in await table.open("", 9)] == [began]
 
 
+async def test_a_look_that_lasts_tells_nothing_of_what_came_while_it_did(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was stuck when it began; an hour later it may be, and then a letter could not have failed."""
+    options = replace(OPTIONS, failure_delay=DELAY, hand_over_every=timedelta(days=1))
+    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
+        front.relay.refused["one@example.org"] = False
+        for name in ("unknown", "one"):
+            await written(Visitor(front, session), f"{name}@example.org")
+        await Visitor(front, session).until_counted(waits_for_nobody, 0)
+        met(front.relay.states, "waiting", front, clock, "unreachable")
+        asked = front.relay.state
+
+        async def slow(message_id: str) -> LetterState | None:
+            clock.move(3600)
+            return await asked(message_id)
+
+        monkeypatch.setattr(front.relay, "state", slow)
+        table = WithheldTable(front.database)
+        await Withholding(front.relay, table, clock, lambda _: DELAY).look()
+        assert len(await table.open("", 9)) == 1
+
+
 def _beside(state: str, left: int, changed: int, attempts: int = 1, meaning: str = "") -> Beside:
     """Minutes before and after `NOW`."""
     at = NOW + timedelta(minutes=changed)
