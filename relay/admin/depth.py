@@ -68,15 +68,15 @@ class Drawn:
 def drawn(view: View, rows: Sequence[Depth], now: datetime) -> Drawn:
     """What is shown of the rows up to now."""
     whole = stretches(rows, now, view.reach, view.length)
-    steps = _since_first(whole)
+    steps = _known(whole)
     known = [[None if one.depth is None else getattr(one.depth, kind) for one in steps] for kind in KINDS]
     return Drawn(
         view=view,
         chart=areas(dict(zip(KINDS, known, strict=True))),
-        rows=tuple(reversed(_since_first(stretches(rows, now, view.reach, view.row)))),
+        rows=tuple(reversed(_known(stretches(rows, now, view.reach, view.row)))),
         deepest=max(rows, key=lambda one: one.unfinished, default=None),
         begins=steps[0].begins if steps else now,
-        is_whole=len(steps) == len(whole),
+        is_whole=whole[0].depth is not None,
     )
 
 
@@ -92,10 +92,12 @@ def stretches(rows: Sequence[Depth], now: datetime, reach: timedelta, length: ti
     return [Stretch(first + n * length, _most(ones)) for n, ones in enumerate(found)]
 
 
-def _since_first(found: Sequence[Stretch]) -> Sequence[Stretch]:
-    """From the first on that was counted."""
+def _known(found: Sequence[Stretch]) -> Sequence[Stretch]:
+    """From the first on that was counted; without the running one, as long as its count may be about to come."""
     first = next((n for n, one in enumerate(found) if one.depth is not None), len(found))
-    return found[first:]
+    known = found[first:]
+    comes = len(known) > 1 and known[-1].depth is None and known[-2].depth is not None
+    return known[:-1] if comes else known
 
 
 def _most(ones: Sequence[Depth]) -> Depth | None:

@@ -73,6 +73,10 @@ def test_a_young_node_is_drawn_from_its_first_count_on() -> None:
     gone = drawn(DAY, [deep(timedelta(minutes=m), 0) for m in (22, 2)], NOW)
     assert gone.chart.unknown.startswith("M192.0 "), "a gap since then is told"
     assert not gone.is_flat
+    soon = drawn(DAY, [deep(timedelta(minutes=m), 3) for m in (22, 17, 12, 7)], NOW)
+    assert soon.chart.unknown == "", "the count of the running five minutes may be about to come"
+    away = drawn(DAY, [deep(timedelta(minutes=m), 3) for m in (22, 17, 12)], NOW)
+    assert away.chart.unknown.startswith("M576.0 "), "a count that did not come is told"
 
 
 def test_an_empty_queue_is_not_drawn() -> None:

@@ -77,7 +77,7 @@ async def test_a_node_without_mail_has_pages(ann: Operator) -> None:
     page = await ann.get("/admin")
     assert "Alarms None stands." in page.text
     assert "Waiting 0 Under way 0 Held 0 Oldest -" in page.text
-    assert "Nothing left in this time." in page.text
+    assert "No mail went out in this time." in page.text
     assert "Nothing waits." in (await ann.get("/admin/queue")).text
     assert "/desk" not in page.document
 
