@@ -53,8 +53,8 @@ class Mail:
     stream: str = STREAM
     answerable: bool = False
     """Whether it says that its reader may answer, and a reply is shown to its writer."""
-    link: str = ""
-    """A line of the body that is an address of ours to follow; a writer's words never are."""
+    links: frozenset[str] = frozenset()
+    """Lines of the body that are addresses of ours to follow; a writer's words never are."""
 
     @property
     def text(self) -> str:
@@ -157,7 +157,7 @@ class MailWriter:
             ),
             answerable=False,
             stream=DOORBELLS,
-            link=link,
+            links=frozenset({link}),
         )
 
     def confirmation(self, address: str, code: str, words: Words, key: str) -> Letter:

@@ -59,15 +59,16 @@ class WeeklyWriter:
         lines = (words("weekly.mail_ask", site=self._options.base_url), words("weekly.mail_open"), url)
         footer = (FooterLine(words("weekly.mail_ignore")),)
         mail = self._mail(wish, words("weekly.mail_subject"), tuple((line,) for line in lines), footer)
-        return replace(self._letter(mail, key), unnamed=True)
+        return replace(self._letter(replace(mail, links=frozenset({url})), key), unnamed=True)
 
     def digest(self, wish: Wish, week: str, posts: Sequence[Post], words: Words, key: str) -> Letter:
-        """A week for one subscriber."""
+        """A week for one subscriber: each letter, who signed it and when it came to the wall, and where it stands."""
         base = f"{self._options.base_url}/{wish.language.value}"
         leave = f"{base}/weekly/leave/{self._links.seal(wish.address)}"
         body: list[tuple[str, ...]] = []
         for post in posts:
-            body += [*paragraphs(post.shown), (f"{base}/wall/{post.id}",)]
+            signed = f"{words(f'signature.{post.signature}.name')}, {words.day(post.published)}"
+            body += [*paragraphs(post.shown), (signed, f"{base}/wall/{post.id}")]
         footer = (
             FooterLine(words("weekly.mail_online"), f"{base}/weekly/{week}"),
             FooterLine(words("weekly.mail_why", site=self._options.base_url)),
@@ -75,7 +76,9 @@ class WeeklyWriter:
         )
         subject = words("weekly.mail_digest", week=week.partition("W")[2].lstrip("0"))
         headers = {"List-Unsubscribe": f"<{leave}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-        return replace(self._letter(self._mail(wish, subject, tuple(body), footer), key), headers=headers)
+        mail = self._mail(wish, subject, tuple(body), footer)
+        links = frozenset(f"{base}/wall/{post.id}" for post in posts)
+        return replace(self._letter(replace(mail, links=links), key), headers=headers)
 
     def _mail(
         self, wish: Wish, subject: str, body: tuple[tuple[str, ...], ...], footer: tuple[FooterLine, ...]

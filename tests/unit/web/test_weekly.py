@@ -64,7 +64,7 @@ async def publish(front: Front, *numbers: int) -> None:
 def path_in(letter: Letter, what: str) -> str:
     """The path of a link in a mail."""
     (path,) = set(re.findall(rf"http://leak\.lab\.test(/en/weekly/{what}/[\w-]+)", letter.text))
-    assert path in letter.html
+    assert f'<a href="http://leak.lab.test{path}"' in letter.html
     return str(path)
 
 
@@ -175,8 +175,9 @@ async def test_a_week_leaves_once(visitor: Visitor, clock: HandClock) -> None:
     (mail,) = digests(front)
     assert (mail.recipient, mail.stream, mail.subject) == ("ann@example.org", "weekly", "The wall, week 47")
     assert mail.sender == "weekly@weekly.leak.lab.test"
-    assert "Text 1." in mail.text
-    assert "/en/wall/p2" in mail.html
+    told = [f"Text {n}.\n\nA friend, 1 January 1970\nhttp://leak.lab.test/en/wall/p{n}\n" for n in (1, 2)]
+    assert all(one in mail.text for one in told), "each is signed"
+    assert '<a href="http://leak.lab.test/en/wall/p2"' in mail.html
     assert mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     _, page = await visitor.get("/en/weekly/2026-W47")
     assert "Text 2." in page.text
