@@ -22,7 +22,8 @@ _AT_ONCE: Final = 8
 _ROUND_SECONDS: Final = 10.0
 _NEXT: Final = """
 SELECT u.letter_id, COALESCE(h.recipient, '') FROM web_unasked u
-LEFT JOIN web_handover h ON h.letter_id = u.letter_id AND h.erased = 0 ORDER BY u.letter_id LIMIT ?
+LEFT JOIN web_handover h ON h.letter_id = u.letter_id AND h.erased = 0
+WHERE u.letter_id > ? ORDER BY u.letter_id LIMIT ?
 """
 _ASKED: Final = "DELETE FROM web_unasked WHERE letter_id = ?"
 
@@ -36,23 +37,26 @@ class Wishes:
         self._clock = clock
 
     async def look(self) -> None:
-        """Ask about every letter of which nobody has, for some seconds; those that a relay cannot tell of now stay."""
-        end = self._clock.monotonic() + _ROUND_SECONDS
-        while letters := await rows_of(self._database, _NEXT, (_BATCH,)):
+        """Ask about every letter of which nobody has, for some seconds; one that a relay cannot tell of now stays, and
+        keeps up no other.
+        """
+        end, last = self._clock.monotonic() + _ROUND_SECONDS, ""
+        while letters := await rows_of(self._database, _NEXT, (last, _BATCH)):
+            last = letters[-1][0]
             answers = await self._ask([address for _, address in letters])
-            known = list(zip(letters, answers, strict=False))
+            known = [pair for pair in zip(letters, answers, strict=False) if pair[1] is not None]
             await self._note([letter for letter, _ in known], [letter for letter, unwanted in known if unwanted])
-            if len(known) < len(letters) or self._clock.monotonic() >= end:
+            if len(answers) < len(letters) or self._clock.monotonic() >= end:
                 return
 
-    async def _ask(self, addresses: list[str]) -> list[bool]:
-        """Of the first of them, up to one that cannot be told."""
-        answers: list[bool] = []
+    async def _ask(self, addresses: list[str]) -> list[bool | None]:
+        """Of the first of them, up to those at which the relay is away: it tells of none that were asked at once."""
+        answers: list[bool | None] = []
         for n in range(0, len(addresses), _AT_ONCE):
-            for one in await asyncio.gather(*(self._refuses(address) for address in addresses[n : n + _AT_ONCE])):
-                if one is None:
-                    return answers
-                answers.append(one)
+            told = await asyncio.gather(*(self._refuses(address) for address in addresses[n : n + _AT_ONCE]))
+            if all(one is None for one in told):
+                break
+            answers += told
         return answers
 
     async def _refuses(self, address: str) -> bool | None:

@@ -207,6 +207,32 @@ async def test_of_who_wants_none_nothing_is_kept_that_can_be_read(database: Data
     assert (tried.id, left["id4"].mail.recipient) == ("id4", "Ann+4@b.example")
 
 
+class SilentAbout(RelayInMemory):
+    """Tells of everybody but one."""
+
+    async def suppressed(self, address: str, stream: str = "") -> bool:
+        if address == "mute@b.example":
+            raise RelayAwayError("set by a test")
+        return await super().suppressed(address, stream)
+
+
+async def test_one_of_whom_nothing_is_told_keeps_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.wishes._BATCH", 2)
+    clock, letters, relay = HandClock(), DatabaseLetterStore(database), SilentAbout()
+    await letters.prepare()
+    due = Departure(clock.now() + timedelta(minutes=5))
+    await letters.add(_letter_to("mute@b.example", 0), clock.now(), due)
+    for n in range(1, 6):
+        await letters.add(_letter(n), clock.now(), due)
+    relay.refused["ann@b.example"] = False
+    await Wishes(errands_of(relay, database, clock), database, clock).look()
+    assert await _readable(database) == {"id0": True} | {f"id{n}": False for n in range(1, 6)}
+    unasked = await database.read(lambda connection: list(connection.execute("SELECT letter_id FROM web_unasked", ())))
+    assert unasked == [("id0",)]
+
+
 async def test_what_is_said_no_to_later_takes_nothing_from_who_decides(database: Database) -> None:
     """A held letter of who refuses can be erased, be found to threaten a life with its address, and go back whole."""
     clock, letters, relay = HandClock(), DatabaseLetterStore(database), RelayInMemory()

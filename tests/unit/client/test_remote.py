@@ -183,6 +183,7 @@ async def test_an_older_relay_does_not_tell_how_many_refuse(caplog: pytest.LogCa
     for status in (404, 405):
         async with far_side(saying(status, "{}")) as far:
             assert await far.client.refusals("letters") is None
+            assert await far.client.handed("letter-1") is None, "nor what was handed over"
             assert not far.client.line.silence()[0], "that is no sign that it is away"
     assert caplog.records == []
     async with far_side(saying(200, '{"addresses": 7}')) as far:
