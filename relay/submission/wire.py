@@ -57,9 +57,9 @@ class WireSession(SMTP, ABC):
     def __init__(self, context: DoorContext, loop: asyncio.AbstractEventLoop) -> None:
         # SMTP.__init__ is left out on purpose: 150-220 µs and a DNS look-up a connection.
         self.loop = loop
-        asyncio.StreamReaderProtocol.__init__(
-            self, asyncio.StreamReader(limit=BUFFER, loop=loop), self._cb_client_connected, loop
-        )
+        self._reader = asyncio.StreamReader(limit=BUFFER, loop=loop)
+        # No callback, which would be a method of ours: a session that never begins would hold itself.
+        asyncio.StreamReaderProtocol.__init__(self, self._reader, None, loop)
         self.context = context
         self.hostname = context.options.hostname
         self.transport = None
@@ -115,6 +115,7 @@ class WireSession(SMTP, ABC):
             self.loop, self.context.clock, self.context.options.idle_timeout, self._expired, self.context.pressure
         )
         super().connection_made(transport)
+        self._writer = asyncio.StreamWriter(cast("asyncio.Transport", transport), self, self._reader, self.loop)
 
     def _turn_away(self, transport: asyncio.Transport, refusal: Reply) -> None:
         metrics.refused.labels("smtp", refusal.status).inc()
@@ -129,8 +130,15 @@ class WireSession(SMTP, ABC):
         self.context.connections.leave(self.peer)
         metrics.smtp_clients.dec()
         self._closing = True
+        handler = cast("asyncio.Task[None]", self._handler_coroutine)
         super().connection_lost(error)
+        handler.add_done_callback(self._let_go)
         self.context.tell_quiet()
+
+    def _let_go(self, _: asyncio.Task[None]) -> None:
+        """Drop what leads back here: an ended session is freed at once, and waits for no collector."""
+        self._handler_coroutine = self._timeout_handle = None
+        del self._writer, self.timer
 
     def eof_received(self) -> bool | None:
         """A client that half-closes has said all; what it said is still answered. Over TLS it ends the session."""
