@@ -18,11 +18,13 @@ from relay.clock import SystemClock
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.contract import Session, Transaction
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.egress.timeouts import Timeouts
 from relay.mail.address import parse_address
 from relay.mail.envelope import Recipient
 from relay.policy.outcome import Outcome, Result
-from relay.policy.route import Candidate, Source
+from relay.policy.route import Candidate
+from relay.policy.way import Source
 from relay.smtp.transcript import Transcript
 
 HEADER = b"".join(b"X-Header-%d: some words of a plausible length\r\n" % n for n in range(12)) + b"\r\n"
@@ -66,7 +68,7 @@ async def measure(messages: int) -> tuple[float, float]:
     server = await loop.create_server(Sink, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     clock = SystemClock()
-    dialer = SmtpDialer(tls_context=client_context(), anchors=TrustAnchors(()), timeouts=Timeouts(), clock=clock)
+    dialer = SmtpDialer(TlsMeans(client_context(), TrustAnchors(())), timeouts=Timeouts(), clock=clock)
     candidate, source = Candidate("mx.example", "127.0.0.1", port), Source("one", "", "out.example")
     session = await dialer.dial(candidate, source, Transcript(clock.monotonic(), []))
     if isinstance(session, Outcome):

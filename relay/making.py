@@ -11,6 +11,7 @@ from dataclasses import replace
 from relay.clock import Clock
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.egress.reach import ReachMemory
 from relay.egress.timeouts import Timeouts
 from relay.engine.dispatcher import DispatcherOptions
@@ -50,8 +51,7 @@ def make_dialer(settings: Settings, clock: Clock, reach: ReachMemory | None = No
     """The dialer, with the system's trust anchors and the configured ones."""
     delivery = settings.delivery
     return SmtpDialer(
-        tls_context=client_context(),
-        anchors=TrustAnchors.load(settings.path(delivery.ca_file) if delivery.ca_file else None),
+        TlsMeans(client_context(), TrustAnchors.load(settings.path(delivery.ca_file) if delivery.ca_file else None)),
         timeouts=replace(Timeouts().scaled(delivery.time_scale), connect=delivery.connect_timeout.total_seconds()),
         clock=clock,
         reach=reach,

@@ -10,7 +10,7 @@ from datetime import date
 
 from relay.egress.sources import families_of, system_addresses
 from relay.policy.pool import Member, Pool, Pools
-from relay.policy.route import Source
+from relay.policy.way import Source
 from relay.settings import EgressPool, Settings
 
 DEFAULT_POOL = "default"

@@ -20,6 +20,7 @@ from relay.account.credential import (
     AccountError,
     Created,
     NewCredential,
+    NewUser,
     Proven,
     User,
     check_name,
@@ -100,43 +101,33 @@ class AccountBook:
                 self._cache.put(tag, proven)
         return self._admit(proven, peer, access)
 
-    async def add_user(
-        self,
-        name: str,
-        *,
-        tenant: str,
-        senders: Sequence[str],
-        password: str | None = None,
-        api_key: bool = False,
-        loopback_only: bool = False,
-        access: Access = Access.TENANT,
-    ) -> Created:
+    async def add_user(self, user: NewUser) -> Created:
         """Add a credential with a password, an API key, or both. Raises AccountError if that cannot be."""
-        if name == LAB_NAME:
-            if not loopback_only:
+        if user.name == LAB_NAME:
+            if not user.loopback_only:
                 raise AccountError(f'"{LAB_NAME}" is the lab\'s own user; it exists on loopback only')
-            return await self._add_lab_user(tenant, senders)
-        if access is not Access.TENANT and password is not None:
+            return await self._add_lab_user(user.tenant, user.senders)
+        if user.access is not Access.TENANT and user.password is not None:
             raise AccountError("a front proves itself by a key, not by a password")
-        if password is None and not api_key:
+        if user.password is None and not user.api_key:
             raise AccountError("give the user a password, an API key, or both")
-        if password is not None:
-            _check_password(password)
-        key = new_api_key(self._entropy) if api_key else None
+        if user.password is not None:
+            _check_password(user.password)
+        key = new_api_key(self._entropy) if user.api_key else None
         new = NewCredential(
-            check_name(name),
-            check_name(tenant),
-            check_senders(senders),
-            None if password is None else await self._vault.hash(password),
+            check_name(user.name),
+            check_name(user.tenant),
+            check_senders(user.senders),
+            None if user.password is None else await self._vault.hash(user.password),
             None if key is None else key_hash(key),
-            loopback_only,
+            user.loopback_only,
             to_millis(self._clock.now()),
-            access,
+            user.access,
         )
         if not await self._database.write(lambda connection: credential.insert(connection, new)):
-            raise AccountError(f"there is a user {name!r} already")
-        self._log.info("user-added", user=name, tenant=tenant)
-        return Created(name, key)
+            raise AccountError(f"there is a user {user.name!r} already")
+        self._log.info("user-added", user=user.name, tenant=user.tenant)
+        return Created(user.name, key)
 
     async def ensure_lab_user(self) -> Identity:
         """Open the lab's credential in this process, made if need be, and return who it is."""

@@ -33,6 +33,19 @@ class AccountError(LeakError):
 
 
 @dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to add: what proves it is a password, an API key that is made for it, or both."""
+
+    name: str
+    tenant: str
+    senders: Sequence[str]
+    password: str | None = None
+    api_key: bool = False
+    loopback_only: bool = False
+    access: Access = Access.TENANT
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     """A new or rotated credential; its secrets are shown this once and kept nowhere."""
 

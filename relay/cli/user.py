@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.account.credential import NewUser
 from relay.account.identity import FRONT_TENANT, Access
 from relay.cli.context import Json, Yes, load, run_async, stores
 from relay.cli.output import UsageError, confirm, fail, print_rows, say, say_json
@@ -52,7 +53,9 @@ def add_command(
     given = None if password_file is None else _first_line(password_file)
     password = None if api_key or front else given or _new_password()
     tenant = FRONT_TENANT if front else tenant or name
-    created = run_async(_add(settings, name, tenant, senders, password, front=front))
+    access = Access.FRONT if front else Access.TENANT
+    user = NewUser(name, tenant, senders, password, api_key=password is None, access=access)
+    created = run_async(_add(settings, user))
     secrets = {"api_key": created.api_key} if password is None else {} if given else {"password": password}
     if as_json:
         say_json({"name": name, "tenant": tenant, "senders": senders, **secrets})
@@ -61,18 +64,9 @@ def add_command(
     _show_once({key: value for key, value in secrets.items() if value})
 
 
-async def _add(
-    settings: Settings, name: str, tenant: str, senders: list[str], password: str | None, *, front: bool
-) -> Created:
+async def _add(settings: Settings, user: NewUser) -> Created:
     async with stores(settings) as opened:
-        return await opened.accounts.add_user(
-            name,
-            tenant=tenant,
-            senders=senders,
-            password=password,
-            api_key=password is None,
-            access=Access.FRONT if front else Access.TENANT,
-        )
+        return await opened.accounts.add_user(user)
 
 
 @app.command("list")

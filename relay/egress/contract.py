@@ -13,7 +13,8 @@ from typing import Protocol
 from relay.mail.address import ReversePath
 from relay.mail.envelope import Recipient, Return
 from relay.policy.outcome import Host, Outcome, TlsFacts
-from relay.policy.route import Candidate, Source
+from relay.policy.route import Candidate
+from relay.policy.way import Source
 from relay.smtp.transcript import Transcript
 
 

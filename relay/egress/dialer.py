@@ -12,14 +12,12 @@ import asyncio
 import errno
 import ipaddress
 import socket
-import ssl
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Final
 
 from relay.clock import Clock
 from relay.egress import outcomes
-from relay.egress.certificates import TrustAnchors
 from relay.egress.contract import Session
 from relay.egress.dialogue import Dialogue
 from relay.egress.facts import facts_in_clear
@@ -30,8 +28,9 @@ from relay.egress.session import SmtpSession
 from relay.egress.timeouts import Timeouts
 from relay.log import Log
 from relay.policy.outcome import Host, Outcome
-from relay.policy.route import Candidate, Source
+from relay.policy.route import Candidate
 from relay.policy.tls import Fault, HostDemand, TlsDemand, over_floor
+from relay.policy.way import Source
 from relay.smtp.transcript import Transcript
 
 REMEMBER_FAILED_TLS: Final = 600.0
@@ -52,15 +51,14 @@ class SmtpDialer:
 
     def __init__(
         self,
+        means: TlsMeans,
         *,
-        tls_context: ssl.SSLContext,
-        anchors: TrustAnchors,
         timeouts: Timeouts,
         clock: Clock,
         reach: ReachMemory | None = None,
         chunking: bool = True,
     ) -> None:
-        self._means = TlsMeans(tls_context, anchors)
+        self._means = means
         self._timeouts = timeouts
         self._clock = clock
         self._reach = reach or ReachMemory(clock)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 
 from relay.policy.addresses import parse_ip
-from relay.policy.route import Source
+from relay.policy.way import Source
 
 _FAR_V4 = "198.51.100.1"
 _FAR_V6 = "2001:db8::1"

@@ -21,9 +21,9 @@ from relay.engine.return_path import ReturnPaths
 from relay.policy.diagnosis import Diagnoser
 from relay.policy.outcome import Course, DecidedBy, Outcome, Passed, Phase, Result, Scope
 from relay.policy.pressure import presses
-from relay.policy.route import Candidate, Source
+from relay.policy.route import Candidate
 from relay.policy.tls import PolicyType, TlsDemand
-from relay.policy.way import Way
+from relay.policy.way import Source, Way
 from relay.smtp.reply import reply
 from relay.smtp.transcript import Exchange, Transcript
 from relay.spool.work import Parcel, Warmth

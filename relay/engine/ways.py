@@ -15,9 +15,9 @@ from relay.log import Log
 from relay.policy.health import SourceHealth
 from relay.policy.outcome import Outcome, Scope
 from relay.policy.pool import Pools
-from relay.policy.route import Plan, Source
+from relay.policy.route import Plan
 from relay.policy.unroutable import no_reachable_address
-from relay.policy.way import Way, way_from
+from relay.policy.way import Source, Way, way_from
 from relay.spool.work import Parcel
 
 _log = Log("egress")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.policy.route import Source
+from relay.policy.way import Source
 
 _TWO_TO_64: Final = float(1 << 64)
 

@@ -34,21 +34,6 @@ Uniform = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """An egress source: the local address to bind ("" = the system's choice, of either kind) and the EHLO name."""
-
-    name: str
-    address: str
-    ehlo: str
-    warms_since: int | None = None
-    """The day, counted from the epoch, on which its warm-up begins; None: it is warm."""
-
-    def sends(self, family: int) -> bool:
-        """Whether IP version 4 or 6 can leave from it."""
-        return not self.address or family == (6 if ":" in self.address else 4)
-
-
-@dataclass(frozen=True, slots=True)
 class Login:
     """Who we are to a next hop that wants AUTH; the password is in no repr."""
 

@@ -66,6 +66,14 @@ class Results:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a day is judged by: its own results, and those of the last days together, as many as are judged."""
+
+    day: Results = Results()
+    recent: Results = Results()
+
+
 class Mark(StrEnum):
     """What a day was."""
 
@@ -205,10 +213,10 @@ def today(now: float) -> int:
     return int(now // DAY)
 
 
-def turned(state: WarmUp, day: int, results: Results, recent: Results, rules: WarmUpRules, begins: int) -> WarmUp:
-    """The state on `day`: if that is a new one, the last day with mail is judged by its `results`.
+def turned(state: WarmUp, day: int, answered: Answered, rules: WarmUpRules, begins: int) -> WarmUp:
+    """The state on `day`: if that is a new one, the last day with mail is judged by what was `answered`.
 
-    `recent` are those of the last days together, as many as are judged. Before the day `begins` nothing advances.
+    Before the day `begins` nothing advances.
     """
     if state.day == day:
         return state
@@ -216,7 +224,7 @@ def turned(state: WarmUp, day: int, results: Results, recent: Results, rules: Wa
         return replace(state, day=day, used=0)
     if day - state.day > IDLE_DAYS:
         return WarmUp(0, day, fell=day, judgement=Judgement(Mark.THIN, f"no mail for {day - state.day} days"))
-    judgement = judge(results, recent, state.used, rules.ceilings[state.step], rules)
+    judgement = judge(answered, state.used, rules.ceilings[state.step], rules)
     state = replace(state, day=day, used=0, judgement=judgement)
     match judgement.mark:
         case Mark.GOOD if state_began(day, begins):
@@ -238,8 +246,9 @@ def _fallen(step: int, rules: WarmUpRules) -> int:
     return max((number for number, ceiling in enumerate(rules.ceilings[:step]) if ceiling <= half), default=0)
 
 
-def judge(results: Results, recent: Results, used: int, ceiling: int, rules: WarmUpRules) -> Judgement:
-    """What a day was with these results, when `used` of its `ceiling` left; complaints are judged by `recent`."""
+def judge(answered: Answered, used: int, ceiling: int, rules: WarmUpRules) -> Judgement:
+    """What a day was, when `used` of its `ceiling` left; complaints are judged by the last days together."""
+    results, recent = answered.day, answered.recent
     tried = results.delivered + results.deferred + results.bounced
     for count, total, limit, what in (
         (results.deferred, tried, rules.deferred, "deferred"),

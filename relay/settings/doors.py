@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,6 +35,16 @@ ANSWER_FRENCH: Final = (
 )
 
 
+_SmtpDoor = TypeVar("_SmtpDoor", "SubmissionSettings", "InboundSettings")
+
+
+def with_certificate(door: _SmtpDoor) -> _SmtpDoor:
+    """The settings of a door, which has a certificate if it takes TLS at once; else ValueError."""
+    if door.tls is None and any(address.tls for address in door.listen):
+        raise ValueError("a /tls address needs tls = { certificate, key }")
+    return door
+
+
 class SubmissionSettings(Section):
     listen: ListenAddresses = Field((), description='"host:port"; "/tls" after it means implicit TLS.')
     require_auth: Flag = Field(True, description="False: AUTH is optional; strangers still get 550 5.7.1.")
@@ -56,11 +66,7 @@ class SubmissionSettings(Section):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_networks(value)
 
-    @model_validator(mode="after")
-    def _tls_needs_certificate(self) -> SubmissionSettings:
-        if self.tls is None and any(address.tls for address in self.listen):
-            raise ValueError("a /tls address needs tls = { certificate, key }")
-        return self
+    _certified = model_validator(mode="after")(with_certificate)
 
 
 class ApiSettings(Section):
@@ -127,8 +133,4 @@ class InboundSettings(Section):
         timedelta(days=30), description="How long mail that came in is kept; events stay, stored reports 400 days."
     )
 
-    @model_validator(mode="after")
-    def _tls_needs_certificate(self) -> InboundSettings:
-        if self.tls is None and any(address.tls for address in self.listen):
-            raise ValueError("a /tls address needs tls = { certificate, key }")
-        return self
+    _certified = model_validator(mode="after")(with_certificate)

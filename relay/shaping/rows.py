@@ -11,6 +11,7 @@ from relay.database.contract import Connection
 from relay.policy.lessons import Trial, TrialKind
 from relay.policy.warm_up import (
     MEMORY_DAYS,
+    Answered,
     Judgement,
     Mark,
     Results,
@@ -29,8 +30,8 @@ def answer(connection: Connection, questions: Sequence[Question], now: float) ->
     """The answers to questions about one warm-up."""
     first = questions[0]
     row, state = _opened(connection, first, today(now))
-    results, recent = _results(connection, row, state)
-    state = turned(state, today(now), results, recent, first.rules, first.begins)
+    answered = _results(connection, row, state)
+    state = turned(state, today(now), answered, first.rules, first.begins)
     wanted = [Wanted(one.letters, one.promised) for one in questions]
     state, granted = ask(state, wanted, now, first.rules)
     _write(connection, row, state, state.ceiling(first.rules))
@@ -85,7 +86,7 @@ def _write(connection: Connection, row: int, state: WarmUp, ceiling: int | None)
     )
 
 
-def _results(connection: Connection, row: int, state: WarmUp) -> tuple[Results, Results]:
+def _results(connection: Connection, row: int, state: WarmUp) -> Answered:
     """What was answered on the state's day, and on the last days together."""
     since = max(state.day - MEMORY_DAYS + 1, state.fell)
     day, recent = Results(), Results()
@@ -98,7 +99,7 @@ def _results(connection: Connection, row: int, state: WarmUp) -> tuple[Results, 
             day = results
         if of >= since:
             recent += results
-    return day, recent
+    return Answered(day, recent)
 
 
 def forecast(connection: Connection, question: Question, now: float) -> Forecast:
@@ -111,8 +112,8 @@ def forecast(connection: Connection, question: Question, now: float) -> Forecast
         tuple(question.key),
     ):
         state = _state(rest) if begins == question.begins else state
-    results, recent = _results(connection, row, state)
-    state = turned(state, day, results, recent, question.rules, question.begins)
+    answered = _results(connection, row, state)
+    state = turned(state, day, answered, question.rules, question.begins)
     ceiling = state.ceiling(question.rules)
     if ceiling is None:
         return Forecast(None, None)

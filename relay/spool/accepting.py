@@ -11,7 +11,8 @@ from relay.ids import SpoolId
 from relay.mail.envelope import Recipient
 from relay.policy.state import State
 from relay.spool.bodies import adopt, write_content
-from relay.spool.rows import dump, labels_column, path_column
+from relay.spool.message_row import MESSAGE_COLUMNS, message_row
+from relay.spool.rows import dump
 from relay.spool.work import IdempotencyConflictError, NewMessage, Receipt
 
 SUSPENDED: Final = (
@@ -19,6 +20,8 @@ SUSPENDED: Final = (
     " AND (s.domain IS NULL OR s.domain = lane.domain) AND (s.site IS NULL OR s.site = lane.site) AND s.source IS NULL)"
 )
 """The condition on a lane that a suspension is in force for it; one binding: now."""
+
+_MESSAGE: Final = f"INSERT INTO message (seq, {', '.join(MESSAGE_COLUMNS)}) VALUES (?{', ?' * len(MESSAGE_COLUMNS)})"  # noqa: S608 - constants of ours
 
 IDEMPOTENCY_MILLIS: Final = 24 * 3600 * 1000
 
@@ -30,33 +33,7 @@ def accept(connection: Connection, message: NewMessage) -> Receipt:
     if earlier is not None:
         return earlier
     owed = sum(1 for n in range(len(message.envelope.recipients)) if not message.initial.get(n, State.WAITING).final)
-    connection.execute(
-        "INSERT INTO message (seq, id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,"
-        " accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels, send_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            message.number,
-            message.id,
-            message.tenant,
-            message.credential,
-            message.door.value,
-            message.stream,
-            path_column(message.envelope.reverse_path),
-            int(message.envelope.smtputf8),
-            message.envelope.ret.value if message.envelope.ret else None,
-            message.envelope.envid,
-            message.size,
-            at,
-            to_millis(message.expires_at),
-            message.received,
-            message.sign_as,
-            message.prelude,
-            owed,
-            None if owed else at,
-            labels_column(message.tags, message.metadata, unnamed=message.unnamed),
-            to_millis(message.due) if message.scheduled else None,
-        ),
-    )
+    connection.execute(_MESSAGE, (message.number, *message_row(message, owed)))
     seq = connection.last_insert_rowid()
     write_content(connection, seq, message.content)
     adopt(connection, message, seq)

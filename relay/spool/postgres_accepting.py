@@ -18,10 +18,11 @@ from relay.ids import SpoolId
 from relay.policy.state import State
 from relay.spool.accepting import suppressed_detail
 from relay.spool.bodies import GIVEN_UP, PIECE
+from relay.spool.message_row import MESSAGE_COLUMNS, message_row
 from relay.spool.postgres_bodies import adopt, gone_bodies
 from relay.spool.postgres_effects import Effects, columns
 from relay.spool.postgres_idempotency import Answer, Keys
-from relay.spool.rows import dump, labels_column, path_column
+from relay.spool.rows import dump
 from relay.spool.work import NewMessage, Receipt
 
 SUSPENDED_UNTIL: Final = """
@@ -55,24 +56,21 @@ SELECT lane.id, lane.tenant, lane.domain, lane.due, {SUSPENDED_UNTIL} FROM made 
 
 _WRITE: Final = """
 WITH new AS (
-  INSERT INTO message ({number}id, tenant, credential, door, stream, reverse_path, smtputf8, ret, envid, size,
-    accepted_at, expires_at, received, sign_as, prelude, open, final_at, labels, send_at)
-  SELECT * FROM unnest({numbers}$1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-    $7::smallint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bytea[], $14::text[],
-    $15::bytea[], $16::int[], $17::bigint[], $18::text[], $36::bigint[])
+  INSERT INTO message ({number}{names})
+  SELECT * FROM unnest({numbers}{values})
   RETURNING seq, id
 ), filled AS (
   INSERT INTO content (message, piece, data)
-  SELECT new.seq, 0, c.data FROM unnest($19::text[], $20::bytea[]) AS c(id, data) JOIN new USING (id)
+  SELECT new.seq, 0, c.data FROM unnest($20::text[], $21::bytea[]) AS c(id, data) JOIN new USING (id)
 ), owed AS (
   INSERT INTO delivery (message, n, lane, state, initial, attempts, due, lease, notify)
   SELECT new.seq, d.n, d.lane, d.state, d.initial, 0, d.due, d.lease, d.notify
-  FROM unnest($21::text[], $22::int[], $23::bigint[], $24::smallint[], $25::smallint[], $26::bigint[], $27::bigint[],
-    $28::smallint[]) AS d(id, n, lane, state, initial, due, lease, notify) JOIN new USING (id)
+  FROM unnest($22::text[], $23::int[], $24::bigint[], $25::smallint[], $26::smallint[], $27::bigint[], $28::bigint[],
+    $29::smallint[]) AS d(id, n, lane, state, initial, due, lease, notify) JOIN new USING (id)
 ), named AS (
   INSERT INTO recipient (message, n, address, orcpt)
   SELECT new.seq, r.n, r.address, r.orcpt
-  FROM unnest($21::text[], $22::int[], $29::text[], $30::text[]) AS r(id, n, address, orcpt) JOIN new USING (id)
+  FROM unnest($22::text[], $23::int[], $30::text[], $31::text[]) AS r(id, n, address, orcpt) JOIN new USING (id)
 ), tagged AS (
   INSERT INTO message_tag (tenant, tag, message)
   SELECT t.tenant, t.tag, new.seq
@@ -80,14 +78,16 @@ WITH new AS (
 ), told AS (
   INSERT INTO event (at, message, n, kind, detail)
   SELECT e.at, new.seq, e.n, e.kind, e.detail
-  FROM unnest($31::text[], $32::bigint[], $33::int[], $34::smallint[], $35::text[]) WITH ORDINALITY
+  FROM unnest($32::text[], $33::bigint[], $34::int[], $35::smallint[], $36::text[]) WITH ORDINALITY
     AS e(id, at, n, kind, detail, position) JOIN new USING (id)
   ORDER BY e.position
 )
 SELECT id, seq FROM new
 """
-_ACCEPT: Final = _WRITE.format(number="", numbers="")
-_ACCEPT_NUMBERED: Final = _WRITE.format(number="seq, ", numbers="$40::bigint[], ")
+_NAMES: Final = ", ".join(MESSAGE_COLUMNS)
+_VALUES: Final = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(MESSAGE_COLUMNS.values(), 1))
+_ACCEPT: Final = _WRITE.format(number="", numbers="", names=_NAMES, values=_VALUES)
+_ACCEPT_NUMBERED: Final = _WRITE.format(number="seq, ", numbers="$40::bigint[], ", names=_NAMES, values=_VALUES)
 """The same for messages whose bodies lie under their numbers already."""
 
 _CONTENT: Final = "INSERT INTO content (message, piece, data) SELECT $1::bigint, * FROM unnest($2::int[], $3::bytea[])"
@@ -166,7 +166,6 @@ class _Rows:
         self._effects = effects
         self.leased: dict[SpoolId, frozenset[int]] = {}
         self._messages: list[tuple[Any, ...]] = []
-        self._send_at: list[int | None] = []
         self._tags: list[tuple[str, int, str]] = []
         self._contents: list[tuple[str, bytes]] = []
         self._deliveries: list[tuple[Any, ...]] = []
@@ -175,11 +174,10 @@ class _Rows:
     def arrays(self) -> list[list[Any]]:
         """The bindings of `_ACCEPT`."""
         return [
-            *columns(self._messages, 18),
+            *columns(self._messages, len(MESSAGE_COLUMNS)),
             *columns(self._contents, 2),
             *columns(self._deliveries, 10),
             *columns(self._events, 5),
-            self._send_at,
             *columns(self._tags, 3),
         ]
 
@@ -188,8 +186,7 @@ class _Rows:
         at = to_millis(message.accepted_at)
         states = [message.initial.get(n, State.WAITING) for n in range(len(message.envelope.recipients))]
         owed = sum(1 for state in states if not state.final)
-        self._messages.append(_message_row(message, at, owed))
-        self._send_at.append(to_millis(message.due) if message.scheduled else None)
+        self._messages.append(message_row(message, owed))
         self._tags += [(message.id, message.tenant, tag) for tag in dict.fromkeys(message.tags)]
         if len(message.content) <= PIECE:
             self._contents.append((message.id, message.content))
@@ -236,30 +233,6 @@ class _Rows:
             elif state is State.HELD:
                 held = dump({"reason": message.hold_reason})
                 self._events.append((message.id, at, n, int(EventKind.HELD), held))
-
-
-def _message_row(message: NewMessage, at: int, owed: int) -> tuple[Any, ...]:
-    envelope = message.envelope
-    return (
-        message.id,
-        message.tenant,
-        message.credential,
-        message.door.value,
-        message.stream,
-        path_column(envelope.reverse_path),
-        int(envelope.smtputf8),
-        envelope.ret.value if envelope.ret else None,
-        envelope.envid,
-        message.size,
-        at,
-        to_millis(message.expires_at),
-        message.received,
-        message.sign_as,
-        message.prelude,
-        owed,
-        None if owed else at,
-        labels_column(message.tags, message.metadata, unnamed=message.unnamed),
-    )
 
 
 async def _write_pieces(transaction: Transaction, seq: int, content: bytes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from relay.account.book import AccountBook
+from relay.account.credential import NewUser
 from relay.client.contract import Letter
 from relay.database.contract import Connection, Database
 from relay.database.postgres import PostgresDatabase
@@ -63,7 +64,9 @@ async def test_accounts(database: Database) -> None:
     await book.migrate()
     tenants = await asyncio.gather(*(book.ensure_tenant("one") for _ in range(10)))
     assert len(set(tenants)) == 1
-    created = await book.add_user("ann", tenant="one", senders=["a.example"], password="long enough", api_key=True)
+    created = await book.add_user(
+        NewUser("ann", tenant="one", senders=["a.example"], password="long enough", api_key=True)
+    )
     identity = await book.by_password("ann", "long enough", "192.0.2.1")
     assert identity is not None
     assert (identity.tenant, identity.senders) == (tenants[0], ("a.example",))

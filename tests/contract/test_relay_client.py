@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from relay.account.book import AccountBook
+from relay.account.credential import NewUser
 from relay.account.identity import Access, Identity
 from relay.api.app import ApiDependencies, ApiOptions, make_api
 from relay.api.connections import HttpLimits
@@ -134,7 +135,7 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         keys, identities = [], []
         for name in ("leak", "other"):
             created = await accounts.add_user(
-                name, tenant=name, senders=["leak.example"], api_key=True, access=Access.FRONT
+                NewUser(name, tenant=name, senders=["leak.example"], api_key=True, access=Access.FRONT)
             )
             keys.append(created.api_key or "")
             proven = await accounts.by_key(keys[-1], "192.0.2.1", Access.FRONT)

@@ -20,6 +20,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from relay.account.credential import NewUser
 from relay.clock import SystemClock
 from relay.ids import SystemEntropy
 from relay.opening import open_stores
@@ -125,7 +126,7 @@ async def post_raw(port: int, key: str, number: int, sent: Sent) -> None:
 async def key_of(relay: RelayProcess) -> str:
     """The API key of a new user."""
     stores = await open_stores(load_settings(relay.config), SystemClock(), SystemEntropy())
-    user = await stores.accounts.add_user("loader", tenant="load", senders=["sender.example"], api_key=True)
+    user = await stores.accounts.add_user(NewUser("loader", tenant="load", senders=["sender.example"], api_key=True))
     await stores.close()
     return user.api_key or ""
 

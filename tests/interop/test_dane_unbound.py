@@ -11,6 +11,7 @@ import pytest
 from relay.clock import SystemClock
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.ids import SeededEntropy
 from relay.policy.outcome import Outcome, Phase, Result
 from relay.policy.route import Plan, RouteRules
@@ -92,7 +93,7 @@ async def deliver(folder: Path, domain: str, *, tls: bool = True) -> tuple[Plan 
         if isinstance(plan, Outcome) or not plan.candidates:
             return plan, None
         anchors = TrustAnchors([])
-        dialer = SmtpDialer(tls_context=client_context(), anchors=anchors, timeouts=PATIENT, clock=CLOCK)
+        dialer = SmtpDialer(TlsMeans(client_context(), anchors), timeouts=PATIENT, clock=CLOCK)
         transcript = Transcript(CLOCK.monotonic(), [])
         session = await dialer.dial(plan.candidates[0], SOURCE, transcript)
         if isinstance(session, Outcome):

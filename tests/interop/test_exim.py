@@ -9,6 +9,7 @@ from relay.clock import SystemClock
 from relay.egress.certificates import client_context
 from relay.egress.contract import Session
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.policy.outcome import Outcome, Result
 from relay.policy.route import Candidate
 from relay.policy.tls import TlsDemand, operator_demand
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.skipif(bool(UNFIT), reason=UNFIT)
 
 
 async def dial(port: int, demand: TlsDemand, exchanger: str = "mx.exim.test") -> Session | Outcome:
-    dialer = SmtpDialer(tls_context=client_context(), anchors=anchors_of(AUTHORITY), timeouts=PATIENT, clock=CLOCK)
+    dialer = SmtpDialer(TlsMeans(client_context(), anchors_of(AUTHORITY)), timeouts=PATIENT, clock=CLOCK)
     candidate = Candidate(exchanger, "127.0.0.1", port, operator_demand(demand))
     return await dialer.dial(candidate, SOURCE, Transcript(CLOCK.monotonic(), []))
 

@@ -9,6 +9,7 @@ from relay.clock import SystemClock
 from relay.egress.certificates import client_context
 from relay.egress.contract import Session
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.policy.outcome import Outcome, Phase, Result, Scope
 from relay.policy.route import Candidate
 from relay.policy.tls import TlsDemand, operator_demand
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.skipif(bool(UNFIT), reason=UNFIT)
 
 async def test_opensmtpd_takes_our_mail_and_its_broken_tls_strands_none() -> None:  # A09 A11 A17 D05 E01 E05 E06
     async with opensmtpd_receiver(certificate=CHAIN, key=CERTIFICATE.private_key_pem.bytes()) as receiver:
-        dialer = SmtpDialer(tls_context=client_context(), anchors=anchors_of(AUTHORITY), timeouts=PATIENT, clock=CLOCK)
+        dialer = SmtpDialer(TlsMeans(client_context(), anchors_of(AUTHORITY)), timeouts=PATIENT, clock=CLOCK)
 
         async def dial(demand: TlsDemand) -> tuple[Session | Outcome, list[Exchange]]:
             said: list[Exchange] = []

@@ -16,6 +16,7 @@ from relay.clock import SystemClock
 from relay.egress.certificates import client_context
 from relay.egress.contract import Session
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.egress.timeouts import Timeouts
 from relay.policy.dane import usable
 from relay.policy.outcome import Outcome, Phase, Result, Scope
@@ -45,7 +46,7 @@ BODIES = (
 async def dial(
     port: int, demand: HostDemand, *, exchanger: str = "mx.postfix.test", timeouts: Timeouts = PATIENT
 ) -> Session | Outcome:
-    dialer = SmtpDialer(tls_context=client_context(), anchors=anchors_of(AUTHORITY), timeouts=timeouts, clock=CLOCK)
+    dialer = SmtpDialer(TlsMeans(client_context(), anchors_of(AUTHORITY)), timeouts=timeouts, clock=CLOCK)
     candidate = Candidate(exchanger, "127.0.0.1", port, demand)
     return await dialer.dial(candidate, SOURCE, Transcript(CLOCK.monotonic(), []))
 

@@ -19,7 +19,8 @@ from relay.egress.contract import Session, StaleSessionError, Transaction
 from relay.egress.outcomes import SessionBrokenError
 from relay.mail.address import NullPath
 from relay.policy.outcome import Host, Outcome, Phase, TlsFacts
-from relay.policy.route import Candidate, Source
+from relay.policy.route import Candidate
+from relay.policy.way import Source
 from relay.smtp.reply import Reply, remote_reply
 from relay.smtp.transcript import Transcript
 from tests.simulation.ledger import Ledger, Take

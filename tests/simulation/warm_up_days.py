@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from relay.policy.warm_up import DAY, Results, Wanted, WarmUp, WarmUpRules, ask, today, turned
+from relay.policy.warm_up import DAY, Answered, Results, Wanted, WarmUp, WarmUpRules, ask, today, turned
 from tests.simulation.chart import Panel, write
 
 BEGIN: Final = 20_000
@@ -32,7 +32,7 @@ def letters(name: str) -> Iterator[tuple[float, int, int]]:
     while coming and coming[0][0] < (BEGIN + DAYS) * DAY:
         at, promised = heappop(coming)
         if today(at) != state.day:
-            state, results = turned(state, today(at), results, results, RULES, BEGIN), Results()
+            state, results = turned(state, today(at), Answered(results, results), RULES, BEGIN), Results()
         state, (granted,) = ask(state, [Wanted(1, promised)], at, RULES)
         if granted.departs is not None:
             heappush(coming, (granted.departs, True))

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from relay.account.book import AccountBook
+from relay.account.credential import NewUser
 from relay.api.app import ApiDependencies, ApiOptions, make_api
 from relay.api.connections import HttpLimits
 from relay.api.dependencies import WebhookDoor
@@ -95,7 +96,9 @@ async def running_api(
     await figures.migrate()
     intake = SpoolingIntake(spool, clock, entropy)
     intake.life = await spool.register("mail.example.org", 0)
-    created = [await accounts.add_user(name, tenant=name, senders=["*"], api_key=True) for name in ("acme", "other")]
+    created = [
+        await accounts.add_user(NewUser(name, tenant=name, senders=["*"], api_key=True)) for name in ("acme", "other")
+    ]
     webhooks = WebhookBook(database, clock, entropy, b"k" * 32)
     await migrate_webhooks(database)
     poster = Poster(_localhost, ssl.create_default_context(), clock, PostRules(10.0, private=True, clear=True))

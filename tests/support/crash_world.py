@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 
+from relay.account.credential import NewUser
 from relay.clock import SystemClock
 from relay.ids import SystemEntropy
 from relay.lab.lab import Lab, LabPlan
@@ -218,7 +219,7 @@ async def world(
     make_key(folder / "dkim_keys", "leak.lab.test", "s1", KeyType.ED25519)
     outside = World(lab, tuple(make_node(folder, lab, n, workers, spool, far) for n in range(nodes)), "")
     stores = await open_stores(load_settings(outside.relay.config), SystemClock(), SystemEntropy())
-    created = await stores.accounts.add_user("loader", tenant="load", senders=["leak.lab.test"], api_key=True)
+    created = await stores.accounts.add_user(NewUser("loader", tenant="load", senders=["leak.lab.test"], api_key=True))
     await stores.close()
     outside.key = created.api_key or ""
     try:

@@ -13,12 +13,14 @@ from relay.clock import SystemClock
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.contract import Session, Transaction
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.egress.timeouts import Timeouts
 from relay.mail.address import NULL_PATH, Address, parse_address
 from relay.mail.envelope import Recipient
 from relay.policy.outcome import Outcome
-from relay.policy.route import Candidate, Login, Source
+from relay.policy.route import Candidate, Login
 from relay.policy.tls import HostDemand, TlsDemand, operator_demand
+from relay.policy.way import Source
 from relay.smtp.transcript import Exchange, Transcript
 from tests.support.scripted_smtp import ScriptedSmtp
 
@@ -52,8 +54,7 @@ class Dialing:
 
     def __post_init__(self) -> None:
         self.dialer = SmtpDialer(
-            tls_context=client_context(),
-            anchors=anchors_of(self.authority),
+            TlsMeans(client_context(), anchors_of(self.authority)),
             timeouts=self.timeouts,
             clock=CLOCK,
         )

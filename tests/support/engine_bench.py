@@ -25,9 +25,10 @@ from relay.mail.envelope import Envelope, Recipient
 from relay.policy.notify import NoticeRule
 from relay.policy.pool import Pools, only
 from relay.policy.retry import RetrySchedule
-from relay.policy.route import RouteRules, Source
+from relay.policy.route import RouteRules
 from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
+from relay.policy.way import Source
 from relay.resolver.contract import Resolver
 from relay.resolver.routing import Router
 from relay.shaping.path_notes import PathNotes

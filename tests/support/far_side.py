@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from relay.egress.contract import Session, StaleSessionError, Transaction
 from relay.mail.address import Address
 from relay.policy.outcome import DecidedBy, Host, Outcome, Phase, Result, Scope, TlsFacts
-from relay.policy.route import Candidate, Source
+from relay.policy.route import Candidate
+from relay.policy.way import Source
 from relay.resolver.contract import DnsAnswer, DnsFailure
 from relay.smtp.reply import Reply, remote_reply, reply
 from relay.smtp.transcript import Transcript

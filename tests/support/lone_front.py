@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from relay.account.credential import NewUser
 from relay.account.identity import FRONT_TENANT, Access
 from relay.clock import SystemClock
 from relay.ids import SystemEntropy
@@ -75,7 +76,7 @@ async def make_key(config: Path) -> str:
     stores = await open_stores(load_settings(config), SystemClock(), SystemEntropy())
     try:
         created = await stores.accounts.add_user(
-            "front", tenant=FRONT_TENANT, senders=["leak.lab.test"], api_key=True, access=Access.FRONT
+            NewUser("front", tenant=FRONT_TENANT, senders=["leak.lab.test"], api_key=True, access=Access.FRONT)
         )
     finally:
         await stores.close()

@@ -12,7 +12,7 @@ import pytest
 from argon2 import extract_parameters
 
 from relay.account.book import GUESSES_AN_HOUR, AccountBook
-from relay.account.credential import AccountError, is_loopback
+from relay.account.credential import AccountError, NewUser, is_loopback
 from relay.account.password import _DUMMY, MAX_WAITING, AccountsBusyError, PasswordVault
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import SpoolUnavailableError
@@ -54,7 +54,9 @@ async def other_process(file: Path, clock: HandClock, book: AccountBook) -> Asyn
 
 
 async def test_a_password_proves_its_name(book: AccountBook) -> None:
-    created = await book.add_user("ann", tenant="acme", senders=["Example.ORG", "a@b.example"], password=PASSWORD)
+    created = await book.add_user(
+        NewUser("ann", tenant="acme", senders=["Example.ORG", "a@b.example"], password=PASSWORD)
+    )
     assert created.api_key is None
     identity = await book.by_password("ann", PASSWORD, PEER)
     assert identity is not None
@@ -66,7 +68,7 @@ async def test_a_password_proves_its_name(book: AccountBook) -> None:
 
 
 async def test_a_key_proves_itself_and_serves_as_password(book: AccountBook) -> None:
-    key = (await book.add_user("app", tenant="acme", senders=["*"], api_key=True)).api_key
+    key = (await book.add_user(NewUser("app", tenant="acme", senders=["*"], api_key=True))).api_key
     assert key is not None
     assert key.startswith("leak_")
     assert len(key) >= 56
@@ -78,7 +80,7 @@ async def test_a_key_proves_itself_and_serves_as_password(book: AccountBook) -> 
 
 
 async def test_no_secret_is_kept(book: AccountBook, file: Path) -> None:  # S15
-    created = await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD, api_key=True)
+    created = await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD, api_key=True))
     assert created.api_key is not None
     await book.by_password("ann", PASSWORD, PEER)
     await book.by_key(created.api_key, PEER)
@@ -89,28 +91,28 @@ async def test_no_secret_is_kept(book: AccountBook, file: Path) -> None:  # S15
 
 
 async def test_names_tenants_and_senders_are_checked(book: AccountBook) -> None:
-    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     with pytest.raises(AccountError, match="already"):
-        await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+        await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     with pytest.raises(AccountError, match="password, an API key"):
-        await book.add_user("bob", tenant="acme", senders=["*"])
+        await book.add_user(NewUser("bob", tenant="acme", senders=["*"]))
     with pytest.raises(AccountError, match="at least 8"):
-        await book.add_user("bob", tenant="acme", senders=["*"], password="short")
+        await book.add_user(NewUser("bob", tenant="acme", senders=["*"], password="short"))
     with pytest.raises(AccountError, match="at least one sender"):
-        await book.add_user("bob", tenant="acme", senders=[], api_key=True)
+        await book.add_user(NewUser("bob", tenant="acme", senders=[], api_key=True))
     for sender in ("not a domain", "a@", "x@y@z\r\n.org"):
         with pytest.raises(AccountError, match="no domain"):
-            await book.add_user("bob", tenant="acme", senders=[sender], api_key=True)
+            await book.add_user(NewUser("bob", tenant="acme", senders=[sender], api_key=True))
     for name in ("", "../etc", "a b", "a\n", "x" * 200):  # S45
         with pytest.raises(AccountError, match="a name is"):
-            await book.add_user(name, tenant="acme", senders=["*"], api_key=True)
+            await book.add_user(NewUser(name, tenant="acme", senders=["*"], api_key=True))
         with pytest.raises(AccountError, match="a name is"):
-            await book.add_user("bob", tenant=name, senders=["*"], api_key=True)
+            await book.add_user(NewUser("bob", tenant=name, senders=["*"], api_key=True))
 
 
 async def test_tenants_are_shared_and_users_listed(book: AccountBook) -> None:
-    await book.add_user("zoe", tenant="acme", senders=["*"], password=PASSWORD)
-    await book.add_user("ann", tenant="acme", senders=["a.example"], api_key=True, loopback_only=True)
+    await book.add_user(NewUser("zoe", tenant="acme", senders=["*"], password=PASSWORD))
+    await book.add_user(NewUser("ann", tenant="acme", senders=["a.example"], api_key=True, loopback_only=True))
     users = await book.list_users()
     assert [(u.name, u.tenant, u.has_password, u.has_key, u.loopback_only) for u in users] == [
         ("ann", "acme", False, True, True),
@@ -125,7 +127,7 @@ async def test_the_lab_is_good_on_loopback_and_only_where_it_was_asked_for(
     book: AccountBook, other_process: AccountBook
 ) -> None:
     with pytest.raises(AccountError, match="loopback"):
-        await book.add_user("lab", tenant="lab", senders=["*"], password="lab", api_key=True)
+        await book.add_user(NewUser("lab", tenant="lab", senders=["*"], password="lab", api_key=True))
     identity = await book.ensure_lab_user()
     assert await book.ensure_lab_user() == identity
     for peer in ("127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"):
@@ -141,7 +143,7 @@ async def test_the_lab_is_good_on_loopback_and_only_where_it_was_asked_for(
 
 
 async def test_loopback_only_is_checked_at_every_use(book: AccountBook) -> None:
-    key = (await book.add_user("near", tenant="acme", senders=["*"], api_key=True, loopback_only=True)).api_key
+    key = (await book.add_user(NewUser("near", tenant="acme", senders=["*"], api_key=True, loopback_only=True))).api_key
     assert key is not None
     assert await book.by_key(key, "127.0.0.1") is not None
     assert await book.by_key(key, PEER) is None
@@ -151,7 +153,7 @@ async def test_loopback_only_is_checked_at_every_use(book: AccountBook) -> None:
 async def test_removal_reaches_other_processes_within_a_minute(
     book: AccountBook, other_process: AccountBook, clock: HandClock
 ) -> None:
-    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     assert await book.by_password("ann", PASSWORD, PEER) is not None
     assert await other_process.by_password("ann", PASSWORD, PEER) is not None
     assert await book.remove_user("ann")
@@ -162,7 +164,7 @@ async def test_removal_reaches_other_processes_within_a_minute(
 
 
 async def test_rotate_replaces_what_there_is(book: AccountBook) -> None:
-    first = await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD, api_key=True)
+    first = await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD, api_key=True))
     second = await book.rotate("ann")
     assert second.password is not None
     assert second.api_key not in {None, first.api_key}
@@ -170,14 +172,14 @@ async def test_rotate_replaces_what_there_is(book: AccountBook) -> None:
     assert await book.by_key(first.api_key or "", PEER) is None
     assert await book.by_password("ann", second.password, PEER) is not None
     assert await book.by_key(second.api_key or "", PEER) is not None
-    await book.add_user("app", tenant="acme", senders=["*"], api_key=True)
+    await book.add_user(NewUser("app", tenant="acme", senders=["*"], api_key=True))
     assert (await book.rotate("app")).password is None
     with pytest.raises(AccountError, match="nobody"):
         await book.rotate("nobody")
 
 
 async def test_guesses_at_one_name_are_limited_even_all_at_once(book: AccountBook, clock: HandClock) -> None:  # S15
-    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     guesses = (book.by_password("ann", f"guess {n}", f"198.51.100.{n % 250}") for n in range(1000))
     results = await asyncio.gather(*guesses, return_exceptions=True)
     assert sum(result is None for result in results) <= GUESSES_AN_HOUR
@@ -189,7 +191,7 @@ async def test_guesses_at_one_name_are_limited_even_all_at_once(book: AccountBoo
 
 
 async def test_strangers_guesses_do_not_lock_the_owner_out(book: AccountBook, clock: HandClock) -> None:  # S15
-    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     assert await book.by_password("ann", PASSWORD, PEER) is not None
     clock.move(61)
     for n in range(GUESSES_AN_HOUR):
@@ -200,7 +202,7 @@ async def test_strangers_guesses_do_not_lock_the_owner_out(book: AccountBook, cl
 
 
 async def test_a_crafted_name_is_not_counted_as_somebody_elses(book: AccountBook, clock: HandClock) -> None:  # S15
-    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     assert await book.by_password("ann", PASSWORD, PEER) is not None
     clock.move(61)
     for n in range(GUESSES_AN_HOUR):
@@ -209,7 +211,7 @@ async def test_a_crafted_name_is_not_counted_as_somebody_elses(book: AccountBook
 
 
 async def test_a_pool_of_sessions_costs_one_proof(book: AccountBook) -> None:
-    await book.add_user("ann", tenant="acme", senders=["*"], password=PASSWORD)
+    await book.add_user(NewUser("ann", tenant="acme", senders=["*"], password=PASSWORD))
     pool = (book.by_password("ann", PASSWORD, PEER) for _ in range(5 * GUESSES_AN_HOUR))
     assert all(await asyncio.gather(*pool))
     again = (book.by_password("ann", PASSWORD, PEER) for _ in range(500))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay.account.credential import AccountError
+from relay.account.credential import AccountError, NewUser
 from relay.account.identity import Access
 from relay.client import wire
 from tests.support.api_server import ApiServer, running_api
@@ -29,7 +29,7 @@ DOORS = [
 
 async def front_key(server: ApiServer) -> str:
     created = await server.accounts.add_user(
-        "front", tenant="leak", senders=["leak.example"], api_key=True, access=Access.FRONT
+        NewUser("front", tenant="leak", senders=["leak.example"], api_key=True, access=Access.FRONT)
     )
     return created.api_key or ""
 
@@ -87,10 +87,10 @@ async def test_a_front_has_no_password(tmp_path: Path) -> None:
     async with running_api(tmp_path) as server:
         with pytest.raises(AccountError):
             await server.accounts.add_user(
-                "front", tenant="leak", senders=["*"], password="long enough", access=Access.FRONT
+                NewUser("front", tenant="leak", senders=["*"], password="long enough", access=Access.FRONT)
             )
         with pytest.raises(AccountError):
-            await server.accounts.add_user("front", tenant="leak", senders=["*"], access=Access.FRONT)
+            await server.accounts.add_user(NewUser("front", tenant="leak", senders=["*"], access=Access.FRONT))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.chain import chain_of
 from relay.egress.sources import families_of
 from relay.errors import ConfigurationError
-from relay.policy.route import Source
+from relay.policy.way import Source
 from tests.support.egress import anchors_of
 
 NOW = datetime.now(UTC)

@@ -7,6 +7,7 @@ import trustme
 
 from relay.egress.certificates import client_context, judge_dane
 from relay.egress.chain import public_key_of
+from relay.egress.opening import TlsMeans
 from relay.policy.dane import usable
 from relay.policy.outcome import Outcome, Phase, Result, Scope
 from relay.policy.tls import Fault, HostDemand, PolicyType, TlsDemand, TlsResult, over_floor
@@ -197,7 +198,7 @@ async def test_under_mta_sts_the_certificate_must_verify(leaf: Made, failure: st
         wanted = HostDemand(TlsDemand.STS, policy=PolicyType.STS, domain="example.org")
         dialing = Dialing(far, demand=wanted, exchanger="mx.example.org")
         anchors = TrustAnchors([TOP.certificate])
-        dialing.dialer = SmtpDialer(tls_context=client_context(), anchors=anchors, timeouts=PATIENT, clock=CLOCK)
+        dialing.dialer = SmtpDialer(TlsMeans(client_context(), anchors), timeouts=PATIENT, clock=CLOCK)
         if not failure:
             async with dialing.session() as session:
                 assert session.tls is not None

@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
-from relay.policy.route import Source
 from relay.policy.tls import TlsDemand
+from relay.policy.way import Source
 from tests.support.egress import PATIENT, Dialing, message
 from tests.support.scripted_smtp import Answer, Say, ScriptedSmtp, Session
 

@@ -7,6 +7,7 @@ import pytest
 
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.egress.reach import FAMILY_FAILURES, REMEMBER, ReachMemory
 from relay.policy.outcome import Outcome
 from relay.policy.route import Candidate
@@ -56,9 +57,7 @@ def test_memory_is_bounded() -> None:
 async def test_the_dialer_tells_silence_from_refusal() -> None:  # B07
     memory = ReachMemory(CLOCK)
     patience = replace(PATIENT, connect=0.1)
-    dialer = SmtpDialer(
-        tls_context=client_context(), anchors=TrustAnchors(()), timeouts=patience, clock=CLOCK, reach=memory
-    )
+    dialer = SmtpDialer(TlsMeans(client_context(), TrustAnchors(())), timeouts=patience, clock=CLOCK, reach=memory)
 
     async def dial(address: str, port: int) -> object:
         candidate = Candidate("mx.example.org", address, port)

@@ -25,6 +25,7 @@ import trustme
 from relay.clock import SystemClock
 from relay.egress.certificates import TrustAnchors, client_context
 from relay.egress.dialer import SmtpDialer
+from relay.egress.opening import TlsMeans
 from relay.egress.timeouts import Timeouts
 from relay.policy.state import State
 from relay.resolver.contract import DnsAnswer, DnsFailure
@@ -56,7 +57,7 @@ class Names:
 
 def dialer(scale: float, connect: float = 30.0) -> SmtpDialer:
     timeouts = Timeouts(connect=connect).scaled(scale)
-    return SmtpDialer(tls_context=client_context(), anchors=TrustAnchors([]), timeouts=timeouts, clock=SystemClock())
+    return SmtpDialer(TlsMeans(client_context(), TrustAnchors([])), timeouts=timeouts, clock=SystemClock())
 
 
 @contextlib.contextmanager

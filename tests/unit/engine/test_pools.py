@@ -8,8 +8,8 @@ from pathlib import Path
 
 from relay.ids import SpoolId
 from relay.policy.pool import Member, Pool, Pools
-from relay.policy.route import Source
 from relay.policy.state import State
+from relay.policy.way import Source
 from relay.smtp.reply import remote_reply
 from relay.spool.inquiry import MessageView
 from tests.support.engine_bench import EngineBench, engine_bench

@@ -11,11 +11,11 @@ from relay.engine.alarms import Alarms
 from relay.engine.shaper import MOST_PATHS, Shaper
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
 from relay.policy.pool import Member, Pool, Pools
-from relay.policy.route import Candidate, Plan, Source
+from relay.policy.route import Candidate, Plan
 from relay.policy.shaping import Limits, ShapingBook, Share
 from relay.policy.shaping_file import parse_shaping
 from relay.policy.state import State
-from relay.policy.way import EgressPath
+from relay.policy.way import EgressPath, Source
 from relay.smtp.reply import remote_reply
 from tests.support.engine_bench import engine_bench
 from tests.support.far_side import ACCEPTED

@@ -15,10 +15,10 @@ from relay.ids import SpoolId
 from relay.mail.address import parse_address
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.outcome import DecidedBy, Outcome, Phase, Result, Scope
-from relay.policy.route import Plan, Source
+from relay.policy.route import Plan
 from relay.policy.shaping import Limits, Shaping, Share
 from relay.policy.state import State
-from relay.policy.way import EgressPath, Way
+from relay.policy.way import EgressPath, Source, Way
 from relay.smtp.reply import reply
 from relay.spool.work import Door, Duty, Parcel, Settlement
 

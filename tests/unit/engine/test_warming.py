@@ -16,10 +16,10 @@ from relay.engine.admission import PLAN_KEPT, Room, Sender
 from relay.ids import SpoolId
 from relay.policy.explanation import Cause
 from relay.policy.pool import Member, Pool, Pools
-from relay.policy.route import Source
 from relay.policy.shaping import ShapingBook
 from relay.policy.state import State
 from relay.policy.warm_up import WarmUpRules
+from relay.policy.way import Source
 from relay.resolver.contract import DnsAnswer
 from relay.smtp.reply import Reply, remote_reply
 from relay.spool.explaining import Obstacles, ceilings_of, waiting

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from relay.policy.health import FIRST_REST, LONGEST_REST, SILENT_SITES, SourceHealth
 from relay.policy.pool import Member, Pool, Pools, only
-from relay.policy.route import Candidate, Plan, Source
-from relay.policy.way import way_from
+from relay.policy.route import Candidate, Plan
+from relay.policy.way import Source, way_from
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ONE, TWO, THREE = (Source(name, f"192.0.2.{n}", f"{name}.example") for n, name in enumerate(("one", "two", "three")))

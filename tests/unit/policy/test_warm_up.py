@@ -7,7 +7,20 @@ from heapq import heapify, heappop, heappush
 
 import pytest
 
-from relay.policy.warm_up import DAY, IDLE_DAYS, Mark, Results, Wanted, WarmUp, WarmUpRules, ask, judge, today, turned
+from relay.policy.warm_up import (
+    DAY,
+    IDLE_DAYS,
+    Answered,
+    Mark,
+    Results,
+    Wanted,
+    WarmUp,
+    WarmUpRules,
+    ask,
+    judge,
+    today,
+    turned,
+)
 
 RULES = WarmUpRules()
 BEGIN = 20_000
@@ -102,16 +115,16 @@ def test_a_letter_to_many_leaves_in_parts() -> None:
 )
 def test_a_day_is_bad_when_it_is_certain(results: Results, mark: Mark) -> None:
     tried = results.delivered + results.deferred + results.bounced
-    assert judge(results, results, tried, tried, RULES).mark is mark
+    assert judge(Answered(results, results), tried, tried, RULES).mark is mark
 
 
 def test_a_day_with_little_mail_is_neither_good_nor_bad() -> None:
-    assert judge(Results(20), Results(20), 20, 50, RULES).mark is Mark.THIN
-    assert judge(Results(5, deferred=15), Results(5), 20, 50, RULES).mark is Mark.BAD
+    assert judge(Answered(Results(20), Results(20)), 20, 50, RULES).mark is Mark.THIN
+    assert judge(Answered(Results(5, deferred=15), Results(5)), 20, 50, RULES).mark is Mark.BAD
 
 
 def after(state: WarmUp, results: Results, used: int, days: int = 1, begins: int = BEGIN) -> WarmUp:
-    return turned(replace(state, used=used), state.day + days, results, results, RULES, begins)
+    return turned(replace(state, used=used), state.day + days, Answered(results, results), RULES, begins)
 
 
 def test_good_days_raise_the_ceiling_and_bad_ones_at_least_halve_it() -> None:
@@ -146,7 +159,7 @@ def test_a_source_that_was_silent_for_a_month_begins_anew() -> None:
 
 def test_a_clock_that_goes_back_stops_nobody_for_long() -> None:  # R27
     state = replace(new(), free_at=MORNING + 400 * DAY, used=3)
-    state = turned(state, BEGIN - 10, Results(), Results(), RULES, BEGIN)
+    state = turned(state, BEGIN - 10, Answered(), RULES, BEGIN)
     state, (answer,) = ask(state, [Wanted(1)], MORNING - 10 * DAY, RULES)
     assert answer.departs is None or answer.departs < MORNING - 8 * DAY
 
@@ -162,7 +175,7 @@ def test_a_ceiling_that_rose_is_used_though_all_who_wait_were_promised_by_a_lowe
             if len(used) == 7:
                 break
             results = Results(state.used)
-            state = turned(state, today(at), results, results, RULES, BEGIN)
+            state = turned(state, today(at), Answered(results, results), RULES, BEGIN)
         state, (granted,) = ask(state, [Wanted(1, promised)], at, RULES)
         if granted.departs is not None:
             heappush(coming, (granted.departs, True))
