@@ -16,6 +16,7 @@ from relay.ids import SpoolId
 from relay.spool.inquiry import DeliveryView, LaneFigures, MessageFilter, MessageView, QueueFilter, SearchPage
 from relay.spool.life import UNBOUNDED, Life, Pulse, Terms
 from relay.spool.orders import Alarm, RequestReceipt, Suspension, Verb
+from relay.spool.tags import TagHour
 from relay.spool.work import Incarnation, NewMessage, Parcel, Receipt, Settlement, StoredContent
 
 
@@ -163,6 +164,18 @@ class Spool(Protocol):
 
     async def search(self, where: MessageFilter) -> SearchPage:
         """Messages that fit everything given, the newest first, in pages of bounded cost."""
+        ...
+
+    async def tags(self, tenant: int) -> list[str]:
+        """The tags that a tenant's mail ever had, by name; a bounded number."""
+        ...
+
+    async def has_tag(self, tenant: int, tag: str) -> bool:
+        """Whether mail of a tenant ever had this tag."""
+        ...
+
+    async def tag_hours(self, tenant: int, tags: Sequence[str], since: datetime) -> list[TagHour]:
+        """What happened to the newest mail of these tags, hour by hour for each, since the hour of a moment."""
         ...
 
     async def events(self, where: EventFilter) -> EventPage:

@@ -25,6 +25,7 @@ from relay.spool.orders import Alarm, Suspension
 from relay.spool.rescheduling import reschedule
 from relay.spool.search import search
 from relay.spool.silence import Silence
+from relay.spool.tags import TagHour, tag_hours, tags_of
 from relay.spool.views import count_matching, count_signed, deliveries_view, lanes_view, message_view, original
 from relay.spool.work import Incarnation, Settlement, StoredContent
 
@@ -58,6 +59,16 @@ class PortableSpool:
 
     async def search(self, where: MessageFilter) -> SearchPage:
         return await self._shown.read(lambda connection: search(connection, where))
+
+    async def tags(self, tenant: int) -> list[str]:
+        return await self._shown.read(lambda connection: tags_of(connection, tenant))
+
+    async def has_tag(self, tenant: int, tag: str) -> bool:
+        sql = "SELECT 1 FROM message_tag WHERE tenant = ? AND tag = ? LIMIT 1"
+        return bool(await rows_of(self._shown, sql, (tenant, tag)))
+
+    async def tag_hours(self, tenant: int, tags: Sequence[str], since: datetime) -> list[TagHour]:
+        return await self._shown.read(lambda connection: tag_hours(connection, tenant, tags, since))
 
     async def events(self, where: EventFilter) -> EventPage:
         return await self._shown.read(lambda connection: events_page(connection, self._shown.dialect, where))

@@ -33,6 +33,7 @@ async def test_the_official_client_sends_and_looks(tmp_path: Path) -> None:
             "to": [{"email": "ok@inbox.lab.test", "type": "to"}, {"email": "unknown@inbox.lab.test"}],
             "global_merge_vars": [{"name": "NAME", "content": "you"}],
             "bcc_address": "spy@leak.lab.test",
+            "tags": ["welcome"],
         }
         hook = await asyncio.to_thread(
             mandrill.webhooks.add, {"url": receiver.url, "events": ["send", "hard_bounce"], "description": "x"}
@@ -50,6 +51,13 @@ async def test_the_official_client_sends_and_looks(tmp_path: Path) -> None:
         assert [one["state"] for one in info] == ["sent", "bounced"]
         assert info[0]["subject"] == "Für you"
         assert "550" in info[1]["diag"]
+        [tag] = await asyncio.to_thread(mandrill.tags.list)
+        assert (tag["tag"], tag["sent"], tag["hard_bounces"]) == ("welcome", 1, 1)
+        by_name = {"tag": "welcome"}
+        assert (await asyncio.to_thread(mandrill.tags.info, by_name))["stats"]["today"]["sent"] == 1
+        series = await asyncio.to_thread(mandrill.tags.time_series, by_name)
+        assert series == await asyncio.to_thread(mandrill.tags.all_time_series)
+        assert sum(one["sent"] for one in series) == 1
         posts = await receiver.until_taken(1)
         async with asyncio.timeout(30):
             while {"send", "hard_bounce"} - {event["event"] for post in posts for event in post.mandrill}:

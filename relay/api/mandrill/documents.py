@@ -141,6 +141,12 @@ class IdCall(Lenient):
     id: Line
 
 
+class TagCall(Lenient):
+    """A call about one tag."""
+
+    tag: Line
+
+
 class RescheduleCall(IdCall):
     """messages/reschedule."""
 

@@ -23,6 +23,7 @@ from relay.api.mandrill.hooks import Hooks
 from relay.api.mandrill.looking import Looking
 from relay.api.mandrill.refusals import Refusals
 from relay.api.mandrill.sending import Sending
+from relay.api.mandrill.tags import Tags
 from relay.api.mandrill.users import Users
 from relay.api.messages import Messages
 from relay.api.problem import HEADERS, RETRY_SECONDS, Problem, from_unavailable
@@ -57,6 +58,7 @@ class MandrillDoor:
             **Users(dependencies).calls(),
             **Sending(dependencies, messages).calls(),
             **Looking(dependencies).calls(),
+            **Tags(dependencies).calls(),
             **(Refusals(dependencies.suppressions, dependencies.clock).calls() if dependencies.suppressions else {}),
             **(Hooks(dependencies, dependencies.webhooks).calls() if dependencies.webhooks else {}),
         }

@@ -9,19 +9,10 @@ from typing import Any, Final
 from relay.api.dependencies import ApiDependencies
 from relay.api.mandrill.call import Call, Document, Handlers
 from relay.api.mandrill.fault import Fault
+from relay.api.mandrill.stats import SPANS, stats_by_span
 from relay.figures.contract import By, ReportQuery
 
-_SPANS: Final = (("today", 1), ("last_7_days", 7), ("last_30_days", 30), ("last_60_days", 60), ("last_90_days", 90))
 _ALL: Final = 400
-_COUNTED: Final = {
-    "sent": ("delivered",),
-    "hard_bounces": ("bounced", "returned"),
-    "soft_bounces": ("expired",),
-    "rejects": ("suppressed",),
-    "complaints": ("complained",),
-    "unsubs": ("opted_out",),
-}
-_WATCHED: Final = dict.fromkeys(("opens", "unique_opens", "clicks", "unique_clicks"), 0)
 
 
 class Users:
@@ -75,13 +66,5 @@ class Users:
         if self._figures is not None:
             first = midnight - timedelta(days=_ALL)
             rows = await self._figures.report(ReportQuery(first, until, (By.DAY,), tenant))
-        stats: dict[str, Any] = {}
-        for name, days in (*_SPANS, ("all_time", _ALL + 1)):
-            since = midnight - timedelta(days=days - 1)
-            counted = [row.counts for row in rows if row.at is not None and row.at >= since]
-            sums = {
-                word: sum(counts.get(label, 0) for counts in counted for label in labels)
-                for word, labels in _COUNTED.items()
-            }
-            stats[name] = {**sums, **_WATCHED}
-        return stats
+        moments = [(row.at, row.counts) for row in rows if row.at is not None]
+        return stats_by_span(moments, midnight, (*SPANS, ("all_time", _ALL + 1)))

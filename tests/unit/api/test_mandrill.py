@@ -14,8 +14,11 @@ import pytest
 from relay.api.mandrill.documents import Var
 from relay.api.mandrill.merging import TooLongError, merge, variables
 from relay.engine.submission import Refusal
+from relay.event import EventKind
 from relay.ids import split_delivery_id
+from relay.policy.state import State
 from relay.smtp.reply import reply
+from relay.spool.work import Settlement
 from tests.support.api_server import ApiServer, running_api
 from tests.support.webhook_receiver import WebhookReceiver
 
@@ -254,6 +257,35 @@ async def test_an_opt_out_is_not_taken_back_by_a_program(server: ApiServer) -> N
     assert (await call(server, "rejects/delete", email="bob@one.example"))[1]["deleted"] is False
     [one] = (await call(server, "rejects/list"))[1]
     assert one["reason"] == "unsub"
+
+
+async def test_tags(server: ApiServer) -> None:
+    assert (await call(server, "tags/list"))[1] == (await call(server, "tags/all-time-series"))[1] == []
+    for tags in (["news", "spring"], ["news"]):
+        await send(server, "bob@one.example", tags=tags)
+    me = await server.spool.register("another", 0)
+    ends = (State.DELIVERED, EventKind.DELIVERED), (State.BOUNCED, EventKind.BOUNCED)
+    for parcel, (state, kind) in zip(await server.spool.claim(me, 10), ends, strict=True):
+        assert await server.spool.settle(me, [Settlement(parcel.seq, 0, state, event=kind)]) == 1
+    news, spring = (await call(server, "tags/list"))[1]
+    assert [(one["tag"], one["sent"], one["hard_bounces"]) for one in (news, spring)] == [
+        ("news", 1, 1),
+        ("spring", 1, 0),
+    ]
+    info = (await call(server, "tags/info", tag="news"))[1]
+    assert info == {**news, "stats": info["stats"]}
+    assert set(info["stats"]) == {"today", "last_7_days", "last_30_days", "last_60_days", "last_90_days"}
+    assert all((span["sent"], span["hard_bounces"], span["opens"]) == (1, 1, 0) for span in info["stats"].values())
+    [hour] = (await call(server, "tags/time-series", tag="spring"))[1]
+    assert (hour["time"][-6:], hour["sent"], hour["hard_bounces"]) == (":00:00", 1, 0)
+    [every] = (await call(server, "tags/all-time-series"))[1]
+    assert (every["sent"], every["hard_bounces"]) == (2, 1), "a letter with two tags counts with each"
+    for name in ("tags/info", "tags/time-series"):
+        assert await call(server, name, tag="news", key=server.other_key) == await call(server, name, tag="nothing")
+        assert (await call(server, name, tag="nothing"))[1]["name"] == "Invalid_Tag_Name"
+        assert (await call(server, name))[1]["name"] == "ValidationError"
+    assert (await call(server, "tags/list", key=server.other_key))[1] == []
+    assert (await call(server, "tags/delete", tag="news"))[1]["name"] == "Unknown_Method"
 
 
 async def test_webhooks(server: ApiServer) -> None:
