@@ -37,6 +37,14 @@ class SystemClock:
         return time.monotonic()
 
 
+def has_come(moment: datetime, now: datetime, furthest: timedelta) -> bool:
+    """Whether a stored time to act has come.
+
+    What lies further ahead than anybody ever waits was written by a clock that was set back since (R27).
+    """
+    return not now < moment <= now + furthest
+
+
 def to_millis(moment: datetime) -> int:
     """Milliseconds since the epoch; a naive datetime raises TypeError."""
     return (moment - _EPOCH) // _MILLISECOND

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from relay.clock import Clock
+from relay.clock import Clock, has_come
 from relay.engine.alarms import Alarms
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.notify.call_book import CallBook
 from relay.notify.ways import Told, Way
-from relay.policy.calling import Call, Key, Standing, due, gather, pause
+from relay.policy.calling import LONGEST_PAUSE, Call, Key, Standing, due, gather, pause
 from relay.spool.contract import Spool
 
 LOOK_SECONDS: Final = 5.0
@@ -131,7 +131,8 @@ class _Line:
                 del self._alone[key]
 
     def _rests(self) -> bool:
-        return self._rests_until is not None and self._clock.now() < self._rests_until
+        until = self._rests_until
+        return until is not None and not has_come(until, self._clock.now(), LONGEST_PAUSE)
 
     async def _tell(self, call: Call) -> str:
         error = await self._way.tell(Told(self._node, call))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from relay.clock import has_come
 from relay.engine.postman import IN_FLIGHT, Postman, Tally
 from relay.event.feed import EventFilter, EventPage, FeedEvent, Position
 from relay.ids import Entropy
@@ -37,6 +38,8 @@ WAITS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 300, 900, 1800, 
 SHORTEST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 """Between questions to a receiver that is down; the pause is half the time it has been so."""
+FURTHEST: Final = timedelta(hours=2)
+"""No time of a next try lies further ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class Courier:
         queues: dict[str, list[Parked]] = {}
         for one in found.parked:
             queues.setdefault(one.message, []).append(one)
-        due = [queue for queue in queues.values() if queue[0].next_at <= found.now][:DUE_AT_ONCE]
+        due = [queue for queue in queues.values() if has_come(queue[0].next_at, found.now, FURTHEST)][:DUE_AT_ONCE]
         seqs = [one.seq for queue in due for one in queue]
         events = {e.position.seq: e for e in await self._parts.spool.events_named(seqs, self._webhook.tenant)}
         # That it refuses again what it refused before says nothing new of the receiver.
@@ -189,7 +192,7 @@ class Courier:
     def _failing_since(self, tally: Tally, now: datetime) -> datetime | None:
         if not tally.failures:
             return None
-        return (None if tally.told else self._webhook.failing_since) or now
+        return min(now, (None if tally.told else self._webhook.failing_since) or now)
 
     def _pause(self, tally: Tally, failing_since: datetime | None, now: datetime) -> timedelta:
         """How long a receiver that is down is left alone."""

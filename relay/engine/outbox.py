@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from relay.clock import has_come
 from relay.engine.alarms import Alarms
-from relay.engine.courier import Courier, CourierParts
+from relay.engine.courier import FURTHEST, Courier, CourierParts
 from relay.engine.lease import Lease
 from relay.engine.postman import Posting, Postman
 from relay.errors import SpoolUnavailableError
@@ -101,10 +102,12 @@ class Outbox:
 
     def _is_due(self, webhook: Webhook, tip: Position) -> bool:
         now = self._parts.clock.now()
-        if webhook.next_at > now:
+        if not has_come(webhook.next_at, now, FURTHEST):
             return False
         # After a dump was restored on another server a position may lie beyond the tip until it is asked for.
-        return webhook.position != tip or (webhook.parked_due is not None and webhook.parked_due <= now)
+        return webhook.position != tip or (
+            webhook.parked_due is not None and has_come(webhook.parked_due, now, FURTHEST)
+        )
 
     def _send(self, webhook: Webhook) -> None:
         told = self._told.setdefault((webhook.id, webhook.version), set())

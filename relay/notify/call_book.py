@@ -13,7 +13,7 @@ from typing import Final
 from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.database.statements import rows_of
-from relay.policy.calling import Call, Key, Told
+from relay.policy.calling import LONGEST_PAUSE, Call, Key, Told
 
 TAKEN: Final = timedelta(minutes=2)
 """How long a call that was taken is nobody else's."""
@@ -44,6 +44,7 @@ class CallBook:
     async def take(self, way: str, call: Call, now: datetime) -> bool:
         """Keep others from making a call; False if somebody else has it."""
         until, at = to_millis(now + TAKEN), to_millis(now)
+        free = (at, to_millis(now + LONGEST_PAUSE))  # later: by a clock that was set back since
 
         def work(connection: Connection) -> bool:
             if call.ended is None:
@@ -51,14 +52,15 @@ class CallBook:
                     "INSERT INTO called (way, kind, subject, since, evidence, next_at) VALUES (?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (way, kind, subject) DO UPDATE SET since = excluded.since,"
                     " evidence = excluded.evidence, told = NULL, ended = NULL, next_at = excluded.next_at"
-                    " WHERE called.next_at <= ?",
-                    (way, call.kind, call.subject, to_millis(call.since), call.evidence, until, at),
+                    " WHERE called.next_at <= ? OR called.next_at > ?",
+                    (way, call.kind, call.subject, to_millis(call.since), call.evidence, until, *free),
                 )
             else:
                 connection.execute(
                     "UPDATE called SET ended = coalesce(ended, ?), next_at = ?"
-                    " WHERE way = ? AND kind = ? AND subject = ? AND told IS NOT NULL AND next_at <= ?",
-                    (to_millis(call.ended), until, way, call.kind, call.subject, at),
+                    " WHERE way = ? AND kind = ? AND subject = ? AND told IS NOT NULL"
+                    " AND (next_at <= ? OR next_at > ?)",
+                    (to_millis(call.ended), until, way, call.kind, call.subject, *free),
                 )
             return connection.changes() == 1
 

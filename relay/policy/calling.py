@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from relay.clock import has_come
+
 FIRST_PAUSE: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 GIVEN_UP: Final = timedelta(days=1)
@@ -67,21 +69,23 @@ def due(standing: Mapping[Key, Standing], told: Mapping[Key, Told], now: datetim
     forget: list[Key] = []
     for key, alarm in standing.items():
         known = told.get(key)
-        if known is None or (known.next_at <= now and (known.at is None or known.since != alarm.since)):
+        if known is None or (
+            has_come(known.next_at, now, LONGEST_PAUSE) and (known.at is None or known.since != alarm.since)
+        ):
             calls.append(Call(*key, alarm.since, alarm.evidence))
     for key, known in told.items():
         if key in standing:
             continue
         if known.at is None or (known.ended is not None and now - known.ended > GIVEN_UP):
             forget.append(key)
-        elif known.next_at <= now:
+        elif has_come(known.next_at, now, LONGEST_PAUSE):
             calls.append(Call(*key, known.since, known.evidence, known.ended or now))
     return Due(tuple(sorted(calls, key=lambda call: (call.since, call.kind, call.subject))), tuple(forget))
 
 
 def gather(calls: Sequence[Call], made: Sequence[datetime], most: int, now: datetime) -> list[Call]:
     """At most `most` calls an hour, `made` being those before: the last one that fits takes all that do not."""
-    room = most - sum(1 for moment in made if now - moment < timedelta(hours=1))
+    room = most - sum(1 for moment in made if timedelta() <= now - moment < timedelta(hours=1))
     if room <= 0:
         return []
     if len(calls) <= room:

@@ -98,6 +98,27 @@ async def test_a_deaf_way_is_called_again(bench: Bench) -> None:
     assert bench.ear.words == [("one", False)]
 
 
+async def test_alarms_are_told_after_a_clock_was_set_back(bench: Bench) -> None:  # R27
+    """What was told, and what could not be, while the clock was ten years ahead, silences nobody for ten years."""
+    caller, ten_years = bench.caller(), 3650 * 86400
+    bench.clock.jump(ten_years)
+    await bench.spool.raise_alarm("ptr", "one", "evidence")
+    await caller.look()
+    await bench.spool.raise_alarm("spf", "two", "evidence")
+    bench.ear.deaf = True
+    bench.clock.move(3601)
+    await caller.look()
+    bench.ear.deaf = False
+    bench.clock.jump(-ten_years)
+    for subject in ("one", "two"):
+        await bench.spool.clear_alarm({"one": "ptr", "two": "spf"}[subject], subject)
+        await bench.spool.raise_alarm({"one": "ptr", "two": "spf"}[subject], subject, "again")
+        for each in (caller, bench.caller()):
+            await each.look()
+        bench.clock.move(3601)
+    assert bench.ear.words == [(subject, False) for subject in ("one", "one", "two", "two")]
+
+
 async def test_too_many_in_an_hour(bench: Bench) -> None:
     """The last call that fits names the others; nothing is told twice when the hour is over."""
     bench.most = 3

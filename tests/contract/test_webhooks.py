@@ -258,6 +258,18 @@ async def test_a_clock_that_is_ahead_disables_nobody_and_gives_nothing_up(bench:
     assert not down.parked, "nobody set the clock back: it is believed"
 
 
+async def test_what_was_refused_while_the_clock_was_ahead_is_not_parked_for_years(bench: Bench) -> None:  # R27
+    await bench.add()
+    first, _ = await bench.letters(2)
+    bench.receiver.judge = lambda post: 400 if post.event["message_id"] == first else 200
+    bench.feed.clock.jump(days=3650)
+    assert (await bench.send()).parked
+    bench.receiver.judge = lambda _: 200
+    bench.feed.clock.jump(days=-3650)
+    assert not (await bench.send()).parked
+    assert bench.by_message()[first] == BOTH
+
+
 async def test_gone_means_gone(bench: Bench) -> None:
     await bench.add()
     await bench.letters(10)

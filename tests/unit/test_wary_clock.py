@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from relay.clock import has_come
 from relay.wary_clock import WaryClock
 from tests.support.hand_clock import HandClock
 
@@ -81,6 +82,12 @@ def test_a_restart_after_hours_or_of_a_new_machine_says_nothing() -> None:
     wary.heed(clock.now() - 23 * HOUR)
     wary.heed(clock.now() + YEAR)
     assert not wary.lead()
+
+
+def test_a_time_that_nobody_would_wait_for_has_come() -> None:
+    now, furthest = HandClock().now(), 2 * HOUR
+    ahead = {-HOUR: True, timedelta(): True, timedelta(seconds=1): False, 2 * HOUR: False, 3 * HOUR: True, YEAR: True}
+    assert {wait: has_come(now + wait, now, furthest) for wait in ahead} == ahead
 
 
 def test_one_process_has_one() -> None:

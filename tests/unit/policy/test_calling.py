@@ -62,6 +62,7 @@ def test_too_many_come_together() -> None:
     assert [len(call.more) for call in some] == [0, 0, 47]
     assert gather(calls, [NOW] * 30, 30, NOW) == []
     assert gather(calls[:3], made, 30, NOW) == calls[:3]
+    assert gather(calls[:3], [NOW + timedelta(days=3650)] * 30, 30, NOW) == calls[:3], "the clock was set back since"
 
 
 def test_pauses_grow_and_end() -> None:
