@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from relay.cli.context import run_async, stores
+import typer
+
+from relay.cli.context import load, run_async, stores
 from relay.cli.output import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +25,22 @@ def voice_of(reason: str) -> Any:
     if not reason.strip():
         raise UsageError("--reason: say why; it is kept with the decision")
     return import_module("web.deciding").Voice(getpass.getuser(), reason)
+
+
+class Deed(NamedTuple):
+    """What may be done to a letter: by which method of the front's `Deciding`, and what is said when it was."""
+
+    method: str
+    said: str
+
+
+def carry_out(context: typer.Context, deeds: Mapping[str, Deed], deed: str, letter: str, reason: str) -> str:
+    """Do one of the deeds; what to say then, "" if nothing of this letter waits for it. UsageError for what is none."""
+    if deed not in deeds:
+        raise UsageError(f"{deed} is none of {', '.join(deeds)}")
+    voice = voice_of(reason)
+    done = at_desk(load(context), lambda deciding: getattr(deciding, deeds[deed].method)(letter, voice))
+    return deeds[deed].said if done else ""
 
 
 def at_desk(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from relay.cli.context import Json, load
-from relay.cli.desk import at_desk, voice_of
-from relay.cli.output import UsageError, fail, say, say_json
+from relay.cli.desk import Deed, at_desk, carry_out, voice_of
+from relay.cli.output import fail, say, say_json
 from relay.wording import clean
 
-_DEEDS = ("told", "close")
+_DEEDS = {
+    "told": Deed("note_told", "noted: the authorities were told"),
+    "close": Deed("close_case", "closed: its words are deleted"),
+}
 _TEXTS = ("sender_name", "recipient", "subject", "message", "words", "reason")
 
 
@@ -72,13 +75,7 @@ def case_command(
     reason: Annotated[str, typer.Option("--reason", help="Who was told what, or why it is over; kept in the log.")],
 ) -> None:
     """Note that the authorities were told of a threat to life, which ends its alarm; or close the case."""
-    if deed not in _DEEDS:
-        raise UsageError(f"{deed} is none of {', '.join(_DEEDS)}")
-    voice = voice_of(reason)
-    if deed == "told":
-        done = at_desk(load(context), lambda deciding: deciding.note_told(letter, voice))
-    else:
-        done = at_desk(load(context), lambda deciding: deciding.close_case(letter, voice))
-    if not done:
+    said = carry_out(context, _DEEDS, deed, letter, reason)
+    if not said:
         fail("no such case is open, or it is noted already (`leak letters cases`)")
-    say("noted: the authorities were told" if deed == "told" else "closed: its words are deleted")
+    say(said)

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from relay.cli.context import Json, load
-from relay.cli.desk import at_desk, voice_of
-from relay.cli.output import UsageError, fail, say, say_json
+from relay.cli.desk import Deed, at_desk, carry_out
+from relay.cli.output import fail, say, say_json
 from relay.cli.queue_filter import now
 from relay.wording import clean, until
 
-_DEEDS = ("show", "delete")
+_DEEDS = {"show": Deed("show_reply", "shown"), "delete": Deed("refuse_reply", "deleted")}
 
 
 def replies_command(context: typer.Context, as_json: Json = False) -> None:
@@ -48,13 +48,7 @@ def reply_command(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.")],
 ) -> None:
     """Decide about a held reply: show it to its letter's writer, or delete it; whoever answered reads why."""
-    if deed not in _DEEDS:
-        raise UsageError(f"{deed} is none of {', '.join(_DEEDS)}")
-    voice = voice_of(reason)
-    if deed == "show":
-        done = at_desk(load(context), lambda deciding: deciding.show_reply(letter, voice))
-    else:
-        done = at_desk(load(context), lambda deciding: deciding.refuse_reply(letter, voice))
-    if not done:
+    said = carry_out(context, _DEEDS, deed, letter, reason)
+    if not said:
         fail("no reply to this letter waits for a decision (`leak letters replies`)")
-    say("shown" if deed == "show" else "deleted")
+    say(said)
