@@ -27,7 +27,7 @@ from web.mailbox import masked
 from web.moderation.ruling import Rule
 from web.plain_text import clean_message
 from web.render import Renderer
-from web.reports import Report
+from web.reports import Report, ReportState
 from web.requests import language_of, read_fields
 from web.sharing import share_links
 from web.stores import Stores
@@ -36,6 +36,8 @@ from web.weekly_links import CONFIRM_LIFE
 _STATE_TIMEOUT: Final = 5.0
 _MOST_WORDS: Final = 20_000
 """Characters: a whole letter of ours as it came, its headers included, has fewer."""
+_MOST_JUDGED: Final = 2_000
+"""Characters of a report's words in which somebody may say that they are not well: as many as a letter has."""
 _REPORTABLE: Final = tuple(rule for rule in Rule if rule is not Rule.LANGUAGE)
 
 _log = Log("front")
@@ -70,6 +72,11 @@ class Typed:
 
 
 _NOTHING: Final = Typed()
+
+
+def _urged(reported: ReportState | None) -> bool:
+    """Whether somebody says that a letter wants them to harm themselves: they see who helps, whatever is decided."""
+    return reported is not None and reported.rule == Rule.SELF_HARM
 
 
 class RecipientPages:
@@ -127,7 +134,8 @@ class RecipientPages:
         )
         if filed.waits:
             _log.warning("letter-reported", letter=addressee.letter_id, rule=rule, remedy="leak letters reports")
-        return await self._page(language, addressee, filed.value)
+        despairs = self._parts.judge.rule_on_words(words[:_MOST_JUDGED]).help_first
+        return await self._page(language, addressee, filed.value, despairs=despairs)
 
     async def _appeal(self, language: Language, addressee: Addressee) -> web.Response:
         """A person looks at a reply that the program refused, or another person did."""
@@ -156,6 +164,8 @@ class RecipientPages:
         addressee: Addressee,
         done: str = "",
         typed: Typed = _NOTHING,
+        *,
+        despairs: bool = False,
     ) -> web.Response:
         words = self._parts.renderer.words(language)
         post = await self._stores.wall.of_letter(addressee.letter_id)
@@ -172,6 +182,7 @@ class RecipientPages:
             "token": self._parts.links.token(LinkKind.RECIPIENT, addressee),
             "done": done,
             "typed": typed,
+            "helps": self._parts.judge.wording(language).helps if despairs or _urged(reported) else (),
             "rules": [rule.value for rule in _REPORTABLE],
             "reported": reported,
             "decided": words.around(reported.decided) if reported and reported.decided else "",

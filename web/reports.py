@@ -33,7 +33,7 @@ SELECT outcome, words, (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.
 FROM web_report r WHERE letter_id = ?
 """
 _STATE: Final = """
-SELECT outcome,
+SELECT outcome, rule,
   (SELECT MAX(at) FROM web_decision d WHERE d.subject = r.letter_id AND d.action IN ('upheld', 'dismissed', 'danger')),
   (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
 FROM web_report r WHERE letter_id = ?
@@ -98,6 +98,8 @@ class ReportState:
     outcome: Outcome | None = None
     decided: datetime | None = None
     is_final: bool = False
+    rule: str = ""
+    """What its author said is wrong with the letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,11 @@ class ReportStore:
         rows = await rows_of(self._database, _STATE, (letter_id,))
         if not rows:
             return None
-        ((outcome, decided, dismissals),) = rows
+        ((outcome, rule, decided, dismissals),) = rows
         if outcome is None:
-            return ReportState()
+            return ReportState(rule=rule)
         is_final = outcome != Outcome.DISMISSED or dismissals > 1
-        return ReportState(Outcome(outcome), None if decided is None else from_millis(decided), is_final)
+        return ReportState(Outcome(outcome), None if decided is None else from_millis(decided), is_final, rule)
 
     async def open_reports(self, limit: int = 1000) -> list[OpenReport]:
         """What waits for a decision, the oldest first."""

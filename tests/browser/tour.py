@@ -203,7 +203,7 @@ class Tour:
         await self._post(front, other, {"action": "report", "rule": ""})
         yield "recipient with a problem"
         for action in ("report", "wall", "never", "erase"):
-            await self._post(front, other, {"action": action, "rule": "hate", "words": "Words that hurt."})
+            await self._post(front, other, {"action": action, "rule": "self-harm", "words": "Words that hurt."})
             yield f"recipient, {action}"
             if action == "report":
                 await self._decide(front, clock, Outcome.DISMISSED)

@@ -167,6 +167,25 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     assert "nul" not in repr(rows)
 
 
+async def test_who_reports_a_letter_that_urges_to_self_harm_sees_who_helps(visitor: Visitor, clock: HandClock) -> None:
+    urged, hurt, other = [await receive(visitor, message=f"A letter, number {n}.") for n in range(3)]
+    _, page = await visitor.get(urged)
+    assert "tel:3114" not in page.document
+    assert 'href="/en/help#now"' in page.document
+    for prefix, words in (("", "somebody listens now"), ("/fr", "quelqu’un vous écoute")):
+        _, page = await visitor.post(prefix + urged, {"action": "report", "rule": "self-harm"})
+        assert words in page.text
+        assert 'href="tel:3114"' in page.document
+    reports = ReportStore(visitor.front.database, clock, SeededEntropy(8))
+    (waiting,) = await reports.open_reports()
+    await reports.decide(Decision(waiting.report.letter_id, Action.DISMISSED, "me", "no rule"), Outcome.DISMISSED)
+    assert "somebody listens now" in (await visitor.get(urged))[1].text, "whatever was decided"
+    _, page = await visitor.post(hurt, {"action": "report", "rule": "bullying", "words": "Since then I want to die."})
+    assert "somebody listens now" in page.text, "their own words say it, whatever the rule"
+    _, page = await visitor.post(other, {"action": "report", "rule": "bullying", "words": "You are stupid."})
+    assert "somebody listens now" not in page.text
+
+
 async def test_a_whole_mail_may_be_reported_and_what_is_too_long_is_told(visitor: Visitor, clock: HandClock) -> None:
     path = await receive(visitor)
     form = {"action": "report", "rule": "threat"}
