@@ -80,13 +80,18 @@ def unusable(disclosure: Disclosure, bases: Mapping[str, Basis]) -> str:
     return ""
 
 
+def _same(name: str) -> str:
+    """A name without what tells no two people apart: case and blanks."""
+    return " ".join(name.split()).casefold()
+
+
 def doubt_about(disclosure: Disclosure, basis: Basis) -> str:
     """Why a record is not opened on this basis as things stand; "" if nothing speaks against it."""
     if not basis.doubt:
         return ""
     if not (disclosure.second.strip() and disclosure.reason.strip()):
         return f"{basis.title} ({basis.law}): {basis.doubt} A second person and a reason are needed"
-    if disclosure.second.strip().casefold() == disclosure.actor.strip().casefold():
+    if _same(disclosure.second) == _same(disclosure.actor):
         return "the second person must be another than the first"
     return ""
 

@@ -183,7 +183,9 @@ def read_public_key(path: Path) -> X25519PublicKey:
         if b"PRIVATE KEY" in data:
             raise ConfigurationError(f"{path} is a private half: it belongs offline, never on the server")
         key = load_pem_public_key(data)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigurationError(f"{path}: {error}") from None
     if not isinstance(key, X25519PublicKey):
         raise ConfigurationError(f"{path} is no X25519 key")
@@ -198,8 +200,13 @@ def case_key(case: str, path: Path) -> SealingKey:
 def read_private_key(path: Path) -> X25519PrivateKey:
     """A private half. Raises ConfigurationError."""
     try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
+        data = path.read_bytes()
+        if b"PUBLIC KEY" in data:
+            raise ConfigurationError(f"{path} is a public half: opening takes the private one, of the same name")
+        key = load_pem_private_key(data, None)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     if not isinstance(key, X25519PrivateKey):
         raise ConfigurationError(f"{path} is no X25519 key")

@@ -24,6 +24,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
+def by(what: str) -> Any:
+    """The option `--by`: who does `what` of that which the audit keeps. A name of blanks is none."""
+
+    def named(value: str) -> str:
+        if not value.strip():
+            raise typer.BadParameter("name the person: the audit keeps who did it")
+        return " ".join(value.split())
+
+    return typer.Option("--by", help=what, callback=named)
+
+
 def config_file(context: typer.Context) -> Path:
     """The configuration file: `--config`, then $LEAK_CONFIG, then config/relay.toml."""
     given = context.find_root().params.get("config")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli.context import Json, load
+from relay.cli.context import Json, by, load
 from relay.cli.output import CommandError, UsageError, fail, say, say_json, say_table, warn
 from relay.cli.queue_filter import now
 from relay.cli.sealed import say_record, with_database, with_records
@@ -31,7 +31,7 @@ def export(
     context: typer.Context,
     case: Annotated[str, typer.Argument(help="The number of the case, as `leak requests list` or the desk shows it.")],
     file: Annotated[Path, typer.Argument(help="The file to write; one that is there is not replaced.")],
-    actor: Annotated[str, typer.Option("--by", help="Who hands the records over.")],
+    actor: Annotated[str, by("Who hands the records over.")],
 ) -> None:
     """Write the sealed records of a case into one file for their custodian, still sealed; the audit says so first."""
     settings = load(context)
@@ -150,7 +150,7 @@ class _Opening:
 def open_record(
     file: Export,
     key: Annotated[Path, typer.Option("--key", help="The private half.")],
-    actor: Annotated[str, typer.Option("--by", help="Who opens it.")],
+    actor: Annotated[str, by("Who opens it.")],
     letter: Annotated[str, typer.Option("--letter", help="Which one, if the file holds several.")] = "",
     second: Annotated[str, typer.Option("--second", help="A second person, where the basis is doubted.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why all the same.")] = "",
@@ -222,7 +222,7 @@ def _write_note(opening: _Opening, resealed: Any = None) -> Path:
 def bring_back(
     context: typer.Context,
     notes: Annotated[list[Path], typer.Argument(help="What `leak sealed open` wrote.")],
-    actor: Annotated[str, typer.Option("--by", help="Who brings them back.")],
+    actor: Annotated[str, by("Who brings them back.")],
 ) -> None:
     """Enter in the audit what the custodian did with exported records; one that was sealed anew is kept so."""
     settings = load(context)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli.context import Json, config_file, load
+from relay.cli.context import Json, by, config_file, load
 from relay.cli.output import UsageError, fail, say, say_json, say_table
 from relay.cli.queue_filter import now
 from relay.cli.sealed import letter_id_of, with_database, with_records
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What authorities ask about letters, with the time that is left.", no_args_is_help=True)
 
 Case = Annotated[str, typer.Option("--case", help="The number of the case.")]
-By = Annotated[str, typer.Option("--by", help="Who does this.")]
+By = Annotated[str, by("Who does this.")]
 
 
 @app.command("note")

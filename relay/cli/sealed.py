@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli.context import Json, Yes, config_file, load, run_async, stores
+from relay.cli.context import Json, Yes, by, config_file, load, run_async, stores
 from relay.cli.output import CommandError, UsageError, confirm, fail, say, say_json, say_table, warn
 from relay.cli.queue_filter import now
 
@@ -40,7 +40,7 @@ def new_keys(
     except ValueError as error:
         raise UsageError(f"--from: {error}") from None
     made = make_keys(folder, names)
-    say(f"{made} keys made, {names[0]} to {names[-1]}")
+    say(f"{made} {'key' if made == 1 else 'keys'} made, {names[0]} to {names[-1]}")
     say(f"copy {folder / 'public'} to the server's web.sealed_keys; keep {folder / 'private'} offline, twice")
 
 
@@ -146,7 +146,7 @@ def refuse(
     context: typer.Context,
     case: Annotated[str, typer.Option("--case", help="The number of the case.")],
     basis: Annotated[str, typer.Option("--basis", help="The legal basis that was named (`leak sealed bases`).")],
-    actor: Annotated[str, typer.Option("--by", help="Who refuses it.")],
+    actor: Annotated[str, by("Who refuses it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")],
     letter: Annotated[
         str, typer.Argument(help="The letter's id, its recipient's link, or the relay's message id; none if none is.")
@@ -175,7 +175,7 @@ def delete(
     letter: Annotated[str, typer.Argument(help="The letter's id, its recipient's link, or the relay's message id.")],
     case: Annotated[str, typer.Option("--case", help="The number of the case that it was kept for.")],
     basis: Annotated[str, typer.Option("--basis", help="The legal basis on which it was (`leak sealed bases`).")],
-    actor: Annotated[str, typer.Option("--by", help="Who deletes it.")],
+    actor: Annotated[str, by("Who deletes it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why: what ended the case.")],
 ) -> None:
     """Delete a record that was sealed anew for a case, which is over; all others go with their month."""
@@ -205,7 +205,7 @@ def disclose(
     key: Annotated[Path, typer.Option("--key", help="The private half, from the custodian.")],
     case: Annotated[str, typer.Option("--case", help="The number of the case.")],
     basis: Annotated[str, typer.Option("--basis", help="The legal basis (`leak sealed bases`).")],
-    actor: Annotated[str, typer.Option("--by", help="Who opens it.")],
+    actor: Annotated[str, by("Who opens it.")],
     second: Annotated[str, typer.Option("--second", help="A second person, where the basis is doubted.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why all the same.")] = "",
     reseal: Annotated[

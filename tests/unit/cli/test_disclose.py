@@ -50,13 +50,19 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
         return leak(capsys, "--config", file, *words)
 
     assert run("sealed", "new-keys", custody, "--months", "2").status == 0
-    assert run("sealed", "new-keys", custody, "--months", "3").out.startswith("1 keys made")
+    assert run("sealed", "new-keys", custody, "--months", "3").out.startswith("1 key made")
     private = custody / "private" / f"{month_of(SystemClock().now())}.pem"
     assert private.stat().st_mode & 0o777 == 0o600
     asyncio.run(send_letter(file, custody / "public"))
     spool = (tmp_path / "spool.db").read_bytes()
     assert b"203.0.113.9" not in spool
 
+    nameless = ("disclose", "m1", "--key", private, "--case", "26/7", "--basis", "crime", "--by", " ")
+    assert (run(*nameless).status, "name the person" in run(*nameless).err) == (2, True)
+    halves = {custody / "public" / private.name: "is a public half", tmp_path / "none.pem": "No such file"}
+    for half, words in halves.items():
+        got = run("disclose", "m1", "--key", half, "--case", "26/7", "--basis", "crime", "--by", "Ann")
+        assert (got.status, got.out, words in got.err) == (2, "", True)
     asked = ("disclose", "m1", "--key", private, "--case", "26/7", "--by", "Ann")
     assert run(*asked, "--basis", "curiosity").status == 2
     assert json.loads(run("sealed", "audit", "--json").out)["entries"] == []

@@ -150,6 +150,7 @@ def test_a_doubted_basis_needs_a_second_person_and_a_reason() -> None:
     assert "second person" in doubt_about(insult, bases["insult"])
     assert "second person" in doubt_about(replace(insult, second="Bob"), bases["insult"])
     assert "another" in doubt_about(replace(insult, second="ann ", reason="r"), bases["insult"])
+    assert "another" in doubt_about(replace(insult, actor="Ann Lee", second="ann  LEE", reason="r"), bases["insult"])
     assert doubt_about(replace(insult, second="Bob", reason="a court will decide"), bases["insult"]) == ""
     assert "second person" in doubt_about(replace(ASKED, basis="drill"), bases["drill"]), "no way around the others"
 
