@@ -34,7 +34,7 @@ from relay.node_secrets import ensure_secrets
 from relay.opening import Stores, open_patiently
 from relay.our_domains import ReportedDomains
 from relay.policy.shaping import UNNAMED
-from relay.private_file import read_private_file
+from relay.private_file import NotPrivateError, read_private_file
 from relay.reloading import needs_restart
 from relay.resolver.policy_host import https_context
 from relay.settings import Settings
@@ -176,6 +176,8 @@ def key_of(settings: Settings) -> str:
     path = settings.path(file)
     try:
         key = read_private_file(path).decode("ascii").strip()
+    except NotPrivateError as error:
+        raise ConfigurationError(f"web.relay.key_file: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else "it is no key"
         raise ConfigurationError(f"web.relay.key_file: {path}: {reason}") from None

@@ -115,12 +115,13 @@ def _sealing_keys(settings: Settings) -> Iterator[str]:
     """Whether what tells who sent a letter can be sealed in the coming months."""
     from relay.checkup import sealed_keys
     from relay.clock import SystemClock
+    from relay.doctor.finding import Severity
     from relay.doctor.sealing import judge_keys, months_in
 
     folder = sealed_keys(settings)
     if folder is not None:
         finding = judge_keys(settings.node.name, months_in(folder), SystemClock().now())
-        if finding.severity.alarms:
+        if finding.severity is not Severity.OK:
             yield f"web.sealed_keys: {finding.evidence}; {finding.remedy}"
 
 

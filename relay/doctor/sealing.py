@@ -44,7 +44,7 @@ def judge_keys(node: str, months: Collection[str], now: datetime) -> Finding:
     month, ahead = _month(now), _month(now + AHEAD)
     last = max(months, default="")
     if not months:
-        evidence = "web.sealed_keys holds no key: no record is kept of who sent a letter"
+        evidence = "no key to seal to: no record is kept of who sent a letter, which French law asks for"
         return Finding("sealing-keys", node, Severity.NOTE, evidence, _REMEDY)
     if last < month:
         evidence = f"the last key is that of {last}: records are sealed to it, and go too early"

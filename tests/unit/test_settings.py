@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from relay.errors import ConfigurationError
+from relay.front_node import key_of
 from relay.settings import Listen, Settings, load_settings, parse_listen, settings_from
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -381,6 +382,19 @@ def test_a_front_alone_does_nothing_else() -> None:
         settings_from({"web": {"relay": relay, "sender_domain": "leak.example"}}, Path("/x"))
     with pytest.raises(ConfigurationError, match="sender_domain"):
         settings_from({"node": {"roles": ["web"]}, "web": {"relay": relay}}, Path("/x"))
+
+
+def test_the_relay_s_key_is_its_owner_s_alone(tmp_path: Path) -> None:
+    relay = {"url": "https://relay.leak.example", "key_file": "key"}
+    values = {"node": {"roles": ["web"]}, "web": {"relay": relay, "sender_domain": "leak.example"}}
+    settings, key = settings_from(values, tmp_path), tmp_path / "key"
+    key.write_text("k3y\n")
+    key.chmod(0o644)
+    with pytest.raises(ConfigurationError) as told:
+        key_of(settings)
+    assert str(told.value) == f"web.relay.key_file: {key} has mode 0644; run `chmod 600 {key}`"
+    key.chmod(0o600)
+    assert key_of(settings) == "k3y"
 
 
 def test_the_shipped_front_s_configuration_is_one() -> None:

@@ -227,6 +227,7 @@ def test_check_tells_every_complaint(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _init(capsys, tmp_path)
     file = tmp_path / "relay.toml"
+    assert "no record is kept of who sent a letter" in leak(capsys, "check", "--config", file).err
     (tmp_path / "dkim_keys" / "leak.example" / f"s{_YEAR}a.pem").chmod(0o644)
     (tmp_path / "sealed").mkdir()
     (tmp_path / "sealed" / "2020-01.pem").touch()
