@@ -24,7 +24,7 @@ from web.judgement import Judge
 from web.letters import WAITS
 from web.links import Addressee, LinkKind, RecipientLinks
 from web.mailbox import masked
-from web.moderation.ruling import Rule
+from web.moderation.ruling import Rule, Step
 from web.plain_text import clean_message
 from web.render import Renderer
 from web.reports import Report, ReportState
@@ -173,6 +173,7 @@ class RecipientPages:
         reported = await self._stores.reports.of_letter(addressee.letter_id)
         reply = await self._stores.replies.standing(addressee.letter_id)
         replied = reply is not None and reply.has_words
+        despairs = despairs or _urged(reported) or (reply is not None and reply.step is Step.CARE)
         where = f"{self._parts.base_url}/{language}/wall/{post.id}" if post is not None else ""
         values = {
             "post": where,
@@ -182,7 +183,7 @@ class RecipientPages:
             "token": self._parts.links.token(LinkKind.RECIPIENT, addressee),
             "done": done,
             "typed": typed,
-            "helps": self._parts.judge.wording(language).helps if despairs or _urged(reported) else (),
+            "helps": self._parts.judge.wording(language).helps if despairs else (),
             "rules": [rule.value for rule in _REPORTABLE],
             "reported": reported,
             "decided": words.around(reported.decided) if reported and reported.decided else "",

@@ -51,7 +51,9 @@ _APPEAL: Final = """
 UPDATE web_reply SET state = 'held', appealed = 1, held_until = ?
 WHERE letter_id = ? AND state = 'refused' AND appealed = 0 AND held_until > ?
 """
-_STANDING: Final = "SELECT state, rules, reason, held_until, appealed, words <> '' FROM web_reply WHERE letter_id = ?"
+_STANDING: Final = """
+SELECT state, rules, reason, held_until, appealed, words <> '', step FROM web_reply WHERE letter_id = ?
+"""
 _ADD: Final = """
 INSERT INTO web_reply (letter_id, state, day, mailbox, step, rules, held_until, words) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
@@ -93,6 +95,8 @@ class ReplyStanding:
     until: datetime | None
     is_appealed: bool
     has_words: bool
+    step: Step
+    """What moderation said of it."""
 
     @property
     def may_appeal(self) -> bool:
@@ -165,10 +169,15 @@ class ReplyStore:
         rows = await rows_of(self._database, _STANDING, (letter_id,))
         if not rows or rows[0][0] == "over":
             return None
-        state, rules, reason, until, appealed, has_words = rows[0]
-        end = None if until is None else from_millis(until)
+        state, rules, reason, until, appealed, has_words, step = rows[0]
         return ReplyStanding(
-            ReplyState(state), tuple(rules.split()), reason, end, is_appealed=bool(appealed), has_words=bool(has_words)
+            ReplyState(state),
+            tuple(rules.split()),
+            reason,
+            None if until is None else from_millis(until),
+            is_appealed=bool(appealed),
+            has_words=bool(has_words),
+            step=Step(step),
         )
 
     async def appeal(self, letter_id: str) -> bool:

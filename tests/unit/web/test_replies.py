@@ -115,6 +115,10 @@ async def test_what_moderation_says_of_a_letter_it_says_of_a_reply(
     _, page = await visitor.get(ill)
     assert "Whoever wrote it may not be well" in page.text
     assert 'href="tel:' in page.document
+    letters = visitor.front.relay.letters.values()
+    pages = {one.recipient: "/r/" + one.text.partition("/r/")[2].partition("#")[0] for one in letters}
+    assert "somebody listens now" in (await visitor.get(pages["ann1@example.org"]))[1].text, "on their own page too"
+    assert "somebody listens now" not in (await visitor.get(pages["ann0@example.org"]))[1].text
     await reply(visitor, clock, three, THREAT)
     _, page = await visitor.get(gone)
     assert "tonight" not in page.text
