@@ -156,7 +156,7 @@ def test_a_custodian_reads_the_fingerprints_that_the_privacy_page_shows(
     assert [one["month"] for one in told] == ["2026-11", "2026-12"]
     assert told[1]["fingerprint"] in leak(capsys, "sealed", "fingerprints", public).out
     (public / "2026-12.pem").unlink()  # as if it had been cut off between the halves
-    assert leak(capsys, "sealed", "new-keys", tmp_path, "--from", "2026-11", "--months", "2").out.startswith("1 keys")
+    assert leak(capsys, "sealed", "new-keys", tmp_path, "--from", "2026-11", "--months", "2").out.startswith("1 key ")
     assert json.loads(leak(capsys, "sealed", "fingerprints", public, "--json").out) == told
     private = leak(capsys, "sealed", "fingerprints", tmp_path / "private")
     assert private.status == 2
