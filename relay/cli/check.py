@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli.check_front import find_front_warnings
 from relay.cli.context import Json, config_file, load
 from relay.cli.output import say, say_json, warn
 from relay.cli.shaping import explain_shaping
@@ -85,7 +86,7 @@ def find_warnings(settings: Settings) -> Iterator[str]:
 
     if settings.web.relay.url:
         yield from _relay_elsewhere(settings)
-        yield from _sealing_keys(settings)
+        yield from find_front_warnings(settings)
         yield from _doors(settings)
         yield from _alarm(settings)
         yield from without_effect(settings)
@@ -95,9 +96,7 @@ def find_warnings(settings: Settings) -> Iterator[str]:
         yield "submission.tls: no certificate and no trusted network: nobody can hand in mail by SMTP"
     yield from _doors(settings)
     yield from _alarm(settings)
-    yield from _doorbell(settings)
-    yield from _sealing_keys(settings)
-    yield from _weekly(settings)
+    yield from find_front_warnings(settings)
     yield from without_effect(settings)
     if settings.delivery.allow_private_addresses:
         yield "delivery.allow_private_addresses: mail may be led to loopback and private hosts; for tests only"
@@ -109,20 +108,6 @@ def _alarm(settings: Settings) -> Iterator[str]:
         alarm.command or alarm.ntfy or alarm.webhook or alarm.smarthost or settings.delivery.allow_private_addresses
     ):
         yield "alarm: names no way to a person: nobody hears of what goes wrong (docs/alarms.md)"
-
-
-def _sealing_keys(settings: Settings) -> Iterator[str]:
-    """Whether what tells who sent a letter can be sealed in the coming months."""
-    from relay.checkup import sealed_keys
-    from relay.clock import SystemClock
-    from relay.doctor.finding import Severity
-    from relay.doctor.sealing import judge_keys, months_in
-
-    folder = sealed_keys(settings)
-    if folder is not None:
-        finding = judge_keys(settings.node.name, months_in(folder), SystemClock().now())
-        if finding.severity is not Severity.OK:
-            yield f"web.sealed_keys: {finding.evidence}; {finding.remedy}"
 
 
 def _relay_elsewhere(settings: Settings) -> Iterator[str]:
@@ -149,28 +134,6 @@ def _relay_elsewhere(settings: Settings) -> Iterator[str]:
             yield silence
     except ConfigurationError:
         return  # an obstacle, and told as one
-
-
-def _doorbell(settings: Settings) -> Iterator[str]:
-    """A mail that only says "somebody wrote, click" looks like phishing: it must not cost the letters their name."""
-    web = settings.web
-    if web.first_contact != "doorbell" or "web" not in settings.node.roles:
-        return
-    if web.doorbell_domain is None:
-        yield "web.doorbell_domain: none: providers judge letters and mails that only ask by one name"
-    elif web.doorbell_domain not in {entry.domain for entry in settings.signing.domain}:
-        yield f"web.doorbell_domain: {web.doorbell_domain} has no [[signing.domain]]: its mail goes unsigned"
-    if "doorbells" not in settings.unsubscribe.streams:
-        yield 'unsubscribe.streams: "doorbells" is missing: mails that only ask offer no one-click unsubscribe'
-
-
-def _weekly(settings: Settings) -> Iterator[str]:
-    """Bulk mail draws complaints of its own; but who has named no domain for it has chosen nothing wrong."""
-    web = settings.web
-    if web.weekly == "off" or not web.wall or "web" not in settings.node.roles or web.weekly_domain is None:
-        return
-    if web.weekly_domain not in {entry.domain for entry in settings.signing.domain}:
-        yield f"web.weekly_domain: {web.weekly_domain} has no [[signing.domain]]: its mail goes unsigned"
 
 
 def _signing(settings: Settings) -> Iterator[str]:
@@ -221,7 +184,5 @@ def _doors(settings: Settings) -> Iterator[str]:
     roles = settings.node.roles
     if "submission" in roles and not settings.submission.listen:
         yield "submission.listen: the role is on but listens nowhere"
-    if "web" in roles and settings.web.listen and settings.web.operator.missing:
-        yield f"web.operator: {', '.join(settings.web.operator.missing)}: empty, and the legal pages have to say them"
     if settings.delivery.port != 25 and not settings.delivery.takes_all:
         yield f"delivery.port: MX hosts listen on 25, not on {settings.delivery.port}; for tests only"

@@ -63,6 +63,10 @@ def find_obstacles(settings: Settings) -> Iterator[str]:
     front = "web" in settings.node.roles and settings.web.listen is not None
     if front and settings.web.sender_domain is None and not settings.signing.domain:
         yield "web.sender_domain: missing; the front needs a domain for its letters' From"
+    if front:
+        sealing = import_module("web.sealing").SealingKeys
+        folder = settings.path(settings.web.sealed_keys)
+        yield from (f"web.sealed_keys: {text}" for text in _refusal(lambda: sealing(folder)))
 
 
 def _refusal(build: Callable[[], object]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import stat
 import sys
 from datetime import datetime
@@ -139,9 +140,9 @@ def test_init_with_a_certificate_listens_with_tls(tmp_path: Path, capsys: pytest
     _init(capsys, tmp_path / "n", "--listen", "127.0.0.1:587", "--listen", "127.0.0.1:465/tls", *tls)
     ran = leak(capsys, "check", "--config", tmp_path / "n" / "relay.toml")
     assert ran.status == 0
-    # Who runs the service, and how alarms reach him, only its operator can say.
+    # Who runs the service, how alarms reach them and who keeps the keys of sealed records, only its operator can say.
     told = [line.split(": ")[1] for line in ran.err.splitlines()]
-    assert sorted(told) == ["alarm", "web.operator"]
+    assert sorted(told) == ["alarm", "web.operator", "web.sealed_keys"]
 
 
 @pytest.mark.parametrize(
@@ -281,6 +282,31 @@ def test_check_knows_whose_return_domain_it_is(
     assert any("does not align" in warning for warning in told["warnings"]) is not aligns
 
 
+def test_check_warns_of_a_front_that_protects_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _init(capsys, tmp_path)
+    file = tmp_path / "relay.toml"
+    set_up = json.loads(leak(capsys, "check", "--config", file, "--json").out)["warnings"]
+    loose = (
+        '[web]\nlimits = false\nsender_domain = "other.example"\ntor_lists = ["none.txt"]\n'
+        'trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "::/0"]\n'
+    )
+    text = re.sub(r"(?m)^(base_url|trusted_proxies|sender_domain) = .*\n", "", file.read_text())
+    loose += 'base_url = "http://leak.example"\n'
+    file.write_text(text.replace("[web]\n", loose) + '\n[web.operator]\nmail = "write to us"\n')
+    told = json.loads(leak(capsys, "check", "--config", file, "--json").out)["warnings"]
+    expected = (
+        "web.base_url: http://leak.example shows on the way",
+        "web.trusted_proxies: 0.0.0.0/0, ::/0 is wide",
+        "web.limits: off",
+        f"web.tor_lists: {tmp_path / 'none.txt'} cannot be read: No such file or directory",
+        "web.operator.mail: write to us is no mail address",
+        "web.sender_domain: other.example has no [[signing.domain]]",
+    )
+    for part in expected:
+        assert any(part in warning for warning in told), (part, told)
+        assert not any(part.partition(":")[0] + ":" in warning for warning in set_up), "of what `leak init` wrote"
+
+
 _STOPS = {
     "a missing certificate": (
         '[submission]\nlisten = ["127.0.0.1:0"]\ntls = { certificate = "no.pem", key = "no.key" }',
@@ -334,6 +360,16 @@ def test_check_finds_what_would_stop_a_start(
     assert as_json["ok"] is False
     assert any(complaint in error for error in as_json["errors"])
     assert [path.name for path in tmp_path.iterdir()] == ["relay.toml"]
+
+
+def test_check_finds_a_private_half_before_a_start_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "relay.toml"
+    front = '[web]\nlisten = "127.0.0.1:0"\nsender_domain = "a.example"\nsealed_keys = "custody/private"\n'
+    file.write_text(front + '[spool]\nurl = "sqlite:spool.db"\n')
+    assert leak(capsys, "sealed", "new-keys", tmp_path / "custody", "--months", "1").status == 0
+    told = leak(capsys, "check", "--config", file)
+    assert (told.status, "error: web.sealed_keys: " in told.err) == (2, True)
+    assert "is a private half: it belongs offline" in told.err
 
 
 def test_check_reads_the_packs_that_replace_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
