@@ -230,8 +230,8 @@ def test_check_warns_of_what_will_not_work(tmp_path: Path, capsys: pytest.Captur
     file = tmp_path / "relay.toml"
     assert "no record is kept of who sent a letter" in leak(capsys, "check", "--config", file).err
     (tmp_path / "dkim_keys" / "leak.example" / f"s{_YEAR}a.pem").chmod(0o644)
-    (tmp_path / "sealed").mkdir()
-    (tmp_path / "sealed" / "2020-01.pem").touch()
+    leak(capsys, "sealed", "new-keys", tmp_path / "custody", "--from", "2020-01", "--months", "1")
+    (tmp_path / "custody" / "public").rename(tmp_path / "sealed")
     text = file.read_text().replace('return_domain = "bounces.leak.example"', 'return_domain = "bounces.example.net"')
     text = text.replace("trusted_networks = []", 'trusted_networks = ["0.0.0.0/0"]')
     text = text.replace("[delivery]\n", "[delivery]\nport = 2525\nallow_private_addresses = true\n")
