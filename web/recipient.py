@@ -76,7 +76,7 @@ _NOTHING: Final = Typed()
 
 def _urged(reported: ReportState | None) -> bool:
     """Whether somebody says that a letter wants them to harm themselves: they see who helps, whatever is decided."""
-    return reported is not None and reported.rule == Rule.SELF_HARM
+    return reported is not None and Rule.SELF_HARM in reported.rule.split()
 
 
 class RecipientPages:

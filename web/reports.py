@@ -29,7 +29,8 @@ ON CONFLICT DO NOTHING RETURNING letter_id
 HOLD_REPORT: Final = "UPDATE web_report SET rule = rule WHERE letter_id = ?"
 """Changes nothing: until the transaction ends, no other one adds to this report, erases its words or decides."""
 _KNOWN: Final = """
-SELECT outcome, words, (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
+SELECT outcome, rule, words,
+  (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
 FROM web_report r WHERE letter_id = ?
 """
 _STATE: Final = """
@@ -85,6 +86,7 @@ class Report:
 
     letter_id: str
     rule: str
+    """What they say is wrong with it; one who added to a report may have named several, between blanks."""
     words: str
 
 
@@ -130,10 +132,11 @@ class ReportStore:
                 return Filed.NEW
             # PostgreSQL runs writers side by side: two that add at once would each read what was there before both.
             connection.execute(HOLD_REPORT, (report.letter_id,))
-            ((outcome, kept, dismissals),) = connection.execute(_KNOWN, (report.letter_id,))
+            ((outcome, rules, kept, dismissals),) = connection.execute(_KNOWN, (report.letter_id,))
             filed = _filed_again(outcome, dismissals, report.words)
             if filed is Filed.ADDED:
-                connection.execute(_ADD, (report.rule, _joined(kept, report.words), report.letter_id))
+                both = " ".join(dict.fromkeys((*rules.split(), report.rule)))
+                connection.execute(_ADD, (both, _joined(kept, report.words), report.letter_id))
             elif filed is Filed.AGAIN:
                 connection.execute(_OPEN_AGAIN, (now, report.rule, report.words, report.letter_id))
                 connection.execute(FREEZE, (now, report.letter_id))

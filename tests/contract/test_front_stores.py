@@ -395,10 +395,10 @@ async def test_a_letter_reported_again(database: Database) -> None:  # RCP 2
         return filed, [(one.report.rule, one.report.words) for one in await reports.open_reports()]
 
     assert await say("") == (Filed.NEW, [("hate", "")])
-    assert await say("You are", "threat") == (Filed.ADDED, [("threat", "You are")])
-    assert await say("You are nothing") == (Filed.ADDED, [("hate", "You are nothing")])
-    assert await say("") == await say("nothing") == (Filed.ADDED, [("hate", "You are nothing")])
-    assert await say("And worse") == (Filed.ADDED, [("hate", "You are nothing\n\nAnd worse")])
+    assert await say("You are", "threat") == (Filed.ADDED, [("hate threat", "You are")])
+    assert await say("You are nothing") == (Filed.ADDED, [("hate threat", "You are nothing")])
+    assert await say("") == await say("nothing") == (Filed.ADDED, [("hate threat", "You are nothing")])
+    assert await say("And worse") == (Filed.ADDED, [("hate threat", "You are nothing\n\nAnd worse")])
 
     dismissed = Decision("id0", Action.DISMISSED, "me", "r")
     assert await reports.decide(dismissed, Outcome.DISMISSED)

@@ -87,7 +87,7 @@ class ReportDesk:
     async def _reports(self, request: web.Request, problem: str = "") -> web.Response:
         words = self._frame.words(request)
         rows = [
-            (one.report.letter_id, one.at, rule_name(words, one.report.rule), paragraphs(one.report.words))
+            (one.report.letter_id, one.at, _named(words, one.report.rule), paragraphs(one.report.words))
             for one in await self._parts.deciding.reports.open_reports(_SHOWN)
         ]
         values = {"rows": rows, "problem": problem}
@@ -104,6 +104,11 @@ def time_left(words: Words, span: timedelta) -> str:
     if hours < 0:
         return words("desk.overdue")
     return words("desk.left_days", count=hours // 24) if hours >= 48 else words("desk.left_hours", count=hours)
+
+
+def _named(words: Words, rules: str) -> str:
+    """What the author of a report says is wrong; each rule that was named."""
+    return ", ".join(rule_name(words, rule) for rule in rules.split())
 
 
 def _status(problem: str) -> int:

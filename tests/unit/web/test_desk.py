@@ -151,8 +151,10 @@ async def test_a_pile_on_has_a_list_and_a_freeze_keeps_its_writer_away(tmp_path:
 async def test_a_report_is_settled(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
     path = await receive(visitor)
     await visitor.post(path, {"action": "report", "rule": "hate", "words": "Such <b>words</b>."})
+    await visitor.post(path, {"action": "report", "rule": "threat"})
     _, page = await ann.get("/desk/reports")
     assert "Such <b>words</b>." in page.text
+    assert "Hate, Threat" in page.text, "what was said first is not lost"
     letter = page.fields["letter"]
     response, page = await ann.post("/desk/reports", letter=letter, action="dismissed")
     assert response.status == 422
