@@ -86,6 +86,12 @@ def crisis_lines(helps: tuple[HelpLine, ...], words: Words) -> tuple[FooterLine,
     return (FooterLine(words("mail.crisis")), *lines) if helps else ()
 
 
+def rights_line(options: FrontOptions, words: Words) -> FooterLine:
+    """Who runs the site, and where a reader finds their rights: they are to know at the first contact (GDPR 13, 14)."""
+    by = words("mail.by", operator=options.operator.name) if options.operator.name else ""
+    return FooterLine(f"{by} {words('mail.rights')}".lstrip(), f"{options.base_url}/{words.language}/privacy")
+
+
 class MailWriter:
     """Makes mails of drafts; holds the template of the HTML part."""
 
@@ -123,15 +129,9 @@ class MailWriter:
         return (
             FooterLine(words("mail.never"), f"{page}#never"),
             FooterLine(words("mail.report"), f"{page}#report"),
-            self._rights(words),
+            rights_line(self._options, words),
             FooterLine(words("mail.promise")),
         )
-
-    def _rights(self, words: Words) -> FooterLine:
-        """Who runs the site, and where a reader finds their rights: they are to know at the first contact (GDPR 14)."""
-        by = words("mail.by", operator=self._options.operator.name) if self._options.operator.name else ""
-        told = f"{by} {words('mail.rights')}".lstrip()
-        return FooterLine(told, f"{self._options.base_url}/{words.language}/privacy")
 
     def ring(self, draft: Draft, words: Words, letter_id: str = "") -> Mail:
         """The doorbell's mail: that somebody wrote, where it can be read, and nothing of the letter.
@@ -173,7 +173,7 @@ class MailWriter:
             recipient=address,
             subject=words("confirm.subject"),
             body=tuple((line,) for line in told),
-            footer=(FooterLine(words("mail.promise")),),
+            footer=(rights_line(self._options, words), FooterLine(words("mail.promise"))),
             stream=CONFIRMATIONS,
         )
         return replace(self.letter(mail, key), unnamed=True)

@@ -19,7 +19,7 @@ from relay.client.contract import Letter, LetterRefused, RelayClient
 from relay.clock import Clock
 from relay.log import Log
 from web.catalogue import Language, Words
-from web.mail import FooterLine, Mail
+from web.mail import FooterLine, Mail, rights_line
 from web.mailbox import MailboxHasher
 from web.options import FrontOptions
 from web.plain_text import paragraphs
@@ -57,7 +57,7 @@ class WeeklyWriter:
         """The mail that asks whether an address was typed by its owner; nobody else is told of its recipient."""
         url = f"{self._options.base_url}/{wish.language.value}/weekly/confirm/{self._links.confirm(wish)}"
         lines = (words("weekly.mail_ask", site=self._options.base_url), words("weekly.mail_open"), url)
-        footer = (FooterLine(words("weekly.mail_ignore")),)
+        footer = (FooterLine(words("weekly.mail_ignore")), rights_line(self._options, words))
         mail = self._mail(wish, words("weekly.mail_subject"), tuple((line,) for line in lines), footer)
         return replace(self._letter(replace(mail, links=frozenset({url})), key), unnamed=True)
 
@@ -73,6 +73,7 @@ class WeeklyWriter:
             FooterLine(words("weekly.mail_online"), f"{base}/weekly/{week}"),
             FooterLine(words("weekly.mail_why", site=self._options.base_url)),
             FooterLine(words("weekly.mail_leave"), leave),
+            rights_line(self._options, words),
         )
         subject = words("weekly.mail_digest", week=week.partition("W")[2].lstrip("0"))
         headers = {"List-Unsubscribe": f"<{leave}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}

@@ -88,6 +88,8 @@ async def test_a_letter_goes_once_its_code_was_typed_and_the_address_is_sealed(d
     assert MINE not in await _everything(desk.front)
     challenge = page.fields["challenge"]
     code = desk.code()
+    (mail,) = desk.front.relay.letters.values()
+    assert "http://leak.lab.test/en/privacy" in mail.text, "somebody else may have typed the address"
     response, page = await desk.press(token, challenge=challenge, sender_mail=MINE, code="00000000")
     assert response.status == 422
     assert "This is not the code" in page.text

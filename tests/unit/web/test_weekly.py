@@ -96,6 +96,10 @@ async def test_nobody_is_subscribed_who_did_not_confirm(visitor: Visitor, clock:
     await visitor.post("/en/weekly", {"to": "ann@example.org"})
     (asked,) = visitor.front.relay.letters.values()
     assert (asked.stream, asked.sender, asked.unnamed) == ("weekly", "weekly@weekly.leak.lab.test", True)
+    assert "Why we have your address" in asked.text, (
+        "who asks, and what may be asked of them: the first contact says it"
+    )
+    assert "http://leak.lab.test/en/privacy" in asked.text
     await visitor.post("/en/weekly", {"to": "ann@example.org"})
     assert len(visitor.front.relay.letters) == 1
     path = path_in(asked, "confirm")
@@ -178,6 +182,7 @@ async def test_a_week_leaves_once(visitor: Visitor, clock: HandClock) -> None:
     told = [f"Text {n}.\n\nA friend, 1 January 1970\nhttp://leak.lab.test/en/wall/p{n}\n" for n in (1, 2)]
     assert all(one in mail.text for one in told), "each is signed"
     assert '<a href="http://leak.lab.test/en/wall/p2"' in mail.html
+    assert "http://leak.lab.test/en/privacy" in mail.text
     assert mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     _, page = await visitor.get("/en/weekly/2026-W47")
     assert "Text 2." in page.text
