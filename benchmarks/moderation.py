@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +24,8 @@ _CORPUS = Path(__file__).resolve().parents[1] / "tests" / "data" / "moderation"
 _LENGTH = 2000
 _OF_EACH = 10
 """Letters of a hostile kind."""
-_SIGNED = "sob stfu gtfo foad vtff ntm tg im fu kys"
-"""Of the names tried, the one that takes longest: forty characters that are read as thirty words, three times."""
+_SIGNED = ("sob stfu gtfo foad vtff ntm tg im fu kys", "l0s3r f*ck xqzt")
+"""One that is read as thirty words and refused, and one that is not, which is read with both ends of the letter."""
 _Value = TypeVar("_Value")
 
 
@@ -55,9 +56,9 @@ def _told(name: str, asked: Callable[[_Value], object], values: Sequence[_Value]
 
 
 def _hostile(moderator: Moderator, rounds: int) -> None:
-    print(f"written to be slow: {_OF_EACH} letters of {_LENGTH} characters of each kind, signed {_SIGNED!r}")
+    print(f"written to be slow: {_OF_EACH} letters of {_LENGTH} characters of each kind, under {len(_SIGNED)} names")
     measured = {
-        kind: sorted(_least(lambda letter: moderator.rule(letter, _SIGNED), letters, rounds))
+        kind: sorted(_least(lambda signed: moderator.rule(*signed), list(product(letters, _SIGNED)), rounds))
         for kind, letters in hostile_letters(_OF_EACH).items()
     }
     for kind, least in sorted(measured.items(), key=lambda one: one[1][-1], reverse=True):

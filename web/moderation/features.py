@@ -198,6 +198,7 @@ def clue_feature(pattern: str) -> int:
     return mix(Kind.CLUE, number_of(pattern))
 
 
+@cache
 def hit_feature(rule: str, step: str) -> int:
     """The number of a rule's finding, so that the first reading learns how far each rule can be believed."""
     return mix(Kind.HIT, number_of(rule), number_of(step))

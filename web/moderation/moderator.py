@@ -55,8 +55,8 @@ class Moderator:
         worries = self.reader.worries(reading)
         found = [(hit, Part.LETTER) for hit in self._decide(reading, worries)]
         named = [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits] if pseudonym else []
-        if all(RANK[hit.step] <= RANK[Step.HOLD] for hit, _ in (*found, *named)):
-            # A hold, which is all that follows from these, would add nothing to a graver step.
+        if not reading.unreadable and all(RANK[hit.step] <= RANK[Step.HOLD] for hit, _ in (*found, *named)):
+            # A hold, which is all that follows from these, would add nothing to one, nor to a graver step.
             found += [(hit, Part.LETTER) for hit in self._run_together(letter)]
             named += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
         ruling = _ruling([*found, *named])

@@ -23,7 +23,7 @@ from web.moderation.languages import ForeignWords, load_foreign_words
 from web.moderation.pack import BARRIER_CLASS, Rulebook
 from web.moderation.pattern import Pattern, Places
 from web.moderation.ruling import Rule, Step
-from web.moderation.traces import Found, Trace, find_traces
+from web.moderation.traces import MOST_FOUND, Found, Trace, find_traces
 
 MOST_READ: Final = 4000
 """Characters that are read; the front takes 2,000."""
@@ -81,15 +81,17 @@ class Reading:
 
     def stretches(self) -> Iterator[tuple[range, Collection[int]]]:
         """The stretches of the letter, by the places of their tokens, and the features of what the rules found."""
-        weighed = [hit for hit in self.hits if hit.weighed]
+        found = [
+            *self.clues,
+            *(Clue(hit.start, hit.end, hit_feature(hit.rule, hit.step)) for hit in self.hits if hit.weighed),
+        ]
+        found.sort(key=_START)
+        longest = max([one.end - one.start for one in found], default=0)
         for part in stretches(self.tokens):
-            if not weighed and not self.clues:
-                yield part, ()
-                continue
             start, end = self.tokens[part[0]].start, self.tokens[part[-1]].end
-            inside = [hit for hit in weighed if hit.start < end and start < hit.end]
-            near = {clue.feature for clue in self.clues if clue.start < end and start < clue.end}
-            yield part, near.union(hit_feature(hit.rule, hit.step) for hit in inside)
+            # What began before these cannot reach as far: a letter of insults has a hundred, and as many stretches.
+            first, last = (bisect_left(found, place, key=_START) for place in (start - longest, end))
+            yield part, {one.feature for one in found[first:last] if start < one.end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,12 @@ class Reader:
         links = [one for one in traces if one.trace is Trace.LINK]
         outside = _outside(tokens, links)
         words = [token.word for token in tokens if token.word != BARRIER]
-        unreadable = max(len(written), len(tokens)) > MOST_TOKENS or self._is_no_language(outside)
-        unreadable = unreadable or self.foreign.speak(text, words, self.book.common)
+        unreadable = (
+            max(len(written), len(tokens)) > MOST_TOKENS
+            or len(traces) == MOST_FOUND
+            or self._is_no_language(outside)
+            or self.foreign.speak(text, words, self.book.common)
+        )
         # What nobody would write to be read, and what stands behind it, a person looks at.
         if unreadable or _is_drawn(text) or _mixes_alphabets(words):
             hits.append(Hit(Rule.LANGUAGE, Step.HOLD, 0, len(text)))
@@ -188,8 +194,10 @@ class Reader:
         places = self._places(of, [pattern for *_, pattern in asked])
         covered = 0
         for _, when, pattern in asked:  # allowances come first
-            for first, last in pattern.matches(places):
-                clues.append(Clue(tokens[first].start, tokens[last].end, clue_feature(pattern.text)))
+            matches = pattern.matches(places)
+            feature = clue_feature(pattern.text) if matches else 0
+            for first, last in matches:
+                clues.append(Clue(tokens[first].start, tokens[last].end, feature))
                 reach = (1 << (last + 1)) - (1 << first)
                 if when is None:
                     covered |= reach

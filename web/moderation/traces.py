@@ -43,12 +43,14 @@ _FORMS: Final = {
     Trace.STREET: r"(?i:\b\d{1,4}(?: ?bis| ?ter)?,? (?:rue|avenue|av\.|boulevard|bd|allée|impasse|chemin|place|quai|route) [^\n,.]{2,40}"
     r"|\b\d{1,5} (?:[a-z]{2,15} ){1,3}(?:street|st|road|rd|avenue|ave|lane|ln|drive|close|court|crescent|terrace)\b)",
 }
+MOST_FOUND: Final = 20
+"""Traces that are looked for: a letter has none or one."""
 _COMPILED: Final = tuple((trace, re.compile(form)) for trace, form in _FORMS.items())
 _WORTH_LOOKING: Final = re.compile(r"\d{2}|@|://|www\.|\b\d ")
 
 
 def find_traces(text: str) -> list[Found]:
-    """Every trace in `text`; of two in the same place the first kind."""
+    """The first `MOST_FOUND` traces in `text`, kind by kind; of two in the same place the first kind."""
     if not _WORTH_LOOKING.search(text):
         return []
     found: list[Found] = []
@@ -56,6 +58,6 @@ def find_traces(text: str) -> list[Found]:
         for match in form.finditer(text):
             if not any(one.start < match.end() and match.start() < one.end for one in found):
                 found.append(Found(trace, *match.span()))
-            if len(found) >= 20:
+            if len(found) >= MOST_FOUND:
                 return found
     return found

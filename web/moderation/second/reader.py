@@ -27,7 +27,7 @@ NETWORK_FILE: Final = "moderation/second/network.onnx"
 ABOUT_FILE: Final = "moderation/second/network.json"
 MOST_PIECES: Final = 40
 """Pieces that are read, the marks of beginning and end among them."""
-MOST_OF_LONG: Final = 28
+MOST_OF_LONG: Final = 24
 """Likewise, of a letter of more than `LONG` characters, whose words take the first reading longer."""
 LONG: Final = 1000
 

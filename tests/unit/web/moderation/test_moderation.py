@@ -145,6 +145,7 @@ def test_names_links_pictures_and_short_forms_are_read(text: str) -> None:
         "'".join("abcdefghijklmnopqrst" * 50),
         "u r a b " * 170,  # more words than are read
         "stfu sob " * 100,  # likewise, when they are written out
+        "Write to these: " + " ".join(f"someone{n}@somewhere.example" for n in range(30)),
     ],
 )
 def test_what_is_no_letter_is_held_unread(text: str) -> None:
