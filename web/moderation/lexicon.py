@@ -110,7 +110,7 @@ class Lexicon:
         likely = [one for one in likely if one.startswith(begins) and one.endswith(ends)]
         for middle in parts[2:-1:2]:
             likely = [one for one in likely if middle in one]
-        fitting = (self.words[one] for one in likely if _fits(parts, one))
+        fitting = (self.words[one] for one in likely if fits_mask(parts, one))
         return next(fitting, _NONE)
 
     def split(self, letters: str) -> list[str]:
@@ -129,7 +129,7 @@ class Lexicon:
         return words if any(len(word) > 1 for word in words) else []
 
 
-def _fits(parts: Sequence[str], candidate: str) -> bool:
+def fits_mask(parts: Sequence[str], candidate: str) -> bool:
     """Whether `candidate`, which begins like them, is what `parts` say: letters and marks in turn.
 
     Marks stand for one letter at least. Not by an expression: `re` would keep it, and with it the word of a letter.

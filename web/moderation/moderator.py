@@ -11,12 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from web.moderation.disguise import Disguises
 from web.moderation.folding import BARRIER, PICTURES, Token
+from web.moderation.guesses import guesser_of
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
-from web.moderation.run_together import Splitter, splitter
+from web.moderation.run_together import splitter
 from web.moderation.second.reader import SecondReader, load_second_reader
+from web.moderation.spellings import load_spellings
 from web.moderation.trained import Score, Trained, load_trained
 from web.moderation.weighing import Gauge, Thresholds, Weighed, load_gauge
 from web.moderation.wording import Wording
@@ -44,7 +47,7 @@ class Moderator:
     trained: Trained
     second: SecondReader
     gauge: Gauge
-    spaces: Splitter
+    disguises: Disguises
 
     def rule(self, letter: str, pseudonym: str = "") -> Ruling:
         """The ruling on a letter of any content and length, signed `pseudonym` if that is not empty.
@@ -55,9 +58,10 @@ class Moderator:
         worries = self.reader.worries(reading)
         found = [(hit, Part.LETTER) for hit in self._decide(reading, worries)]
         named = [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits] if pseudonym else []
+        if not any(hit.step is Step.REFUSE or hit.rule is Rule.LANGUAGE for hit, _ in (*found, *named)):
+            found += [(hit, Part.LETTER) for hit in self._disguised(letter[:MOST_READ])]
         if not reading.unreadable and all(RANK[hit.step] <= RANK[Step.HOLD] for hit, _ in (*found, *named)):
             # A hold, which is all that follows from these, would add nothing to one, nor to a graver step.
-            found += [(hit, Part.LETTER) for hit in self._run_together(letter)]
             named += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
         ruling = _ruling([*found, *named])
         # Words of worry in a letter that pushes its reader are scorn.
@@ -79,12 +83,16 @@ class Moderator:
             if hit.step.stops and hit.start < border < hit.end - 1:
                 yield replace(hit, step=Step.HOLD, start=0, end=hit.end - border - 1)
 
-    def _run_together(self, letter: str) -> Iterator[Hit]:
-        """What words say that were written without the spaces between them: held, whatever else it is."""
-        for part in self.spaces.parts(letter[:MOST_READ]):
-            for hit in self.reader.read(part.text).hits:
-                if hit.step.stops and hit.start < part.stop and part.begin < hit.end:
-                    yield replace(hit, step=Step.HOLD, start=part.start, end=part.end)
+    def _disguised(self, letter: str) -> Iterator[Hit]:
+        """What is hidden in a letter: held at most where it is not sure what a word was meant as."""
+        for meant in self.disguises.meant(letter):
+            reading = self.reader.read(meant.text)
+            for hit in self._decide(reading, self.reader.worries(reading)):
+                touched = [one for one in meant.changes if hit.start < one.stop and one.begin < hit.end]
+                if touched and (hit.step.stops or hit.step is Step.CARE):
+                    guessed = hit.step is Step.REFUSE and not all(one.sure for one in touched)
+                    start, end = touched[0].start, touched[-1].end
+                    yield replace(hit, step=Step.HOLD if guessed else hit.step, start=start, end=end)
 
     def wording(self, language: str) -> Wording:
         """What rules and steps say to people in `language`, "en" or "fr"."""
@@ -236,4 +244,6 @@ def load_moderator(folder: Path | None = None) -> Moderator:
     for lexicon in lexicons:
         lexicon.listed = listed
     spaces = splitter(second.pieces.scores, trained.concepts.families, book.lexicon.words)
-    return Moderator(Reader(book, trained.concepts.families), trained, second, load_gauge(), spaces)
+    spellings = load_spellings()
+    disguises = Disguises(guesser_of(book, trained.concepts, spellings, spaces.likely), spellings, spaces)
+    return Moderator(Reader(book, trained.concepts.families), trained, second, load_gauge(), disguises)

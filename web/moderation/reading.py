@@ -114,11 +114,12 @@ class Reader:
         links = [one for one in traces if one.trace is Trace.LINK]
         outside = _outside(tokens, links)
         words = [token.word for token in tokens if token.word != BARRIER]
+        plain = text if text.isascii() else "".join(map(_plain_form, text))
         unreadable = (
             max(len(written), len(tokens)) > MOST_TOKENS
             or len(traces) == MOST_FOUND
             or self._is_no_language(outside)
-            or self.foreign.speak(text, words, self.book.common)
+            or self.foreign.speak(plain, words, self.book.common)
         )
         # What nobody would write to be read, and what stands behind it, a person looks at.
         if unreadable or _is_drawn(text) or _mixes_alphabets(words):
@@ -246,6 +247,12 @@ def _is_drawn(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def _is_emoji(character: str) -> bool:
     return unicodedata.category(character) in {"So", "Sk", "Cf", "Mn", "Me"} and not _BLOCKS.match(character)
+
+
+@lru_cache(maxsize=4096)
+def _plain_form(character: str) -> str:
+    """The letters of no alphabet of its own that a sign stands for: 𝓽 is a t."""
+    return unicodedata.normalize("NFKC", character)
 
 
 def _mixes_alphabets(words: Sequence[str]) -> bool:

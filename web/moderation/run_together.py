@@ -6,16 +6,14 @@ that gives frequent words, and read by the rules with what stands around it. Lin
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from web.moderation.folding import fold, fold_word
+from web.moderation.folding import fold_word
 from web.moderation.lexicon import sizes_of
 
-_CANDIDATE: Final = re.compile(r"[^\W\d_]{11,80}")
 _SIZES: Final = range(3, 17)
 """Letters of a word, but for the small ones."""
 _SMALL_SIZES: Final = range(1, _SIZES.start)
@@ -34,24 +32,7 @@ _LAST: Final = "you toi vous"
 """Who is spoken to, or of whom: stands somewhere in what is said to somebody, and hardly ever there in a rare word."""
 _UNSCORED: Final = -12.0
 """How likely a word is, in natural logarithms, that is no piece."""
-_AROUND: Final = 60
-"""Characters at both sides that are read with it."""
-_MOST_READ: Final = 600
-"""Characters that are read once more."""
 _BEGINS: Final = "\u2581"
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """Words of a letter that were run together, taken apart, with what surrounds them."""
-
-    text: str
-    begin: int
-    """Where they stand in `text`."""
-    stop: int
-    start: int
-    """Where they stand in the letter."""
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +46,6 @@ class Splitter:
     def __post_init__(self) -> None:
         """Work out what follows from the words."""
         object.__setattr__(self, "sizes", sizes_of(self.likely, _SIZES))
-
-    def parts(self, letter: str) -> Iterator[Apart]:
-        """The places of `letter` in which words were run together, as far as they are read."""
-        if not _CANDIDATE.search(letter):
-            return
-        folded, places = fold(letter)
-        left = _MOST_READ
-        for match in _CANDIDATE.finditer(folded):
-            words = [] if match[0] in self.likely else self.split(match[0])
-            if not _speaks_to_somebody(words):
-                continue
-            before, after = folded[max(0, match.start() - _AROUND) : match.start()], folded[match.end() :][:_AROUND]
-            apart = " ".join(words)
-            left -= len(before) + len(apart) + len(after)
-            if left < 0:
-                return
-            begin, stop = len(before), len(before) + len(apart)
-            yield Apart(before + apart + after, begin, stop, places[match.start()], places[match.end() - 1] + 1)
 
     def split(self, word: str) -> list[str]:
         """The likeliest words that `word` is made of; none if it is not made of such words (Viterbi 1967)."""
@@ -107,7 +70,7 @@ class Splitter:
         return [word[start:end] for start, end in pairwise(reversed(cuts))]
 
 
-def _speaks_to_somebody(words: Sequence[str]) -> bool:
+def speaks_to_somebody(words: Sequence[str]) -> bool:
     """Whether it is a sentence, as far as its words tell, and none of the many words that syllables make by chance."""
     if len(words) < _LEAST_WORDS or sum(map(len, words)) < _LEAST_LENGTH * len(words):
         return False

@@ -43,16 +43,16 @@ def test_long_words_and_kind_ones_run_together_pass(letter: str) -> None:
 @settings(max_examples=60)
 @given(st.text(alphabet="abcdehiklmnorstuvwy", min_size=9, max_size=90))
 def test_what_is_taken_apart_is_all_there(word: str) -> None:
-    words = MODERATOR.spaces.split(word)
+    words = MODERATOR.disguises.spaces.split(word)
     assert "".join(words) in {word, ""}
-    assert all(one in MODERATOR.spaces.likely for one in words)
+    assert all(one in MODERATOR.disguises.spaces.likely for one in words)
 
 
 @settings(max_examples=60)
-@given(st.lists(st.sampled_from(sorted(MODERATOR.spaces.likely)[::40]), min_size=1, max_size=5).map("".join))
+@given(st.lists(st.sampled_from(sorted(MODERATOR.disguises.spaces.likely)[::40]), min_size=1, max_size=5).map("".join))
 def test_a_word_is_taken_apart_as_is_likeliest(word: str) -> None:
-    likely = MODERATOR.spaces.likely
+    likely = MODERATOR.disguises.spaces.likely
     best = [0.0] + [float("-inf")] * len(word)
     for end in range(1, len(word) + 1):
         best[end] = max(best[start] + likely.get(word[start:end], float("-inf")) for start in range(end))
-    assert sum(map(likely.__getitem__, MODERATOR.spaces.split(word))) == pytest.approx(best[-1])
+    assert sum(map(likely.__getitem__, MODERATOR.disguises.spaces.split(word))) == pytest.approx(best[-1])
