@@ -38,6 +38,8 @@ _LEAST_DRAWN: Final = 30
 _MOST_PICTURES: Final = 250
 _MANY: Final = 80
 """Words from which on a letter has to be of words that are frequent in a language we know."""
+_OVER_AND_OVER: Final = 20
+"""Tokens from which on one word alone, again and again, is no letter."""
 _LEAST_FREQUENT: Final = 2 / 5
 """The share of them; of our letters of that length none has less than three fifths."""
 _ALPHABETS: Final = re.compile("[a-z][\u0370-\u1dff\u2c00-\ufaff]|[\u0370-\u1dff\u2c00-\ufaff][a-z]")
@@ -130,7 +132,9 @@ class Reader:
         return Reading(_without_links(text, links), outside, hits, clues, unreadable)
 
     def _is_no_language(self, tokens: Sequence[Token]) -> bool:
-        """Whether it is made of hundreds of pictures, or of many words of which few are frequent in ours."""
+        """Whether it is made of hundreds of pictures, of one word, or of many of which few are frequent in ours."""
+        if len(tokens) > _OVER_AND_OVER and len({token.word for token in tokens} - {BARRIER}) == 1:
+            return True
         if len(tokens) < _MANY:
             return False
         words = [token.word for token in tokens if token.word != BARRIER and token.word not in PICTURES]

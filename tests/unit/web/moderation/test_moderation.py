@@ -143,6 +143,8 @@ def test_names_links_pictures_and_short_forms_are_read(text: str) -> None:
         GIBBERISH,
         f"{GIBBERISH} thank you so much for the soup {GIBBERISH}",
         "'".join("abcdefghijklmnopqrst" * 50),
+        "word " * 400,
+        "Merci. " * 40,
         "u r a b " * 170,  # more words than are read
         "stfu sob " * 100,  # likewise, when they are written out
         "Write to these: " + " ".join(f"someone{n}@somewhere.example" for n in range(30)),
