@@ -126,11 +126,12 @@ class Disguises:
         folded, places = folded_by_word(text)
         items: list[Item] = []
         at = 0
+        leet = _DIGITS_INSIDE.search(folded) is not None
         for run in _APART.finditer(folded):
-            items += self._plain(folded, at, run.start())
+            items += self._plain(folded, range(at, run.start()), leet=leet)
             items += self._together(folded, run.start(), run.end())
             at = run.end()
-        items += self._plain(folded, at, len(folded))
+        items += self._plain(folded, range(at, len(folded)), leet=leet)
         items = self._written_out(items, text, folded, places)
         return [replace(one, start=places[one.start], end=places[one.end - 1] + 1) for one in items]
 
@@ -148,12 +149,13 @@ class Disguises:
             found += [guess.words] if guess else self.spaces.split(word) or [word]
         yield Item(text, start, stop, " ".join(found))
 
-    def _plain(self, folded: str, start: int, stop: int) -> Iterator[Item]:
-        for chunk in CHUNK.finditer(folded, start, stop):
-            yield from self._chunk(chunk[0], chunk.start(), leet=_DIGITS_INSIDE.search(folded) is not None)
+    def _plain(self, folded: str, part: range, *, leet: bool) -> Iterator[Item]:
+        """The words of a part; `leet`: digits stand for letters in some word of the letter."""
+        for chunk in CHUNK.finditer(folded, part.start, part.stop):
+            yield from self._chunk(chunk[0], chunk.start(), leet=leet)
 
     def _chunk(self, chunk: str, at: int, *, leet: bool) -> Iterator[Item]:
-        """The words between two blanks; `leet`: digits stand for letters in some word of the letter."""
+        """The words between two blanks."""
         if chunk.isalpha() or _LINK.search(chunk):
             yield Item(chunk, at, at + len(chunk))
             return
@@ -236,17 +238,18 @@ class Disguises:
 
     def _by_phrase(self, items: list[Item], language: str) -> list[Item]:
         ours, every = self.spellings.phrases[language], self.spellings.all_phrases
+        written = [str(one) for one in items]
         found: list[Item] = []
         at = 0
         while at < len(items):
-            for size in range(min(_LONGEST_PHRASE, len(items) - at), 0, -1):
-                part = items[at : at + size]
-                key = " ".join(map(str, part))
+            opens = written[at].partition(" ")[0] in self.spellings.openings
+            for size in range(min(_LONGEST_PHRASE, len(items) - at) if opens else 0, 0, -1):
+                key = " ".join(written[at : at + size])
                 put = ours.get(key)
                 if put is None and (size > 1 or not self.guesser.knows(key)):
                     put = every.get(key)
                 if put is not None:
-                    found.append(Item(key, part[0].start, part[-1].end, put))
+                    found.append(Item(key, items[at].start, items[at + size - 1].end, put))
                     at += size
                     break
             else:
@@ -285,7 +288,7 @@ class Disguises:
         return word in (self.guesser.frequent if len(word) > 2 else self.guesser.small)
 
     def _sign(self, one: Item, before: Sequence[Item], language: str) -> Item:
-        last = str(before[-1]).split()[-1] if before else ""
+        last = next((words[-1] for other in reversed(before) if (words := str(other).split())), "")
         put = self.spellings.signs[language].get(one.word)
         return replace(one, put=put, sure=False) if put and last in self.spellings.before_signs else one
 

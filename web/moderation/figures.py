@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
-from web.moderation.corpus import CARE, ORDINARY, PASS, STRANGER, Line, read_corpus
+from web.moderation.corpus import CARE, ORDINARY, PASS, RULES, STRANGER, Line, read_corpus
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Step
 
@@ -77,7 +77,7 @@ def letters_for_measuring(place: Path) -> dict[str, list[Line]]:
     lines = list(read_corpus(place))
     learned = {line.letter for line in lines if not line.held_out}
     sets = {"held out": [line for line in lines if line.held_out]}
-    for name in (STRANGER, ORDINARY):
+    for name in (STRANGER, ORDINARY, RULES):
         sets[name] = [line for line in read_corpus(place / name) if line.letter not in learned]
     return sets
 

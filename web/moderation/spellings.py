@@ -33,6 +33,8 @@ class Spellings:
     grave: frozenset[str]
     """Words that are hidden, beside those of the rules."""
     all_phrases: Mapping[str, str] = field(init=False)
+    openings: frozenset[str] = field(init=False)
+    """First words of phrases: most words of a letter are none."""
     all_signs: frozenset[str] = field(init=False)
     every_small: frozenset[str] = field(init=False)
 
@@ -42,6 +44,7 @@ class Spellings:
         object.__setattr__(self, "all_signs", frozenset().union(*self.signs.values()))
         phrases = {key: put for some in self.phrases.values() for key, put in some.items()}
         object.__setattr__(self, "all_phrases", phrases)
+        object.__setattr__(self, "openings", frozenset(phrase.partition(" ")[0] for phrase in phrases))
 
     def language(self, words: Sequence[str]) -> str:
         """English or French, as far as small words tell."""

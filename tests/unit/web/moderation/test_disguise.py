@@ -114,3 +114,37 @@ def test_any_text_is_read_and_each_change_has_its_place(text: str) -> None:
         for change in one.changes:
             assert 0 <= change.begin <= change.stop <= len(one.text)
             assert 0 <= change.start < change.end <= len(text)
+
+
+@pytest.mark.parametrize("letter", ["you 🌸🐷 are 🌸🐷 my 🌸🐷 friend", "🌸🐷 a 🌸 b 🌸 c 🌸🐷"])
+def test_pictures_between_words_are_no_words_before_a_sign(letter: str) -> None:
+    assert MODERATOR.rule(letter).step in Step
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        "T'es mort.",
+        "Tu vas payer.",
+        "You will pay for this.",
+        "Please die.",
+        "Sale pédale.",
+        "I hate your guts!",
+        "Eat shit.",
+    ],
+)
+def test_a_letter_that_is_one_sentence_of_contempt_is_held_at_least(letter: str) -> None:
+    assert MODERATOR.rule(letter).step.stops
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        "T'es mort de rire.",
+        "Tu vas payer le resto ce soir.",
+        "You will pay for that pizza, I paid last time.",
+        "You are dead tired.",
+    ],
+)
+def test_what_goes_on_harmlessly_passes(letter: str) -> None:
+    assert not MODERATOR.rule(letter).step.stops
