@@ -301,7 +301,7 @@ async def test_openapi_names_what_exists(api: ApiServer) -> None:
                 "erasures",
                 "opt-outs",
                 "bell",
-                "replies",
+                "handed",
             )
         ),
         *(("/api/v1/front/letters/{id}", method) for method in ("get", "delete")),

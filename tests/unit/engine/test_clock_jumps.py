@@ -34,11 +34,11 @@ async def attempts(bench: EngineBench, message: SpoolId, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def dials(bench: EngineBench, host: HostScript, more: int) -> None:
-    """The host is called so many times more."""
-    enough = host.dials + more
+async def meets_it_again(bench: EngineBench, message: SpoolId, host: HostScript) -> None:
+    """The host is called once more, or the message was tried twice, in a session that was still open."""
+    before = host.dials
     async with asyncio.timeout(20):
-        while host.dials < enough:
+        while host.dials == before and (await bench.view(message)).deliveries[0].attempts < 2:
             await asyncio.sleep(0.01)
 
 
@@ -129,7 +129,7 @@ async def test_a_clock_far_ahead_gives_nothing_up_that_waits(tmp_path: Path, rea
         await attempts(bench, first, 1)
         second = await bench.send("c@b.example")  # its site may rest, so that it waits without an attempt
         clock.jump(10 * 365 * 24 * HOUR)
-        await dials(bench, host, 1)
+        await meets_it_again(bench, first, host)
         for message in (first, second):
             await pauses(bench, message, clock)
         clock.jump(-10 * 365 * 24 * HOUR)

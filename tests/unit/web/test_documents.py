@@ -206,7 +206,7 @@ async def test_how_often_moderation_is_right_is_published_as_measured(visitor: V
     for language in Language:
         figures = published_figures()["stranger"][language.value]
         for share in (figures["insults and threats"]["stopped"], figures["to pass"]["stopped"]):
-            assert f"{share['hits']} of {share['of']}" in page
+            assert f"{share['hits']:,} of {share['of']:,}" in page
     assert f"Of {published_figures()['mix']['letters']:,} harmless letters" in page
 
 
