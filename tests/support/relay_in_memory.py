@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -159,3 +160,16 @@ class RelayInMemory:
         """Put every message into `state`."""
         for message_id in self.states:
             self.states[message_id] = LetterState(state, attempts, changed_at, next_due)
+
+
+class HesitantRelay(RelayInMemory):
+    """Answers the question for a refusal when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def suppressed(self, address: str, stream: str = "") -> bool:
+        found = await super().suppressed(address, stream)
+        await self.may_answer.wait()
+        return found

@@ -20,7 +20,7 @@ from relay.ids import SeededEntropy
 from relay.key_memory import SIZE, KeyMemory, make_key_memory
 from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
-from tests.support.relay_in_memory import RelayInMemory
+from tests.support.relay_in_memory import HesitantRelay
 from tests.support.visitor import Visitor
 from web.copies import MOST_RECIPIENTS, Copies, looks_of
 from web.letter_table import DatabaseLetterStore
@@ -310,19 +310,6 @@ async def test_offices_get_no_letters(tmp_path: Path) -> None:  # RCP 6
         response, page = await Visitor(front, session).post("/en/preview", {"to": "Police@ville.example"})
         assert response.status == 422
         assert "an office, not a person" in page.text
-
-
-class HesitantRelay(RelayInMemory):
-    """Answers the question for a refusal when a test lets it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.may_answer = asyncio.Event()
-
-    async def suppressed(self, address: str, stream: str = "") -> bool:
-        found = await super().suppressed(address, stream)
-        await self.may_answer.wait()
-        return found
 
 
 async def test_both_presses_of_a_double_click_lead_to_the_letter(tmp_path: Path, clock: HandClock) -> None:

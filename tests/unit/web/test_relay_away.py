@@ -17,7 +17,7 @@ from relay.database.backup import backup
 from relay.ids import SeededEntropy
 from tests.support.front import OPTIONS, Front, errands_of, running_front
 from tests.support.hand_clock import HandClock
-from tests.support.relay_in_memory import RelayInMemory
+from tests.support.relay_in_memory import HesitantRelay
 from tests.support.visitor import Visitor
 from web import errand_table
 from web.admission import DayAdmission
@@ -251,25 +251,12 @@ async def test_what_comes_in_during_a_round_is_the_next_one_s(tmp_path: Path) ->
         assert front.relay.followed == ["uone", "utwo"]
 
 
-class Hesitant(RelayInMemory):
-    """Says who refuses mail when a test lets it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.may_answer = asyncio.Event()
-
-    async def suppressed(self, address: str, stream: str = "") -> bool:
-        found = await super().suppressed(address, stream)
-        await self.may_answer.wait()
-        return found
-
-
 async def test_how_long_it_takes_tells_no_writer_who_refuses(  # S49
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each question is a way to another machine and back, which a writer could measure: none waits for its answer."""
     monkeypatch.setattr("web.errands._ASK_TIMEOUT", 600.0)
-    clock, relay = HandClock(), Hesitant()
+    clock, relay = HandClock(), HesitantRelay()
     slowly = replace(OPTIONS, cool_down=timedelta(minutes=5))
     async with running_front(tmp_path, clock, slowly, relay) as front, aiohttp.ClientSession() as session:
         visitor = Visitor(front, session)

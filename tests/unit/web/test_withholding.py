@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -360,10 +361,9 @@ async def test_a_round_ends_however_many_letters_an_outage_holds_up(
     await read_alike(writers, tuple(links), FAILED)
 
 
-async def test_what_a_look_finds_is_of_when_it_began(
-    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else what is answered while it lasts would be held against a letter, and told later than of those that left."""
+@asynccontextmanager
+async def one_withheld_beside_one_stuck(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
+    """A front of which two letters have left, one of them for a recipient who wants none."""
     options = replace(OPTIONS, failure_delay=DELAY, hand_over_every=timedelta(days=1))
     async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
         front.relay.refused["one@example.org"] = False
@@ -371,14 +371,27 @@ async def test_what_a_look_finds_is_of_when_it_began(
             await written(Visitor(front, session), f"{name}@example.org")
         await Visitor(front, session).until_counted(waits_for_nobody, 0)
         met(front.relay.states, "waiting", front, clock, "unreachable")
+        yield front
+
+
+def answers_slowly(front: Front, clock: HandClock, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay takes so long to tell of a letter."""
+    asked = front.relay.state
+
+    async def slow(message_id: str) -> LetterState | None:
+        clock.move(seconds)
+        return await asked(message_id)
+
+    monkeypatch.setattr(front.relay, "state", slow)
+
+
+async def test_what_a_look_finds_is_of_when_it_began(
+    tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is answered while it lasts would be held against a letter, and told later than of those that left."""
+    async with one_withheld_beside_one_stuck(tmp_path, clock) as front:
         clock.move(3600)
-        asked = front.relay.state
-
-        async def slow(message_id: str) -> LetterState | None:
-            clock.move(600)
-            return await asked(message_id)
-
-        monkeypatch.setattr(front.relay, "state", slow)
+        answers_slowly(front, clock, 600, monkeypatch)
         began, table = clock.now(), WithheldTable(front.database)
         await Withholding(front.relay, table, clock, lambda _: DELAY).look()
         assert clock.now() > began
@@ -389,20 +402,8 @@ async def test_a_look_that_lasts_tells_nothing_of_what_came_while_it_did(
     tmp_path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was stuck when it began; an hour later it may be, and then a letter could not have failed."""
-    options = replace(OPTIONS, failure_delay=DELAY, hand_over_every=timedelta(days=1))
-    async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
-        front.relay.refused["one@example.org"] = False
-        for name in ("unknown", "one"):
-            await written(Visitor(front, session), f"{name}@example.org")
-        await Visitor(front, session).until_counted(waits_for_nobody, 0)
-        met(front.relay.states, "waiting", front, clock, "unreachable")
-        asked = front.relay.state
-
-        async def slow(message_id: str) -> LetterState | None:
-            clock.move(3600)
-            return await asked(message_id)
-
-        monkeypatch.setattr(front.relay, "state", slow)
+    async with one_withheld_beside_one_stuck(tmp_path, clock) as front:
+        answers_slowly(front, clock, 3600, monkeypatch)
         table = WithheldTable(front.database)
         await Withholding(front.relay, table, clock, lambda _: DELAY).look()
         assert len(await table.open("", 9)) == 1

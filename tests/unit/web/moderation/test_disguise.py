@@ -108,7 +108,7 @@ def test_the_words_of_a_disguise_are_marked_where_they_stand() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(alphabet=st.sampled_from("abek10 @$€.*-_#'\n🐷ɐʇéçА"), max_size=500) | st.text(max_size=200))
+@given(st.text(alphabet=st.sampled_from("abek10 @$€.*-_#'\n🐷🌸ɐʇéçА"), max_size=500) | st.text(max_size=200))
 def test_any_text_is_read_and_each_change_has_its_place(text: str) -> None:
     for one in DISGUISES.meant(text):
         for change in one.changes:
@@ -116,9 +116,9 @@ def test_any_text_is_read_and_each_change_has_its_place(text: str) -> None:
             assert 0 <= change.start < change.end <= len(text)
 
 
-@pytest.mark.parametrize("letter", ["you 🌸🐷 are 🌸🐷 my 🌸🐷 friend", "🌸🐷 a 🌸 b 🌸 c 🌸🐷"])
-def test_pictures_between_words_are_no_words_before_a_sign(letter: str) -> None:
-    assert MODERATOR.rule(letter).step in Step
+@pytest.mark.parametrize(("letter", "step"), [("Tu 🌸 es 🌸 un 🌸🐷", Step.HOLD), ("🌸🐷 a 🌸 b 🌸 c 🌸🐷", Step.PASS)])
+def test_a_sign_stands_behind_the_word_before_the_pictures(letter: str, step: Step) -> None:
+    assert MODERATOR.rule(letter).step is step
 
 
 @pytest.mark.parametrize(
