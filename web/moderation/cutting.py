@@ -29,6 +29,7 @@ _NUMBERED: Final = re.compile(r"\d+[a-z]{1,3}|[a-z]{1,2}\d+|\d+h\d+")
 INITIAL: Final = re.compile(r"([a-z])([*.#_-])\2{1,}\*?$")
 _MASKS: Final = frozenset("*#")
 _CONTRACTED: Final = re.compile("[^\\W_]+['’](?:ll|re|ve|s|t|d|m)|(?:[cdjlmnst]|qu|jusqu|lorsqu)['’][^\\W_]+")
+_STOPS: Final = frozenset(",.!?;")
 _OF_WORDS: Final = frozenset("'’-")
 """Marks that stand inside of words."""
 
@@ -69,11 +70,21 @@ class Cutter:
     def _plain(self, folded: str, part: range, *, leet: bool) -> Iterator[Item]:
         """The words of a part; `leet`: digits stand for letters in some word of the letter."""
         for chunk in CHUNK.finditer(folded, part.start, part.stop):
-            yield from self._chunk(chunk[0], chunk.start(), leet=leet)
+            word, (start, end) = chunk[0], chunk.span()
+            if word.isalpha():
+                yield Item(word, start, end)
+            elif word[-1] in _STOPS and word[:-1].isalpha() and not self._means_more(word):
+                yield Item(word[:-1], start, end - 1)  # as most others
+            else:
+                yield from self._chunk(word, start, leet=leet)
+
+    def _means_more(self, word: str) -> bool:
+        """Whether the stop behind a word is part of it."""
+        return word in self.spellings.all_phrases or word.endswith("www.")
 
     def _chunk(self, chunk: str, at: int, *, leet: bool) -> Iterator[Item]:
         """The words between two blanks."""
-        if chunk.isalpha() or _LINK.search(chunk):
+        if _LINK.search(chunk):
             yield Item(chunk, at, at + len(chunk))
             return
         soft = _SOFT_EDGES.sub("", chunk)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import add
 from typing import Final
 
@@ -70,9 +70,12 @@ class Disguises:
             yield Meant(turned, [Change(0, len(turned), at, at + len(text), sure=True)])
             return
         items = self._items(written)
-        items = [replace(one, put=str(one)) if whole or _within(one, together) else one for one in items]
+        if whole or together:
+            items = [one._replace(put=str(one)) if whole or _within(one, together) else one for one in items]
+        if all(one.put is None for one in items):
+            return
         unknown = sum(one.put is None and not self.guesser.knows(one.word) for one in items)
-        if any(one.put is not None for one in items) and unknown * 2 <= len(items):  # else it is no language
+        if unknown * 2 <= len(items):  # else it is no language
             yield from windows(written, items, self.guesser.grave_one, at)
 
     def _is_plain(self, letter: str) -> bool:
@@ -101,7 +104,7 @@ class Disguises:
     def _items(self, text: str) -> list[Item]:
         folded, places = folded_by_word(text)
         items = self.writer.write_out(self.cutter.items(folded), text, folded, places)
-        return [replace(one, start=places[one.start], end=places[one.end - 1] + 1) for one in items]
+        return [Item(one.word, places[one.start], places[one.end - 1] + 1, one.put, one.sure) for one in items]
 
 
 def _without_stops(text: str) -> tuple[str, list[range]]:

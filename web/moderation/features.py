@@ -193,6 +193,7 @@ def _put_together(facts: Mixed) -> None:
     facts[1:, Fact.FOLLOWING : Fact.FOLLOWING + MOST_CONCEPTS] += ends[:-1]
 
 
+@cache
 def clue_feature(pattern: str) -> int:
     """The number of a pattern that matched, an allowance as well, so that each is believed as far as it was right."""
     return mix(Kind.CLUE, number_of(pattern))

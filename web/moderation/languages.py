@@ -47,9 +47,11 @@ class ForeignWords:
             other = sum(map(str.isalpha, _NOT_LATIN.findall(text)))
             if other and other * 2 > sum(map(str.isalpha, text)) > 3:
                 return True
-            marked = sum(_FOREIGN_LETTERS.search(word) is not None for word in text.lower().split())
-            if marked >= _LEAST_SHORT and marked > len(ours):
-                return True
+            small = text.lower()
+            if _FOREIGN_LETTERS.search(small):
+                marked = sum(_FOREIGN_LETTERS.search(word) is not None for word in small.split())
+                if marked >= _LEAST_SHORT and marked > len(ours):
+                    return True
         rare = [word for word in words if word in self.any_small and word not in common]
         return bool(rare) and any(_speaks(known, words, rare, ours) for known in self.small.values())
 

@@ -39,9 +39,8 @@ class Meant:
     changes: Sequence[Change]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A word of a letter, folded, and what is put for it."""
+class Item(NamedTuple):
+    """A word of a letter, folded, and what is put for it; a tuple, since a letter makes hundreds."""
 
     word: str
     start: int
@@ -53,19 +52,24 @@ class Item:
         return self.word if self.put is None else self.put
 
 
-def folded_by_word(text: str) -> tuple[str, list[int]]:
+def folded_by_word(text: str) -> tuple[str, Sequence[int]]:
     """As `fold`, by word: of a letter in which Greek is quoted the other words are Latin."""
+    if text.isascii():
+        return fold(text)
     letters: list[str] = []
     places: list[int] = []
     at = 0
     for chunk in CHUNK.finditer(text):
-        letters.append(text[at : chunk.start()])
-        places += range(at, chunk.start())
+        if chunk[0].isascii():
+            continue
+        start, end = chunk.span()
+        letters.append(text[at:start].lower())
+        places += range(at, start)
         folded, inside = fold(chunk[0])
         letters.append(folded)
-        places += [chunk.start() + place for place in inside]
-        at = chunk.end()
-    letters.append(text[at:])
+        places += [start + place for place in inside]
+        at = end
+    letters.append(text[at:].lower())
     places += range(at, len(text))
     return "".join(letters), places
 

@@ -14,6 +14,7 @@ from typing import Final
 from web.moderation.disguise import Disguises
 from web.moderation.folding import BARRIER, PICTURES, Token
 from web.moderation.guesses import guesser_of
+from web.moderation.large_pages import use_large_pages
 from web.moderation.pack import load_rulebook
 from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
@@ -108,6 +109,11 @@ class Moderator:
         opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
 
+    def _alone(self, score: Weighed) -> Places:
+        """Where the stretches are that would have to be stopped alone; a letter of insults has a hundred of them."""
+        parts = (part for part, stop in score.stretches if self.gauge.stops_alone(part, stop))
+        return [(part[0].start, part[-1].end) for part in parts]
+
     def _asks(self, highest: float, hits: Sequence[Hit]) -> bool:
         """Whether a letter is read twice. `highest`: what the first reading makes of it at worst."""
         if highest >= self.gauge.thresholds.doubt:
@@ -145,9 +151,11 @@ class Moderator:
         if score.rule in _OF_HARM and any(_within(place, score.worst) for place in worries):
             step = _least(step, Step.HOLD if any(one.word == BARRIER for one in score.worst[1:-1]) else Step.PASS)
         cries = any(hit.step is Step.CARE and not hit.weighed for hit in reading.hits)
+        alone = self._alone(score) if any(hit.firm for hit in reading.hits) else []
         for hit in reading.hits:
             if hit.weighed and not (hit.rule in _OF_HARM and any(_touch(hit, place) for place in worries)):
-                yield from _believed(hit, score, step, self.gauge, cries=cries)
+                sure = cries or (hit.firm and any(_touch(hit, place) for place in alone))
+                yield from _believed(hit, score, step, self.gauge.thresholds, sure=sure)
         if (
             step is Step.PASS
             or (not score.borne_out and self._says_little(reading))
@@ -175,13 +183,10 @@ def _least(one: Step, other: Step) -> Step:
     return min(one, other, key=RANK.__getitem__)
 
 
-def _meet(hit: Hit, part: Sequence[Token]) -> bool:
-    return _touch(hit, (part[0].start, part[-1].end))
-
-
 def _spoken_of(hits: Sequence[Hit], part: Sequence[Token]) -> bool:
     """Whether a rule that stops a letter speaks of this part: it knows better which one is broken."""
-    return any(hit.step.stops and _meet(hit, part) for hit in hits)
+    place = part[0].start, part[-1].end
+    return any(hit.step.stops and _touch(hit, place) for hit in hits)
 
 
 def _read_alone(score: Weighed, limits: Thresholds) -> Step:
@@ -193,18 +198,16 @@ def _read_alone(score: Weighed, limits: Thresholds) -> Step:
     return Step.HOLD if score.stop >= limits.hold else Step.PASS
 
 
-def _believed(hit: Hit, score: Weighed, step: Step, gauge: Gauge, *, cries: bool) -> Iterator[Hit]:
+def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds, *, sure: bool) -> Iterator[Hit]:
     """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
 
-    A firm finding is held at least, and believed where its own sentence reads like it, or stands beside a cry for help:
-    to the readings a letter that says "I want to die" hardly reads like an insult any more.
+    A firm finding is held at least, and believed where it is `sure`: its own sentence reads like it, or stands beside a
+    cry for help. To the readings a letter that says "I want to die" hardly reads like an insult any more.
     """
-    limits = gauge.thresholds
     if hit.step is Step.CARE:
         yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
     elif hit.firm:
-        near = any(gauge.stops_alone(*one) for one in score.stretches if _meet(hit, one[0]))
-        yield hit if near or cries or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
+        yield hit if sure or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold:
         yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold - _MEANT_WELL:
@@ -246,4 +249,6 @@ def load_moderator(folder: Path | None = None) -> Moderator:
     spaces = splitter(second.pieces.scores, trained.concepts.families, book.lexicon.words)
     spellings = load_spellings()
     disguises = Disguises(guesser_of(book, trained.concepts, spellings, spaces.likely), spellings, spaces)
-    return Moderator(Reader(book, trained.concepts.families), trained, second, load_gauge(), disguises)
+    moderator = Moderator(Reader(book, trained.concepts.families), trained, second, load_gauge(), disguises)
+    use_large_pages()
+    return moderator

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Final
 
 from web.moderation.features import clue_feature, hit_feature, stretches
-from web.moderation.folding import BARRIER, MOST_TOKENS, PICTURES, Token, spelled_out, tokens_of
+from web.moderation.folding import BARRIER, MOST_TOKENS, PICTURES, PLAIN, Token, spelled_out, tokens_of
 from web.moderation.languages import ForeignWords, load_foreign_words
 from web.moderation.pack import BARRIER_CLASS, Rulebook
 from web.moderation.pattern import Pattern, Places
@@ -88,12 +88,13 @@ class Reading:
             *(Clue(hit.start, hit.end, hit_feature(hit.rule, hit.step)) for hit in self.hits if hit.weighed),
         ]
         found.sort(key=_START)
+        starts = [one.start for one in found]
         longest = max([one.end - one.start for one in found], default=0)
         for part in stretches(self.tokens):
             start, end = self.tokens[part[0]].start, self.tokens[part[-1]].end
             # What began before these cannot reach as far: a letter of insults has a hundred, and as many stretches.
-            first, last = (bisect_left(found, place, key=_START) for place in (start - longest, end))
-            yield part, {one.feature for one in found[first:last] if start < one.end}
+            near = found[bisect_left(starts, start - longest) : bisect_left(starts, end)]
+            yield part, {one.feature for one in near if start < one.end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,11 @@ class Reader:
         links = [one for one in traces if one.trace is Trace.LINK]
         outside = _outside(tokens, links)
         words = [token.word for token in tokens if token.word != BARRIER]
-        plain = text if text.isascii() else "".join(map(_plain_form, text))
         unreadable = (
             max(len(written), len(tokens)) > MOST_TOKENS
             or len(traces) == MOST_FOUND
             or self._is_no_language(outside)
-            or self.foreign.speak(plain, words, self.book.common)
+            or self.foreign.speak(_without_signs(text), words, self.book.common)
         )
         # What nobody would write to be read, and what stands behind it, a person looks at.
         if unreadable or _is_drawn(text) or _mixes_alphabets(words):
@@ -133,14 +133,17 @@ class Reader:
 
     def _is_no_language(self, tokens: Sequence[Token]) -> bool:
         """Whether it is made of hundreds of pictures, of one word, or of many of which few are frequent in ours."""
-        if len(tokens) > _OVER_AND_OVER and len({token.word for token in tokens} - {BARRIER}) == 1:
+        if len(tokens) <= _OVER_AND_OVER:
+            return False
+        words = [token.word for token in tokens if token.word != BARRIER]
+        if len(set(words)) == 1:
             return True
         if len(tokens) < _MANY:
             return False
-        words = [token.word for token in tokens if token.word != BARRIER and token.word not in PICTURES]
-        if sum(token.word in PICTURES for token in tokens) > _MOST_PICTURES:
+        spoken = [word for word in words if word not in PICTURES]
+        if len(words) - len(spoken) > _MOST_PICTURES:
             return True
-        return len(words) >= _MANY and sum(word in self.frequent for word in words) < _LEAST_FREQUENT * len(words)
+        return len(spoken) >= _MANY and sum(map(self.frequent.__contains__, spoken)) < _LEAST_FREQUENT * len(spoken)
 
     def worries(self, reading: Reading) -> list[tuple[int, int]]:
         """Where the writer of what was read worries that the reader might harm themselves: characters from, to."""
@@ -257,6 +260,15 @@ def _is_emoji(character: str) -> bool:
 def _plain_form(character: str) -> str:
     """The letters of no alphabet of its own that a sign stands for: 𝓽 is a t."""
     return unicodedata.normalize("NFKC", character)
+
+
+def _without_signs(text: str) -> str:
+    """`text` with plain letters for the signs that stand for some."""
+    if text.isascii():
+        return text
+    forms = {one: _plain_form(one) for one in set(text) if not one.isascii()}
+    plain: dict[int, int | str] = {ord(one): form for one, form in forms.items() if form != one}
+    return text.translate(PLAIN | plain) if plain else text
 
 
 def _mixes_alphabets(words: Sequence[str]) -> bool:

@@ -48,7 +48,7 @@ class Spellings:
 
     def language(self, words: Sequence[str]) -> str:
         """English or French, as far as small words tell."""
-        counts = {language: sum(word in small for word in words) for language, small in self.small.items()}
+        counts = {language: sum(map(small.__contains__, words)) for language, small in self.small.items()}
         return max(counts, key=counts.__getitem__)
 
 

@@ -46,6 +46,8 @@ _FORMS: Final = {
 MOST_FOUND: Final = 20
 """Traces that are looked for: a letter has none or one."""
 _COMPILED: Final = tuple((trace, re.compile(form)) for trace, form in _FORMS.items())
+_SIGNS: Final = {Trace.LINK: ("://", "www."), Trace.MAILBOX: ("@",)}
+"""What a text has in which there is such a one."""
 _WORTH_LOOKING: Final = re.compile(r"\d{2}|@|://|www\.|\b\d ")
 
 
@@ -55,6 +57,8 @@ def find_traces(text: str) -> list[Found]:
         return []
     found: list[Found] = []
     for trace, form in _COMPILED:
+        if trace in _SIGNS and not any(sign in text for sign in _SIGNS[trace]):
+            continue
         for match in form.finditer(text):
             if not any(one.start < match.end() and match.start() < one.end for one in found):
                 found.append(Found(trace, *match.span()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -61,29 +61,29 @@ class WriterOut:
             new = one
             if one.put is None and one.word in PICTURES:
                 new = self._sign(one, found, language)
-                new = replace(new, put="") if between and new.put is None else new
+                new = new._replace(put="") if between and new.put is None else new
             elif one.put is None and not self.guesser.knows(one.word) and (left or one.word in known):
                 if one.word not in known:
                     left -= 1
                     written = text[places[one.start] : places[one.end - 1] + 1]
                     first = not found and len(items) <= _FEW
                     known[one.word] = self._unknown(one, written, first=first, language=language, bared=bared)
-                new = replace(one, put=known[one.word].put, sure=known[one.word].sure)
+                new = one._replace(put=known[one.word].put, sure=known[one.word].sure)
             found.append(new)
         return list(_infinitives(found, text, places)) if language == "fr" else found
 
     def _is_bare(self, one: Item) -> bool:
         return (
             one.put is None
+            and one.word not in self.guesser.known
             and one.word.isalpha()
             and len(one.word) > 1
-            and not self.guesser.knows(one.word)
             and not set(one.word).intersection("aeiouy")
         )
 
     def _by_phrase(self, items: list[Item], language: str) -> list[Item]:
         ours, every = self.spellings.phrases[language], self.spellings.all_phrases
-        written = [str(one) for one in items]
+        written = [one.word if one.put is None else one.put for one in items]
         found: list[Item] = []
         at = 0
         while at < len(items):
@@ -135,22 +135,22 @@ class WriterOut:
     def _sign(self, one: Item, before: Sequence[Item], language: str) -> Item:
         last = next((words[-1] for other in reversed(before) if (words := str(other).split())), "")
         put = self.spellings.signs[language].get(one.word)
-        return replace(one, put=put, sure=False) if put and last in self.spellings.before_signs else one
+        return one._replace(put=put, sure=False) if put and last in self.spellings.before_signs else one
 
     def _unknown(self, one: Item, written: str, *, first: bool, language: str, bared: bool) -> Item:
         """What is put for a word that nobody knows, if it can be told."""
         if initial := INITIAL.match(one.word):
-            return replace(one, put=self._of_initial(initial, language), sure=False)
+            return one._replace(put=self._of_initial(initial, language), sure=False)
         if guess := self.guesser.surely(one.word):
-            return replace(one, put=guess.words, sure=True)
+            return one._replace(put=guess.words, sure=True)
         if _TALL_I.search(written) and self.guesser.knows(tall := _TALL_I.sub("l", written).lower()):
-            return replace(one, put=tall)
+            return one._replace(put=tall)
         if len(words := _CAMEL.findall(written)) > 2 and all(self.guesser.knows(word.lower()) for word in words):
-            return replace(one, put=" ".join(words).lower())
+            return one._replace(put=" ".join(words).lower())
         if written[:1].isupper() and not written[1:2].isupper() and not first:
             return one  # a name
         guess = self.guesser.maybe(one.word, written.lower(), bared=bared) or self._run_together(one.word)
-        return replace(one, put=guess.words, sure=guess.sure) if guess else one
+        return one._replace(put=guess.words, sure=guess.sure) if guess else one
 
     def _of_initial(self, initial: re.Match[str], language: str) -> str | None:
         fitting = [word for word in self.spellings.initials[language] if word[0] == initial[1]]
@@ -172,6 +172,6 @@ def _infinitives(items: Sequence[Item], text: str, places: Sequence[int]) -> Ite
             written = text[places[one.start] : places[one.end - 1] + 1].lower()
             ending = next((end for end in sorted(_PARTICIPLES, key=len, reverse=True) if written.endswith(end)), None)
             if ending is not None and len(written) > len(ending) + 1:
-                new = replace(one, put=one.word[: len(one.word) - len(ending)] + "er")
+                new = one._replace(put=one.word[: len(one.word) - len(ending)] + "er")
         said += str(new).split()
         yield new

@@ -8,9 +8,11 @@ of a transformer, in whole numbers of eight bits, run by ONNX Runtime in the cal
 from __future__ import annotations
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,8 @@ MOST_PIECES: Final = 40
 MOST_OF_LONG: Final = 24
 """Likewise, of a letter of more than `LONG` characters, whose words take the first reading longer."""
 LONG: Final = 1000
+_BEGINS: Final = itemgetter(0)
+_ENDS: Final = itemgetter(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,9 @@ class SecondReader:
     def window(self, text: str, start: int, end: int) -> list[int]:
         """The pieces of the words around `start` to `end`, as many before as after where there are."""
         places = [match.span() for match in WRITTEN.finditer(text)]
-        inside = [at for at, (begins, ends) in enumerate(places) if begins < end and start < ends]
-        first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+        first, last = bisect_right(places, start, key=_ENDS), bisect_left(places, end, key=_BEGINS)
+        if first >= last:  # nothing stands there
+            first = last = 0
         room = (MOST_OF_LONG if len(text) > LONG else MOST_PIECES) - 2
         found: deque[int] = deque()
         # A word is cut only where there is room for it: of two thousand characters most are not read.
