@@ -24,6 +24,14 @@ def _within(*ranges: range) -> list[str]:
 
 
 _EMOJI: Final = _within(range(0x1F300, 0x1F650))
+_SCRIPTS: Final = (
+    ascii_lowercase,
+    _within(range(0x3B1, 0x3CA)),
+    _within(range(0x430, 0x450)),
+    _within(range(0x5D0, 0x5EB)),
+    _within(range(0x4E00, 0x4F00)),
+    _within(range(0xAC00, 0xAD00)),
+)
 _FLAGS: Final = _within(range(0x1F1E6, 0x1F200))
 _FAMILIES: Final = ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f469\U0001f3fd\u200d\U0001f680")
 _TWO_WORDS: Final = "\U0001f595"
@@ -33,6 +41,43 @@ _MANY_CONCEPTS: Final = ("cul", "dog", "best", "code", "sick", "tell", "liar")
 """Short words, each of which speaks of three things."""
 _SHORT_FORMS: Final = ("sob", "gtfo", "stfu", "foad", "vtff", "ntm", "tg", "im", "fu")
 """What the rules read as several words."""
+
+
+_SLIPS: Final = (
+    "yuo are a patehtic persno",
+    "i hpoe you sufffer somday",
+    "noboddy lieks you anymroe",
+    "i know wehre you lvie",
+    "evryone hatess you so mcuh",
+    "you deserev nothign but pian",
+    "tu es une personnne pitoyabel",
+    "j'epsere que tu souffriars",
+    "persnone ne t'aiem ici",
+)
+"""What is read as meant, and doubted by the readings."""
+_HARMLESS: Final = (
+    "i think about the day we met at the lake and the sun was warm and the children were playing by the water",
+    "thank you for the bread and the milk you brought when my mother was ill it was kind of you to come by",
+    "the train was late again and we talked about music and summer and what we would like to do next year",
+)
+_SPOKEN: Final = (
+    "jvé",
+    "te",
+    "défonsé",
+    "ta",
+    "gueul",
+    "wanna",
+    "smak",
+    "ur",
+    "fase",
+    "g",
+    "la",
+    "aine",
+    "dtoi",
+    "u",
+    "r",
+)
+_CAPITALS: Final = str.maketrans("aeiost", "43105T")
 
 
 def hostile_letters(of_each: int) -> dict[str, list[str]]:
@@ -57,6 +102,14 @@ def hostile_letters(of_each: int) -> dict[str, list[str]]:
     def among_known(word: Callable[[], str]) -> Callable[[], str]:
         """As few words of a list as a letter may have that is read."""
         return words(lambda: source.choice(_SMALL) if source.random() < _LEAST_KNOWN else word())
+
+    def slipped(word: str) -> str:
+        at = source.randrange(len(word))
+        return word[:at] + source.choice(("", word[at] * 2, some(1))) + word[at + 1 :]
+
+    def parted(word: str, by: str) -> str:
+        at = len(word) // 2
+        return word[:at] + by + word[at:]
 
     named = sorted(load_rulebook().lexicon.words)
     short = [word for word in named if len(word) < 5]
@@ -150,6 +203,44 @@ def hostile_letters(of_each: int) -> dict[str, list[str]]:
         "streets that break off": words(lambda: f"{some(1, digits)} ab cd ef"),
         "addresses of mail that break off": words(lambda: f"{some(64)}@", ""),
         "accounts that break off": words(lambda: f"FR76{some(28, digits)}x"),
+        "scripts in turn": words(lambda: some(3, source.choice(_SCRIPTS))),
+        "scripts in turn, among known words": among_known(lambda: some(3, source.choice(_SCRIPTS))),
+        "emoji joined": words(lambda: "\u200d".join(some(4, _EMOJI))),
+        "quotation marks in turn": words(
+            lambda: source.choice(('"{}"', "'{}'", "«{}»", "“{}”", "„{}“")).format(some(2))
+        ),
+        "quotations within quotations": words(lambda: 'il dit « elle dit “ you said "' + source.choice(_BAD)),
+        "quotations that close": words(lambda: f"tu dis « you said “{source.choice(_BAD)}” »"),
+        "replies to replies": words(lambda: "> " * source.randint(1, 5) + " ".join(source.choices(_SMALL, k=3)), "\n"),
+        "lines of one letter": words(lambda: some(1), "\n"),
+        "lines of one known word": words(lambda: source.choice(_SMALL), "\n"),
+        "lines of one insult": words(lambda: source.choice([*_BAD, *_SMALL]), ".\n"),
+        "words of 300 letters": words(lambda: some(300)),
+        "words of 300 signs": words(lambda: some(300, "ab*#@$!_-0134")),
+        "digits and what parts them": marks("0123456789 .-/,()+"),
+        "digits and what parts them, among known words": among_known(lambda: some(9, "0123456789.-/")),
+        "pairs of words in lists": words(lambda: " ".join(source.choices(_SMALL, k=2)), ", "),
+        "two words in turn": words(lambda: "you are, you were", ", "),
+        "links without an end": words(lambda: f"http://{some(9)}.com/{some(30)}?{some(8)}=", "&"),
+        "capitals with digits": words(lambda: source.choice([*_BAD, *_SMALL]).translate(_CAPITALS).upper()),
+        "capitals": words(lambda: source.choice([*_BAD, *_SMALL]).upper()),
+        "slips": words(lambda: source.choice(_SLIPS), ". "),
+        "slips among harmless words": words(
+            lambda: f"{source.choice(_HARMLESS)[: source.randint(10, 99)]}. {source.choice(_SLIPS)}", ". "
+        ),
+        "slips between harmless words": words(
+            lambda: f"{source.choice(_SLIPS)} and {source.choice(_HARMLESS)[: source.randint(10, 60)]}", ". "
+        ),
+        "one slip in each word": words(lambda: slipped(source.choice(named))),
+        "one slip in each word, among known words": among_known(lambda: slipped(source.choice(named))),
+        "turned round": words(lambda: source.choice([*_BAD, *_SMALL, *named])[::-1]),
+        "doubled": words(lambda: "".join(one * 2 for one in source.choice([*_BAD, *_SMALL]))),
+        "without vowels": words(lambda: "".join(one for one in source.choice(named) if one not in "aeiouy") or "x"),
+        "in two parts": words(lambda: parted(source.choice([*_BAD, *named]), source.choice(" -"))),
+        "emoji between letters": words(lambda: some(1, _EMOJI).join(source.choice(_BAD))),
+        "as they are spoken": words(lambda: source.choice(_SPOKEN)),
+        "run together, with their slips": words(lambda: slipped("".join(source.choices(_SMALL, k=5)))),
+        "contractions": words(lambda: f"{source.choice(_SMALL)}'{source.choice(('re', 't', 've', 'll', 'd', 's'))}"),
         "digits apart": words(lambda: some(1, digits)),
         "letters and digits": marks([*ascii_letters, *digits, " "]),
     }

@@ -19,6 +19,8 @@ from web.moderation.spellings import Spellings
 
 APART: Final = re.compile(r"(?<![^\W_])(?:[^\W_](?:(?:[^\w\n]|_){1,3}|\n)){3,}[^\W_](?![^\W_])")
 """Letters that stand one by one, with the same between them."""
+FEWEST_APART: Final = 4
+"""How many letters these are at least."""
 _WORD: Final = re.compile(r"[^\W_]+|[^\w\s]")
 _EDGES: Final = re.compile(r"^[\"“”„«»'‘’.,;:?\[{<>…\-–—~_)#]+|[\"“”„«»'‘’.,;:?!\]})>…\-–—~_]+$")
 _SOFT_EDGES: Final = re.compile(r"^[\"“”„«»'‘’\[{<]+|[\"“”„«»'‘’,;:?!\]}>]+$")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import Final
 
-from web.moderation.cutting import APART, Cutter
+from web.moderation.cutting import APART, FEWEST_APART, Cutter
 from web.moderation.folding import fold
 from web.moderation.guesses import Guesser
 from web.moderation.meant import Change, Item, Meant, folded_by_word, parts_of, windows
@@ -30,6 +30,8 @@ _MARKED: Final = re.compile(
     r"|(?<![^\W_])\d+ [ut]|[^\W\d_]\$(?![^\W_])"
 )
 """Signs that stand for a letter, hide some, or part them."""
+_SIGNS: Final = frozenset("*#@$€+|_(/~!")
+"""One of them is in whatever `_MARKED` finds, or else a number."""
 _LEAST_STOPS: Final = 3
 _STOPS: Final = re.compile(r"[.!?;…\n]+")
 _MOST_LOOKED_AT: Final = 800
@@ -82,13 +84,18 @@ class Disguises:
         """Whether it is written as most letters are: of words that are spelled as they should be."""
         folded, _ = fold(letter)
         words = _RUN_OF_LETTERS.findall(folded)
-        if not all(word in self.guesser.usual or word.isdigit() for word in words):
+        rare = set(words) - self.guesser.usual
+        if not all(map(str.isdigit, rare)) or not self.guesser.grave.keys().isdisjoint(map(add, words, words[1:])):
             return False
-        if not self.guesser.grave.keys().isdisjoint(map(add, words, words[1:])) or _MARKED.search(folded):
+        if (any(map(str.isdigit, words)) or not _SIGNS.isdisjoint(folded)) and _MARKED.search(folded):
             return False
-        stops = len(_STOPS.findall(folded)) >= _LEAST_STOPS and _SHORT_LINES.search(folded)
-        stops = stops or BETWEEN.search(folded)
-        return not stops and self.spellings.all_signs.isdisjoint(letter) and not APART.search(folded)
+        if len(_STOPS.findall(folded)) >= _LEAST_STOPS and _SHORT_LINES.search(folded):
+            return False
+        if not folded.isascii() and BETWEEN.search(folded):
+            return False
+        return self.spellings.all_signs.isdisjoint(letter) and not (
+            sum(len(word) == 1 for word in words) >= FEWEST_APART and APART.search(folded)
+        )
 
     def _turned_round(self, text: str) -> str | None:
         """The text read from its end, or each word from its end, if that gives words and what is written does not."""

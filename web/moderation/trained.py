@@ -116,7 +116,7 @@ class Trained:
         return any(self.concepts.bears_out(rule, present) for rule in self.concepts.evidence)
 
     def _present(self, tokens: Sequence[Token]) -> set[int]:
-        return {concept for word in self.vocabulary.of(tokens) for concept in word.concepts}
+        return {concept for token in tokens for concept in self.vocabulary.spoken_of(token)}
 
     def _scores(self, features: Numbers, starts: Places) -> list[list[float]]:
         """By table, the score of each row of features; all rows at once, since a long letter has fifty."""

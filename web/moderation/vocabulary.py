@@ -139,6 +139,11 @@ class Vocabulary:
         self._remember(found)
         return [found.get(key) or known[key] for key in keys]
 
+    def spoken_of(self, token: Token) -> Sequence[int]:
+        """The concepts of a word; nothing else is worked out of it."""
+        known = self._known.get((token.word, token.quoted))
+        return self.concepts.of(token.word) if known is None else known.concepts
+
     def _remember(self, found: Mapping[_Key, Word]) -> None:
         # Names, and whatever else is in no list, are a letter's own: nothing of them is kept in memory.
         listed = {key: word for key, word in found.items() if key[0] in self.listed}
