@@ -38,11 +38,11 @@ def use_large_pages() -> None:
         advise = ctypes.CDLL(None).madvise
     except (OSError, AttributeError):
         return
-    for start, size in _whole_pages(mappings):
+    for start, size in whole_pages(mappings):
         advise(ctypes.c_void_p(start), ctypes.c_size_t(size), _COLLAPSE)
 
 
-def _whole_pages(mappings: str) -> Iterator[tuple[int, int]]:
+def whole_pages(mappings: str) -> Iterator[tuple[int, int]]:
     """Where the large pages are that the mappings have room for, and how many bytes these are."""
     for found in _MAPPING.finditer(mappings):
         start, end = int(found["start"], 16), int(found["end"], 16)

@@ -19,13 +19,15 @@ from web.moderation.pack import load_rulebook
 from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
 from web.moderation.run_together import splitter
-from web.moderation.second.reader import SecondReader, load_second_reader
+from web.moderation.second.reader import LONG, MOST_OF_LONG, MOST_PIECES, SecondReader, load_second_reader
 from web.moderation.spellings import load_spellings
 from web.moderation.trained import Score, Trained, load_trained
 from web.moderation.weighing import Gauge, Thresholds, Weighed, load_gauge
 from web.moderation.wording import Wording
 
 _MOST_SPANS: Final = 20
+_BRIEF: Final = 250
+"""Characters of a letter in which hardly more than one place is hidden."""
 _MEANT_WELL: Final = 3.0
 """Logits below the doubt from which a rule's finding is not even worth a nudge."""
 _BESIDE_NAME: Final = 120
@@ -57,10 +59,12 @@ class Moderator:
         """
         reading = self.reader.read(letter)
         worries = self.reader.worries(reading)
-        found = [(hit, Part.LETTER) for hit in self._decide(reading, worries)]
+        score = self._weigh(reading)
+        found = [(hit, Part.LETTER) for hit in self._decide(reading, worries, score)]
         named = [(hit, Part.PSEUDONYM) for hit in self.reader.read(pseudonym).hits] if pseudonym else []
         if not any(hit.step is Step.REFUSE or hit.rule is Rule.LANGUAGE for hit, _ in (*found, *named)):
-            found += [(hit, Part.LETTER) for hit in self._disguised(letter[:MOST_READ])]
+            left = _most_together(len(letter)) - (score.pieces if score else 0)
+            found += [(hit, Part.LETTER) for hit in self._disguised(letter[:MOST_READ], left)]
         if not reading.unreadable and all(RANK[hit.step] <= RANK[Step.HOLD] for hit, _ in (*found, *named)):
             # A hold, which is all that follows from these, would add nothing to one, nor to a graver step.
             named += [(hit, Part.LETTER) for hit in self._across(letter, pseudonym)]
@@ -84,11 +88,20 @@ class Moderator:
             if hit.step.stops and hit.start < border < hit.end - 1:
                 yield replace(hit, step=Step.HOLD, start=0, end=hit.end - border - 1)
 
-    def _disguised(self, letter: str) -> Iterator[Hit]:
-        """What is hidden in a letter: held at most where it is not sure what a word was meant as."""
+    def _disguised(self, letter: str, left: int) -> Iterator[Hit]:
+        """What is hidden in a letter: held at most where it is not sure what a word was meant as.
+
+        `left`: pieces that the second reading may still read of it. What is doubted beyond them is held.
+        """
         for meant in self.disguises.meant(letter):
             reading = self.reader.read(meant.text)
-            for hit in self._decide(reading, self.reader.worries(reading)):
+            doubted = self._doubted(reading)
+            if doubted is not None and left < MOST_OF_LONG:
+                yield Hit(Rule.LANGUAGE, Step.HOLD, meant.changes[0].start, meant.changes[-1].end)
+                return
+            score = None if doubted is None else self._read_twice(reading, doubted, left)
+            left -= score.pieces if score else 0
+            for hit in self._decide(reading, self.reader.worries(reading), score):
                 touched = [one for one in meant.changes if hit.start < one.stop and one.begin < hit.end]
                 if touched and (hit.step.stops or hit.step is Step.CARE):
                     guessed = hit.step is Step.REFUSE and not all(one.sure for one in touched)
@@ -101,12 +114,26 @@ class Moderator:
 
     def _weigh(self, reading: Reading) -> Weighed | None:
         """What both readings make of a letter; None where the second one is not asked."""
+        doubted = self._doubted(reading)
+        return None if doubted is None else self._read_twice(reading, doubted, MOST_PIECES)
+
+    def _doubted(self, reading: Reading) -> Score | None:
+        """What the first reading makes of a letter that is to be read twice; None where nothing would follow from it.
+
+        Of words of other languages, or of none, the readings know nothing.
+        """
+        if reading.unreadable or len(reading.tokens) < 3:
+            return None
         score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.whole_and_worst)
         if not self._asks(max(score.stop, score.care), reading.hits):
             return None
         if not any(hit.weighed for hit in reading.hits) and self._knows_better(reading, score):
             return None
-        opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end)
+        return score
+
+    def _read_twice(self, reading: Reading, score: Score, most: int) -> Weighed:
+        """What both readings make of a letter of which the second one reads `most` pieces."""
+        opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end, most)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
 
     def _alone(self, score: Weighed) -> Places:
@@ -135,16 +162,11 @@ class Moderator:
         known = (word for word in words if word in self.trained.concepts.families)
         return len(words) < _FEW or len(list(islice(known, _FEW_KNOWN))) < _FEW_KNOWN
 
-    def _decide(self, reading: Reading, worries: Places) -> Iterator[Hit]:
+    def _decide(self, reading: Reading, worries: Places, score: Weighed | None) -> Iterator[Hit]:
         """What the rules found, lowered where nothing else speaks for it, and what they missed."""
         yield from (hit for hit in reading.hits if not hit.weighed)
-        if reading.unreadable:
-            # Of words of other languages, or of none, the readings know nothing; whoever decides sees what is firm.
+        if reading.unreadable:  # whoever decides sees what is firm
             yield from (replace(hit, step=Step.HOLD) for hit in reading.hits if hit.weighed and hit.firm)
-            return
-        if len(reading.tokens) < 3:
-            return
-        score = self._weigh(reading)
         if score is None:
             return
         step = _read_alone(score, self.gauge.thresholds)
@@ -164,6 +186,16 @@ class Moderator:
             return
         rule = Rule.SELF_HARM if step is Step.CARE else score.rule
         yield Hit(rule, step, score.worst[1].start, score.worst[-1].end)
+
+
+def _most_together(characters: int) -> int:
+    """Pieces of a letter, and of what is hidden in it, that the second reading reads at most.
+
+    The longer a letter is, the longer everything else takes.
+    """
+    if characters > LONG:
+        return 2 * MOST_OF_LONG
+    return 2 * MOST_PIECES if characters <= _BRIEF else MOST_PIECES + MOST_OF_LONG
 
 
 def often_meant_well(hit: Hit) -> bool:

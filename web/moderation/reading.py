@@ -218,7 +218,7 @@ class Reader:
         for index, has in enumerate(of):
             same[has] = same.get(has, 0) | 1 << index
         named: frozenset[int] = frozenset().union(*[pattern.classes for pattern in asked])
-        classes: dict[int, int] = {}
+        classes = dict.fromkeys(named, 0)
         negated = barriers = 0
         for has, bits in same.items():
             if BARRIER_CLASS in has:
@@ -226,7 +226,7 @@ class Reader:
             elif not has.isdisjoint(self.book.negations):
                 negated |= bits
             for number in has & named:
-                classes[number] = classes.get(number, 0) | bits
+                classes[number] |= bits
         everywhere = (1 << len(of)) - 1
         return Places(classes, everywhere & ~barriers & ~negated, everywhere & ~barriers)
 

@@ -75,6 +75,8 @@ class Weighed:
     """The stretch that reads most like those to be stopped."""
     stretches: Sequence[tuple[Sequence[Token], float]]
     """Each stretch, and how much it reads like a letter to be stopped."""
+    pieces: int
+    """How much of it was read the second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Gauge:
             borne_out=borne_out,
             worst=score.worst,
             stretches=score.stretches,
+            pieces=opinion.pieces,
         )
 
     def stops_alone(self, part: Sequence[Token], stop: float) -> bool:

@@ -43,6 +43,8 @@ class Opinion:
     stop: float
     care: float
     rule: Rule
+    pieces: int
+    """How many were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +57,19 @@ class SecondReader:
     about: Mapping[str, Any]
     """What it was made from."""
 
-    def read(self, text: str, start: int = 0, end: int = 0) -> Opinion:
-        """The opinion on `text`, or on what surrounds its characters `start` to `end` if it is long."""
-        row = [BEGIN, *self.window(text, start, end), END]
+    def read(self, text: str, start: int = 0, end: int = 0, most: int = MOST_PIECES) -> Opinion:
+        """The opinion on `text`, or on `most` pieces around its characters `start` to `end` if it is long."""
+        row = [BEGIN, *self.window(text, start, end, most), END]
         (answers,) = self.session.run(None, {"pieces": np.array([row], np.int64)})
-        return self._opinion(answers[0].astype(np.float64))
+        return self._opinion(answers[0].astype(np.float64), len(row))
 
-    def window(self, text: str, start: int, end: int) -> list[int]:
+    def window(self, text: str, start: int, end: int, most: int = MOST_PIECES) -> list[int]:
         """The pieces of the words around `start` to `end`, as many before as after where there are."""
         places = [match.span() for match in WRITTEN.finditer(text)]
         first, last = bisect_right(places, start, key=_ENDS), bisect_left(places, end, key=_BEGINS)
         if first >= last:  # nothing stands there
             first = last = 0
-        room = (MOST_OF_LONG if len(text) > LONG else MOST_PIECES) - 2
+        room = min(most, MOST_OF_LONG if len(text) > LONG else MOST_PIECES) - 2
         found: deque[int] = deque()
         # A word is cut only where there is room for it: of two thousand characters most are not read.
         for begins, ends in places[first:last]:
@@ -83,7 +85,7 @@ class SecondReader:
                 last += 1
         return list(found)[:room]
 
-    def _opinion(self, answers: np.ndarray[Any, np.dtype[np.float64]]) -> Opinion:
+    def _opinion(self, answers: np.ndarray[Any, np.dtype[np.float64]], pieces: int) -> Opinion:
         answers = answers - answers.max()
         told = dict(zip(self.labels, np.exp(answers) / np.exp(answers).sum(), strict=True))
         rules = {Rule(label): share for label, share in told.items() if label not in {PASS, CARE}}
@@ -91,6 +93,7 @@ class SecondReader:
             stop=_logit(float(sum(rules.values()))),
             care=_logit(float(told[CARE])),
             rule=max(rules, key=rules.__getitem__),
+            pieces=pieces,
         )
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.support.moderation import the_moderator
-from web.moderation.ruling import Step
+from web.moderation.ruling import Rule, Step
+from web.moderation.second.reader import LONG, MOST_OF_LONG, MOST_PIECES
 
 MODERATOR = the_moderator()
 DISGUISES = MODERATOR.disguises
@@ -119,6 +125,30 @@ def test_any_text_is_read_and_each_change_has_its_place(text: str) -> None:
 @pytest.mark.parametrize(("letter", "step"), [("Tu 🌸 es 🌸 un 🌸🐷", Step.HOLD), ("🌸🐷 a 🌸 b 🌸 c 🌸🐷", Step.PASS)])
 def test_a_sign_stands_behind_the_word_before_the_pictures(letter: str, step: Step) -> None:
     assert MODERATOR.rule(letter).step is step
+
+
+class Counted:
+    """A session of ONNX Runtime that counts what is read."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+
+    def run(self, outputs: None, given: dict[str, NDArray[np.int64]]) -> Any:
+        """What the network answers."""
+        self.pieces += given["pieces"].size
+        return MODERATOR.second.session.run(outputs, given)
+
+
+@pytest.mark.parametrize(("size", "most"), [(LONG, MOST_PIECES + MOST_OF_LONG), (2 * LONG, 2 * MOST_OF_LONG)])
+def test_where_more_is_hidden_than_can_be_read_twice_a_person_looks(size: int, most: int) -> None:
+    slips = "I know wehre you lvie and", "evryone hatess you so mcuh and", "you deserev nothign but pian and"
+    plain = "I think about the day we met at the lake and the children were playing by the water."
+    letter = " ".join(f"{slip} {plain}" for slip in slips * 6)[:size]
+    session = Counted()
+    ruling = replace(MODERATOR, second=replace(MODERATOR.second, session=session)).rule(letter)
+    assert 0 < session.pieces <= most
+    assert ruling.step is Step.HOLD
+    assert Rule.LANGUAGE in ruling.rules
 
 
 @pytest.mark.parametrize(
