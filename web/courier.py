@@ -86,7 +86,8 @@ class Courier:
         False if the same letter was sent before. Raises SpoolUnavailableError if it could not be kept.
         """
         now = self._clock.now()
-        at_once = departure.hold is None and departure.due <= now
+        # One too many is withheld in the next round: nothing of it is handed over.
+        at_once = departure.hold is None and departure.due <= now and not letter.over
         if at_once:
             departure = Departure(now + FIRST_LOOK, claimed=True, expected=departure.expected)
         if not await self._store.add(letter, now, departure):

@@ -56,7 +56,7 @@ class WayOut:
 
     async def leave(self, letter: PendingLetter) -> LetterAccepted | LetterRefused | Paused | Later | NotAsked:
         """Hand `letter` over, unless it may not leave. Raises SpoolUnavailableError."""
-        if letter.attempts == 1 or letter.erased:
+        if letter.attempts == 1 or letter.erased or letter.held:
             try:
                 answer = await self._stopped(letter)
             except RelayAwayError as error:

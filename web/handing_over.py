@@ -25,8 +25,8 @@ _SHORTEST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
 _RELAY_WAIT: Final = timedelta(seconds=10)
 """After so long at most a letter is tried again that found no relay to ask."""
-_REPORT_WAIT: Final = timedelta(minutes=10)
-"""Likewise one whose recipient has an open report."""
+_DECISION_WAIT: Final = timedelta(minutes=10)
+"""Likewise one that a person has yet to decide about, or about a report of its recipient's."""
 _GIVE_UP: Final = timedelta(days=5)
 
 _log = Log("courier")
@@ -53,7 +53,7 @@ class HandOver:
                     await self._store.note_handed_over(letter.id, outcome.id, self._way_out.left(letter))
                     _log.info("letter-handed-over", message=outcome.id, attempts=letter.attempts)
                 case Paused():
-                    await self._wait_for_report(letter)
+                    await self._wait_for_decision(letter)
                 case Later():
                     ask = spread(outcome.spot.ask, self._entropy.uniform())
                     await self._store.wait(letter.id, ask, Expected(outcome.place, outcome.spot))
@@ -81,14 +81,14 @@ class HandOver:
             _log.exception("hand-over-broke", attempts=letter.attempts)
             return LetterRefused(temporary=True, reason="hand-over broke")
 
-    async def _wait_for_report(self, letter: PendingLetter) -> None:
+    async def _wait_for_decision(self, letter: PendingLetter) -> None:
         """Nobody is asked, and its page says what that of a letter says whose provider makes it wait."""
         if self._is_given_up(letter):
-            await self._withhold(letter, "the report was never decided about")
+            await self._withhold(letter, "nobody decided")
             return
-        due = next_departure(self._soon(_REPORT_WAIT))
+        due = next_departure(self._soon(_DECISION_WAIT))
         await self._withheld.delay(letter.id, due, self._way_out.left(letter))
-        _log.info("letter-waits-for-report")
+        _log.info("letter-waits-for-decision")
 
     async def _wait_for_relay(self, letter: PendingLetter, why: str) -> None:
         """Nothing was handed over: the next try is a first one again, and until then its writer may take it back."""

@@ -26,8 +26,9 @@ SELECT h.letter_id, l.created, l.language, h.held_for, l.rules, h.held_until, h.
 WHERE h.held_until IS NOT NULL
 """
 _RELEASE: Final = """
-UPDATE web_handover SET held_until = NULL, held_for = NULL, due = ?, promised = ?
-WHERE letter_id = ? AND held_until > ? AND due = ?
+UPDATE web_handover SET held_until = NULL, held_for = NULL,
+  due = CASE WHEN due < ? THEN due ELSE ? END, promised = CASE WHEN due < ? THEN promised ELSE ? END
+WHERE letter_id = ? AND held_until > ?
 """
 _REFUSE: Final = "DELETE FROM web_handover WHERE letter_id = ? AND held_until > ?"
 
@@ -67,10 +68,13 @@ class HoldStore:
         return _held(rows[0]) if rows else None
 
     async def release(self, decision: Decision, due: datetime) -> bool:
-        """Let the letter go at `due`; False if it does not wait any more."""
+        """Let the letter go at `due`; False if it does not wait any more.
+
+        One of whose hold nothing was told keeps its own time.
+        """
         now, at = to_millis(self._clock.now()), to_millis(due)
         letter = await self.find(decision.subject)
-        released = (_RELEASE, (at, at, decision.subject, now, NEVER))
+        released = (_RELEASE, (NEVER, at, NEVER, at, decision.subject, now))
         emptied = [empty_released(letter.id, letter.recipient)] if letter is not None else []
         return await self._log.commit(decision, released, *emptied)
 

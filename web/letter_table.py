@@ -2,7 +2,7 @@
 
 Every change of a letter is one transaction; two processes that change the same letter find out by the rows they
 changed. A letter that waits for a person has a due time that never comes, so that whoever looks for due letters,
-an older program included, leaves it alone.
+an older program included, leaves it alone; but not one of whose hold its writer is told nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from relay.clock import from_millis, to_millis
 from relay.database.contract import Connection, Database
 from relay.database.statements import change, rows_of
 from web.day_counts import What, count
-from web.emptying import empty_erased
+from web.emptying import empty_erased, empty_unwanted
 from web.letters import (
     DOORBELLS,
     STREAM,
@@ -73,15 +73,19 @@ WHERE due <= ? AND letter_id IN (SELECT letter_id FROM web_handover WHERE due <=
 RETURNING letter_id, attempts, sender, sender_name, recipient, subject, text, html, network,
   (SELECT created FROM web_letter WHERE id = letter_id),
   EXISTS (SELECT 1 FROM web_waiting w WHERE w.letter_id = web_handover.letter_id), erased,
-  COALESCE(promised, 0), answerable, place IS NULL
+  COALESCE(promised, 0), answerable, place IS NULL, held_until IS NOT NULL
 """
 _CANCEL: Final = """
-DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND (due > ? OR held_until IS NOT NULL)
+DELETE FROM web_handover WHERE letter_id = ? AND attempts = 0 AND due > ?
   AND EXISTS (SELECT 1 FROM web_letter WHERE id = letter_id AND ending IS NULL AND left_at IS NULL)
 """
-_OVERDUE: Final = "SELECT letter_id FROM web_handover WHERE held_until <= ?"
+_OVERDUE: Final = "SELECT letter_id, held_for, recipient FROM web_handover WHERE held_until <= ?"
 _GIVE_BACK: Final = """
 UPDATE web_handover SET held_until = NULL, held_for = NULL, sender_name = '', recipient = '', text = '', html = ''
+WHERE letter_id = ? AND held_until <= ?
+"""
+_FAIL: Final = """
+UPDATE web_handover SET held_until = NULL, held_for = NULL, due = CASE WHEN due < ? THEN due ELSE ? END
 WHERE letter_id = ? AND held_until <= ?
 """
 _SPOT: Final = "UPDATE web_handover SET place = ?, waits_at = ?, expected = ? WHERE letter_id = ?"
@@ -118,7 +122,7 @@ class DatabaseLetterStore:
         rules = " ".join(departure.hold.rules) if departure.hold else ""
         offered = int(letter.wall_after is not None)
         known = (letter.id, letter.secret_hash, letter.language, letter.signature, created, rules, letter.pair, offered)
-        leaves = now if departure.hold or departure.claimed else max(now, departure.due)
+        leaves = now if _is_told(departure.hold) or departure.claimed else max(now, departure.due)
         until = to_millis(leaves + WAITS)
         waiting = (letter.id, until, letter.sender_name, letter.subject, letter.message)
         schedule = _schedule(departure)
@@ -140,6 +144,8 @@ class DatabaseLetterStore:
                 connection.execute(ADD_POST, post)
             if letter.sealed is not None:
                 connection.execute(_ADD_SEALED, (letter.id, letter.sealed.key, letter.sealed.data))
+            if letter.over:
+                empty_unwanted(connection, letter.id, letter.mail.recipient)
             return True
 
         return await self._database.write(work)
@@ -231,11 +237,16 @@ class DatabaseLetterStore:
 
         def work(connection: Connection) -> int:
             returned = 0
-            for (letter_id,) in list(connection.execute(_OVERDUE, (moment,))):
-                connection.execute(_GIVE_BACK, (letter_id, moment))
+            for letter_id, why, recipient in list(connection.execute(_OVERDUE, (moment,))):
+                is_told = HeldFor(why).is_told
+                ends = (_GIVE_BACK, (letter_id, moment)) if is_told else (_FAIL, (NEVER, moment, letter_id, moment))
+                connection.execute(*ends)
                 if not connection.changes():
                     continue  # let go in the same moment: it keeps what it needs to leave
-                connection.execute(END_LETTER, (Ending.RETURNED.value, moment, letter_id))
+                if is_told:
+                    connection.execute(END_LETTER, (Ending.RETURNED.value, moment, letter_id))
+                else:
+                    empty_erased(connection, letter_id, recipient)
                 returned += 1
             return returned
 
@@ -264,12 +275,21 @@ def _schedule(departure: Departure) -> tuple[Any, ...]:
     hold = departure.hold
     if hold is None:
         return (to_millis(departure.due), int(departure.claimed), None, None)
-    return (NEVER, 0, to_millis(hold.until), hold.why.value)
+    due = NEVER if _is_told(hold) else to_millis(departure.due)
+    return (due, 0, to_millis(hold.until), hold.why.value)
+
+
+def _is_told(hold: Hold | None) -> bool:
+    """Whether its writer reads that it is held."""
+    return hold is not None and hold.why.is_told
 
 
 def _row(departure: Departure) -> tuple[Any, ...]:
-    """From when on a letter is late, which is where it stands in the row; one that is held stands in none."""
-    if departure.hold is not None:
+    """From when on a letter is late, which is where it stands in the row; one that is held stands in none.
+
+    Unless nothing is told of that: then it stands there as any other.
+    """
+    if _is_told(departure.hold):
         return (NEVER, None, None, None)
     return (to_millis(departure.wished or departure.due), *_expected(departure.expected or Expected("")))
 
@@ -316,7 +336,7 @@ def _record(row: tuple[Any, ...]) -> LetterRecord:
 
 def _pending(row: tuple[Any, ...]) -> PendingLetter:
     letter_id, attempts, sender, sender_name, recipient, subject, text, html, network, created, rings = row[:11]
-    erased, wished, answerable, has_place = row[11:]
+    erased, wished, answerable, has_place, held = row[11:]
     mail = Letter(
         sender=sender,
         sender_name=sender_name,
@@ -336,4 +356,5 @@ def _pending(row: tuple[Any, ...]) -> PendingLetter:
         from_millis(wished),
         has_place=bool(has_place),
         erased=bool(erased),
+        held=bool(held),
     )

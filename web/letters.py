@@ -41,12 +41,18 @@ class HeldFor(StrEnum):
     RULES = "rules"
     APPEAL = "appeal"
     REPORT = "report"
-    """A letter of an older program, whose recipient has an open report: reads as a pile-on does."""
+    """A letter of an older program, whose recipient has an open report."""
     PILE_ON = "pile-on"
+    """Many write to its recipient."""
     SCHOOL = "school"
     """It is for an address at a school."""
     COPIES = "copies"
     """The same words have gone to several people."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a writer may know: not what follows from letters of others, or from what their recipient did."""
+        return self not in (HeldFor.REPORT, HeldFor.PILE_ON)
 
 
 class Ending(StrEnum):
@@ -90,6 +96,8 @@ class NewLetter:
     """Who wrote to whom, as a hash whose key is in memory alone."""
     network: Network = Network.DIRECT
     """In whose share of a day it leaves."""
+    over: bool = False
+    """Whether it is one too many for its recipient: it is kept as one that they refuse, and never leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """When a letter may leave: at `due`, or never by itself while there is a `hold`."""
+    """When a letter may leave: at `due`, but not while there is a `hold`.
+
+    Under one of which its writer is told nothing, it looks from `due` on as if it had left.
+    """
 
     due: datetime
     hold: Hold | None = None
@@ -158,7 +169,8 @@ class LetterRecord:
         if self.left is not None:
             return False
         waits = self.due is not None and self.attempts == 0 and self.due > now
-        return self.message_id is None and self.ending is None and (waits or self.hold is not None)
+        is_held = self.hold is not None and self.hold.why.is_told
+        return self.message_id is None and self.ending is None and (waits or is_held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,8 @@ class PendingLetter:
     """Whether a try before this one has found its place among those of the day."""
     erased: bool = False
     """Whether its recipient was erased or wanted no letters: it has no words, and of the address @ and the domain."""
+    held: bool = False
+    """Whether a person has yet to look at it, of which its writer is told nothing."""
 
     @property
     def id(self) -> str:
@@ -253,7 +267,10 @@ class LetterStore(Protocol):
         ...
 
     async def end_holds(self, now: datetime) -> int:
-        """Give back every letter that a person should have decided about by now; how many."""
+        """End every hold by which a person should have decided by now; how many.
+
+        The letter goes back, or fails if its writer was told of none.
+        """
         ...
 
     async def forget(self, now: datetime, before: datetime, limit: int) -> int:

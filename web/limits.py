@@ -88,7 +88,8 @@ PILE_ON: Final = 4
 class Admission:
     """Whether a letter may be sent: `wait` set, it may not yet. `pair` names who wrote to whom, for a freeze.
 
-    A sender whom the recipient has reported is let in like any other: `web.departing` stops their letter.
+    A sender whom the recipient has reported is let in like any other, and so is one letter too many: an answer that
+    follows from letters of others, of whoever shares a connection too, would tell of them. Both are stopped later.
     """
 
     wait: timedelta | None = None
@@ -97,7 +98,11 @@ class Admission:
     pile_on: bool = False
     pair: bytes | None = None
     is_full: bool = False
-    """A person would look first, and too many letters wait for that. It is not counted."""
+    """A person would look first whoever it is for, and too many letters wait for that. It is not counted."""
+    over: bool = False
+    """Whether its recipient, their organisation or its sender's letters to them have reached a limit, or so many wait
+    for a person that nobody can look at a pile-on: then it is taken as any other and withheld.
+    """
     counted: tuple[tuple[bytes, bytes], ...] = ()
     """By which rows the letter was counted."""
 
@@ -131,6 +136,33 @@ class _Use:
         return self.hashes.now, lot, at, at + 2 * self.milliseconds, self.who
 
 
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """What one letter is counted under at `now`: as its sender's own, as one that a person may look at, and as others
+    may know of it, a recipient's day apart from the rest.
+    """
+
+    now: int
+    own: tuple[_Use, ...]
+    watched: tuple[_Use, ...]
+    other: tuple[_Use, ...]
+    theirs: _Use
+
+    @property
+    def all(self) -> tuple[_Use, ...]:
+        """Each of them."""
+        return (*self.own, *self.watched, *self.other, self.theirs)
+
+    def longest(self, connection: Connection, uses: Sequence[_Use]) -> int:
+        """Milliseconds until one more of each of `uses` is allowed."""
+        return max((_wait(connection, use, self.now) for use in uses), default=0)
+
+    def is_pile_on(self, connection: Connection) -> bool:
+        """Whether the recipient's day is full of letters by several others."""
+        full = _wait(connection, self.theirs, self.now) > 0
+        return full and _senders(connection, self.theirs, self.now) >= PILE_ON
+
+
 class LetterLimits:
     """Admits letters. Raises SpoolUnavailableError."""
 
@@ -152,52 +184,65 @@ class LetterLimits:
     async def take(self, sender: bytes, recipient: str, *, has_ticket: bool = False, held: Held = Held()) -> Admission:
         """Count one letter of `sender`, a network, to `recipient`; one that has to wait is not counted.
 
-        Who has waited for a ticket is free of the sender's limits, never of the recipient's or their organisation's,
-        nor of their own part of what a person looks at.
+        What makes a letter wait is its sender's alone; the rest makes it one too many, which nobody is told. That one
+        counts for its sender, for nobody else. Who has waited for a ticket is free of the sender's limits, never of
+        the others, nor of their own part of what a person looks at.
         """
+        asks = self._asks(sender, recipient, has_ticket=has_ticket)
         mailbox = mailbox_of(recipient).encode()
-        both = sender + b"\0" + mailbox
-        pair = self._keys.hashes(Period.MONTH, b"pair\0" + both)
-        wrote = self._keys.hashes(Period.MONTH, b"wrote\0" + both)
-        now = to_millis(self._clock.now())
-        own = () if has_ticket else self._of_sender(sender, now)
-        other = (
-            _Use(RECIPIENT_MONTH, self._keys.hashes(Period.MONTH, b"recipient\0" + mailbox)),
-            _Use(PAIR_DAY, wrote),
-            _Use(PAIR_MONTH, wrote),
-            *self._of_all(mailbox_of(recipient)),
-        )
-        who = self._keys.hashes(Period.DAY, b"who\0" + both).now
-        theirs = _Use(RECIPIENT_DAY, self._keys.hashes(Period.DAY, b"recipient\0" + mailbox), who)
-        watched = self._of_pile(sender)
-        passing = self._rows(_distinct((*own, *other, theirs)), now)
-        waiting = self._rows(_distinct((*own, *other, theirs, *watched)), now)
-        owed = tuple(self._owed)
+        pair = self._keys.hashes(Period.MONTH, b"pair\0" + sender + b"\0" + mailbox)
+        now, owed = asks.now, tuple(self._owed)
+        rows = {use: use.row(now, self._keys.lot()) for use in asks.all}
 
         def work(connection: Connection) -> Admission:
             take_turn(connection, self._database.dialect, Turn.LIMITS)
             _take_back(connection, owed)
-            full = _wait(connection, theirs, now)
-            pile_on = full > 0 and _senders(connection, theirs, now) >= PILE_ON
-            is_held = held.anyway or pile_on
-            strict = (*other, *watched) if is_held else other
-            final = max(*(_wait(connection, use, now) for use in strict), 0 if pile_on else full)
-            mine = [_wait(connection, use, now) for use in own]
+            final = asks.longest(connection, asks.watched) if held.anyway else 0
+            mine = [_wait(connection, use, now) for use in asks.own]
             longest = max(final, *mine, 0)
             if longest > 0:
                 queues = final == 0 and max(mine[1:], default=0) > 0
                 return Admission(timedelta(milliseconds=longest), may_queue=queues)
-            if is_held and self._pile is not None and not self._pile.has_room(connection, held.network):
+            has_room = self._pile is None or self._pile.has_room(connection, held.network)
+            if held.anyway and not has_room:
                 return Admission(is_full=True)
-            rows = waiting if is_held else passing
-            connection.executemany(_ADD, rows)
+            pile_on = asks.is_pile_on(connection)
+            may_wait = held.anyway or (has_room and asks.longest(connection, asks.watched) == 0)
+            full = not may_wait if pile_on else _wait(connection, asks.theirs, now) > 0
+            over = full or asks.longest(connection, asks.other) > 0
+            pile_on = pile_on and not over
+            uses = (*asks.own, *(asks.watched if held.anyway or pile_on else ()))
+            uses = uses if over else (*uses, *asks.other, asks.theirs)
+            added = sorted(rows[use] for use in _distinct(uses))
+            connection.executemany(_ADD, added)
+            counted = tuple((hashed, lot) for hashed, lot, *_ in added)
             frozen = _frozen(connection, pair)
-            counted = tuple((hashed, lot) for hashed, lot, *_ in rows)
-            return Admission(pile_on=pile_on, pair=frozen or pair.now, counted=counted)
+            return Admission(pile_on=pile_on, pair=frozen or pair.now, over=over, counted=counted)
 
         admission = await self._database.write(work)
         self._have_back(owed)
         return admission
+
+    def _asks(self, sender: bytes, recipient: str, *, has_ticket: bool) -> _Asks:
+        """Everything that a letter is counted under."""
+        mailbox = mailbox_of(recipient)
+        name = mailbox.encode()
+        both = sender + b"\0" + name
+        wrote = self._keys.hashes(Period.MONTH, b"wrote\0" + both)
+        who = self._keys.hashes(Period.DAY, b"who\0" + both).now
+        now = to_millis(self._clock.now())
+        return _Asks(
+            now,
+            own=() if has_ticket else self._of_sender(sender, now),
+            watched=self._of_pile(sender),
+            other=(
+                _Use(RECIPIENT_MONTH, self._keys.hashes(Period.MONTH, b"recipient\0" + name)),
+                _Use(PAIR_DAY, wrote),
+                _Use(PAIR_MONTH, wrote),
+                *self._of_all(mailbox),
+            ),
+            theirs=_Use(RECIPIENT_DAY, self._keys.hashes(Period.DAY, b"recipient\0" + name), who),
+        )
 
     def give_back(self, admission: Admission) -> None:
         """The letter that was let in could not be kept: it is to count no more, so that it may be sent again."""

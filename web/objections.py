@@ -17,7 +17,10 @@ _WANTS_NONE: Final = LetterRefused(temporary=False, reason="the recipient wants 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Its recipient has reported a letter, and nobody has decided about that yet: ask again in a while."""
+    """A person has yet to decide, about a letter that its recipient reported or about this one: ask again in a while.
+
+    Its writer is told of neither.
+    """
 
 
 class Objections:
@@ -32,6 +35,8 @@ class Objections:
     async def to(self, letter: PendingLetter) -> LetterRefused | Paused | None:
         """What there is against a letter that nobody has handed over yet."""
         recipient = letter.mail.recipient
+        if letter.held:
+            return Paused()
         if letter.erased:
             return _WANTS_NONE
         if await refuses_mail(self._relay, recipient) or await self._errands.waits(recipient):

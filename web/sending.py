@@ -142,7 +142,9 @@ class Sending:
             rings = self._parts.options.doorbell and not await self._parts.stores.doorbell.knows(shown.draft.recipient)
             letter = self._letter(request, shown, self._parts.judge.rule_on(shown.draft), rings=rings)
             sealed = self._seal(request, letter.id, settled.mail)
-            await self._parts.courier.send(replace(letter, pair=settled.admission.pair, sealed=sealed), departure)
+            admitted = settled.admission
+            letter = replace(letter, pair=admitted.pair, over=admitted.over, sealed=sealed)
+            await self._parts.courier.send(letter, departure)
         except SpoolUnavailableError:
             if self._parts.limits is not None:
                 self._parts.limits.give_back(settled.admission)
@@ -198,7 +200,7 @@ class Sending:
         """
         now, options = self._parts.clock.now(), self._parts.options
         chance = self._parts.entropy.uniform()
-        if hold is not None:
+        if hold is not None and hold.why.is_told:
             return Departure(hold.until, hold)
         wished = now + options.cool_down + options.jitter * chance
         if draft.morning:
@@ -208,9 +210,9 @@ class Sending:
         if options.jitter:
             wished = next_departure(wished)
         if look.spot is None or look.spot.opens <= wished:
-            return Departure(wished, expected=Expected(look.place))
+            return Departure(wished, hold, expected=Expected(look.place))
         due = max(wished, spread(look.spot.ask, chance))
-        return Departure(due, wished=wished, expected=Expected(look.place, look.spot))
+        return Departure(due, hold, wished=wished, expected=Expected(look.place, look.spot))
 
     def _hold(self, why: HeldFor | None, ruling: Ruling) -> Hold | None:
         """How long a letter waits for a person, and what the rules say of it; None if nobody needs to look."""
@@ -260,7 +262,8 @@ class Sending:
 
 
 def _final(why: HeldFor | None, admission: Admission) -> HeldFor | None:
-    """Why a person looks at a letter, now that it is known who else writes to its recipient."""
-    if admission.pile_on and why not in (HeldFor.APPEAL, HeldFor.RULES):
-        return HeldFor.PILE_ON
-    return why
+    """Why a person looks at a letter, now that it is known who else writes to its recipient.
+
+    That they do changes nothing that its writer was told already.
+    """
+    return HeldFor.PILE_ON if admission.pile_on and why is None else why

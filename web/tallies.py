@@ -15,13 +15,14 @@ from web.audit import read_entry
 from web.disclosure import Requests, count_requests
 from web.history import WAITS
 from web.letter_table import NEVER
-from web.letters import Ending
+from web.letters import Ending, HeldFor
 
 SPAN: Final = timedelta(days=90)
 """How far back letters are counted; their rows are not kept longer."""
 
 _ENDINGS: Final = "SELECT COALESCE(ending, ''), COUNT(*) FROM web_letter WHERE created >= ? GROUP BY 1"
-_DECISIONS: Final = "SELECT action, COUNT(*) FROM web_decision WHERE at >= ? GROUP BY 1"
+# As they stood when the week began, for `_REPORTS`' reason: one that was let go may be the letter just sent.
+_DECISIONS: Final = "SELECT action, COUNT(*) FROM web_decision WHERE at >= ? AND at < ? GROUP BY 1"
 _RULES: Final = (
     "SELECT rules, COUNT(*) FROM web_letter WHERE created >= ? AND ending = 'refused' AND rules <> '' GROUP BY 1"
 )
@@ -47,7 +48,12 @@ _REFUSING: Final = """
 SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ?
 ORDER BY CASE WHEN day <= ? THEN 0 ELSE 1 END, CASE WHEN day <= ? THEN -day ELSE day END LIMIT 1
 """
-_HELD: Final = "SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL"
+_TOLD: Final = tuple(why.value for why in HeldFor if why.is_told)
+_HELD: Final = f"""
+SELECT COUNT(*), MIN(held_until) FROM web_handover
+WHERE held_until IS NOT NULL AND held_for IN ({", ".join("?" * len(_TOLD))})
+"""
+"""Of those alone whose writers know: who sends a letter would see on a page for all that one more is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Tallies:
     endings: Mapping[Ending, int]
     """Those that ended before the relay had them."""
     decisions: Mapping[str, int]
-    """What people decided, by action."""
+    """What people decided before this week, by action."""
     rules: Mapping[str, int]
     """Refusals by a person, by rule."""
     behind: int
@@ -102,7 +108,7 @@ class DatabaseTallies:
 
         def work(connection: Connection) -> Tallies:
             endings = _counts(connection, _ENDINGS, since)
-            [(held, until)] = connection.execute(_HELD)
+            [(held, until)] = connection.execute(_HELD, _TOLD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
             audit = [read_entry(entry) for (entry,) in connection.execute(_AUDIT, since)]
             refusing = [number for (number,) in connection.execute(_REFUSING, (*since, week, week))]
@@ -110,7 +116,7 @@ class DatabaseTallies:
             return Tallies(
                 letters=sum(endings.values()),
                 endings={Ending(name): count for name, count in endings.items() if name},
-                decisions=_counts(connection, _DECISIONS, since),
+                decisions=_counts(connection, _DECISIONS, (*since, week)),
                 rules=_by_rule(_counts(connection, _RULES, since)),
                 behind=behind,
                 held=held,

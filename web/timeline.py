@@ -85,7 +85,7 @@ class Teller:
             return None
         if record.ending is not None and record.ending is not Ending.UNDELIVERABLE:
             return Standing(Stage(record.ending.value))
-        if record.hold is not None and not record.refused:
+        if record.hold is not None and record.hold.why.is_told and not record.refused:
             return Standing(Stage.HELD, record.hold.until)
         if record.may_be_cancelled(self.now):
             return Standing(Stage.COOLING, record.due)

@@ -27,8 +27,8 @@ UPDATE web_letter SET left_at = COALESCE(left_at, ?), beside = COALESCE(beside,
    ORDER BY o.left_at DESC, o.id LIMIT 1))
 WHERE id = ?
 """
-# In its writer's eyes it has left, so it stands before nobody.
-_PUT_OFF: Final = "UPDATE web_handover SET due = ?, attempts = 0, place = NULL WHERE letter_id = ?"
+# In its writer's eyes it has left, so it stands before nobody, and no page counts it among those that are late.
+_PUT_OFF: Final = "UPDATE web_handover SET due = ?, promised = ?, attempts = 0, place = NULL WHERE letter_id = ?"
 _WITHDRAWN: Final = "UPDATE web_letter SET withheld = ? WHERE id = ? AND withheld IS NULL AND refused = 0"
 _OPEN: Final = """
 SELECT id, withheld, left_at, place FROM web_letter
@@ -82,7 +82,7 @@ class WithheldTable:
         await change(
             self._database,
             (_DELAY, (minute, minute, letter_id)),
-            (_PUT_OFF, (to_millis(due), letter_id)),
+            (_PUT_OFF, (to_millis(due), to_millis(due), letter_id)),
             ("UPDATE web_waiting SET until = ? WHERE letter_id = ?", (to_millis(due + WAITS), letter_id)),
         )
 

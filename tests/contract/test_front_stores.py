@@ -280,8 +280,9 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     reports = ReportStore(database, clock, SeededEntropy(1))
     limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(2)), clock)
     first = await limits.take(b"me", "ann@b.example")
-    assert first.wait is None
-    assert (await limits.take(b"me", "Ann+x@b.example")).wait is not None
+    assert (first.wait, first.over) == (None, False)
+    again = await limits.take(b"me", "Ann+x@b.example", has_ticket=True)
+    assert (again.wait, again.over) == (None, True)
     await letters.add(_letter(0, pair=first.pair), clock.now(), Departure(clock.now()))
     assert await reports.file(Report("id0", "hate", "words"), b"m" * 16) is Filed.NEW
     assert await reports.is_paused([b"x" * 16, b"m" * 16])
@@ -302,6 +303,43 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     await reports.forget()
     await limits.forget()
     assert await reports.of_letter("id0") is None
+
+
+async def test_of_a_hold_that_follows_from_others_nothing_shows(database: Database) -> None:  # RCP 6
+    clock, letters = HandClock(), DatabaseLetterStore(database)
+    await letters.prepare()
+    due, until = clock.now() + timedelta(minutes=5), clock.now() + HOLD_TIME
+    for n in range(3):
+        await letters.add(_letter(n), clock.now(), Departure(due, Hold(until, HeldFor.PILE_ON)))
+    await letters.add(_letter(3, over=True), clock.now(), Departure(due))
+    assert (await _readable(database))["id3"] is False
+    known = await letters.find_by_id("id0")
+    assert known is not None
+    assert (known.due, known.may_be_cancelled(clock.now()), known.may_be_cancelled(due)) == (due, True, False)
+    assert await letters.cancel("id0", clock.now())
+    holds = HoldStore(database, clock, SeededEntropy(1))
+    assert await holds.release(Decision("id1", Action.RELEASE, "me", "r"), due + timedelta(hours=1))
+    assert (await DatabaseTallies(database).read(clock.now())).held == 0
+    clock.move(300)
+    taken = {one.id: (one.held, one.erased) for one in await letters.take_due(clock.now(), timedelta(minutes=1), 9)}
+    assert taken == {"id1": (False, False), "id2": (True, False), "id3": (False, True)}
+    assert not await letters.cancel("id2", clock.now())
+    mailboxes = MailboxHasher((OPTIONS.block_key,))
+    left = Left(clock.now(), mailboxes.place_of("ann@b.example"))
+    await letters.note_handed_over("id1", "m1", left)
+    await WithheldTable(database).withhold("id3", left)
+    await WithheldTable(database).delay("id2", clock.now() + timedelta(minutes=8), left)
+    clock.move(1200)
+    assert (await DatabaseTallies(database).read(clock.now())).behind == 0
+    clock.move(HOLD_TIME.total_seconds())
+    assert await letters.end_holds(clock.now()) == 1
+    assert await holds.held() == []
+    assert (await _readable(database))["id2"] is False
+    (ended,) = [one for one in await letters.take_due(clock.now(), timedelta(0), 9) if one.id == "id2"]
+    assert (ended.held, ended.erased) == (False, True)
+    record = await letters.find_by_id("id2")
+    assert record is not None
+    assert (record.ending, record.words) == (None, "")
 
 
 async def test_forms_that_are_sent_at_once_find_one_room(database: Database) -> None:  # S17, RCP 5

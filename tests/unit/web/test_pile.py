@@ -161,7 +161,7 @@ async def test_one_network_fills_no_pile_alone(limits: tuple[LetterLimits, Sqlit
     assert (await taking.take(b"me", "r5@example.org", has_ticket=True, held=Held(anyway=True))).wait is None
 
 
-async def test_a_pile_on_finds_no_room_and_is_not_counted(
+async def test_a_pile_on_that_finds_no_room_is_one_too_many_and_counts_for_its_sender_alone(
     limits: tuple[LetterLimits, SqliteDatabase, HandClock],
 ) -> None:
     taking, database, _ = limits
@@ -179,14 +179,17 @@ async def test_a_pile_on_finds_no_room_and_is_not_counted(
     count = "SELECT COUNT(*) FROM web_count"
     before = await database.read(lambda connection: list(connection.execute(count)))
     full = await taking.take(b"late", "victim@example.org", held=Held(DIRECT))
-    assert full == Admission(is_full=True)
-    assert await database.read(lambda connection: list(connection.execute(count))) == before
+    assert (full.wait, full.is_full, full.pile_on, full.over) == (None, False, False, True), "nobody is told"
+    ((more,),) = await database.read(lambda connection: list(connection.execute(count)))
+    assert more == before[0][0] + 2, "its minute and its day"
+    assert (await taking.take(b"late", "another@example.org")).wait is not None
     by_tor = await taking.take(b"exit", "victim@example.org", held=Held(TOR))
-    assert (by_tor.pile_on, by_tor.is_full) == (True, False)
-    assert (await taking.take(b"late", "another@example.org")).wait is None, "and nothing was counted"
+    assert (by_tor.pile_on, by_tor.over) == (True, False)
+    anyway = await taking.take(b"later", "another@example.org", held=Held(DIRECT, anyway=True))
+    assert anyway == Admission(is_full=True), "whoever it is for"
 
 
-async def test_the_writer_of_a_pile_on_may_send_it_later(tmp_path: Path, clock: HandClock) -> None:
+async def test_who_writes_when_many_do_is_not_told_that_too_much_waits(tmp_path: Path, clock: HandClock) -> None:
     options = replace(OPTIONS, limits=True, most_waiting=1, trusted_proxies=("127.0.0.1/32",))
     async with running_front(tmp_path, clock, options) as front, aiohttp.ClientSession() as session:
         visitor = Visitor(front, session)
@@ -197,10 +200,9 @@ async def test_the_writer_of_a_pile_on_may_send_it_later(tmp_path: Path, clock: 
 
         assert (await visitor.send(await visitor.preview(message=FOREIGN), Forwarded="for=198.51.100.99")).status == 303
         assert [(await send(n, "Thank you.")).status for n in range(PILE_ON - 1)] == [303] * (PILE_ON - 1)
-        assert (await send(50, "I thank you.")).status == 503
-        async with a_moderator(front) as ann:
-            _, pile = await ann.get("/desk/letters")
-            (letter,) = re.findall(r'href="(/desk/letter/\w+)"', pile.document)[:1]
-            await ann.post(letter, action="release", reason="It is kind.")
-        assert (await send(50, "I thank you.")).status == 303
+        over = await send(50, "I thank you.")
+        assert over.status == 303
         assert await _waiting(front) == 1
+        await visitor.until_told(over.headers["Location"], "It could not be delivered")
+        await visitor.until_arrived(PILE_ON - 1)
+        assert len(front.relay.letters) == PILE_ON - 1
