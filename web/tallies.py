@@ -15,7 +15,7 @@ from web.audit import read_entry
 from web.disclosure import Requests, count_requests
 from web.history import WAITS
 from web.letter_table import NEVER
-from web.letters import Ending, HeldFor
+from web.letters import Ending
 
 SPAN: Final = timedelta(days=90)
 """How far back letters are counted; their rows are not kept longer."""
@@ -48,12 +48,10 @@ _REFUSING: Final = """
 SELECT number FROM web_day_count WHERE what = 'refusing' AND day >= ?
 ORDER BY CASE WHEN day <= ? THEN 0 ELSE 1 END, CASE WHEN day <= ? THEN -day ELSE day END LIMIT 1
 """
-_TOLD: Final = tuple(why.value for why in HeldFor if why.is_told)
-_HELD: Final = f"""
-SELECT COUNT(*), MIN(held_until) FROM web_handover
-WHERE held_until IS NOT NULL AND held_for IN ({", ".join("?" * len(_TOLD))})
+# Of those alone whose writers know: who sends a letter would see on a page for all that one more is held.
+_HELD: Final = """
+SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL AND held_for NOT IN ('pile-on', 'report')
 """
-"""Of those alone whose writers know: who sends a letter would see on a page for all that one more is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class DatabaseTallies:
 
         def work(connection: Connection) -> Tallies:
             endings = _counts(connection, _ENDINGS, since)
-            [(held, until)] = connection.execute(_HELD, _TOLD)
+            [(held, until)] = connection.execute(_HELD)
             [(behind, behind_since, next_try)] = connection.execute(_BEHIND, (NEVER, to_millis(now - _LATE_AFTER)))
             audit = [read_entry(entry) for (entry,) in connection.execute(_AUDIT, since)]
             refusing = [number for (number,) in connection.execute(_REFUSING, (*since, week, week))]

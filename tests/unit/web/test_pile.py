@@ -15,7 +15,7 @@ from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.front import OPTIONS, Front, running_front
 from tests.support.hand_clock import HandClock
-from tests.support.moderator import Moderator, a_moderator
+from tests.support.moderator import Moderator
 from tests.support.visitor import LETTER, Visitor
 from tests.unit.web.test_notices import NOTICE
 from tests.unit.web.test_wall import Bell
