@@ -50,7 +50,8 @@ ORDER BY CASE WHEN day <= ? THEN 0 ELSE 1 END, CASE WHEN day <= ? THEN -day ELSE
 """
 # Of those alone whose writers know: who sends a letter would see on a page for all that one more is held.
 _HELD: Final = """
-SELECT COUNT(*), MIN(held_until) FROM web_handover WHERE held_until IS NOT NULL AND held_for NOT IN ('pile-on', 'report')
+SELECT COUNT(*), MIN(held_until) FROM web_handover
+WHERE held_until IS NOT NULL AND held_for NOT IN ('pile-on', 'report')
 """
 
 
