@@ -66,6 +66,7 @@ async def test_the_page_of_a_pile_on_says_what_that_of_any_letter_does(
     assert "It waits before it leaves" in first
     assert first == second == third
     (letter,) = await _held(ann)
+    assert "fails 23 November" in (await ann.get("/desk/pile-ons"))[1].text
     assert "none waiting" in (await visitor.get("/en/status"))[1].text
     clock.move(COOL_DOWN.total_seconds())
     await visitor.until_arrived(PILE_ON)
