@@ -85,8 +85,7 @@ async def test_the_page_of_a_pile_on_says_what_that_of_any_letter_does(
 async def test_a_pile_on_that_is_let_go_in_time_leaves_when_its_page_said(
     visitor: Visitor, ann: Moderator, clock: HandClock
 ) -> None:
-    for n in range(PILE_ON):
-        pile_on = await _send(visitor, "ann@example.org", n)
+    *_, pile_on = [await _send(visitor, "ann@example.org", n) for n in range(PILE_ON)]
     (letter,) = await _held(ann)
     before = await _told(visitor, pile_on)
     await ann.post(f"/desk/letter/{letter}", action="release", reason="A birthday.")
@@ -96,8 +95,7 @@ async def test_a_pile_on_that_is_let_go_in_time_leaves_when_its_page_said(
 
 
 async def test_a_pile_on_that_nobody_decides_about_fails_as_others_do(visitor: Visitor, clock: HandClock) -> None:
-    for n in range(PILE_ON):
-        pile_on = await _send(visitor, "ann@example.org", n)
+    *_, pile_on = [await _send(visitor, "ann@example.org", n) for n in range(PILE_ON)]
     clock.move(HOLD_TIME.total_seconds() - 60)
     await visitor.until_arrived(PILE_ON - 1)
     await visitor.until_told(pile_on, "On its way")
