@@ -15,7 +15,7 @@ from web.catalogue import load_words
 from web.ceilings import Ceilings
 from web.client_address import ClientAddressReader
 from web.code_mails import CodeMails
-from web.confirming import Confirming, SenderConfirmation
+from web.confirming import CodePost, Confirming, SenderConfirmation
 from web.copies import Copies
 from web.courier import Courier, Rounds
 from web.crowds import Crowds
@@ -120,9 +120,7 @@ class Building:
             SenderConfirmation(options.sender_confirmation),
             TokenSigner(options.form_key, outside.clock),
             self._writer,
-            self._code_mails,
-            self._limits,
-            Haste(outside.clock, outside.entropy),
+            CodePost(self._code_mails, self._limits, Haste(outside.clock, outside.entropy)),
         )
 
     def _way_in(self) -> WayIn:

@@ -63,24 +63,23 @@ class Confirmed:
     mail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CodePost:
+    """How codes go out: by which mails, within which limits, and how long a page waits where none goes."""
+
+    mails: CodeMails
+    limits: LetterLimits | None
+    haste: Haste
+
+
 class Confirming:
     """Asks, and checks what was typed. Raises SpoolUnavailableError."""
 
-    def __init__(
-        self,
-        demand: SenderConfirmation,
-        tokens: TokenSigner,
-        writer: MailWriter,
-        mails: CodeMails,
-        limits: LetterLimits | None,
-        haste: Haste,
-    ) -> None:
+    def __init__(self, demand: SenderConfirmation, tokens: TokenSigner, writer: MailWriter, post: CodePost) -> None:
         self._demand = demand
         self._tokens = tokens
         self._writer = writer
-        self._mails = mails
-        self._limits = limits
-        self._haste = haste
+        self._post = post
 
     def asks(self, *, has_ticket: bool) -> bool:
         """Whether a letter needs a confirmed address."""
@@ -116,14 +115,14 @@ class Confirming:
 
     async def _send(self, letter_id: str, mail: str, network: bytes, words: Words) -> None:
         """Mail the code; who had many gets none, and the page says the same."""
-        if self._limits is not None and not await self._limits.take_question(network, mail):
+        if self._post.limits is not None and not await self._post.limits.take_question(network, mail):
             _log.info("confirmation-not-sent", why="too many")
-            await self._haste.wait()
+            await self._post.haste.wait()
             return
         key = f"{KEYED}{base32(self._tokens.digest(_PURPOSE, 'key', letter_id, mail))}"
         try:
-            async with self._haste.measured():
-                await self._mails.send(self._writer.confirmation(mail, self._code(letter_id, mail), words, key))
+            async with self._post.haste.measured():
+                await self._post.mails.send(self._writer.confirmation(mail, self._code(letter_id, mail), words, key))
         except ValueError:  # no address after all
             return
 

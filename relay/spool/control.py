@@ -17,7 +17,7 @@ from relay.event import EventKind
 from relay.policy.state import State
 from relay.spool.accepting import advance_lane, write_event
 from relay.spool.inquiry import QueueFilter
-from relay.spool.orders import RequestReceipt, Suspension, Verb
+from relay.spool.orders import Order, RequestReceipt, Suspension, Verb
 from relay.spool.quarantine import end_alarms
 from relay.spool.rows import dump
 from relay.spool.views import matching
@@ -34,24 +34,21 @@ _CONCERNS: Final[dict[Verb, frozenset[State]]] = {
 EVERYTHING: Final = 1_000_000_000
 """A limit that is none."""
 
-_ENDS: Final = frozenset({Verb.CANCEL, Verb.BOUNCE})
-
 
 def concerned(verb: Verb, where: QueueFilter) -> tuple[State, ...]:
     """The states a request looks at: those of the filter that the verb concerns."""
     return tuple(state for state in where.states if state in _CONCERNS[verb])
 
 
-def ask(  # the request's own facts and the time
-    connection: Connection, verb: Verb, where: QueueFilter, reason: str, *, window: int, now: int
-) -> RequestReceipt:
-    """Apply a request; `window` and `now` in milliseconds."""
-    rows = matching(connection, replace(where, states=concerned(verb, where), limit=EVERYTHING))
+def ask(connection: Connection, order: Order, where: QueueFilter) -> RequestReceipt:
+    """Apply an order to the deliveries that `where` finds."""
+    rows = matching(connection, replace(where, states=concerned(order.verb, where), limit=EVERYTHING))
     if not rows:
         return RequestReceipt(None, 0, 0)
-    final_at = now + window if verb in _ENDS else None
+    final_at = order.final_at
     connection.execute(
-        "INSERT INTO request (at, verb, reason, final_at) VALUES (?, ?, ?, ?)", (now, verb.value, reason, final_at)
+        "INSERT INTO request (at, verb, reason, final_at) VALUES (?, ?, ?, ?)",
+        (order.at, order.verb.value, order.reason, final_at),
     )
     request = connection.last_insert_rowid()
     under_way = 0
@@ -65,33 +62,32 @@ def ask(  # the request's own facts and the time
             connection.execute("UPDATE delivery SET asked = ? WHERE message = ? AND n = ?", (request, seq, n))
             under_way += 1
         else:
-            _apply(connection, (seq, n, lane, state), request, verb, reason, now)
+            _apply(connection, (seq, n, lane, state), request, order)
     return RequestReceipt(
         request, len(rows) - under_way, under_way, from_millis(final_at) if final_at is not None else None
     )
 
 
-def _apply(
-    connection: Connection, row: tuple[int, int, int, State], request: int, verb: Verb, reason: str, now: int
-) -> None:
+def _apply(connection: Connection, row: tuple[int, int, int, State], request: int, order: Order) -> None:
     """A request to a delivery that nobody holds."""
     seq, n, lane, state = row
-    if state is State.HELD and verb is not Verb.HOLD:
+    if state is State.HELD and order.verb is not Verb.HOLD:
         end_alarms(connection, seq)
-    if verb in (Verb.RELEASE, Verb.RETRY):
-        _wait(connection, seq, n, lane, now)
+    if order.verb in (Verb.RELEASE, Verb.RETRY):
+        _wait(connection, seq, n, lane, order.at)
         if state is State.HELD:
-            write_event(connection, now, seq, n, EventKind.RELEASED, dump({"reason": reason}))
+            write_event(connection, order.at, seq, n, EventKind.RELEASED, dump({"reason": order.reason}))
         return
+    _hold(connection, (seq, n), request, order)
+
+
+def _hold(connection: Connection, delivery: tuple[int, int], request: int, order: Order) -> None:
+    """Hold a delivery (message, n): for good, or until what ends it is final."""
     connection.execute(
         "UPDATE delivery SET state = ?, due = NULL, asked = ? WHERE message = ? AND n = ?",
-        (int(State.HELD), request if verb in _ENDS else None, seq, n),
+        (int(State.HELD), request if order.verb.ends else None, *delivery),
     )
-    _write_held(connection, now, seq, n, verb, reason)
-
-
-def _write_held(connection: Connection, now: int, seq: int, n: int, verb: Verb, reason: str) -> None:
-    write_event(connection, now, seq, n, EventKind.HELD, dump({"reason": reason, "asked": verb.value}))
+    write_event(connection, order.at, *delivery, EventKind.HELD, dump(order.told))
 
 
 def _wait(connection: Connection, seq: int, n: int, lane: int, due: int) -> None:
@@ -114,7 +110,7 @@ def undo(connection: Connection, request: int, now: int) -> int:
         if state is State.LEASED and asked == request:
             connection.execute("UPDATE delivery SET asked = NULL WHERE message = ? AND n = ?", (seq, n))
             restored += 1
-        elif state is left_in and asked == (request if verb in _ENDS else None):
+        elif state is left_in and asked == (request if verb.ends else None):
             _restore(connection, (seq, n, lane), old, due if due is not None else now, now)
             restored += 1
     connection.execute("UPDATE request SET undone = ?, final_at = NULL WHERE id = ?", (now, request))
@@ -197,11 +193,7 @@ def obey(connection: Connection, seq: int, n: int, request: int, now: int) -> No
     if verb is Verb.CANCEL and final_at is None:
         cancel(connection, seq, n, reason, now)
     elif verb is not Verb.BOUNCE or final_at is not None:
-        connection.execute(
-            "UPDATE delivery SET state = ?, due = NULL, asked = ? WHERE message = ? AND n = ?",
-            (int(State.HELD), request if verb in _ENDS else None, seq, n),
-        )
-        _write_held(connection, now, seq, n, verb, reason)
+        _hold(connection, (seq, n), request, Order(verb, reason, now))
 
 
 def bounce_reason(connection: Connection, request: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +19,11 @@ class Verb(StrEnum):
     BOUNCE = "bounce"
 
     @property
+    def ends(self) -> bool:
+        """Whether it ends deliveries, once its window is over."""
+        return self in (Verb.CANCEL, Verb.BOUNCE)
+
+    @property
     def would(self) -> str:
         """What it would do to deliveries, for a preview: they "would be …"."""
         return _WOULD[self]
@@ -30,6 +36,26 @@ _WOULD: Final = {
     Verb.CANCEL: "would be cancelled",
     Verb.BOUNCE: "would be bounced",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked, why, and when; `at` and `window`, in which an end can be taken back, in milliseconds."""
+
+    verb: Verb
+    reason: str
+    at: int
+    window: int = 0
+
+    @property
+    def final_at(self) -> int | None:
+        """When it can be taken back no more; None for what does not end."""
+        return self.at + self.window if self.verb.ends else None
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What the event of a delivery that is held by it tells."""
+        return {"reason": self.reason, "asked": self.verb.value}
 
 
 @dataclass(frozen=True, slots=True)

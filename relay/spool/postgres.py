@@ -24,7 +24,7 @@ from relay.spool.bodies import OVER
 from relay.spool.feed import ADOPT, FROM_ELSEWHERE
 from relay.spool.inquiry import QueueFilter
 from relay.spool.life import UNBOUNDED, Pulse, Terms, Wanted
-from relay.spool.orders import RequestReceipt, Verb
+from relay.spool.orders import Order, RequestReceipt, Verb
 from relay.spool.portable import PATIENCE_SECONDS, PortableSpool, count_settled
 from relay.spool.postgres_accepting import accept_all
 from relay.spool.postgres_bodies import add, begin, remove_orphan
@@ -218,7 +218,7 @@ class PostgresSpool(PortableSpool):
         milliseconds = window // timedelta(milliseconds=1)
 
         async def work(transaction: Transaction) -> RequestReceipt:
-            return await ask(transaction, verb, where, reason, window=milliseconds, now=self._now())
+            return await ask(transaction, Order(verb, reason, self._now(), milliseconds), where)
 
         receipt = await self._database.transact(work, LONG_SECONDS)
         self._wakeups.announce()

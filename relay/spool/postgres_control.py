@@ -16,13 +16,11 @@ from relay.event import EventKind
 from relay.policy.state import State
 from relay.spool.control import concerned
 from relay.spool.inquiry import QueueFilter
-from relay.spool.orders import RequestReceipt, Verb
+from relay.spool.orders import Order, RequestReceipt, Verb
 from relay.spool.postgres_effects import Effects, columns
 from relay.spool.postgres_quarantine import end_alarms
 from relay.spool.rows import dump
 from relay.spool.views import condition
-
-_ENDS: Final = frozenset({Verb.CANCEL, Verb.BOUNCE})
 
 _NOTE: Final = """
 WITH picked AS MATERIALIZED (
@@ -58,14 +56,12 @@ WHERE r.request = $1 ORDER BY d.message, d.n FOR UPDATE OF d
 _Placed = tuple[int, int, int, int | None, int | None]
 
 
-async def ask(
-    transaction: Transaction, verb: Verb, where: QueueFilter, reason: str, *, window: int, now: int
-) -> RequestReceipt:
-    """Apply a request; `window` and `now` in milliseconds."""
-    final_at = now + window if verb in _ENDS else None
+async def ask(transaction: Transaction, order: Order, where: QueueFilter) -> RequestReceipt:
+    """Apply an order to the deliveries that `where` finds."""
+    verb, now, final_at = order.verb, order.at, order.final_at
     ((request,),) = await transaction.fetch(
         "INSERT INTO request (at, verb, reason, final_at) VALUES ($1, $2, $3, $4) RETURNING id",
-        now, verb.value, reason, final_at,
+        now, verb.value, order.reason, final_at,
     )  # fmt: skip
     terms, values = condition(replace(where, states=concerned(verb, where)))
     rows = await transaction.fetch(numbered(_NOTE.format(condition=terms)), *values, request)
@@ -86,10 +82,10 @@ async def ask(
             placed.append((seq, n, int(State.WAITING), now, None))
             effects.advance(lane, now)
             if state == State.HELD:
-                effects.tell(seq, n, EventKind.RELEASED, dump({"reason": reason}))
+                effects.tell(seq, n, EventKind.RELEASED, dump({"reason": order.reason}))
         else:
-            placed.append((seq, n, int(State.HELD), None, request if verb in _ENDS else None))
-            effects.tell(seq, n, EventKind.HELD, dump({"reason": reason, "asked": verb.value}))
+            placed.append((seq, n, int(State.HELD), None, request if verb.ends else None))
+            effects.tell(seq, n, EventKind.HELD, dump(order.told))
     await _write(transaction, placed, effects)
     return RequestReceipt(request, len(placed), len(under_way), from_millis(final_at) if final_at is not None else None)
 
@@ -102,7 +98,7 @@ async def undo(transaction: Transaction, request: int, now: int) -> int:
     verb = Verb(found[0][0])
     left_in = State.WAITING if verb in (Verb.RELEASE, Verb.RETRY) else State.HELD
     # A delivery that a later request concerns by now is that one's.
-    mine = request if verb in (Verb.CANCEL, Verb.BOUNCE) else None
+    mine = request if verb.ends else None
     effects = Effects(now)
     placed: list[_Placed] = []
     under_way: list[tuple[int, int]] = []

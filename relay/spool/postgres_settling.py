@@ -199,7 +199,7 @@ async def _obey(transaction: Transaction, asked: Sequence[tuple[int, int, int]],
         if verb is Verb.CANCEL and final_at is None:
             effects.cancel(seq, n, reason)
         elif verb is not Verb.BOUNCE or final_at is not None:
-            held.append((seq, n, request if verb in (Verb.CANCEL, Verb.BOUNCE) else None))
+            held.append((seq, n, request if verb.ends else None))
             effects.tell(seq, n, EventKind.HELD, dump({"reason": reason, "asked": verb.value}))
     if held:
         await transaction.execute(_HOLD, *columns(held, 3))

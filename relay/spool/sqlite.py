@@ -20,7 +20,7 @@ from relay.spool.claiming import claim, tenants_waiting
 from relay.spool.control import ask, finish, undo
 from relay.spool.inquiry import QueueFilter
 from relay.spool.life import UNBOUNDED, Pulse, Terms, Wanted
-from relay.spool.orders import RequestReceipt, Verb
+from relay.spool.orders import Order, RequestReceipt, Verb
 from relay.spool.portable import PATIENCE_SECONDS, SUCCESSOR, PortableSpool, count_settled, ended_pulse
 from relay.spool.quarantine import void_leases
 from relay.spool.settling import settle
@@ -177,7 +177,7 @@ class SqliteSpool(PortableSpool):
     async def ask(self, verb: Verb, where: QueueFilter, reason: str, window: timedelta) -> RequestReceipt:
         milliseconds = window // timedelta(milliseconds=1)
         return await self._database.write(
-            lambda connection: ask(connection, verb, where, reason, window=milliseconds, now=self._now())
+            lambda connection: ask(connection, Order(verb, reason, self._now(), milliseconds), where)
         )
 
     async def undo(self, request: int) -> int:
