@@ -136,7 +136,7 @@ class Building:
 
     def _courier(self) -> Courier:
         outside, stores = self._outside, self.stores
-        objections = Objections(outside.relay, self.errands, stores.reports, stores.mailboxes)
+        objections = Objections(outside.relay, self.errands, outside.database, stores.mailboxes)
         way_out = WayOut(outside.relay, objections, self._ceilings, stores.mailboxes, outside.clock)
         hand_over = HandOver(way_out, stores.letters, stores.withheld, outside.clock, outside.entropy)
         return Courier(hand_over, stores.letters, outside.clock, self._rounds())

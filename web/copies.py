@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from collections import defaultdict, deque
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -36,6 +37,14 @@ _SPREAD: Final = tuple(sum((octet >> bit & 1) << _LANE * bit for bit in range(8)
 _Sent = tuple[float, int, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a letter looks like, and a hash of whom it is for, under a key that ends with the process."""
+
+    bits: int
+    to: bytes
+
+
 class Copies:
     """What was sent within a day, at most 5,000 letters; forgotten when the process ends."""
 
@@ -45,27 +54,26 @@ class Copies:
         self._sent: deque[_Sent] = deque()
         self._alike: defaultdict[tuple[int, int], deque[_Sent]] = defaultdict(deque)
 
-    def are_too_many(self, message: str, recipient: str) -> bool:
-        """Whether with this letter its words would have gone to more people than they may."""
-        looks = looks_of(message)
-        if looks is None:
-            return False
-        self._forget_old()
-        alike = (one for band in _bands(looks) for one in self._alike[band])
-        whom = {to for _, known, to in alike if (known ^ looks).bit_count() <= _NEAR}
-        return len(whom | {self._hash(recipient)}) > MOST_RECIPIENTS
+    def looks(self, message: str, recipient: str) -> Looks | None:
+        """What is looked for, and remembered, of a letter; None for a short one."""
+        bits = looks_of(message)
+        return None if bits is None else Looks(bits, self._hash(recipient))
 
-    def note(self, message: str, recipient: str) -> None:
+    def are_too_many(self, letter: Looks) -> bool:
+        """Whether with this letter its words would have gone to more people than they may."""
+        self._forget_old()
+        alike = (one for band in _bands(letter.bits) for one in self._alike[band])
+        whom = {to for _, known, to in alike if (known ^ letter.bits).bit_count() <= _NEAR}
+        return len(whom | {letter.to}) > MOST_RECIPIENTS
+
+    def note(self, letter: Looks) -> None:
         """Remember a letter that is sent."""
-        looks = looks_of(message)
-        if looks is None:
-            return
         self._forget_old()
         if len(self._sent) >= _REMEMBERED:
             self._forget_oldest()
-        sent = (self._clock.monotonic(), looks, self._hash(recipient))
+        sent = (self._clock.monotonic(), letter.bits, letter.to)
         self._sent.append(sent)
-        for band in _bands(looks):
+        for band in _bands(letter.bits):
             self._alike[band].append(sent)
 
     def _hash(self, recipient: str) -> bytes:

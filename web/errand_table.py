@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -40,6 +40,9 @@ _FULL: Final = "SELECT 1 FROM web_kept_errand WHERE kind = ? LIMIT 1 OFFSET ?"
 _FULL_OF_ONE: Final = "SELECT 1 FROM web_kept_errand WHERE who IN (?, ?) LIMIT 1 OFFSET ?"
 _OLDER: Final = "SELECT kind, address, mailbox, at FROM web_errand LIMIT 100"
 """What a version before the seal has kept."""
+
+
+Question = Callable[[Connection], bool]
 
 
 class Errand(StrEnum):
@@ -124,13 +127,19 @@ class ErrandTable:
         found = await self._database.read(look)
         return found if found is not None else await self._database.write(work)
 
-    async def waits(self, address: str) -> bool:
-        """Whether a refusal of this mailbox is kept."""
+    async def waits(self, addresses: Sequence[str]) -> list[bool]:
+        """Whether a refusal of each of these mailboxes is kept."""
+        questions = [self.question(address) for address in addresses]
+        return await self._database.read(lambda connection: [question(connection) for question in questions])
+
+    def question(self, address: str) -> Question:
+        """The same of one mailbox, for who reads more than that at a time."""
         hashes = self._mailboxes.all_of(address)
         marks = ", ".join("?" * len(hashes))
         which = f"WHERE kind = ? AND mailbox IN ({marks})"
         sql = f"SELECT 1 FROM web_kept_errand {which} UNION ALL SELECT 1 FROM web_errand {which}"  # noqa: S608 - marks
-        return bool(await rows_of(self._database, sql, (Errand.REFUSE.value, *hashes) * 2))
+        bindings = (Errand.REFUSE.value, *hashes) * 2
+        return lambda connection: bool(list(connection.execute(sql, bindings)))
 
     async def next(self, after: KeptErrand, begun: int, limit: int) -> list[KeptErrand]:
         """Those that come after one and were asked by `begun` (milliseconds), the oldest first."""

@@ -7,13 +7,14 @@ table of the front, no letter leaves for its mailbox meanwhile, and the courier'
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 from relay.client.contract import Followed, RelayAwayError, RelayClient
 from relay.clock import Clock, to_millis
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
-from web.errand_table import BEFORE_ALL, Errand, ErrandTable
+from web.errand_table import BEFORE_ALL, Errand, ErrandTable, Question
 from web.limit_keys import LimitKeys, Period
 from web.refusals import refuses_mail
 
@@ -63,7 +64,15 @@ class Errands:
 
     async def refuses(self, address: str) -> bool | None:
         """Whether no letter may go to this address; None if the relay alone knows, and it is away."""
-        waits = await self.waits(address)
+        (answer,) = await self.refuse([address])
+        return answer
+
+    async def refuse(self, addresses: Sequence[str]) -> list[bool | None]:
+        """The same of several, all of them asked at once."""
+        waits = await self._table.waits(addresses)
+        return await asyncio.gather(*(self._refused(*one) for one in zip(addresses, waits, strict=True)))
+
+    async def _refused(self, address: str, waits: bool) -> bool | None:
         try:
             async with asyncio.timeout(_ASK_TIMEOUT):
                 return await refuses_mail(self._relay, address) or waits
@@ -72,7 +81,12 @@ class Errands:
 
     async def waits(self, address: str) -> bool:
         """Whether a refusal of this mailbox has yet to reach the relay."""
-        return await self._table.waits(address)
+        (answer,) = await self._table.waits([address])
+        return answer
+
+    def question(self, address: str) -> Question:
+        """The same, for who reads more than that at a time."""
+        return self._table.question(address)
 
     async def run(self) -> None:
         """Do all that was kept, oldest first: letters leave after it, and each of these may be about one of them.

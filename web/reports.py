@@ -146,14 +146,7 @@ class ReportStore:
 
     async def is_paused(self, mailboxes: Sequence[bytes]) -> bool:
         """Whether a report about mail to any of these hashes waits for a decision."""
-        marks = ", ".join("?" * len(mailboxes))
-        sql = f"SELECT 1 FROM web_report WHERE outcome IS NULL AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
-        return bool(await rows_of(self._database, sql, tuple(mailboxes)))
-
-    async def is_frozen(self, letter_id: str) -> bool:
-        """Whether the recipient of this letter has reported its sender, and nobody has found them wrong."""
-        sql = "SELECT 1 FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = ?"
-        return bool(await rows_of(self._database, sql, (letter_id,)))
+        return await self._database.read(lambda connection: is_paused(connection, mailboxes))
 
     async def of_letter(self, letter_id: str) -> ReportState | None:
         """Where the report of this letter stands; None if there is none."""
@@ -186,6 +179,19 @@ class ReportStore:
         """Delete decided reports, freezes and decisions whose time is over."""
         now = self._clock.now()
         await change(self._database, *((sql, (to_millis(now - kept),)) for sql, kept in _FORGETTING))
+
+
+def is_paused(connection: Connection, mailboxes: Sequence[bytes]) -> bool:
+    """`ReportStore.is_paused`, for who reads more than that at a time."""
+    marks = ", ".join("?" * len(mailboxes))
+    sql = f"SELECT 1 FROM web_report WHERE outcome IS NULL AND mailbox IN ({marks}) LIMIT 1"  # noqa: S608 - marks only
+    return bool(list(connection.execute(sql, tuple(mailboxes))))
+
+
+def is_frozen(connection: Connection, letter_id: str) -> bool:
+    """Whether the recipient of this letter has reported its sender, and nobody has found them wrong."""
+    sql = "SELECT 1 FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = ?"
+    return bool(list(connection.execute(sql, (letter_id,))))
 
 
 def _filed_again(outcome: str | None, dismissals: int, words: str) -> Filed:

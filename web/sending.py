@@ -21,15 +21,18 @@ from aiohttp import web
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from web.ceilings import Look
+from web.client_address import ClientAddress
 from web.confirming import Asking
+from web.copies import Looks
 from web.departures import next_departure, spread
 from web.draft import Draft
 from web.letters import HOLD_TIME, Departure, Expected, HeldFor, Hold, NewLetter, hash_secret
 from web.limits import Admission
 from web.moderation.ruling import Ruling, Step
 from web.morning import tomorrow_morning
+from web.network import Network
 from web.parts import Parts
-from web.preview import PREVIEW_LIFETIME, SECOND_THOUGHT, Preview
+from web.preview import PREVIEW_LIFETIME, SECOND_THOUGHT, LetterNames, Preview
 from web.preview_page import Beside, PreviewPage
 from web.schools import SchoolMail, is_school
 from web.sealing import Sealed, SenderRecord
@@ -66,6 +69,19 @@ class Pressed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Press:
+    """One press of a button of ours: the letter, what it is called, what the rules say of it, and who asks."""
+
+    shown: Preview
+    names: LetterNames
+    ruling: Ruling
+    client: ClientAddress
+    network: Network
+    looks: Looks | None
+    """None: nobody looks for copies of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Settled:
     """What is known of a letter that may be sent: how it was let in, whether a person looks at it first, which button
     sent it, and its writer's confirmed address.
@@ -91,23 +107,28 @@ class Sending:
 
         A button that is pressed twice sends one letter, and both presses lead to it: the second waits for the first.
         """
-        turn = self._turns.setdefault(self._parts.tokens.names(shown).id, asyncio.Lock())
+        names = self._parts.tokens.names(shown)
+        turn = self._turns.setdefault(names.id, asyncio.Lock())
         async with turn:
-            return await self._send(request, shown, age, pressed)
+            return await self._send(self._press(request, shown, names), age, pressed)
 
-    async def _send(self, request: web.Request, shown: Preview, age: timedelta, pressed: Pressed) -> web.Response:
+    def _press(self, request: web.Request, shown: Preview, names: LetterNames) -> _Press:
+        parts, draft = self._parts, shown.draft
+        client = parts.client(request)
+        looks = None if parts.copies is None else parts.copies.looks(draft.message, draft.recipient)
+        return _Press(shown, names, parts.judge.rule_on(draft), client, parts.networks.of(client.address), looks)
+
+    async def _send(self, press: _Press, age: timedelta, pressed: Pressed) -> web.Response:
+        shown, names, client = press.shown, press.names, press.client
         words = self._render.words(shown.language)
-        names, stores = self._parts.tokens.names(shown), self._parts.stores
-        ruling = self._parts.judge.rule_on(shown.draft)
         try:
-            if not await stores.letters.knows(names.id):
-                if ruling.step is Step.REFUSE and pressed.button is not Button.APPEAL:
+            if not await self._parts.stores.letters.knows(names.id):
+                if press.ruling.step is Step.REFUSE and pressed.button is not Button.APPEAL:
                     return self._previews.show(shown)
                 # Only a ticket of ours lets a page live longer, or asks its writer for an address.
                 ticket = pressed.ticket if self._parts.way_in.knows(pressed.ticket, names.id) else ""
                 if age > PREVIEW_LIFETIME and not ticket:
                     return self._previews.show(shown, Beside(words("preview.expired")), HTTPStatus.CONFLICT)
-                client, network = self._parts.client(request), self._parts.network(request)
                 if client.disputed:
                     return self._disputed(shown)
                 confirmed = await self._parts.confirming.settle(
@@ -115,15 +136,16 @@ class Sending:
                 )
                 if isinstance(confirmed, Asking):
                     return self._ask_code(shown, ticket, confirmed)
-                why = self._why_held(shown.draft, ruling)
-                asked = Asked(client, network, names.id, shown.draft.recipient, ticket, is_held=why is not None)
+                why = self._why_held(press)
+                recipient = shown.draft.recipient
+                asked = Asked(client, press.network, names.id, recipient, ticket, is_held=why is not None)
                 admission = await self._parts.way_in.ask(asked)
                 if isinstance(admission, Wait):
                     if await self._is_sent_elsewhere(names.id):
                         return self._render.redirect(f"/s/{names.secret}")
                     return self._not_yet(shown, admission, pressed.fields)
-                hold = self._hold(_final(why, admission), ruling)
-                await self._keep(request, shown, _Settled(admission, hold, pressed.button, confirmed.mail))
+                hold = self._hold(_final(why, admission), press.ruling)
+                await self._keep(press, _Settled(admission, hold, pressed.button, confirmed.mail))
         except SpoolUnavailableError as error:
             _log.warning("letter-not-kept", why=str(error))
             beside = Beside(words("preview.unavailable"), pressed.ticket)
@@ -132,16 +154,17 @@ class Sending:
             return response
         return self._render.redirect(f"/s/{names.secret}")
 
-    async def _keep(self, request: web.Request, shown: Preview, settled: _Settled) -> None:
+    async def _keep(self, press: _Press, settled: _Settled) -> None:
         """Commit the letter. Raises SpoolUnavailableError: then it was not sent, and does not count as if it were."""
+        draft = press.shown.draft
         try:
-            look = await self._previews.ceiling(shown, self._parts.network(request))
-            departure = self._departure(shown.draft, settled.hold, settled.button, look)
-            if self._parts.copies is not None:
-                self._parts.copies.note(shown.draft.message, shown.draft.recipient)
-            rings = self._parts.options.doorbell and not await self._parts.stores.doorbell.knows(shown.draft.recipient)
-            letter = self._letter(request, shown, self._parts.judge.rule_on(shown.draft), rings=rings)
-            sealed = self._seal(request, letter.id, settled.mail)
+            look = await self._previews.ceiling(press.shown, press.network)
+            departure = self._departure(draft, settled.hold, settled.button, look)
+            if self._parts.copies is not None and press.looks is not None:
+                self._parts.copies.note(press.looks)
+            rings = self._parts.options.doorbell and not await self._parts.stores.doorbell.knows(draft.recipient)
+            letter = self._letter(press, rings=rings)
+            sealed = self._seal(press.client, letter.id, settled.mail)
             admitted = settled.admission
             letter = replace(letter, pair=admitted.pair, over=admitted.over, sealed=sealed)
             await self._parts.courier.send(letter, departure)
@@ -221,30 +244,29 @@ class Sending:
         rules = tuple(rule.value for rule in ruling.rules) if ruling.step.stops else ()
         return Hold(self._parts.clock.now() + HOLD_TIME, why, rules)
 
-    def _why_held(self, draft: Draft, ruling: Ruling) -> HeldFor | None:
+    def _why_held(self, press: _Press) -> HeldFor | None:
         """Why a person looks at a letter first, by what stands in it; None if nobody needs to."""
-        if ruling.step is Step.REFUSE:
+        if press.ruling.step is Step.REFUSE:
             return HeldFor.APPEAL
-        if ruling.step.stops:
+        if press.ruling.step.stops:
             return HeldFor.RULES
-        if self._parts.options.school_domains is SchoolMail.HOLD and is_school(draft.recipient):
+        if self._parts.options.school_domains is SchoolMail.HOLD and is_school(press.shown.draft.recipient):
             return HeldFor.SCHOOL
-        copies = self._parts.copies
-        return HeldFor.COPIES if copies is not None and copies.are_too_many(draft.message, draft.recipient) else None
+        copies, looks = self._parts.copies, press.looks
+        return HeldFor.COPIES if copies is not None and looks is not None and copies.are_too_many(looks) else None
 
-    def _seal(self, request: web.Request, letter_id: str, mail: str) -> Sealed | None:
-        """Who sends this, sealed at once; in clear it is nowhere but in this call."""
+    def _seal(self, client: ClientAddress, letter_id: str, mail: str) -> Sealed | None:
+        """Who sends this, sealed at once; in clear it is nowhere but in this press."""
         now = self._parts.clock.now()
         key = self._parts.sealing.at(now)
-        client = self._parts.client(request)
         if key is None or client.address is None:
             return None
         return key.seal(SenderRecord(now, str(client.address), client.port, mail), letter_id)
 
-    def _letter(self, request: web.Request, shown: Preview, ruling: Ruling, *, rings: bool) -> NewLetter:
-        writer, options = self._parts.writer, self._parts.options
-        names, words = self._parts.tokens.names(shown), self._render.words(shown.language)
-        letter = writer.compose(shown.draft, words, names.id, self._parts.judge.crisis(ruling, shown.language))
+    def _letter(self, press: _Press, *, rings: bool) -> NewLetter:
+        writer, options, shown, names = self._parts.writer, self._parts.options, press.shown, press.names
+        words = self._render.words(shown.language)
+        letter = writer.compose(shown.draft, words, names.id, self._parts.judge.crisis(press.ruling, shown.language))
         mail = writer.ring(shown.draft, words, names.id) if rings else letter
         return NewLetter(
             id=names.id,
@@ -257,7 +279,7 @@ class Sending:
             wall_after=options.wall_delay if shown.draft.wall and options.wall else None,
             sender_name=letter.sender_name,
             subject=letter.subject,
-            network=self._parts.network(request),
+            network=press.network,
         )
 
 

@@ -8,7 +8,6 @@ read of it waits until then, so that of who refuses letters nothing is kept but 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from relay.clock import Clock
@@ -53,15 +52,16 @@ class Wishes:
         """Of the first of them, up to those at which the relay is away: it tells of none that were asked at once."""
         answers: list[bool | None] = []
         for n in range(0, len(addresses), _AT_ONCE):
-            told = await asyncio.gather(*(self._refuses(address) for address in addresses[n : n + _AT_ONCE]))
+            told = await self._refuse(addresses[n : n + _AT_ONCE])
             if all(one is None for one in told):
                 break
             answers += told
         return answers
 
-    async def _refuses(self, address: str) -> bool | None:
-        """Of a letter that has ended meanwhile nobody has to be asked."""
-        return await self._errands.refuses(address) if address else False
+    async def _refuse(self, addresses: list[str]) -> list[bool | None]:
+        """Of a letter that has ended meanwhile, which has no address, nobody has to be asked."""
+        answers = iter(await self._errands.refuse([address for address in addresses if address]))
+        return [next(answers) if address else False for address in addresses]
 
     async def _note(self, asked: list[tuple[str, str]], unwanted: list[tuple[str, str]]) -> None:
         """The same transaction for both kinds."""

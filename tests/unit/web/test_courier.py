@@ -28,7 +28,6 @@ from web.letter_table import DatabaseLetterStore
 from web.letters import HOLD_TIME, Departure, Ending, Expected, HeldFor, Hold, NewLetter, hash_secret
 from web.mailbox import MailboxHasher
 from web.objections import Objections
-from web.reports import ReportStore
 from web.sealed_store import SealedStore
 from web.sealing import Sealed, month_of
 from web.withheld_table import WithheldTable
@@ -68,10 +67,9 @@ class Bench:
         last: tuple[Callable[[], Awaitable[None]], ...] = (),
         forget: tuple[Callable[[], Awaitable[object]], ...] = (),
     ) -> Courier:
-        reports = ReportStore(self.database, self.clock, SeededEntropy(4))
         mailboxes = MailboxHasher([b"b" * 32])
         errands = errands_of(self.relay, self.database, self.clock)
-        objections = Objections(self.relay, errands, reports, mailboxes)
+        objections = Objections(self.relay, errands, self.database, mailboxes)
         ceilings = Ceilings(self.relay, self.admission, self.clock)
         way_out = WayOut(self.relay, objections, ceilings, mailboxes, self.clock)
         withheld = WithheldTable(self.database)

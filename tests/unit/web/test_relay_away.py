@@ -28,7 +28,6 @@ from web.errand_table import Errand, ErrandSeal, ErrandTable
 from web.handing_over import HandOver
 from web.mailbox import MailboxHasher
 from web.objections import Objections
-from web.reports import ReportStore
 from web.withheld_table import WithheldTable
 from web.withholding import Withholding
 
@@ -43,8 +42,7 @@ async def rows(front: Front, sql: str) -> list[tuple[object, ...]]:
 def courier_of(front: Front, clock: Clock) -> Courier:
     mailboxes = MailboxHasher((OPTIONS.block_key,))
     errands = errands_of(front.relay, front.database, clock)
-    reports = ReportStore(front.database, clock, SeededEntropy(4))
-    objections = Objections(front.relay, errands, reports, mailboxes)
+    objections = Objections(front.relay, errands, front.database, mailboxes)
     ceilings = Ceilings(front.relay, DayAdmission(front.database, clock, 0), clock)
     way_out = WayOut(front.relay, objections, ceilings, mailboxes, clock)
     withheld = WithheldTable(front.database)
