@@ -26,6 +26,7 @@ REMEMBERED: Final = 4000
 """Rulings of so many letters are remembered, about 2 MB of them."""
 _KEPT: Final = timedelta(hours=2)
 _KEY: Final = 32
+_RULES: Final = {rule.value: rule for rule in Rule}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,7 @@ class Judge:
     def told(self, names: Iterable[str], language: Language) -> list[ToldRule]:
         """The rules of these ids; what an older pack called otherwise is left out."""
         words = self.wording(language).rules
-        known = {rule.value: rule for rule in Rule}
-        return [ToldRule(known[name].anchor, words[known[name]]) for name in names if name in known]
+        return [ToldRule(_RULES[name].anchor, words[_RULES[name]]) for name in names if name in _RULES]
 
 
 def marked_paragraphs(message: str, ruling: Ruling) -> list[list[list[Piece]]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -20,6 +21,7 @@ from relay.lab.launch.plan import Kind, Letter
 
 _TOKEN: Final = re.compile(r'name="token" value="([^"]+)"')
 _SECRET: Final = re.compile(r"/s/([a-z0-9]+)")
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _REQUEST_SECONDS: Final = 60.0
 _TRIES: Final = 8
 _PAUSE: Final = 0.5
@@ -131,11 +133,15 @@ class Visitors:
         return answer
 
     async def _request(self, method: str, path: str, fields: dict[str, str] | None, headers: dict[str, str]) -> Answer:
+        body = None
+        if fields is not None:
+            # Left to itself, the client makes a multipart form first and throws it away.
+            body, headers = urlencode(fields).encode(), {**headers, "Content-Type": _FORM_TYPE}
         try:
             async with (
                 asyncio.timeout(_REQUEST_SECONDS),
                 self._session.request(
-                    method, self._url + path, data=fields, headers=headers, allow_redirects=False
+                    method, self._url + path, data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 told = response.headers
