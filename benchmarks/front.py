@@ -3,7 +3,7 @@
 Letters come at an even pace, each by a visitor who opens the form, looks at the preview and sends; node and lab are
 those of `leak lab scenario launch-2014`. Reported: percentiles of the answers as a visitor behind no network sees
 them, fsync included, and the processor time of the node, and of all that is played around it, for a letter from form
-to far side. Two versions are compared by running this in turn with PYTHONPATH leading to the one and to the other.
+to far side. Another version is measured in the same way by `PYTHONPATH=its-folder python -P benchmarks/front.py`.
 """
 
 from __future__ import annotations
