@@ -13,12 +13,13 @@ T = TypeVar("T")
 
 
 class SwitchedDatabase:
-    """Passes everything on to a real database while `away` is False; what writes, while `full` is."""
+    """Passes everything on to a real database while `away` is False; what writes, while `full` is. Counts both."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.away = False
         self.full = False
+        self.reads = self.writes = 0
 
     damage = ""
     failure: SpoolUnavailableError | None = None
@@ -32,10 +33,12 @@ class SwitchedDatabase:
         """As the contract says."""
         if self.full:
             raise SpoolFullError("filled by a test")
+        self.writes += 1
         return await self._here().write(work, patience)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """As the contract says."""
+        self.reads += 1
         return await self._here().read(work)
 
     async def migrate(self, component: str, folder: Path) -> list[str]:

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from relay.client.contract import Admission, Letter, LetterAccepted, LetterRefused
+from relay.database.contract import Database
 from relay.database.sqlite import SqliteDatabase
 from relay.ids import SeededEntropy
 from tests.support.front import errands_of
 from tests.support.hand_clock import HandClock
 from tests.support.relay_in_memory import RelayInMemory
+from tests.support.switched_database import SwitchedDatabase
 from web import courier, forgetting
 from web.admission import DayAdmission
 from web.ceilings import Ceilings
@@ -30,6 +32,7 @@ from web.mailbox import MailboxHasher
 from web.objections import Objections
 from web.sealed_store import SealedStore
 from web.sealing import Sealed, month_of
+from web.wishes import Wishes
 from web.withheld_table import WithheldTable
 from web.withholding import Withholding
 
@@ -54,7 +57,7 @@ def _letter(n: int = 0) -> NewLetter:
 class Bench:
     """A store in a real database, a relay in memory, and the courier between them."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = HandClock()
         self.relay = RelayInMemory()
@@ -103,6 +106,20 @@ async def test_a_letter_is_kept_then_handed_over_then_forgotten(bench: Bench, tm
     assert list(bench.relay.letters.values()) == [_letter().mail]
     rows = await bench.database.read(lambda c: list(c.execute("SELECT count(*) FROM web_handover")))
     assert rows == [(0,)]
+
+
+async def test_what_a_letter_asks_of_the_database(bench: Bench) -> None:
+    """Each question is a thread's turn, and a hundred letters leave in a second."""
+    counted = SwitchedDatabase(bench.database)
+    leaving = Bench(counted)
+    await leaving.send(_letter())
+    assert (counted.reads, counted.writes) == (1, 2), "whether it may leave; that it is kept, that it has left"
+    now = bench.clock.now()
+    for n in range(1, 6):
+        await bench.store.add(_letter(n), now, Departure(now + timedelta(hours=1)))
+    counted = SwitchedDatabase(bench.database)
+    await Wishes(errands_of(bench.relay, counted, bench.clock), counted, bench.clock).look()
+    assert (counted.reads, counted.writes) == (3, 1), "which letters, their refusals together, whether there are more"
 
 
 async def test_neither_secret_nor_exact_time_is_stored(bench: Bench) -> None:  # S53, SND 3, SND 11
