@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import apsw
@@ -59,12 +60,11 @@ class ReadOpener(Protocol):
         ...
 
 
-class SqliteReader:
-    """Reads in the order of asking; its connection is opened when it is first needed."""
+class SqliteReader(ABC):
+    """Reads in the order of asking; its connection is opened when it is first needed. A subclass says who reads."""
 
-    def __init__(self, opener: ReadOpener, name: str) -> None:
+    def __init__(self, opener: ReadOpener) -> None:
         self._opener = opener
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._connection: apsw.Connection | None = None
         self._lock = threading.Lock()
         self._waiting: list[_Question] = []
@@ -82,8 +82,16 @@ class SqliteReader:
             begins = not self._reading
             self._reading = True
         if begins:
-            loop.run_in_executor(self._thread, self._read_all)
+            self._begin()
         return cast("T", await question.future)
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """A question waits, and nobody reads: have `_read_all` called."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of the connection once what was asked is answered."""
 
     def _read_all(self) -> None:
         while questions := self._next():
@@ -138,13 +146,6 @@ class SqliteReader:
             except RuntimeError:
                 _log.warning("answer-without-loop", questions=len(asked))
 
-    async def close(self) -> None:
-        """End the thread once what was asked is answered."""
-        with self._lock:
-            self._closing = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.let_go)
-        self._thread.shutdown()
-
     def let_go(self) -> None:
         """Close the connection; after a disk failed, that too may fail, and stopping goes on."""
         connection, self._connection = self._connection, None
@@ -154,6 +155,37 @@ class SqliteReader:
             connection.close(True)
         except apsw.Error as error:
             _log.warning("close-failed", error=error)
+
+
+class SqliteReaderThread(SqliteReader):
+    """Reads in a thread of its own, which begins at the first question.
+
+    Not in an executor: its future, and the second call of the loop that tells of it, cost as much as most questions.
+    """
+
+    def __init__(self, opener: ReadOpener, name: str) -> None:
+        super().__init__(opener)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._turns: SimpleQueue[bool] = SimpleQueue()
+        """True: read; False: nobody asks any more."""
+
+    def _begin(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+        self._turns.put(True)
+
+    def _run(self) -> None:
+        while self._turns.get():
+            self._read_all()
+        self.let_go()
+
+    async def close(self) -> None:
+        """End the thread once what was asked is answered."""
+        with self._lock:
+            self._closing = True
+        self._turns.put(False)
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
 
 
 def _tell_all(questions: list[_Question]) -> None:

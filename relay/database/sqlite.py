@@ -18,7 +18,7 @@ from relay.database.aside import Aside
 from relay.database.contract import Connection, Database
 from relay.database.group_commit import GroupCommit, GroupCommitWriter, Opener, TransactionalConnection
 from relay.database.migrations import apply_migrations, read_migrations
-from relay.database.reader import SqliteReader
+from relay.database.reader import ReadOpener, SqliteReader, SqliteReaderThread
 from relay.errors import LeakError, SchemaError, SpoolFullError, SpoolUnavailableError
 from relay.log import Log
 
@@ -94,7 +94,10 @@ class _SqliteOpener:
 
 
 class SqliteDatabase:
-    """One SQLite file; open it with `SqliteDatabase.open`. `writer` makes what runs the write transactions."""
+    """One SQLite file; open it with `SqliteDatabase.open`.
+
+    `writer` makes what runs the write transactions; `_make_reader`, what reads.
+    """
 
     dialect: Final = "sqlite"
 
@@ -104,7 +107,10 @@ class SqliteDatabase:
         self.path = path
         self._opener = _SqliteOpener(path, vfs)
         self._writer = writer(self._opener)
-        self._reader = SqliteReader(self._opener, "spool-reader")
+        self._reader = self._make_reader(self._opener, "spool-reader")
+
+    def _make_reader(self, opener: ReadOpener, name: str) -> SqliteReader:
+        return SqliteReaderThread(opener, name)
 
     @classmethod
     async def open(
@@ -131,7 +137,7 @@ class SqliteDatabase:
         return await self._reader.run(work)
 
     def aside(self) -> Database:
-        return Aside(self, SqliteReader(self._opener, "spool-aside"))
+        return Aside(self, self._make_reader(self._opener, "spool-aside"))
 
     async def migrate(self, component: str, folder: Path) -> list[str]:
         migrations = read_migrations(folder)

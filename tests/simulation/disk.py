@@ -19,6 +19,7 @@ import apsw
 
 from relay.database.contract import Connection
 from relay.database.group_commit import GroupCommit, Opener, TransactionalConnection
+from relay.database.reader import ReadOpener, SqliteReader
 from relay.database.sqlite import SqliteDatabase
 from relay.errors import LeakError, SpoolUnavailableError
 from tests.simulation.loop import Life
@@ -169,6 +170,18 @@ class LoopWriter(GroupCommit):
         self._drop_connection()
 
 
+class LoopReader(SqliteReader):
+    """Reads on the loop, at once."""
+
+    def _begin(self) -> None:
+        self._read_all()
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        self._closing = True
+        self.let_go()
+
+
 class SimulatedDatabase(SqliteDatabase):
     """The real one on a simulated disk."""
 
@@ -185,6 +198,9 @@ class SimulatedDatabase(SqliteDatabase):
         if self._disk.read_fails():
             raise SpoolUnavailableError("simulated: the disk cannot be read")
         return await super().read(work)
+
+    def _make_reader(self, opener: ReadOpener, name: str) -> SqliteReader:
+        return LoopReader(opener)
 
     def free_bytes(self) -> int:
         """There is room as long as the disk is not troubled by fullness."""

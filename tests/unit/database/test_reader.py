@@ -128,3 +128,15 @@ async def test_who_left_is_not_read_for_and_who_asked_before_the_end_is_answered
     assert read == ["stayed"]
     with pytest.raises(SpoolUnavailableError):
         await database.read(count)
+
+
+async def test_who_asks_nothing_has_no_thread_and_who_has_ended_none_any_more(tmp_path: Path) -> None:
+    def threads() -> int:
+        return sum(thread.name == "spool-reader" for thread in threading.enumerate())
+
+    before = threads()
+    async with opened(tmp_path) as database:
+        assert threads() == before
+        assert await database.read(count) == 0
+        assert threads() == before + 1
+    assert threads() == before
