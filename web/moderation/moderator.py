@@ -91,17 +91,20 @@ class Moderator:
     def _disguised(self, letter: str, left: int) -> Iterator[Hit]:
         """What is hidden in a letter: held at most where it is not sure what a word was meant as.
 
-        `left`: pieces that the second reading may still read of it. What is doubted beyond them is held.
+        `left`: pieces that the second reading may still read of it, the most doubted first. Of what is doubted beyond
+        them, that is held in which a rule found something, or which the first reading alone would stop.
         """
-        for meant in self.disguises.meant(letter):
-            reading = self.reader.read(meant.text)
-            doubted = self._doubted(reading)
-            if doubted is not None and left < MOST_OF_LONG:
+        every = [(meant, self.reader.read(meant.text)) for meant in self.disguises.meant(letter)]
+        doubted = {at: one for at, (_, reading) in enumerate(every) if (one := self._doubted(reading))}
+        scores: dict[int, Weighed] = {}
+        for at, one in sorted(doubted.items(), key=lambda item: -max(item[1].stop, item[1].care)):
+            if left >= MOST_OF_LONG:
+                scores[at] = self._read_twice(every[at][1], one, left)
+                left -= scores[at].pieces
+        for at, (meant, reading) in enumerate(every):
+            if at in doubted and at not in scores and self._stops_alone(reading, doubted[at]):
                 yield Hit(Rule.LANGUAGE, Step.HOLD, meant.changes[0].start, meant.changes[-1].end)
-                return
-            score = None if doubted is None else self._read_twice(reading, doubted, left)
-            left -= score.pieces if score else 0
-            for hit in self._decide(reading, self.reader.worries(reading), score):
+            for hit in self._decide(reading, self.reader.worries(reading), scores.get(at)):
                 touched = [one for one in meant.changes if hit.start < one.stop and one.begin < hit.end]
                 if touched and (hit.step.stops or hit.step is Step.CARE):
                     guessed = hit.step is Step.REFUSE and not all(one.sure for one in touched)
@@ -135,6 +138,14 @@ class Moderator:
         """What both readings make of a letter of which the second one reads `most` pieces."""
         opinion = self.second.read(reading.text, score.worst[0].start, score.worst[-1].end, most)
         return self.gauge.weigh(score, opinion, borne_out=self.trained.bears_out(opinion.rule, score.worst))
+
+    def _stops_alone(self, reading: Reading, score: Score) -> bool:
+        """Whether something is to follow from one reading alone."""
+        highest, limits = max(score.stop, score.care), self.gauge.thresholds
+        found = [hit for hit in reading.hits if hit.weighed]
+        if highest >= (limits.doubt if found else limits.alone):
+            return True
+        return not all(often_meant_well(hit) for hit in found)
 
     def _alone(self, score: Weighed) -> Places:
         """Where the stretches are that would have to be stopped alone; a letter of insults has a hundred of them."""
