@@ -19,7 +19,7 @@ LINES: Final[Mapping[str, str]] = {
     "suppressed": "could not be delivered: its reader wants none",
     "expired": "could not be delivered: tried until its time was over",
     "returned": "could not be delivered: came back later",
-    "undeliverable": "could not be delivered: blocked at the front",
+    "undeliverable": "could not be delivered: withheld at the front",
     "cancelled": "taken back by its writer",
     "waiting": "waiting in the front for its departure",
     "held": "waiting for a person",
