@@ -76,7 +76,7 @@ def _hostile(moderator: Moderator, rounds: int) -> None:
 def _stages(moderator: Moderator, letters: Sequence[str], rounds: int) -> None:
     readings = [reading for reading in map(moderator.reader.read, letters) if len(reading.tokens) > 2]
     stretched = [(reading.tokens, list(reading.stretches())) for reading in readings]
-    vocabulary, joint = moderator.trained.vocabulary, moderator.gauge.whole_and_worst
+    vocabulary, joint = moderator.trained.vocabulary, moderator.gauge.first
     _told("words", tokens_of, letters, rounds)
     _told("words and rules", moderator.reader.read, letters, rounds)
     _told("worry", moderator.reader.worries, readings, rounds)

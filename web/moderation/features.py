@@ -40,6 +40,8 @@ Mixed = NDArray[np.int64]
 SIZE: Final = 1 << BITS
 _NEAR: Final = 4
 """Words after a word with which its concepts are read."""
+MOST_USUAL: Final = 80
+"""Words up to which a letter is as most are; in a longer one a bad sentence can be hidden."""
 _WINDOW: Final = 26
 """Words of a stretch that is judged at once; one bad sentence must not drown in a long letter."""
 _SHORT: Final = 12
@@ -51,14 +53,24 @@ _BEYOND: Final = np.full((_NEAR, FACTS), ABSENT).tobytes()
 """What stands after the last word."""
 
 
+def words_in(tokens: Sequence[Token]) -> int:
+    """The words of a letter as they were written, in which one token may have become several."""
+    return len({token.start for token in tokens if token.word != BARRIER})
+
+
 def stretches(tokens: Sequence[Token]) -> Iterator[range]:
-    """The places of each sentence, and of runs of about 26 words together; what is longer is cut, overlapping."""
+    """The places of each sentence, and of runs of about 26 words together; what is longer is cut, overlapping.
+
+    The first sentence of a run stands alone in long letters: there the others would drown it.
+    """
     ends = [index for index, token in enumerate(tokens) if token.word == BARRIER]
+    long = words_in(tokens) > MOST_USUAL
     start = 0
     for before, end in pairwise(ends):
-        if end - before > _SENTENCE and (before, end) != (start, end):
+        full = end - start > _WINDOW or end == ends[-1]
+        if end - before > _SENTENCE and (before != start or (long and not full)):
             yield from _cut(before, end)
-        if end - start > _WINDOW or end == ends[-1]:
+        if full:
             yield from _cut(start, end)
             start = before if end - before < _SHORT and before > start else end
 

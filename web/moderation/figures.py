@@ -11,17 +11,22 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
 from web.moderation.corpus import CARE, ORDINARY, PASS, RULES, STRANGER, Line, read_corpus
+from web.moderation.long_letters import kind_letters, of_length
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Step
 
 FIGURES_FILE: Final = "moderation/figures.json"
 SAMPLE: Final = "sample"
 """The key of the figures of the sampled letters alone."""
+AMONG: Final = {"among 500": 500, "among 1000": 1000, "among 1500": 1500}
+"""The sets of long letters: insults and threats among so many characters of kind letters, and as many without."""
+_CORE: Final = (Rule.BULLYING, Rule.THREAT)
 _Z: Final = 1.96
 _MIX: Final = 1000
 _HARD_IN_MIX: Final = 0.2
@@ -79,7 +84,15 @@ def letters_for_measuring(place: Path) -> dict[str, list[Line]]:
     sets = {"held out": [line for line in lines if line.held_out]}
     for name in (STRANGER, ORDINARY, RULES):
         sets[name] = [line for line in read_corpus(place / name) if line.letter not in learned]
+    kind, core = kind_letters(sets[ORDINARY], sets[STRANGER]), [one for one in sets[STRANGER] if one.label in _CORE]
+    for at, (name, characters) in enumerate(AMONG.items()):
+        sets[name] = of_length([one for one in core if _eighth(one) == at], kind, characters)
     return sets
+
+
+def _eighth(line: Line) -> int:
+    """Which eighth of all letters it is of; each is put among others once."""
+    return sha256(line.letter.encode()).digest()[2] % 8
 
 
 def measure_all(moderator: Moderator, place: Path) -> dict[str, Any]:
@@ -109,7 +122,7 @@ def _told(labels: dict[str, Counter[Step]]) -> dict[str, Any]:
     passing = labels.get(PASS, Counter())
     bad = {label: counted for label, counted in labels.items() if label in set(Rule)}
     everything = sum(bad.values(), Counter[Step]())
-    core = sum((bad.get(rule, Counter()) for rule in (Rule.BULLYING, Rule.THREAT)), Counter[Step]())
+    core = sum((bad.get(rule, Counter()) for rule in _CORE), Counter[Step]())
     return {
         "to pass": {
             "stopped": _share(passing, Step.HOLD, Step.REFUSE, Step.CARE),

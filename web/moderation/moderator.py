@@ -19,7 +19,7 @@ from web.moderation.pack import load_rulebook
 from web.moderation.reading import MOST_READ, Hit, Reader, Reading
 from web.moderation.ruling import RANK, Part, Rule, Ruling, Span, Step
 from web.moderation.run_together import splitter
-from web.moderation.second.reader import LONG, MOST_OF_LONG, MOST_PIECES, SecondReader, load_second_reader
+from web.moderation.second.reader import LEAST_HIDDEN, MOST_PIECES, SecondReader, load_second_reader
 from web.moderation.spellings import load_spellings
 from web.moderation.trained import Score, Trained, load_trained
 from web.moderation.weighing import Gauge, Thresholds, Weighed, load_gauge
@@ -28,8 +28,6 @@ from web.moderation.wording import Wording
 _MOST_SPANS: Final = 20
 _BRIEF: Final = 250
 """Characters of a letter in which hardly more than one place is hidden."""
-_MEANT_WELL: Final = 3.0
-"""Logits below the doubt from which a rule's finding is not even worth a nudge."""
 _BESIDE_NAME: Final = 120
 """Characters at both ends of a letter that are read together with the name it is signed with."""
 Places = Sequence[tuple[int, int]]
@@ -98,7 +96,7 @@ class Moderator:
         doubted = {at: one for at, (_, reading) in enumerate(every) if (one := self._doubted(reading))}
         scores: dict[int, Weighed] = {}
         for at, one in sorted(doubted.items(), key=lambda item: -max(item[1].stop, item[1].care)):
-            if left >= MOST_OF_LONG:
+            if left >= LEAST_HIDDEN:
                 scores[at] = self._read_twice(every[at][1], one, left)
                 left -= scores[at].pieces
         for at, (meant, reading) in enumerate(every):
@@ -127,8 +125,8 @@ class Moderator:
         """
         if reading.unreadable or len(reading.tokens) < 3:
             return None
-        score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.whole_and_worst)
-        if not self._asks(max(score.stop, score.care), reading.hits):
+        score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.first)
+        if not _asks(max(score.stop, score.care), reading.hits, self.gauge.scale(score.words).thresholds):
             return None
         if not any(hit.weighed for hit in reading.hits) and self._knows_better(reading, score):
             return None
@@ -141,9 +139,9 @@ class Moderator:
 
     def _stops_alone(self, reading: Reading, score: Score) -> bool:
         """Whether something is to follow from one reading alone."""
-        highest, limits = max(score.stop, score.care), self.gauge.thresholds
         found = [hit for hit in reading.hits if hit.weighed]
-        if highest >= (limits.doubt if found else limits.alone):
+        doubt = self.gauge.scale(score.words).thresholds.doubt
+        if max(score.stop, score.care) >= (doubt if found else self.gauge.alone):
             return True
         return not all(often_meant_well(hit) for hit in found)
 
@@ -151,15 +149,6 @@ class Moderator:
         """Where the stretches are that would have to be stopped alone; a letter of insults has a hundred of them."""
         parts = (part for part, stop in score.stretches if self.gauge.stops_alone(part, stop))
         return [(part[0].start, part[-1].end) for part in parts]
-
-    def _asks(self, highest: float, hits: Sequence[Hit]) -> bool:
-        """Whether a letter is read twice. `highest`: what the first reading makes of it at worst."""
-        if highest >= self.gauge.thresholds.doubt:
-            return True
-        weighed = [hit for hit in hits if hit.weighed]
-        if highest >= self.gauge.thresholds.clear:
-            return bool(weighed)
-        return not all(often_meant_well(hit) for hit in weighed)
 
     def _knows_better(self, reading: Reading, score: Score) -> bool:
         """Whether nothing follows from what the second reading says, but for what it makes of findings."""
@@ -180,7 +169,7 @@ class Moderator:
             yield from (replace(hit, step=Step.HOLD) for hit in reading.hits if hit.weighed and hit.firm)
         if score is None:
             return
-        step = _read_alone(score, self.gauge.thresholds)
+        step = _read_alone(score)
         if score.rule in _OF_HARM and any(_within(place, score.worst) for place in worries):
             step = _least(step, Step.HOLD if any(one.word == BARRIER for one in score.worst[1:-1]) else Step.PASS)
         cries = any(hit.step is Step.CARE and not hit.weighed for hit in reading.hits)
@@ -188,7 +177,7 @@ class Moderator:
         for hit in reading.hits:
             if hit.weighed and not (hit.rule in _OF_HARM and any(_touch(hit, place) for place in worries)):
                 sure = cries or (hit.firm and any(_touch(hit, place) for place in alone))
-                yield from _believed(hit, score, step, self.gauge.thresholds, sure=sure)
+                yield from _believed(hit, score, step, sure=sure)
         if (
             step is Step.PASS
             or (not score.borne_out and self._says_little(reading))
@@ -204,9 +193,17 @@ def _most_together(characters: int) -> int:
 
     The longer a letter is, the longer everything else takes.
     """
-    if characters > LONG:
-        return 2 * MOST_OF_LONG
-    return 2 * MOST_PIECES if characters <= _BRIEF else MOST_PIECES + MOST_OF_LONG
+    return 2 * MOST_PIECES if characters <= _BRIEF else MOST_PIECES + LEAST_HIDDEN
+
+
+def _asks(highest: float, hits: Sequence[Hit], limits: Thresholds) -> bool:
+    """Whether a letter is read twice. `highest`: what the first reading makes of it at worst."""
+    if highest >= limits.doubt:
+        return True
+    weighed = [hit for hit in hits if hit.weighed]
+    if highest >= limits.clear:
+        return bool(weighed)
+    return not all(often_meant_well(hit) for hit in weighed)
 
 
 def often_meant_well(hit: Hit) -> bool:
@@ -232,8 +229,9 @@ def _spoken_of(hits: Sequence[Hit], part: Sequence[Token]) -> bool:
     return any(hit.step.stops and _touch(hit, place) for hit in hits)
 
 
-def _read_alone(score: Weighed, limits: Thresholds) -> Step:
+def _read_alone(score: Weighed) -> Step:
     """What the readings make of a letter, whatever the rules found."""
+    limits = score.limits
     if score.care >= limits.care_sure and score.care > score.stop:
         return Step.CARE
     if score.stop >= (limits.refuse_threat if score.rule is Rule.THREAT else limits.refuse):
@@ -241,19 +239,20 @@ def _read_alone(score: Weighed, limits: Thresholds) -> Step:
     return Step.HOLD if score.stop >= limits.hold else Step.PASS
 
 
-def _believed(hit: Hit, score: Weighed, step: Step, limits: Thresholds, *, sure: bool) -> Iterator[Hit]:
+def _believed(hit: Hit, score: Weighed, step: Step, *, sure: bool) -> Iterator[Hit]:
     """What a rule found, as far as it is believed; nothing where the letter reads like those that are meant well.
 
     A firm finding is held at least, and believed where it is `sure`: its own sentence reads like it, or stands beside a
     cry for help. To the readings a letter that says "I want to die" hardly reads like an insult any more.
     """
+    limits = score.limits
     if hit.step is Step.CARE:
         yield hit if score.care >= limits.care_doubt else replace(hit, step=Step.NUDGE)
     elif hit.firm:
         yield hit if sure or score.stop >= limits.hold else replace(hit, step=Step.HOLD)
     elif score.stop >= limits.hold:
         yield hit if step is Step.REFUSE or not hit.step.stops else replace(hit, step=Step.HOLD)
-    elif score.stop >= limits.hold - _MEANT_WELL:
+    elif score.stop >= limits.nudge:
         yield replace(hit, step=Step.NUDGE)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
 from web.moderation.concepts import Concepts, load_concepts
-from web.moderation.features import SIZE, Numbers, Part, Places, distinct, features_of
-from web.moderation.folding import BARRIER, Token
+from web.moderation.features import MOST_USUAL, SIZE, Numbers, Part, Places, distinct, features_of, words_in
+from web.moderation.folding import Token
 from web.moderation.ruling import Rule
 from web.moderation.vocabulary import Vocabulary
 
 WEIGHTS_FILE: Final = "moderation/weights.bin"
 FORM: Final = 5
 """The form of the file and of the features; another one asks for a new training."""
+_LOUDER: Final = 0.5
+"""What e times the tokens add to the score of a stretch of a long letter: of many short ones one soon looks bad."""
 TABLES: Final = ("stop", "care")
 """What is asked of a letter: is it to be stopped, and is its writer to be helped."""
 
@@ -52,6 +54,10 @@ class WholeAndWorst:
         """What is weighed."""
         above, length = max(worst - whole, 0.0), math.log1p(words)
         return whole, above, length, length * whole, length * above
+
+
+Joint = Callable[[float, float, int], float]
+"""Makes the score of a letter of that of the whole, that of its worst stretch, and its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Trained:
     """By number a row, with a column a table, so that both are found in one place."""
     header: dict[str, Any]
 
-    def score(self, tokens: Sequence[Token], parts: Sequence[Part], joint: WholeAndWorst) -> Score:
+    def score(self, tokens: Sequence[Token], parts: Sequence[Part], joint: Joint) -> Score:
         """The score of a letter, given by its tokens and stretches; at least one."""
         features, starts = features_of(tokens, self.vocabulary).joined(parts)
         stops, cares = self._scores(features, starts)
@@ -87,16 +93,18 @@ class Trained:
             every, care = stops[whole], cares[whole]
         else:
             (every,), (care,) = self._scores(distinct(features), starts[:1])
-        worst = max(range(len(parts)), key=stops.__getitem__)
+        words = words_in(tokens)
+        louder = _LOUDER if words > MOST_USUAL else 0.0
+        loud = [stop + louder * math.log1p(len(places)) for stop, (places, _) in zip(stops, parts, strict=True)]
+        worst = max(range(len(parts)), key=loud.__getitem__)
         stretches = [
             (tokens[places.start : places.stop], score) for (places, _), score in zip(parts, stops, strict=True)
         ]
-        words = len({token.start for token in tokens if token.word != BARRIER})
         return Score(
-            stop=joint(every, stops[worst], words),
+            stop=joint(every, loud[worst], words),
             care=max(care, *cares),
             words=words,
-            columns=joint.columns(every, stops[worst], words),
+            columns=WholeAndWorst.columns(every, loud[worst], words),
             worst=stretches[worst][0],
             stretches=stretches,
         )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
 from relay.errors import ConfigurationError
+from web.moderation.features import MOST_USUAL
 from web.moderation.folding import BARRIER, Token
 from web.moderation.ruling import Rule
 from web.moderation.second.reader import Opinion
@@ -28,11 +29,12 @@ _WEIGHTS: Final = 6
 class Thresholds:
     """Scores, in logits, from which a letter is held, refused, refused where it reads like a threat, or cared for.
 
-    Below `care_doubt` what a rule took for a cry for help is a nudge. These are of both readings together. Of the
-    first one alone: below `doubt` a letter that no rule speaks of passes at once, and below `clear` one that only words
-    of insults and threats were found in; from `alone` a sentence reads like one that has to be stopped.
+    From `nudge` on what a rule found is worth a nudge at least; below `care_doubt` what it took for a cry for help is
+    one. These are of both readings together. Of the first one alone: below `doubt` a letter that no rule speaks of
+    passes at once, and below `clear` one that only words of insults and threats were found in.
     """
 
+    nudge: float
     hold: float
     refuse: float
     refuse_threat: float
@@ -40,7 +42,6 @@ class Thresholds:
     care_sure: float
     doubt: float
     clear: float
-    alone: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,16 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """How the scores of letters of about one length are put together, and what follows from them."""
+
+    whole_and_worst: WholeAndWorst
+    stop: Sum
+    care: Sum
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True, slots=True)
 class Weighed:
     """A letter that was read twice."""
 
@@ -77,35 +88,47 @@ class Weighed:
     """Each stretch, and how much it reads like a letter to be stopped."""
     pieces: int
     """How much of it was read the second time."""
+    limits: Thresholds
+    """Of letters of this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """How scores are put together, and what follows from them."""
+    """The scales: one for letters as most are, and one for long ones, in which a sentence can be hidden."""
 
-    whole_and_worst: WholeAndWorst
-    stop: Sum
-    care: Sum
-    thresholds: Thresholds
+    usual: Scale
+    long: Scale
+    alone: float
+    """The score of the first reading from which a stretch alone would have to be stopped."""
     about: Mapping[str, Any]
     """What it was made from."""
 
+    def scale(self, words: int) -> Scale:
+        """What weighs a letter of so many words."""
+        return self.long if words > MOST_USUAL else self.usual
+
+    def first(self, whole: float, worst: float, words: int) -> float:
+        """What the first reading says, by the whole of a letter of so many words and by its worst stretch."""
+        return self.scale(words).whole_and_worst(whole, worst, words)
+
     def weigh(self, score: Score, opinion: Opinion, *, borne_out: bool) -> Weighed:
         """What the two readings of a letter say together; which rule it breaks the second one knows better."""
+        scale = self.scale(score.words)
         return Weighed(
-            stop=self.stop(score.stop, opinion.stop, score.words),
-            care=self.care(score.care, opinion.care, score.words),
+            stop=scale.stop(score.stop, opinion.stop, score.words),
+            care=scale.care(score.care, opinion.care, score.words),
             rule=opinion.rule,
             borne_out=borne_out,
             worst=score.worst,
             stretches=score.stretches,
             pieces=opinion.pieces,
+            limits=scale.thresholds,
         )
 
     def stops_alone(self, part: Sequence[Token], stop: float) -> bool:
         """Whether a stretch with this score would have to be stopped if it were all of the letter."""
         words = sum(token.word != BARRIER for token in part)
-        return self.whole_and_worst(stop, stop, words) >= self.thresholds.alone
+        return self.usual.whole_and_worst(stop, stop, words) >= self.alone
 
 
 def load_gauge(place: Path | None = None) -> Gauge:
@@ -113,16 +136,19 @@ def load_gauge(place: Path | None = None) -> Gauge:
     place = place or data_file(GAUGE_FILE)
     try:
         told = json.loads(read_data_file(place))
-        limits = told["thresholds"]
-        return Gauge(
-            whole_and_worst=WholeAndWorst(_numbers(told["whole and worst"])),
-            stop=Sum(_numbers(told["stop"])),
-            care=Sum(_numbers(told["care"])),
-            thresholds=Thresholds(**{name: float(limits[name]) for name in limits}),
-            about=told["about"],
-        )
+        return Gauge(_scale(told["usual"]), _scale(told["long"]), float(told["alone"]), told["about"])
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{place}: this is no gauge of the readings: {error}") from None
+
+
+def _scale(told: Mapping[str, Any]) -> Scale:
+    limits = told["thresholds"]
+    return Scale(
+        whole_and_worst=WholeAndWorst(_numbers(told["whole and worst"])),
+        stop=Sum(_numbers(told["stop"])),
+        care=Sum(_numbers(told["care"])),
+        thresholds=Thresholds(**{name: float(limits[name]) for name in limits}),
+    )
 
 
 def _numbers(told: Sequence[float]) -> tuple[float, ...]:

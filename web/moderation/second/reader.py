@@ -29,9 +29,8 @@ NETWORK_FILE: Final = "moderation/second/network.onnx"
 ABOUT_FILE: Final = "moderation/second/network.json"
 MOST_PIECES: Final = 40
 """Pieces that are read, the marks of beginning and end among them."""
-MOST_OF_LONG: Final = 24
-"""Likewise, of a letter of more than `LONG` characters, whose words take the first reading longer."""
-LONG: Final = 1000
+LEAST_HIDDEN: Final = 24
+"""Pieces without which what is hidden in a letter is not read."""
 _BEGINS: Final = itemgetter(0)
 _ENDS: Final = itemgetter(1)
 
@@ -69,7 +68,7 @@ class SecondReader:
         first, last = bisect_right(places, start, key=_ENDS), bisect_left(places, end, key=_BEGINS)
         if first >= last:  # nothing stands there
             first = last = 0
-        room = min(most, MOST_OF_LONG if len(text) > LONG else MOST_PIECES) - 2
+        room = min(most, MOST_PIECES) - 2
         found: deque[int] = deque()
         # A word is cut only where there is room for it: of two thousand characters most are not read.
         for begins, ends in places[first:last]:

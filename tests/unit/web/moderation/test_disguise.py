@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.support.moderation import the_moderator
 from web.moderation.ruling import Rule, Step
-from web.moderation.second.reader import LONG, MOST_OF_LONG, MOST_PIECES
+from web.moderation.second.reader import LEAST_HIDDEN, MOST_PIECES
 
 MODERATOR = the_moderator()
 DISGUISES = MODERATOR.disguises
@@ -139,7 +139,7 @@ class Counted:
         return MODERATOR.second.session.run(outputs, given)
 
 
-@pytest.mark.parametrize(("size", "most"), [(LONG, MOST_PIECES + MOST_OF_LONG), (2 * LONG, 2 * MOST_OF_LONG)])
+@pytest.mark.parametrize(("size", "most"), [(1000, MOST_PIECES + LEAST_HIDDEN), (2000, MOST_PIECES + LEAST_HIDDEN)])
 def test_where_more_is_hidden_than_can_be_read_twice_a_person_looks(size: int, most: int) -> None:
     slips = "I know wehre you lvie and", "evryone hatess you so mcuh and", "you deserev nothign but pian and"
     plain = "I think about the day we met at the lake and the children were playing by the water."

@@ -116,7 +116,7 @@ def test_the_whole_of_a_letter_is_all_that_its_stretches_have(together: int) -> 
     whole, *stops = (
         bias + scale / len(row) ** 0.5 * int(TRAINED.weights[row, 0].sum(dtype=int)) for row in (every, *rows)
     )
-    score = TRAINED.score(reading.tokens, parts, MODERATOR.gauge.whole_and_worst)
+    score = TRAINED.score(reading.tokens, parts, MODERATOR.gauge.first)
     assert [stop for _, stop in score.stretches] == pytest.approx(stops)
     assert score.columns[0] == pytest.approx(whole)
 

@@ -20,8 +20,6 @@ from web.moderation.ruling import Rule, Ruling, Step
 from web.moderation.second.pieces import SPECIAL, UNKNOWN, Pieces, load_pieces
 from web.moderation.second.reader import (
     ABOUT_FILE,
-    LONG,
-    MOST_OF_LONG,
     MOST_PIECES,
     SecondReader,
     load_second_reader,
@@ -79,7 +77,7 @@ def test_of_a_long_letter_what_surrounds_the_worst_place_is_read() -> None:
     letter = calm + THREAT + " " + calm
     start = letter.index(THREAT)
     window = READER.window(letter, start, start + len(THREAT))
-    assert len(window) == MOST_OF_LONG - 2
+    assert len(window) == MOST_PIECES - 2
     told = "".join(TEXTS[number] for number in window).replace("\u2581", " ")
     assert THREAT.lower() in told
     before, after = told.split(THREAT.lower())
@@ -87,12 +85,6 @@ def test_of_a_long_letter_what_surrounds_the_worst_place_is_read() -> None:
     assert after.startswith(" we met")
     assert READER.read(letter, start, start + len(THREAT)).stop > READER.read(letter).stop
     assert READER.window(calm, 0, 0) == PIECES.of(calm)[: len(READER.window(calm, 0, 0))]
-
-
-def test_of_a_letter_that_is_not_long_more_is_read() -> None:
-    calm = "We met at the bakery, and you told me about the garden and the two cats. " * 14
-    assert len(READER.window(calm[:LONG], 0, 0)) == MOST_PIECES - 2
-    assert len(READER.window(calm[: LONG + 1], 0, 0)) == MOST_OF_LONG - 2
 
 
 def test_a_threat_reads_like_one_and_thanks_do_not() -> None:
@@ -126,8 +118,8 @@ def test_a_rough_word_in_a_letter_that_reads_kindly_is_not_read_twice(letter: st
 def test_a_letter_of_which_nothing_would_follow_is_not_read_twice(letter: str, step: Step) -> None:
     moderator = the_moderator()
     reading = moderator.reader.read(letter)
-    score = moderator.trained.score(reading.tokens, list(reading.stretches()), moderator.gauge.whole_and_worst)
-    assert max(score.stop, score.care) >= moderator.gauge.thresholds.doubt
+    score = moderator.trained.score(reading.tokens, list(reading.stretches()), moderator.gauge.first)
+    assert max(score.stop, score.care) >= moderator.gauge.scale(score.words).thresholds.doubt
     assert reads_once(moderator).rule(letter) == moderator.rule(letter)
     assert moderator.rule(letter).step is step
 
@@ -175,6 +167,7 @@ def test_a_broken_table_of_pieces_is_named(tmp_path: Path, content: str, complai
         load_pieces(place)
 
 
+@pytest.mark.parametrize("scale", ["usual", "long"])
 @pytest.mark.parametrize(
     "change",
     [
@@ -185,13 +178,22 @@ def test_a_broken_table_of_pieces_is_named(tmp_path: Path, content: str, complai
         {"care": "letter"},
         {"stop": [1.0]},
         {"whole and worst": 3},
-        {"about": ...},
     ],
 )
+def test_a_broken_scale_of_the_gauge_is_named(tmp_path: Path, scale: str, change: dict[str, object]) -> None:
+    told = json.loads(data_file(GAUGE_FILE).read_text(encoding="utf-8"))
+    _refused(tmp_path, {**told, scale: {**told[scale], **change}})
+
+
+@pytest.mark.parametrize("change", [{"usual": 1}, {"long": ...}, {"alone": "no"}, {"about": ...}])
 def test_a_broken_gauge_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     told = {**json.loads(data_file(GAUGE_FILE).read_text(encoding="utf-8")), **change}
+    _refused(tmp_path, {key: value for key, value in told.items() if value is not ...})
+
+
+def _refused(tmp_path: Path, told: dict[str, object]) -> None:
     place = tmp_path / "gauge.json"
-    place.write_text(json.dumps({key: value for key, value in told.items() if value is not ...}), encoding="utf-8")
+    place.write_text(json.dumps(told), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"gauge\.json: this is no gauge of the readings"):
         load_gauge(place)
 
