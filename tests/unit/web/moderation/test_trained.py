@@ -56,7 +56,8 @@ def test_what_was_learned_is_not_measured() -> None:
     measured = letters_for_measuring(CORPUS)
     assert not learned & {line.letter for lines in measured.values() for line in lines}
     # Only what everybody writes is left out: "Bitch."
-    assert len(list(read_corpus(CORPUS / STRANGER))) - len(measured[STRANGER]) < 10
+    written = len(list(read_corpus(CORPUS / STRANGER)))
+    assert written - len(measured[STRANGER]) < written / 300
 
 
 def test_the_published_figures_are_those_of_the_letters_for_measuring(capsys: pytest.CaptureFixture[str]) -> None:
