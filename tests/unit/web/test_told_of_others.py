@@ -7,12 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
-from tests.support.moderator import Moderator, a_moderator
+from tests.support.moderator import Moderator
 from tests.support.visitor import Visitor
 from web.letters import HOLD_TIME
 from web.limits import PAIR_DAY, PILE_ON
@@ -26,18 +25,6 @@ async def front(tmp_path: Path, clock: HandClock) -> AsyncIterator[Front]:
     options = replace(with_limits(), cool_down=COOL_DOWN, trusted_proxies=("127.0.0.1/32",))
     async with running_front(tmp_path, clock, options) as front:
         yield front
-
-
-@pytest.fixture
-async def visitor(front: Front) -> AsyncIterator[Visitor]:
-    async with aiohttp.ClientSession() as session:
-        yield Visitor(front, session)
-
-
-@pytest.fixture
-async def ann(front: Front) -> AsyncIterator[Moderator]:
-    async with a_moderator(front) as ann:
-        yield ann
 
 
 async def _send(visitor: Visitor, to: str, n: int) -> str:
