@@ -102,12 +102,13 @@ class Node:
         tokens = Tokens(token_keys(folder), parts.clock)
         stores = self._stores = await open_patiently(settings, parts.clock, parts.entropy, self.stop_asked)
         ends.push_async_callback(stores.close)
-        opt_outs = OptOuts(stores.inbound, tokens, stores.suppressions, parts.clock, await self._front_tenants(stores))
+        hash_only = await self._front_tenants(stores)
+        opt_outs = OptOuts(stores.inbound, tokens, stores.suppressions, parts.clock, hash_only)
         if parts.lab:
             await stores.accounts.ensure_lab_user()
         resolver = make_resolver(settings, parts.clock)
         ends.push_async_callback(resolver.close)
-        engine = self._engine = await self._start_engine(stores, resolver, tokens)
+        engine = self._engine = await self._start_engine(stores, resolver, tokens, hash_only)
         examination = Examination(stores.database, engine.alarms)
         examination.start()
         ends.push_async_callback(examination.stop)
@@ -140,7 +141,9 @@ class Node:
         self._tls_watch.start()
         _log.info("started", worker=parts.worker, roles=",".join(settings.node.roles))
 
-    async def _start_engine(self, stores: Stores, resolver: DnsResolver, tokens: Tokens) -> Engine:
+    async def _start_engine(
+        self, stores: Stores, resolver: DnsResolver, tokens: Tokens, hash_only: frozenset[int]
+    ) -> Engine:
         """The engine with its ways out; it delivers from here on."""
         settings, parts, ends = self._settings, self._parts, self._ends
         policies = TlsPolicies(settings, resolver, parts.clock, stores.sts)
@@ -167,6 +170,7 @@ class Node:
             figures=stores.figures,
             warm_ups=stores.warm_ups,
             notes=stores.notes,
+            hash_only=hash_only,
         )
         contested = is_contested(await stores.spool.living(), settings.node.name, self._place)
         options = replace(

@@ -111,6 +111,8 @@ class EngineParts:
     """None: every source counts as warm."""
     notes: PathNotes | None = None
     """None: each worker finds out by itself which paths are dead."""
+    hash_only: frozenset[int] = frozenset()
+    """Tenants of whose refusing readers a keyed hash alone is kept."""
 
 
 class Engine:
@@ -181,7 +183,9 @@ class Engine:
             return None
         holder = f"{options.intake.node_name}/{options.worker}"
         provider_of = parts.diagnoser.provider_of
-        books = LearnerParts(parts.spool, parts.figures, parts.suppressions, self._clock, parts.warm_ups)
+        books = LearnerParts(
+            parts.spool, parts.figures, parts.suppressions, self._clock, parts.warm_ups, parts.hash_only
+        )
         return Learner(books, holder, provider_of, options.brake)
 
     def _make_brakes(self) -> Brakes | None:

@@ -39,13 +39,17 @@ PURGED_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class LearnerParts:
-    """What is read, and the books that are written; `warm_ups` None: every source counts as warm."""
+    """What is read, and the books that are written; `warm_ups` None: every source counts as warm.
+
+    Of people who refuse mail of the tenants in `hash_only` a keyed hash alone is written, as by `OptOuts`.
+    """
 
     spool: Spool
     figures: FigureBook
     suppressions: SuppressionBook
     clock: Clock
     warm_ups: WarmUpBook | None = None
+    hash_only: frozenset[int] = frozenset()
 
 
 class Learner:
@@ -63,6 +67,7 @@ class Learner:
         self._suppressions = parts.suppressions
         self._clock = WaryClock.of(parts.clock)
         self._warm_ups = parts.warm_ups
+        self._hash_only = parts.hash_only
         self._holder = holder
         self._provider_of = provider_of
         self._brake = brake
@@ -121,14 +126,14 @@ class Learner:
             hasher = self._suppressions.hasher
             rows.forgive(connection, [(tenant, hasher.of_address(one)) for tenant, one in lessons.delivered])
         for deed in lessons.deeds:
-            new = _new(deed)
+            new = self._new(deed)
             if deed.reason is Reason.SOFT_BOUNCE:
                 written = rows.strike(connection, new, deed.at, deed.at)
             else:
                 written = rows.add(connection, new, deed.at if deed.reason.of_a_host else now)
             if written:
                 fresh.append(rows.hash_of(new))
-                _log.info("suppressed-from-now", reason=deed.reason.value, cause=deed.detail)
+                _log.info("suppressed-from-now", reason=deed.reason.value, cause=f"{deed.detail} ({deed.delivery})")
         return fresh
 
     async def forget(self) -> None:
@@ -141,6 +146,8 @@ class Learner:
                 await self._warm_ups.forget()
             self._forget_due = self._clock.monotonic() + FORGET_SECONDS
 
-
-def _new(deed: Deed) -> NewSuppression:
-    return NewSuppression(deed.tenant, deed.address, deed.reason, deed.stream, deed.detail)
+    def _new(self, deed: Deed) -> NewSuppression:
+        kept = deed.reason.of_a_host or deed.tenant not in self._hash_only
+        # The message's number leads to the address for as long as the message is kept.
+        detail = f"{deed.detail} ({deed.delivery})" if kept else deed.detail
+        return NewSuppression(deed.tenant, deed.address, deed.reason, deed.stream, detail, address_kept=kept)

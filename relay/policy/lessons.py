@@ -49,6 +49,9 @@ class Deed:
     reason: Reason
     stream: str
     detail: str
+    """What happened, without who it happened to."""
+    delivery: str
+    """Whose event it was: a message's id and a number."""
     at: datetime
 
 
@@ -162,7 +165,7 @@ def _deed(event: FeedEvent, address: Address) -> Deed | None:
     if reason is None:
         return None
     detail = " ".join(filter(None, (event.kind.label, _reason(event), str(event.detail.get("reply", ""))[:200])))
-    return Deed(event.tenant, address, reason, stream, f"{detail} ({event.message}.{event.n})", event.at)
+    return Deed(event.tenant, address, reason, stream, detail, f"{event.message}.{event.n}", event.at)
 
 
 def _refused(event: FeedEvent) -> Refused | None:

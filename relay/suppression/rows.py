@@ -47,8 +47,8 @@ class SuppressionRows:
         self._insert = (
             "INSERT INTO suppression (tenant, stream, hash, key, reason, address, detail, "  # noqa: S608 - ours
             f"times, created_at, last_at, until, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_NEXT[dialect]})"
-            " ON CONFLICT (hash, tenant, stream, reason) DO UPDATE SET address = coalesce(excluded.address,"
-            " suppression.address), detail = excluded.detail, times = excluded.times, last_at = excluded.last_at,"
+            " ON CONFLICT (hash, tenant, stream, reason) DO UPDATE SET address = excluded.address,"
+            " detail = excluded.detail, times = excluded.times, last_at = excluded.last_at,"
             " until = excluded.until, changed = excluded.changed"
         )
 

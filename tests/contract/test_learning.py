@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from relay.account.book import AccountBook
+from relay.clock import to_millis
 from relay.database.contract import Connection, Database
 from relay.engine.learning import Learner, LearnerParts
 from relay.event import EventKind
@@ -26,6 +27,7 @@ from relay.policy.state import State
 from relay.policy.suppress import Reason, SuppressionRules
 from relay.smtp.reply import remote_reply
 from relay.smtp.transcript import Exchange
+from relay.spool.accepting import write_event
 from relay.spool.contract import Spool
 from relay.spool.erasing import erase_message, erase_recipient
 from relay.spool.work import AttemptRecord, Door, NewMessage, Settlement
@@ -48,8 +50,8 @@ class Bench:
     book: SuppressionBook
     figures: FigureBook
 
-    def learner(self, name: str = "node/0") -> Learner:
-        parts = LearnerParts(self.spool, self.figures, self.book, self.clock)
+    def learner(self, name: str = "node/0", hash_only: frozenset[int] = frozenset()) -> Learner:
+        parts = LearnerParts(self.spool, self.figures, self.book, self.clock, hash_only=hash_only)
         return Learner(parts, name, lambda host, _: host and "big")
 
     async def learn(self) -> None:
@@ -162,6 +164,38 @@ async def test_of_an_unnamed_letter_nobody_hears_the_address(bench: Bench) -> No
     assert await erase_message(bench.database, 1, message)
     assert "home.example" not in await bench.stored()
     assert await erase_message(bench.database, 1, message)
+
+
+async def test_of_a_front_s_readers_who_refuse_a_keyed_hash_alone_is_kept(bench: Bench) -> None:  # RCP 5
+    """Neither the address nor the message's number, which leads to it; what OptOuts wrote is not filled in later."""
+    kinds = (EventKind.OPTED_OUT, EventKind.COMPLAINED)
+    messages = {
+        tenant: [await bench.ends(f"{kind.label}@b.example", Result.DELIVERED, tenant=tenant) for kind in kinds]
+        for tenant in (1, 2)
+    }
+
+    def tell(connection: Connection) -> None:
+        for told in messages.values():
+            for kind, message in zip(kinds, told, strict=True):
+                ((seq,),) = connection.execute("SELECT seq FROM message WHERE id = ?", (message,))
+                write_event(connection, to_millis(bench.clock.now()), seq, 0, kind, '{"feedback_type": "abuse"}')
+
+    await bench.database.write(tell)
+    kept = NewSuppression(1, parse_address("opted_out@b.example"), Reason.OPT_OUT, "news")
+    await bench.book.add([kept, replace(kept, address_kept=False)])
+    while await bench.learner(hash_only=frozenset({1})).step():
+        pass
+    rows = await bench.database.read(lambda c: list(c.execute("SELECT tenant, address, detail FROM suppression")))
+    assert sorted((address, detail) for tenant, address, detail in rows if tenant == 1) == [
+        (None, "complained abuse"),
+        (None, "opted_out"),
+    ]
+    assert sorted((address, detail) for tenant, address, detail in rows if tenant == 2) == [
+        ("complained@b.example", f"complained abuse ({messages[2][1]}.0)"),
+        ("opted_out@b.example", f"opted_out ({messages[2][0]}.0)"),
+    ]
+    for kind in kinds:
+        assert await bench.stopped(f"{kind.label}@b.example")
 
 
 async def test_an_erased_recipient_s_transcripts_go_too(bench: Bench) -> None:  # RCP 5

@@ -110,3 +110,14 @@ async def test_doorbell_and_weekly_end_to_end(tmp_path: Path) -> None:  # RCP 4,
                     break
             await asyncio.sleep(0.02)
         assert len(await relay.arrivals("bob@inbox.lab.test")) == 1
+        assert await _learnt(relay) == [(None, "opted_out")], "a keyed hash alone, also once the event has been read"
+
+
+async def _learnt(relay: WholeRelay) -> list[Any]:
+    """Address and detail of what is refused, once the learner has read why."""
+    sql = "SELECT address, detail FROM suppression"
+    while True:
+        rows = await relay.stores.database.read(lambda connection: list(connection.execute(sql)))
+        if rows and all(detail.startswith("opted_out") for _, detail in rows):
+            return rows
+        await asyncio.sleep(0.05)
