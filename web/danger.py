@@ -23,7 +23,7 @@ from web.freezes import FREEZE
 from web.letter_table import END_LETTER
 from web.letters import Ending
 from web.moderation.ruling import Rule
-from web.reports import HOLD_REPORT
+from web.reports import DECIDE_REPORT, HOLD_REPORT, NOBODY, Outcome
 from web.wall import REMOVE_POST
 
 KEPT: Final = timedelta(days=730)
@@ -41,7 +41,6 @@ RETURNING sender_name, recipient, subject, message
 """
 _STOP_ASKED: Final = "DELETE FROM web_waiting WHERE letter_id = ? RETURNING sender_name, '', subject, message"
 _REPORTED: Final = "SELECT rule, words FROM web_report WHERE letter_id = ? AND outcome IS NULL"
-_UPHOLD: Final = "UPDATE web_report SET outcome = 'upheld', words = '' WHERE letter_id = ? AND outcome IS NULL"
 _TELL_WRITER: Final = "UPDATE web_letter SET rules = ?, reason = '' WHERE id = ?"
 _OPEN_CASE: Final = f"""
 INSERT INTO web_danger ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)
@@ -115,7 +114,7 @@ class DangerStore:
                 if not reported:
                     return False
                 rules, words = reported[0]
-                connection.execute(_UPHOLD, (letter_id,))
+                connection.execute(DECIDE_REPORT, (Outcome.UPHELD.value, NOBODY, letter_id))
             asked = list(connection.execute(_STOP_ASKED, (letter_id,)))
             connection.execute(REMOVE_POST, (letter_id,))
             connection.execute(FREEZE, (moment, letter_id))

@@ -33,6 +33,7 @@ _CAPITALS: Final = (
 )
 _AFTER: Final = frozenset(_SALUTATIONS.split())
 _ORDINARY: Final = frozenset(_CAPITALS.split())
+_SPEAKING: Final = frozenset(["i", "i'm", "i've", "i'd", "i'll"])
 _CLOSING: Final = 3
 """A last line of so few words is a name under the letter."""
 
@@ -64,6 +65,8 @@ def _closing(message: str) -> list[tuple[int, int]]:
     words = _WORD.findall(tail)
     if not head or not 0 < len(words) <= _CLOSING or not words[0][0].isupper():
         return []
+    if len(words) > 1 and words[0].replace("’", "'").lower() in _SPEAKING:
+        return []  # "I miss you."
     return [(len(head) + 1, len(head) + 1 + len(tail))]
 
 

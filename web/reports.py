@@ -1,8 +1,8 @@
 """What recipients report: kept until somebody has decided, and meanwhile no letter reaches them.
 
 A report names a letter and a rule. The words are attached only if the recipient copied them in, at once or later. The
-mailbox is kept as a keyed hash. The decision and its line in the log are one transaction, which deletes the words; a
-report that was dismissed is opened once more if its author then brings words.
+mailbox is kept as a keyed hash while the report waits. The decision and its line in the log are one transaction, which
+deletes words and hash; a report that was dismissed is opened once more if its author then brings words.
 """
 
 from __future__ import annotations
@@ -40,11 +40,17 @@ SELECT outcome, rule,
 FROM web_report r WHERE letter_id = ?
 """
 _ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ?"
-_OPEN_AGAIN: Final = "UPDATE web_report SET at = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ?"
+_OPEN_AGAIN: Final = """
+UPDATE web_report SET at = ?, mailbox = ?, rule = ?, words = ?, outcome = NULL WHERE letter_id = ?
+"""
 _MOST_KEPT: Final = 40_000
 """Characters of a report's words, when its author adds to them again and again; the latest stay."""
 _OPEN: Final = "SELECT letter_id, at, rule, words FROM web_report WHERE outcome IS NULL ORDER BY at LIMIT ?"
-_DECIDE: Final = "UPDATE web_report SET outcome = ?, words = '' WHERE letter_id = ? AND outcome IS NULL"
+DECIDE_REPORT: Final = """
+UPDATE web_report SET outcome = ?, words = '', mailbox = ? WHERE letter_id = ? AND outcome IS NULL
+"""
+"""Outcome, `NOBODY`, letter: what was copied in goes, and whose report it was."""
+NOBODY: Final = b""
 _FORGETTING: Final = (
     ("DELETE FROM web_report WHERE outcome IS NOT NULL AND at < ?", timedelta(days=366)),
     ("DELETE FROM web_freeze WHERE at < ?", timedelta(days=60)),
@@ -138,7 +144,7 @@ class ReportStore:
                 both = " ".join(dict.fromkeys((*rules.split(), report.rule)))
                 connection.execute(_ADD, (both, _joined(kept, report.words), report.letter_id))
             elif filed is Filed.AGAIN:
-                connection.execute(_OPEN_AGAIN, (now, report.rule, report.words, report.letter_id))
+                connection.execute(_OPEN_AGAIN, (now, mailbox, report.rule, report.words, report.letter_id))
                 connection.execute(FREEZE, (now, report.letter_id))
             return filed
 
@@ -168,7 +174,7 @@ class ReportStore:
         """Settle the report of the letter `decision.subject`, its post too if upheld; False if none waits."""
         # A post goes for good: what hides it from the wall is this report, which is forgotten before the wall is.
         effect = THAW if outcome is Outcome.DISMISSED else REMOVE_POST
-        decide = (_DECIDE, (outcome.value, decision.subject))
+        decide = (DECIDE_REPORT, (outcome.value, NOBODY, decision.subject))
         return await self._log.commit(decision, decide, (effect, (decision.subject,)))
 
     async def erase(self, letter_id: str) -> None:

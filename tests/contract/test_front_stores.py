@@ -455,8 +455,8 @@ async def test_a_letter_reported_again(database: Database) -> None:  # RCP 2
     assert await say("Look here again") == (Filed.DECIDED, [])
     assert not await reports.is_paused([b"m" * 16])
     assert not await _is_frozen(database, "id0")
-    rows = await database.read(lambda connection: list(connection.execute("SELECT words FROM web_report")))
-    assert rows == [("",)]
+    rows = await database.read(lambda connection: list(connection.execute("SELECT words, mailbox FROM web_report")))
+    assert [(words, bytes(mailbox)) for words, mailbox in rows] == [("", b"")], "whose it was goes with the decision"
 
 
 async def test_reports_of_one_letter_at_once_lose_no_words(database: Database) -> None:

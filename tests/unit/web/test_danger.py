@@ -106,6 +106,8 @@ async def test_a_reported_letter_keeps_what_its_recipient_copied(
     assert response.headers["Location"] == "/desk/reports?done=gone"
     _, page = await ann.get(f"/desk/case/{letter}")
     assert "Tonight <b>I come</b>." in page.text
+    kept = await visitor.front.database.read(lambda c: list(c.execute("SELECT words, mailbox FROM web_report")))
+    assert kept == [("", b"")], "whose report it was is in the case"
     assert "ask them to keep the mail" in page.text
     assert "No record of the connection exists" in page.text
     assert (await log_of(visitor.front, clock))[0] == Decision(letter, Action.DANGER, "ann", "A date.")

@@ -117,7 +117,9 @@ async def test_erasing_deletes_what_waits_to_be_read(visitor: Visitor) -> None:
     text, path = await ring(visitor)
     theirs = text.partition("/r/")[2].partition("#")[0]
     await visitor.post(f"/r/{theirs}", {"action": "erase"})
-    assert "it has been deleted" in (await visitor.get(path))[1].text
+    _, page = await visitor.get(path)
+    assert "it has been deleted" in page.text
+    assert "days are over" not in page.text, "they are not"
 
 
 async def test_a_recipients_link_reads_nothing(visitor: Visitor) -> None:

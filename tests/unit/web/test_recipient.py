@@ -148,6 +148,7 @@ async def test_a_report_stops_mail_until_somebody_decides(visitor: Visitor, cloc
     assert "Choose what is wrong" in page.text
     _, page = await visitor.post("/fr" + path, {"action": "report", "rule": "bullying", "words": "Vous <êtes> nul."})
     assert "aucune lettre ne vous parvient" in page.text
+    assert "une empreinte à clé) de votre adresse, pour qu’aucune lettre ne vous parvienne d’ici là" in page.text
 
     link = (await visitor.send(await visitor.preview(to="Ann+x@example.org", message="Again"))).headers["Location"]
     await visitor.until_told(link, "On its way")

@@ -62,6 +62,9 @@ async def offer(visitor: Visitor, ann: Moderator, clock: HandClock, **changes: s
         ("Cher Jean-Luc, je t’aime. I’m yours.", "Cher […], je t’aime. I’m yours."),
         ("Hello Anna Maria Rossi! In May I saw https://x.example/y", "Hello […]! In May I saw […]"),
         ("Merci pour tout", "Merci pour tout"),
+        ("You left in June.\n\nI’ve missed you.", "You left in June.\n\nI’ve missed you."),
+        ("You left.\nI miss you.\nI.", "You left.\nI miss you.\n[…]"),
+        ("You left.\nI’m your Anna", "You left.\nI’m your […]"),
         ("", ""),
     ],
 )
