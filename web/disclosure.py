@@ -75,8 +75,8 @@ def unusable(disclosure: Disclosure, bases: Mapping[str, Basis]) -> str:
         return f"{disclosure.basis} is no legal basis; there are {', '.join(bases)}"
     if not disclosure.case.strip():
         return "a disclosure needs the number of its case"
-    if "@" in disclosure.letter_id:
-        return "name the letter, never an address: what stands in the audit cannot be erased"
+    if "@" in disclosure.letter_id + disclosure.case:
+        return "name case and letter, never an address: what stands in the audit cannot be erased"
     return ""
 
 

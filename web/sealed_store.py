@@ -26,6 +26,10 @@ INSERT INTO web_sealed (letter_id, key_name, record) VALUES (?, ?, ?)
 ON CONFLICT (letter_id) DO UPDATE SET key_name = excluded.key_name, record = excluded.record
 """
 _DELETE: Final = "DELETE FROM web_sealed WHERE letter_id = ? AND key_name = ?"
+_WANTED: Final = """
+SELECT case_id FROM web_danger WHERE letter_id = ? AND closed IS NULL
+UNION SELECT case_number FROM web_legal_request WHERE letter_id = ? AND closed IS NULL ORDER BY 1
+"""
 _REPLACE: Final = "UPDATE web_sealed SET key_name = ?, record = ? WHERE letter_id = ?"
 
 
@@ -59,11 +63,19 @@ class SealedStore:
 
         return await self._database.write(work)
 
+    async def wanted_by(self, letter_id: str) -> list[str]:
+        """The open cases that need the record of a letter: requests of authorities, and a threat to life."""
+        return await self._database.read(lambda connection: _wanted_by(connection, letter_id))
+
     async def delete(self, disclosure: Disclosure) -> int | None:
-        """Delete a record that was kept for its case; the audit entry's number, None if none is kept for that case."""
+        """Delete a record that was kept for its case; the audit entry's number, None if none is kept for that case, or
+        an open one still needs it.
+        """
         key = f"{CASE_PREFIX}{disclosure.case}"
 
         def work(connection: Connection) -> int | None:
+            if _wanted_by(connection, disclosure.letter_id):
+                return None
             connection.execute(_DELETE, (disclosure.letter_id, key))
             return self._audit.write(connection, disclosure) if connection.changes() else None
 
@@ -128,3 +140,7 @@ class SealedStore:
             delete = "DELETE FROM web_sealed WHERE letter_id = ?"
             await self._database.write(lambda connection: connection.executemany(delete, old))
         return len(old)
+
+
+def _wanted_by(connection: Connection, letter_id: str) -> list[str]:
+    return [str(case) for (case,) in connection.execute(_WANTED, (letter_id, letter_id))]

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from relay.admin.asking import trimmed
+from relay.admin.asking import domain_of, trimmed
 from relay.admin.frame import Frame
 from relay.admin.standing import suspended
 from relay.ids import SpoolId, is_spool_id
@@ -98,7 +98,7 @@ def read_wish(fields: Mapping[str, str]) -> Wish | None:
     """The wish that fields tell; None for what cannot be asked for."""
     if fields.get("deed") not in set(Deed):
         return None
-    deed, domain, message = Deed(fields["deed"]), trimmed(fields.get("domain", "")).lower(), fields.get("message", "")
+    deed, domain, message = Deed(fields["deed"]), domain_of(fields.get("domain", "")), fields.get("message", "")
     number = fields.get("suspension", "")
     if deed is Deed.RESUME:
         known = number.isascii() and number.isdecimal() and len(number) < 16

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from relay.admin.asking import asked
+from relay.admin.asking import asked, domain_of
 from relay.admin.depth import VIEWS, drawn
 from relay.admin.frame import Frame
 from relay.admin.standing import read_obstacles, read_standing, why_braked
@@ -85,7 +85,9 @@ class QueuePages:
     async def domain(self, request: web.Request) -> web.StreamResponse:
         """What of one domain comes next, and what of it is held."""
         now = self._parts.clock.now()
-        domain = asked(request, "domain").lower()
+        domain = domain_of(asked(request, "domain"))
+        if not domain:
+            raise web.HTTPNotFound
         ways = {state: await self._next(domain, state, now) for state in (State.WAITING, State.HELD)}
         values = {
             "domain": domain,

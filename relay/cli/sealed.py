@@ -191,6 +191,8 @@ def delete(
         if missing := rules.unusable(deleted, rules.load_bases(settings.folder)):
             raise UsageError(missing)
         entry: int | None = await store.delete(deleted)
+        if entry is None and (cases := await store.wanted_by(letter_id)):
+            raise CommandError(f"the record is still needed: close {', '.join(cases)} first")
         return entry
 
     entry = with_records(settings, work)

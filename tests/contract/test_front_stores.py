@@ -496,10 +496,16 @@ async def test_records_and_their_audit(database: Database) -> None:
     assert len(await audit.entries()) == 2
     over = replace(asked, action=DELETE)
     assert await store.delete(replace(over, case="2")) is None, "kept for another case"
-    assert await store.delete(over) == 3
+    requests = LegalRequestStore(database, clock)
+    asks = Asked("production", "9", "Tribunal", "e-evidence", "id0", clock.now(), clock.now() + timedelta(days=9))
+    assert (await requests.note(asks, "Ann")).n == 1
+    assert (await store.delete(over), await store.wanted_by("id0")) == (None, ["9"]), "another case waits for it"
+    assert await requests.close(1, Answer.WITHDRAWN, "Ann", "r")
+    assert await store.wanted_by("id0") == []
+    assert await store.delete(over) == 5
     assert await store.find("id0") is None
     assert await store.delete(over) is None
-    assert await store.reseal(asked, Sealed("case-1", b"again")) == 4, "found before its month ended"
+    assert await store.reseal(asked, Sealed("case-1", b"again")) == 6, "found before its month ended"
     assert await store.find("id0") == Sealed("case-1", b"again")
     clock.move(800 * 86400)
     assert await store.forget() == 0

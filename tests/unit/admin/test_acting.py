@@ -68,6 +68,19 @@ async def test_a_domain_is_suspended_and_resumed(bench: Bench, ann: Operator) ->
 
 
 @ONE_DATABASE
+async def test_a_domain_is_taken_as_the_queue_knows_it_and_nothing_else(bench: Bench, ann: Operator) -> None:
+    await waits(bench, "a@b.example")
+    await waits(bench, "a@xn--bcher-kva.example")
+    for typed, known in (("B.example.", "b.example"), ("bücher.example", "xn--bcher-kva.example")):
+        await act(ann, f"/admin/act?deed=suspend&domain={typed}", span="4h")
+        assert (await bench.spool.suspensions())[-1].domain == known
+        assert "1 waiting" in (await ann.get(f"/admin/queue/domain?domain={typed}")).text
+    for nonsense in ("", "no%20domain", "a@b.example", "%22%3E"):
+        assert (await ann.ask("GET", f"/admin/queue/domain?domain={nonsense}"))[0].status == 404, nonsense
+        assert (await ann.ask("GET", f"/admin/act?deed=suspend&domain={nonsense}"))[0].status == 404, nonsense
+
+
+@ONE_DATABASE
 async def test_nothing_is_done_without_a_reason_a_proof_or_from_elsewhere(bench: Bench, ann: Operator) -> None:  # S41
     message = await waits(bench, "a@b.example")
     fields = (await ann.get(f"/admin/act?deed=hold&message={message}")).fields | {"reason": "r"}

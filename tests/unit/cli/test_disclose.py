@@ -91,13 +91,18 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     over = ("sealed", "delete", "m1", "--basis", "crime", "--by", "Ann", "--reason")
     assert run(*over, " ", "--case", "26/7").status == 2
     assert run(*over, "Closed.", "--case", "26/8").status == 1, "it is not kept for that case"
-    assert run(*over, "Closed.", "--case", "26/7").out.startswith("deleted, as entry 7")
+    asks = ("requests", "note", "--case", "26/9", "--authority", "Tribunal", "--basis", "crime", "--by", "Ann")
+    assert run(*asks, "--kind", "production", "--letter", "m1").status == 0
+    still = run(*over, "Closed.", "--case", "26/7")
+    assert (still.status, "close 26/9 first" in still.err) == (1, True), "another authority waits for it"
+    assert run("requests", "close", "1", "--outcome", "withdrawn", "--by", "Ann", "--reason", "r").status == 0
+    assert run(*over, "Closed.", "--case", "26/7").out.startswith("deleted, as entry 9")
     assert run(*over, "Closed.", "--case", "26/7").status == 1
     assert "there is no record" in run("disclose", "id0", *theirs).err
 
     audit = json.loads(run("sealed", "audit", "--json").out)
     assert audit["broken"] is None
-    actions = ["refuse", "refuse", "disclose", "disclose", "reseal", "disclose", "delete"]
+    actions = ["refuse", "refuse", "disclose", "disclose", "reseal", "disclose", "receive", "answer", "delete"]
     assert [entry["action"] for entry in audit["entries"]] == actions
     assert [(entry["letter"], entry["case"], entry["basis"]) for entry in audit["entries"][:2]] == [
         ("id0", "26/7", "insult"),

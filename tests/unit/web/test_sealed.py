@@ -146,6 +146,7 @@ def test_a_doubted_basis_needs_a_second_person_and_a_reason() -> None:
     assert "case" in unusable(replace(ASKED, case=" "), bases)
     assert "no legal basis" in unusable(replace(ASKED, basis="curiosity"), bases)
     assert "never an address" in unusable(replace(ASKED, letter_id="ann@example.org"), bases)
+    assert "never an address" in unusable(replace(ASKED, case="ann@example.org"), bases)
     insult = replace(ASKED, basis="insult")
     assert "second person" in doubt_about(insult, bases["insult"])
     assert "second person" in doubt_about(replace(insult, second="Bob"), bases["insult"])
