@@ -127,6 +127,7 @@ class TodayPage:
             ),
             "complaints": COMPLAINTS,
             "recent": recent,
+            "most": MOST_REPLIES,
             "about_us": replies([one for one in recent.failures if one.about != "recipient"], recent, now),
             "about_recipients": replies([one for one in recent.failures if one.about == "recipient"], recent, now),
         }
@@ -155,13 +156,13 @@ def rates(name: str, rows: Sequence[ReportRow]) -> Rates:
 
 
 def replies(failures: Sequence[Failure], recent: Lately, now: datetime) -> list[ReplyRow]:
-    """The most frequent replies; new is what the last hour brought, if what is looked at reaches further back."""
+    """The most frequent first; new is what the last hour brought, if what is looked at reaches further back."""
     alike: dict[str, list[Failure]] = {}
     for one in failures:
         alike.setdefault(one.kin, []).append(one)
     judged = recent.reach is not None and recent.reach < now - NEW
     rows = [ReplyRow(len(ones), ones[0], ones[-1].at, judged and ones[-1].at >= now - NEW) for ones in alike.values()]
-    return sorted(rows, key=lambda row: (-row.count, row.newest.reply))[:MOST_REPLIES]
+    return sorted(rows, key=lambda row: (-row.count, row.newest.reply))
 
 
 def _part(count: int, of: int) -> float | None:

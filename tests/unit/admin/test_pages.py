@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from relay.admin import today as today_page
 from relay.admin.heard import Bounds, read_heard
 from relay.admin.life import chapters, what_next
 from relay.admin.messages import MOST_FOUND
@@ -31,7 +32,7 @@ from relay.spool.inquiry import QueueFilter
 from relay.spool.orders import Suspension, Verb
 from relay.spool.tls_hosts import HostTls
 from relay.spool.work import Door, NewMessage
-from tests.contract.test_learning import BLOCKED, GONE, Bench, bench
+from tests.contract.test_learning import BLOCKED, FULL, GONE, Bench, bench
 from tests.support.form import PageReader
 from tests.support.operator import Operator, an_operator
 from tests.unit.report.test_aggregate_reading import document
@@ -101,6 +102,21 @@ async def test_today_shows_what_happened_and_why(bench: Bench, ann: Operator) ->
     about_us, _, about_recipients = page.text.partition("Failures about recipients")
     assert "mx.b.example remote source blocked" in about_us.partition("Failures about us")[2]
     assert "mx.b.example remote recipient unknown-user" in about_recipients
+
+
+@ONE_DATABASE
+async def test_failures_beyond_the_most_frequent_are_told_by_number(
+    bench: Bench, ann: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        await bench.ends(f"gone{number}@b.example", Result.PERMANENT, GONE)
+    await bench.ends("full@b.example", Result.TEMPORARY, FULL)
+    await bench.learn()
+    assert "none of them more often" not in (await ann.get("/admin")).text
+    monkeypatch.setattr(today_page, "MOST_REPLIES", 1)
+    page = await ann.get("/admin")
+    assert "And 1 more, none of them more often." in page.text
+    assert ("unknown-user" in page.text, "mailbox-full" in page.text) == (True, False)
 
 
 @ONE_DATABASE
