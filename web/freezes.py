@@ -25,6 +25,7 @@ _LIST: Final = """
 SELECT MIN(l.id), f.at, COUNT(*) FROM web_freeze f JOIN web_letter l ON l.pair = f.pair
 GROUP BY f.pair, f.at ORDER BY f.at DESC LIMIT ?
 """
+_IS_FROZEN: Final = "SELECT 1 FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class FreezeStore:
         """The pairs that are frozen, the latest first."""
         rows = await rows_of(self._database, _LIST, (limit,))
         return [Freeze(letter_id, from_millis(at), count) for letter_id, at, count in rows]
+
+    async def is_frozen(self, letter_id: str) -> bool:
+        """Whether the pair of a letter is frozen; no pair is known of a letter that was sent without limits."""
+        return bool(await rows_of(self._database, _IS_FROZEN, (letter_id,)))
 
     async def freeze(self, decision: Decision) -> bool:
         """Freeze the pair of the letter `decision.subject`; False if it is known to be none, or is frozen."""

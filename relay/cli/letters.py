@@ -28,6 +28,7 @@ _REPORTED: Final = (
     "`leak letters settle`)"
 )
 _GONE: Final = "no letter of this id waits for a decision (`leak letters list`)"
+_UNKNOWN_PAIR: Final = "nobody is kept from its recipient: which network wrote it is not known (`leak letters frozen`)"
 
 Letter = Annotated[str, typer.Argument(help="The letter's id, as `leak letters list` shows it.")]
 
@@ -95,9 +96,16 @@ def refuse(
     for rule in rules:
         if rule not in known:
             raise UsageError(f"--rule: {rule} is none of {', '.join(known)}")
-    if not at_desk(load(context), lambda deciding: deciding.refuse(letter, rules, voice_of(reason), freeze=freeze)):
+    settings, voice = load(context), voice_of(reason)
+
+    async def work(deciding: Any) -> tuple[bool, bool]:
+        refused = bool(await deciding.refuse(letter, rules, voice, freeze=freeze))
+        return refused, freeze and not await deciding.freezes.is_frozen(letter)
+
+    refused, is_free = at_desk(settings, work)
+    if not refused:
         fail(_GONE)
-    say("refused")
+    say(f"refused; {_UNKNOWN_PAIR}" if is_free else "refused")
 
 
 @app.command("reports")

@@ -36,17 +36,20 @@ class AlarmBell:
     ) -> None:
         """See `ModerationBell.letters_wait`."""
         if letters and oldest is not None:
-            evidence = f"{letters} letters wait for a decision, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
+            waiting = _told(letters, "letter waits", "letters wait")
+            evidence = f"{waiting} for a decision, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
             await self._alarms.start(AlarmKind.MODERATION, self._subject, evidence)
         else:
             await self._alarms.end(AlarmKind.MODERATION, self._subject)
         if in_danger:
-            evidence = f"{in_danger} letters that threaten a life; no authority has been told"
+            threatening = _told(in_danger, "letter that threatens", "letters that threaten")
+            evidence = f"{threatening} a life; no authority has been told"
             await self._alarms.start(AlarmKind.THREAT_TO_LIFE, self._subject, evidence)
         else:
             await self._alarms.end(AlarmKind.THREAT_TO_LIFE, self._subject)
         if requests_due:
-            evidence = f"{requests_due} requests of authorities are due within two days, or overdue"
+            owed = _told(requests_due, "request of an authority is", "requests of authorities are")
+            evidence = f"{owed} due within two days, or overdue"
             await self._alarms.start(AlarmKind.LEGAL_REQUEST, self._subject, evidence)
         else:
             await self._alarms.end(AlarmKind.LEGAL_REQUEST, self._subject)
@@ -77,3 +80,7 @@ class LoneBell:
             await self._relay.letters_wait(0, None)
         else:
             await self._relay.letters_wait(letters, oldest, in_danger, requests_due, filled)
+
+
+def _told(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

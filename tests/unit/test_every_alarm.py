@@ -301,8 +301,12 @@ async def moderation(bench: Bench) -> None:
 
 async def threat_to_life(bench: Bench) -> None:
     client = front_of(bench, None, "front")
+    for count, words in ((2, "2 letters that threaten a life"), (1, "1 letter that threatens a life")):
+        await client.letters_wait(0, None, count)
+        assert await bench.stands(AlarmKind.THREAT_TO_LIFE)
+        assert any(one.detail.startswith(words) for one in await bench.spool.alarms()), words
+        await client.letters_wait(0, None)
     await client.letters_wait(0, None, 1)
-    assert await bench.stands(AlarmKind.THREAT_TO_LIFE)
     await client.letters_wait(0, None)
     assert not await bench.stands(AlarmKind.THREAT_TO_LIFE)
 

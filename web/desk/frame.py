@@ -33,6 +33,7 @@ _DONE: Final = frozenset(
     {
         *("released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"),
         *(
+            "refused-unfrozen",
             "reply-shown",
             "reply-refused",
             "notice-upheld",

@@ -59,6 +59,8 @@ class LetterDesk:
                 case "refuse":
                     freeze = fields.get("freeze") == "on"
                     done = "refused" if await deciding.refuse(letter.id, rules, voice, freeze=freeze) else "gone"
+                    if freeze and done == "refused" and not await deciding.freezes.is_frozen(letter.id):
+                        done = "refused-unfrozen"
                 case "danger":
                     return await self._freeze(letter, voice)
                 case _:

@@ -71,7 +71,8 @@ def test_held_letters_are_decided_about(run: Run, file: Path) -> None:
     assert run("release", "id0", "--reason", "meant well").status == 0
     assert run("refuse", "id1", "--rule", "nonsense", "--reason", "r").status == 2
     assert run("refuse", "id1", "--rule", "threat", "--reason", " ").status == 2
-    assert run("refuse", "id1", "--rule", "threat", "--reason", "It threatens.").status == 0
+    frozen = run("refuse", "id1", "--rule", "threat", "--reason", "It threatens.", "--freeze")
+    assert (frozen.status, "nobody is kept from its recipient" in frozen.out) == (0, True), "no pair is known of it"
     assert run("refuse", "id1", "--rule", "threat", "--reason", "twice").status == 1
     assert "no letter waits" in run("list").out
     assert [letter.id for letter in asyncio.run(_due(file))] == ["id0"]

@@ -123,6 +123,10 @@ async def test_an_appeal_is_denied_with_rule_and_reason(visitor: Visitor, ann: M
     assert (await log_of(visitor.front, clock))[0] == Decision(
         first, Action.REFUSE, "ann", "It <i>insults</i>.", ("bullying",)
     )
+    fields = {"action": "refuse", "reason": "It insults.", "rule-bullying": "on", "freeze": "on"}
+    response, _ = await ann.post(f"/desk/letter/{second}", **fields)
+    assert response.headers["Location"] == "/desk/appeals?done=refused-unfrozen", "no limits, so no pair is known"
+    assert "nobody is kept from this recipient" in (await ann.get(response.headers["Location"]))[1].text
 
 
 async def test_a_pile_on_has_a_list_and_a_freeze_keeps_its_writer_away(tmp_path: Path, clock: HandClock) -> None:
@@ -138,7 +142,8 @@ async def test_a_pile_on_has_a_list_and_a_freeze_keeps_its_writer_away(tmp_path:
             assert (await visitor.send(token, X_Forwarded_For=f"192.0.2.{n}")).status == 303
         (letter,) = await held(ann, "pile-ons")
         fields = {"action": "refuse", "reason": "A hunt.", "rule-bullying": "on", "freeze": "on"}
-        assert (await ann.post(f"/desk/letter/{letter}", **fields))[0].status == 303
+        response, _ = await ann.post(f"/desk/letter/{letter}", **fields)
+        assert response.headers["Location"] == "/desk/pile-ons?done=refused"
         assert {one.action for one in await log_of(front, clock)} == {"freeze", "refuse"}
         _, page = await ann.get("/desk/frozen")
         assert letter in page.text
