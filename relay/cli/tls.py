@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relay.settings import Settings
     from relay.spool.tls_hosts import HostTls
 
-_COLUMNS = ("host", "demanded", "by", "had", "certificate", "letters", "last", "why")
+_COLUMNS = ("host", "demanded", "by", "had", "certificate", "results", "last", "why")
 
 
 def tls(
@@ -53,7 +53,7 @@ def _row(one: HostTls) -> dict[str, object]:
         "by": one.demanded_by,
         "had": one.had,
         "certificate": one.certificate,
-        "letters": one.count,
+        "results": one.count,
         "last": ago(one.last, now()),
         "why": one.error,
     }

@@ -95,8 +95,13 @@ class TrustAnchors:
         try:
             policy.build_server_verifier(subject).verify(leaf, others)
         except verification.VerificationError as error:
-            return str(error).removeprefix("validation failed: ")[:200]
+            return _said(error)
         return ""
+
+
+def _said(error: Exception) -> str:
+    """Why a chain is not trusted, without what the library appends of its own objects."""
+    return str(error).removeprefix("validation failed: ").partition(" (encountered processing")[0][:200]
 
 
 def judge_dane(chain: Sequence[bytes], demand: HostDemand, now: datetime) -> Fault | None:

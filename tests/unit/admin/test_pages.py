@@ -30,6 +30,7 @@ from relay.shaping.warm_ups import WarmUpBook
 from relay.spool.explaining import Obstacles
 from relay.spool.inquiry import QueueFilter
 from relay.spool.orders import Suspension, Verb
+from relay.spool.rows import dump, load
 from relay.spool.tls_hosts import HostTls
 from relay.spool.work import Door, NewMessage
 from tests.contract.test_learning import BLOCKED, FULL, GONE, Bench, bench
@@ -403,6 +404,24 @@ async def test_reports_of_many_rows_are_not_all_held(bench: Bench) -> None:  # S
     await bench.database.write(store)
     found = await read_heard(bench.database, bench.clock.now() - timedelta(days=1), OURS, Bounds(rows=4))
     assert (found.looked_at, found.cut, sum(len(one.sources) for one in found.dmarc)) == (2, True, 6)
+
+
+@ONE_DATABASE
+async def test_a_letter_that_was_put_off_counts_for_each_attempt(bench: Bench, ann: Operator) -> None:
+    """Results are counted, not letters, and so the table calls them."""
+    await bench.ends("full@b.example", Result.TEMPORARY, FULL)
+    await bench.ends("full@b.example", Result.TEMPORARY, FULL)
+
+    def encrypt(connection: Connection) -> None:
+        rows = list(connection.execute("SELECT seq, detail FROM event WHERE detail LIKE '%mx.b.example%'"))
+        tls = {"demand": "may", "protocol": "TLSv1.3", "verified": True}
+        told = [(dump({**load(detail), "tls": tls}), seq) for seq, detail in rows]
+        connection.executemany("UPDATE event SET detail = ? WHERE seq = ?", told)
+
+    await bench.database.write(encrypt)
+    assert (
+        "Certificate Results Last Why mx.b.example may - TLSv1.3 verified 2" in (await ann.get("/admin/reports")).text
+    )
 
 
 def test_hosts_with_a_fault_stand_first() -> None:

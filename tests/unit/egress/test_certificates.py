@@ -66,6 +66,9 @@ def test_strangers_and_the_expired_do_not_verify() -> None:  # E09
     assert judged(server, anchors_of(authority), "mx.example.org", NOW + timedelta(days=3))
     assert judged(server, anchors_of(trustme.CA()), "mx.example.org")
     assert judged(server, TrustAnchors(()), "mx.example.org") == "no trust anchors"
+    assert (
+        judged(server, anchors_of(authority), "mx.other.example") == "leaf certificate has no matching subjectAltName"
+    )
 
 
 def test_anchors_come_from_a_file(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ async def test_the_desk_shows_what_is_owed_and_transparency_counts_it(
     assert page.text.index("8 h left") < page.text.index("10 days left")
     assert "Request 1, production, on the basis e-evidence" in page.text
     assert page.text.count("TJ Brest") == 4, "in the list, and in the audit below"
+    assert "Ann · TJ Brest" in page.text, "it names no letter"
     clock.move(9 * 3600)
     await ann.enter("a" * 32)
     assert "Overdue" in (await ann.get("/desk/cases"))[1].text
