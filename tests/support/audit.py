@@ -15,7 +15,7 @@ _RULES: Final = {
 _RUN: Final = "options => axe.run(document, options).then(found => found.violations)"
 
 # A page that has to be scrolled sideways, on a narrow window with letters of twice their size too (WCAG 2.2 §1.4.10 and
-# §1.4.4), and references that lead nowhere.
+# §1.4.4), references that lead nowhere, and a title that stands closer to what it does not name, or sticks to a box.
 _REST = """() => {
   const faults = [], page = document.documentElement;
   if (page.scrollWidth > innerWidth) faults.push('wider than the window');
@@ -29,6 +29,12 @@ _REST = """() => {
       if (!document.getElementById(id)) faults.push('described: ' + id);
   for (const e of document.querySelectorAll('a[href^="#"]'))
     if (!document.getElementById(e.hash.slice(1))) faults.push('leads nowhere: ' + e.hash);
+  for (const e of document.querySelectorAll(':is(h1, h2, h3):has(+ :is(.sheet, .aside, .summary))')) {
+    const box = e.getBoundingClientRect(), gap = e.nextElementSibling.getBoundingClientRect().top - box.bottom;
+    const above = e.previousElementSibling?.getBoundingClientRect();
+    if (gap < (e.tagName === 'H1' ? 16 : 12)) faults.push(`${Math.round(gap)} px below its title: ${e.textContent}`);
+    if (above?.height && box.top - above.bottom < gap) faults.push('stands off what it names: ' + e.textContent);
+  }
   return faults;
 }"""
 
