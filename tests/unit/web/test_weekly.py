@@ -220,6 +220,7 @@ async def test_one_click_ends_it_and_so_does_a_refusal(visitor: Visitor, clock: 
     link = mail.headers["List-Unsubscribe"].strip("<>").removeprefix("http://leak.lab.test")
     assert link == path_in(mail, "leave")
     assert "No more of them" in (await visitor.get(link))[1].text
+    assert "No more weeklies to me\nhttp" in mail.text, "not in one click: that link opens a page"
     one_click = {"List-Unsubscribe": "One-Click"}
     response, _ = await visitor.post(link, one_click, Origin="https://mail.example", Sec_Fetch_Site="cross-site")
     assert response.status == 200
