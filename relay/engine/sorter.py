@@ -185,7 +185,8 @@ class Sorter:
         if unsubscribe is None or subject is None or not await unsubscribe(subject):
             return False
         detail = {"why": "mail to an unsubscribe address"}
-        await self._parts.store.settle(item.id, Consequence("unsubscribe", Followed.OPTED_OUT, detail))
+        wish = Consequence("unsubscribe", Followed.OPTED_OUT, detail, forgets=True)
+        await self._parts.store.settle(item.id, wish)
         return True
 
     async def _concerned(self, item: InboundItem, reading: Reading) -> _Found:

@@ -32,13 +32,13 @@ WHERE id = (SELECT mail FROM inbound WHERE id = ?)
 """
 """What comes back about an erased recipient is sorted, and not kept: it names them."""
 
-_OF_REPLIES: Final = """
+_OF_READERS: Final = """
 UPDATE inbound_mail SET content = NULL, size = 0, peer = '', helo = '', reverse_path = NULL
 WHERE id = (SELECT mail FROM inbound WHERE id = ?)
   AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.mail = inbound_mail.id
-    AND (i.sorted_at IS NULL OR i.purpose <> 'reply'))
+    AND (i.sorted_at IS NULL OR i.purpose NOT IN ('reply', 'unsubscribe')))
 """
-"""Who answers a letter leaves nothing here but words."""
+"""Who answers a letter leaves nothing here but words, and who wants no more mail leaves that wish."""
 
 _MAIL_OF: Final = "SELECT mail FROM inbound WHERE id = ?"
 _DROP: Final = """
@@ -79,7 +79,7 @@ def settle(
         if consequence.words:
             add_reply(connection, consequence.delivery[0], consequence.words, now)
     if consequence.forgets:
-        connection.execute(_OF_REPLIES, (number,))
+        connection.execute(_OF_READERS, (number,))
         if consequence.delivery is not None and followed is not Followed.PASSED_ON:
             _keep_few(connection, number, consequence.delivery)
     if packed is not None and (why := keep_report(connection, packed, now)):

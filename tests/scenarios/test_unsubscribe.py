@@ -149,3 +149,9 @@ async def test_the_mailto_form(tmp_path: Path) -> None:
         while not await stopped(relay, PEOPLE[0], "news"):
             await asyncio.sleep(0.05)
         assert not await stopped(relay, PEOPLE[1], "news")
+        sql = "SELECT m.content, m.reverse_path, m.helo FROM inbound_mail m JOIN inbound i ON i.mail = m.id"
+        while not (
+            kept := await relay.stores.database.read(lambda c: list(c.execute(f"{sql} WHERE i.result = 'opted-out'")))
+        ):
+            await asyncio.sleep(0.05)
+        assert kept == [(None, None, "")], "the wish is kept, and nothing of the mail that brought it"
