@@ -41,7 +41,11 @@ _BATCH: Final = 2048
 _RATE: Final = 1.2e-4
 _WARM_UP: Final = 0.06
 _SMOOTHING: Final = 0.05
-_BURIED: Final = 0.125
+_BURIED: Final = 0.16
+_CUT: Final = 0.6
+"""Of those that are buried, the share that is cut as a long letter is before it is read."""
+_FEWEST_KEPT, _MOST_KEPT = 90, 220
+"""Characters kept of them, what about `MOST_PIECES` pieces are."""
 _DECAY: Final = 0.01
 _MOST_NORM: Final = 1.0
 
@@ -83,13 +87,22 @@ class Bury:
     """By language."""
 
     def __call__(self, line: Line) -> str:
-        """The letter of `line`, in one case of eight among one or two others."""
+        """The letter of `line`, in one case of six among up to three others, of which the ends may be missing."""
         if self.source.random() >= _BURIED:
             return line.letter
-        around = self.source.sample(self.harmless[line.language], self.source.choice((1, 1, 2)))
-        parts = [line.letter, *around]
-        self.source.shuffle(parts)
-        return self.source.choice((" ", "\n")).join(parts)
+        around = self.source.sample(self.harmless[line.language], self.source.choice((1, 1, 2, 3)))
+        before, after = around[: (first := self.source.randint(0, len(around)))], around[first:]
+        gap = self.source.choice((" ", "\n"))
+        text, start = gap.join([*before, line.letter, *after]), sum(len(one) + 1 for one in before)
+        return self._cut(text, start, start + len(line.letter)) if self.source.random() < _CUT else text
+
+    def _cut(self, text: str, start: int, end: int) -> str:
+        """The words of `text` around its characters `start` to `end`."""
+        room = max(0, self.source.randint(_FEWEST_KEPT, _MOST_KEPT) - (end - start))
+        before = min(start, self.source.randint(0, room))
+        begins = text.rfind(" ", 0, start - before) + 1 if before < start else 0
+        ends = text.find(" ", end + room - before)
+        return text[begins : ends if ends >= 0 else len(text)]
 
 
 def row_of(pieces: Pieces, letter: str) -> list[int]:
