@@ -86,6 +86,7 @@ class PreviewPage:
             "wall": shown.draft.wall and self._parts.options.wall,
             "morning": shown.draft.morning,
             "late": self._late(shown, ruling.step, beside.spot),
+            "one_a_day": self._parts.options.limits,
             "cools_down": self._parts.options.cool_down > timedelta(0),
             "second_thought": self._second_thought(shown, ruling.step),
             "suggestion": shown.suggestion,

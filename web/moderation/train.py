@@ -1,4 +1,4 @@
-"""`python -m web.moderation.train`: learns the weights of the first reading from the corpus; minutes of one core.
+"""`python -m web.moderation.train`: learns the weights of the first reading from the corpus; minutes of two cores.
 
 The same corpus gives the same weights on the same machine. Held-out letters, and those for measuring or gauging, are
 not looked at. Then `python -m web.moderation.gauge` chooses the thresholds and measures.
@@ -12,6 +12,7 @@ import random
 import zlib
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def main() -> None:
     drills = [line for line in read_drills(place, random.Random(2)) if line.letter not in known]  # noqa: S311
     concepts = load_concepts()
     examples = examples_of(Reader(load_rulebook(), concepts.families), concepts, [*seen, *drills])
-    models = {table: examples.learn(table) for table in TABLES}
+    with ProcessPoolExecutor() as pool:
+        models = dict(zip(TABLES, pool.map(examples.learn, TABLES), strict=True))
     scales = {table: float(np.abs(model.weights).max()) / 127 for table, model in models.items()}
     header = {
         "form": FORM,

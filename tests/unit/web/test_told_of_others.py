@@ -12,7 +12,7 @@ import pytest
 from tests.support.front import Front, running_front, with_limits
 from tests.support.hand_clock import HandClock
 from tests.support.moderator import Moderator
-from tests.support.visitor import Visitor
+from tests.support.visitor import LETTER, Visitor
 from web.letters import HOLD_TIME
 from web.limits import PAIR_DAY, PILE_ON
 
@@ -109,3 +109,16 @@ async def test_who_shares_a_connection_does_not_learn_whom_its_others_wrote_to(
     assert "It waits" in (await _told(visitor, await _send(visitor, "ann@example.org", 1)))[0]
     clock.move(COOL_DOWN.total_seconds())
     await visitor.until_arrived(3)
+
+
+async def test_the_limit_of_a_pair_is_told_before_it_is_met_and_whether_or_not_it_would_be(visitor: Visitor) -> None:
+    async def hint(language: str, to: str) -> str:
+        page = (await visitor.post(f"/{language}/preview", LETTER | {"to": to}, X_Forwarded_For="192.0.2.1"))[1]
+        return page.text.replace(to, "").partition("cannot be called back.")[2]
+
+    before = await hint("en", "ann@example.org")
+    assert "A person gets one letter a day from the same connection" in before
+    await _send(visitor, "ann@example.org", 1)
+    assert await hint("en", "ann@example.org") == before == await hint("en", "bob@example.org")
+    page = (await visitor.post("/fr/preview", LETTER, X_Forwarded_For="192.0.2.1"))[1]
+    assert "une lettre par jour depuis la même connexion" in page.text
