@@ -3,7 +3,7 @@
 A line is `label<TAB>letter`; a line end inside a letter is written as `\\n`. The label is `pass`, `care`, or the rule
 that is broken. A sixth of the lines, told by a hash of the letter, is held out: neither the training nor whoever writes
 rules looks at it. Files whose name ends in `_voices.txt` are for training alone; what a folder below holds is for
-measuring or gauging alone.
+measuring or gauging alone, but for those that wait for the next training of the second reading.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ RULES: Final = "rules"
 """The folder below of letters that break each rule as often, and of harmless ones beside them, for measuring alone."""
 GAUGE: Final = "gauge"
 """The folder below of letters for choosing thresholds alone, by authors of whom nothing was learned."""
+NEXT: Final = "next"
+"""The folder below of letters that the first reading has learned, and the second, which takes an hour, has yet to."""
 _LEARNED: Final = "_voices"
 _LABELS: Final = frozenset({PASS, CARE, *Rule})
 
@@ -55,10 +57,11 @@ class Line:
         return sha256(self.letter.encode()).digest()[1] % 8 == 0
 
 
-def read_corpus(folder: Path) -> Iterator[Line]:
-    """The lines of `folder`/{en,fr}*.txt. Raises ConfigurationError that names file and line."""
+def read_corpus(*folders: Path) -> Iterator[Line]:
+    """The lines of {en,fr}*.txt in `folders`, by the names of the files. Raises ConfigurationError, with file and line."""
     seen: set[str] = set()
-    for place in sorted(folder.glob("*.txt")):
+    places = (place for folder in folders for place in folder.glob("*.txt"))
+    for place in sorted(places, key=lambda place: place.name):
         for line in read_file(place):
             if line.letter not in seen:
                 seen.add(line.letter)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
-from web.moderation.corpus import CARE, ORDINARY, PASS, RULES, STRANGER, Line, read_corpus
+from web.moderation.corpus import CARE, NEXT, ORDINARY, PASS, RULES, STRANGER, Line, read_corpus
 from web.moderation.long_letters import kind_letters, of_length
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Step
@@ -79,7 +79,7 @@ def _counted(ruled: Iterable[Ruled]) -> dict[str, Any]:
 
 def letters_for_measuring(place: Path) -> dict[str, list[Line]]:
     """The sets of the corpus at `place` that are for measuring; without what many people write, and one taught us."""
-    lines = list(read_corpus(place))
+    lines = list(read_corpus(place, place / NEXT))
     learned = {line.letter for line in lines if not line.held_out}
     sets = {"held out": [line for line in lines if line.held_out]}
     for name in (STRANGER, ORDINARY, RULES):

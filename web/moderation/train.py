@@ -20,7 +20,7 @@ import numpy as np
 
 from relay.data_files import data_file
 from web.moderation.concepts import Concepts, load_concepts
-from web.moderation.corpus import CARE, PASS, Line, corpus_digest, read_corpus, read_drills
+from web.moderation.corpus import CARE, NEXT, PASS, Line, corpus_digest, read_corpus, read_drills
 from web.moderation.features import SIZE, distinct, features_of
 from web.moderation.learning import Mask, Model, Rows, learn, rows_of
 from web.moderation.pack import load_rulebook
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m web.moderation.train", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("tests/data/moderation"))
     place = parser.parse_args().corpus
-    lines = list(read_corpus(place))
+    lines = list(read_corpus(place, place / NEXT))
     seen = [line for line in lines if not line.held_out]
     known = {line.letter for line in lines}
     drills = [line for line in read_drills(place, random.Random(2)) if line.letter not in known]  # noqa: S311

@@ -141,7 +141,7 @@ class Counted:
 
 @pytest.mark.parametrize(("size", "most"), [(1000, MOST_PIECES + LEAST_HIDDEN), (2000, MOST_PIECES + LEAST_HIDDEN)])
 def test_where_more_is_hidden_than_can_be_read_twice_a_person_looks(size: int, most: int) -> None:
-    slips = "I know wehre you lvie and", "evryone hatess you so mcuh and", "you deserev nothign but pian and"
+    slips = "yuo are a wrothless parasiet and", "evryone hatess you so mcuh and", "you deserev nothign but pian and"
     plain = "I think about the day we met at the lake and the children were playing by the water."
     letter = " ".join(f"{slip} {plain}" for slip in slips * 6)[:size]
     session = Counted()
