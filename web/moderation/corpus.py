@@ -58,7 +58,7 @@ class Line:
 
 
 def read_corpus(*folders: Path) -> Iterator[Line]:
-    """The lines of {en,fr}*.txt in `folders`, by the names of the files. Raises ConfigurationError, with file and line."""
+    """The lines of {en,fr}*.txt in `folders`, by the files' names. Raises ConfigurationError, with file and line."""
     seen: set[str] = set()
     places = (place for folder in folders for place in folder.glob("*.txt"))
     for place in sorted(places, key=lambda place: place.name):
