@@ -18,16 +18,12 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from relay.pages.language import french_spaces, preferred
+
+__all__ = ["Language", "Words", "choose_language", "french_spaces", "load_words"]
+
 _FOLDER: Final = Path(__file__).parent / "words"
-_QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
-_LONGEST_HEADER: Final = 500
 _ROUNDING: Final = 300
-_BEFORE_MARK: Final = re.compile(r" (?=[;:!?»%])")
-_IN_NUMBER: Final = re.compile(
-    r"(?<=\d) (?=\d)|(?<=[\d}]) (?=(?:ans?|caractères|h|heures|jours|minutes)\b|\{month\})|(?<=[\d}].h) (?=[\d{])"
-)
-"""Also where a number, or the month of a day, is yet to be filled in."""
-_AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
 _TAG: Final = re.compile(r"(<[^>]*>)")
 
 
@@ -166,23 +162,6 @@ def _flatten(prefix: str, tables: Mapping[str, Any]) -> list[tuple[str, str]]:
     return flat
 
 
-def french_spaces(text: str) -> str:
-    """`text` whose spaces before high marks, inside guillemets, in numbers and before units never break the line."""
-    for where in (_BEFORE_MARK, _AFTER_QUOTE, _IN_NUMBER):
-        text = where.sub("\u00a0", text)
-    return text
-
-
 def choose_language(accept_language: str, otherwise: Language = Language.EN) -> Language:
-    """The best of our languages for an Accept-Language header (RFC 9110 §12.5.4); `otherwise` if it names none."""
-    best, best_quality = otherwise, 0.0
-    for item in accept_language[:_LONGEST_HEADER].lower().split(","):
-        tag, _, parameters = item.strip().partition(";")
-        name = tag.strip().partition("-")[0]
-        match = _QUALITY.fullmatch(parameters.strip()) if parameters else None
-        if name not in _TAGS or (parameters and match is None):
-            continue
-        quality = float(match[1]) if match else 1.0
-        if quality > best_quality:
-            best, best_quality = Language(name), quality
-    return best
+    """The best of our languages for an Accept-Language header; `otherwise` if it names none."""
+    return Language(preferred(accept_language, _TAGS, otherwise))

@@ -16,6 +16,7 @@ from aiohttp import web
 from relay.api.operation import Operation
 from relay.api.problem import Problem
 from relay.client.contract import Followed
+from relay.pages.language import french_spaces, preferred
 
 _STYLE: Final = (
     "body{font:1.125rem/1.6 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;"
@@ -156,9 +157,11 @@ class Unsubscribe:
 
 def _page(request: web.Request, kind: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     asked = request.query.get("language", "")
-    language = asked if asked in _WORDS else _language(request.headers.get("Accept-Language", ""))
+    accepted = request.headers.get("Accept-Language", "")
+    language = asked if asked in _WORDS else preferred(accepted, _WORDS, "en")
     other = "fr" if language == "en" else "en"
-    title, text, button = _WORDS[language][kind]
+    typeset = french_spaces if language == "fr" else str
+    title, text, button = map(typeset, _WORDS[language][kind])
     # The form posts to the address of the page itself, so the token need not be written anywhere.
     form = f'<form method="post"><button>{button}</button></form>' if button else ""
     page = (
@@ -167,13 +170,6 @@ def _page(request: web.Request, kind: str, status: HTTPStatus = HTTPStatus.OK) -
         f"<body><main><h1>{title}</h1><p>{text}</p>{form}"
         f'<p><a href="?language={other}" lang="{other}" hreflang="{other}">{_NAMES[other]}</a></p></main></body></html>'
     )
-    return web.Response(status=status, text=page, content_type="text/html", headers=_HEADERS)
-
-
-def _language(accepted: str) -> str:
-    """The first of our languages that is named; English where none is."""
-    for one in accepted[:500].split(","):
-        word = one.partition(";")[0].strip().lower().partition("-")[0]
-        if word in _WORDS:
-            return word
-    return "en"
+    return web.Response(
+        status=status, text=page, content_type="text/html", headers={**_HEADERS, "Content-Language": language}
+    )

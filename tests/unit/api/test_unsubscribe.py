@@ -44,8 +44,16 @@ async def test_what_a_link_answers(followed: Followed, status: int, words: dict[
                 assert answer.status == 200
             async with session.get(f"{url}?language=fr") as answer:
                 text = await answer.text()
-                assert "Ne plus recevoir ces messages" in text, "whatever the browser asks for"
+                assert "Ne plus recevoir ces messages\u00a0?" in text, "whatever the browser asks for"
+                assert answer.headers["Content-Language"] == "fr"
                 assert '<a href="?language=en"' in text
+            for header, language in (
+                ("fr;q=0.3, en-GB;q=0.8", "en"),
+                ("de, en;q=0.2, fr-CH;q=0.9", "fr"),
+                ("fr;q=0", "en"),
+            ):
+                async with session.get(url, headers={"Accept-Language": header}) as answer:
+                    assert PageReader(await answer.text()).language == language
             assert asked == [], "a look changes nothing"
             for language, said in words.items():
                 async with session.post(url, headers={"Accept-Language": language}) as answer:
