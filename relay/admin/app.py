@@ -52,10 +52,10 @@ class AdminFace:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
-    def form(self, _request: web.Request, refusal: Refusal | None) -> web.Response:
+    def form(self, _request: web.Request, refusal: Refusal | None, onward: str) -> web.Response:
         """The form that asks for the token."""
         status = HTTPStatus.OK if refusal is None else refusal.value
-        return self._renderer.page("enter.html", {"problem": _REFUSED[refusal]}, status=status)
+        return self._renderer.page("enter.html", {"problem": _REFUSED[refusal], "onward": onward}, status=status)
 
     def redirect(self, location: str) -> web.Response:
         """303 to a path of ours."""

@@ -37,10 +37,10 @@ class DeskFace:
         self._deciding = deciding
         self._renderer = renderer
 
-    def form(self, request: web.Request, refusal: Refusal | None) -> web.Response:
+    def form(self, request: web.Request, refusal: Refusal | None, onward: str) -> web.Response:
         """The form that asks for the token."""
         status = HTTPStatus.OK if refusal is None else refusal.value
-        values = {"problem": _REFUSED[refusal]}
+        values = {"problem": _REFUSED[refusal], "onward": onward}
         return self._renderer.page("desk/enter.html", language_of(request), values, status=status)
 
     def redirect(self, location: str) -> web.Response:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from relay.pages.errors import pages_for_errors
 from relay.pages.keeper import ENTERED, DoorKeeper, Refusal, read_proven
@@ -24,8 +26,8 @@ class BareFace:
     def __init__(self) -> None:
         self.welcomed: list[str] = []
 
-    def form(self, _request: web.Request, refusal: Refusal | None) -> web.Response:
-        return web.Response(text="form", status=200 if refusal is None else refusal.value)
+    def form(self, _request: web.Request, refusal: Refusal | None, onward: str) -> web.Response:
+        return web.Response(text=f"form {onward}".strip(), status=200 if refusal is None else refusal.value)
 
     def redirect(self, location: str) -> web.Response:
         return web.Response(status=303, headers={"Location": location})
@@ -80,8 +82,9 @@ async def ask(
 async def test_what_stands_outside_needs_no_token_and_the_rest_does(shed: aiohttp.ClientSession) -> None:
     assert await ask(shed, "GET", "/") == (303, "/shed")
     assert await ask(shed, "GET", "/shed/style/x") == (200, "False")
-    for method, path in (("GET", "/shed"), ("POST", "/shed/do"), ("POST", "/shed/leave"), ("GET", "/shed/entering")):
+    for method, path in (("GET", "/shed"), ("POST", "/shed/do"), ("POST", "/shed/leave")):
         assert await ask(shed, method, path, {"said": "x"} if method == "POST" else None) == (303, "/shed/enter")
+    assert await ask(shed, "GET", "/shed/entering") == (303, "/shed/enter?to=/shed/entering")
     assert await ask(shed, "GET", "/shed/enter") == (200, "form")
 
 
@@ -94,6 +97,43 @@ async def test_a_form_needs_the_proof_of_its_session(shed: aiohttp.ClientSession
     assert await ask(shed, "POST", "/shed/do", {"proof": proof, "said": "x"}) == (200, "x")
     assert await ask(shed, "POST", "/shed/leave", {"proof": proof}) == (303, "/shed/enter")
     assert await ask(shed, "GET", "/shed") == (303, "/shed/enter")
+
+
+@pytest.mark.parametrize("page", ["/shed/box", "/shed/box?lid=open&of=a%20%26b%2Fc&of=d", "/shed/a//b?to=//x.example"])
+async def test_a_token_leads_to_the_page_that_was_asked_for(shed: aiohttp.ClientSession, page: str) -> None:
+    asked = URL(page, encoded=True)
+    async with shed.get(asked, allow_redirects=False) as answer:
+        form = URL(answer.headers["Location"], encoded=True)
+    assert (answer.status, form.path) == (303, "/shed/enter")
+    async with shed.get(form) as answer:
+        onward = (await answer.text()).removeprefix("form ")
+    assert await ask(shed, "POST", "/shed/enter", {"token": "w" * 32, "to": onward}) == (403, f"form {onward}")
+    assert await ask(shed, "POST", "/shed/enter", {"token": TOKEN, "to": onward}) == (303, page)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://evil.example/shed/box",
+        "//evil.example/shed/box",
+        "/\\evil.example",
+        "/shed/\\evil.example",
+        "/shed/box\r\nSet-Cookie: a=b",
+        "/shed/ box",
+        "/shed/é",
+        "/shed/" + "a" * 2000,
+        "/shed?x=//evil.example",
+        "/shedding",
+        "/elsewhere",
+        "/shed/enter?to=/shed/box",
+        "shed/box",
+        "javascript:alert(1)",
+        "",
+    ],
+)
+async def test_a_token_leads_to_no_other_site(shed: aiohttp.ClientSession, page: str) -> None:
+    assert await ask(shed, "GET", f"/shed/enter?{urlencode({'to': page})}") == (200, "form")
+    assert await ask(shed, "POST", "/shed/enter", {"token": TOKEN, "to": page}) == (303, "/shed")
 
 
 async def test_the_log_tells_who_came_and_no_token(
