@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from web.moderation.folding import PICTURES
-from web.moderation.guesses import Guesser
+from web.moderation.guesses import NUMBERED, Guesser
 from web.moderation.meant import CHUNK, Item
 from web.moderation.run_together import Splitter
 from web.moderation.spellings import Spellings
@@ -26,8 +26,6 @@ _EDGES: Final = re.compile(r"^[\"“”„«»'‘’.,;:?\[{<>…\-–—~_)#]+
 _SOFT_EDGES: Final = re.compile(r"^[\"“”„«»'‘’\[{<]+|[\"“”„«»'‘’,;:?!\]}>]+$")
 _LINK: Final = re.compile(r"https?:|www\.|\w@\w+\.\w|\w\.(?:com|org|net|fr|io)\b")
 _DIGITS_INSIDE: Final = re.compile(r"[^\W\d_]\d[^\W\d_]")
-_NUMBERED: Final = re.compile(r"\d+[a-z]{1,3}|[a-z]{1,2}\d+|\d+h\d+")
-"""A floor, an hour, a room: digits that stand for no letter."""
 INITIAL: Final = re.compile(r"([a-z])([*.#_-])\2{1,}\*?$")
 _MASKS: Final = frozenset("*#")
 _CONTRACTED: Final = re.compile("[^\\W_]+['’](?:ll|re|ve|s|t|d|m)|(?:[cdjlmnst]|qu|jusqu|lorsqu)['’][^\\W_]+")
@@ -100,7 +98,7 @@ class Cutter:
         if not words:
             yield from (Item(part[0], at + part.start(), at + part.end()) for part in parts)
             return
-        if not leet and _NUMBERED.fullmatch(core) and core not in self.spellings.all_phrases:
+        if not leet and NUMBERED.fullmatch(core) and core not in self.spellings.all_phrases:
             return
         if core.isdigit() and leet and len(core) > 1 and (guess := self.guesser.surely(core)):
             yield Item(core, at, at + len(core), guess.words)

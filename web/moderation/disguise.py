@@ -15,7 +15,7 @@ from typing import Final
 
 from web.moderation.cutting import APART, FEWEST_APART, Cutter
 from web.moderation.folding import fold
-from web.moderation.guesses import Guesser
+from web.moderation.guesses import RUN_OF_LETTERS, Guesser
 from web.moderation.meant import Change, Item, Meant, folded_by_word, parts_of, windows
 from web.moderation.run_together import Splitter
 from web.moderation.spellings import Spellings
@@ -24,7 +24,6 @@ from web.moderation.writing_out import BETWEEN, WriterOut
 _SHORT_LINES: Final = re.compile(
     r"(?:^|(?<=[.!?;…\n]))(?:[^\w\n.!?;…]*[^\W_]+(?:[ '’][^\W_]+)?[^\w\n.!?;…]*[.!?;…\n]+ *){3,}"
 )
-_RUN_OF_LETTERS: Final = re.compile(r"[^\W_]+")
 _MARKED: Final = re.compile(
     r"[^\W_][*#@$€+|_(/~][^\W_]|[^\W_]\*\*|[^\W_]!+[^\W_]|(?<![^\W_])[@$€(][^\W\d_]"
     r"|(?<![^\W_])\d+ [ut]|[^\W\d_]\$(?![^\W_])"
@@ -83,9 +82,11 @@ class Disguises:
     def _is_plain(self, letter: str) -> bool:
         """Whether it is written as most letters are: of words that are spelled as they should be."""
         folded, _ = fold(letter)
-        words = _RUN_OF_LETTERS.findall(folded)
-        rare = set(words) - self.guesser.usual
-        if not all(map(str.isdigit, rare)) or not self.guesser.grave.keys().isdisjoint(map(add, words, words[1:])):
+        words = RUN_OF_LETTERS.findall(folded)
+        present = set(words)
+        if any(self.guesser.tells(word, present) for word in present - self.guesser.usual):
+            return False
+        if not self.guesser.grave.keys().isdisjoint(map(add, words, words[1:])):
             return False
         if (any(map(str.isdigit, words)) or not _SIGNS.isdisjoint(folded)) and _MARKED.search(folded):
             return False

@@ -8,7 +8,8 @@ Beside the reading of a letter: `disguise` asks it about words that nobody knows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -21,6 +22,10 @@ from web.moderation.sounds import bare, english_sound, french_sound
 from web.moderation.spellings import Spellings
 from web.moderation.words import load_words
 
+RUN_OF_LETTERS: Final = re.compile(r"[^\W_]+")
+"""Letters and digits without a mark between them."""
+NUMBERED: Final = re.compile(r"\d+[a-z]{1,3}|[a-z]{1,2}\d+|\d+h\d+")
+"""A floor, an hour, a room: digits that stand for no letter."""
 _GRAVE_CONCEPTS: Final = ("insult", "hateword", "swear", "kill", "hurt", "worthless", "vile", "ugly")
 _UNSCORED: Final = -12.0
 _LONGEST: Final = 24
@@ -67,6 +72,8 @@ class Guesser:
     """Those of them that are no rare ones."""
     usual: AbstractSet[str]
     """Words that tell of no disguise: those that are known but for the rarest word of each spelling of several."""
+    spelled: Mapping[str, Sequence[frozenset[str]]]
+    """By this rarest word, the words of each."""
     _by_sound: dict[str, list[str]] = field(init=False, default_factory=dict)
     _by_slip: dict[str, str] = field(init=False, default_factory=dict)
     _by_bare: dict[str, str] = field(init=False, default_factory=dict)
@@ -90,6 +97,12 @@ class Guesser:
     def knows(self, word: str) -> bool:
         """Whether it is a word, or a number."""
         return word in self.known or word.isdigit()
+
+    def tells(self, word: str, beside: AbstractSet[str]) -> bool:
+        """Whether a word that is not usual tells of a disguise, `beside` these of the same part of a letter."""
+        if word in self.spelled:
+            return any(words <= beside for words in self.spelled[word])
+        return not (self.knows(word) or NUMBERED.fullmatch(word))
 
     def surely(self, word: str) -> Guess | None:
         """What `word`, folded and with whatever marks are in it, is once digits, marks and repetitions are read."""
@@ -244,15 +257,17 @@ def guesser_of(book: Rulebook, concepts: Concepts, spellings: Spellings, likely:
         *book.aliases,
     }
     known = frequent | load_words() | spellings.plain
-    rarest = {
-        min(key.split(), key=lambda word: likely.get(word, _UNSCORED - (word not in known)))
-        for key in spellings.all_phrases
-    }
+    spelled: dict[str, list[frozenset[str]]] = {}
+    for key in spellings.all_phrases:
+        words = key.split()
+        rarest = min(words, key=lambda word: likely.get(word, _UNSCORED - (word not in known)))
+        spelled.setdefault(rarest, []).append(frozenset(RUN_OF_LETTERS.findall(key)))
     return Guesser(
         known,
         {word: likely.get(word, _UNSCORED) for word in grave},
         {word: likely.get(word, _UNSCORED) for word in named},
         spellings.every_small | book.common,
         frequent,
-        frozenset(known - rarest),
+        frozenset(known - spelled.keys()),
+        spelled,
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from web.moderation.concepts import SENTENCE_END, Concepts
 from web.moderation.folding import BARRIER, Token
 from web.moderation.runs import runs_of
+from web.moderation.words import load_words
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -124,7 +125,7 @@ class Vocabulary:
 
     def __init__(self, concepts: Concepts) -> None:
         self.concepts = concepts
-        self.listed: AbstractSet[str] = concepts.families.keys() | concepts.words.keys()
+        self.listed: AbstractSet[str] = concepts.families.keys() | concepts.words.keys() | load_words()
         """Words that are in a list of ours."""
         self._known: dict[_Key, Word] = {}
 

@@ -88,6 +88,28 @@ def test_plain_words_names_and_rooms_are_left_as_they_are(letter: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "beside", "tells"),
+    [
+        ("what", "you know what i mean", False),
+        ("what", "i no what you did", True),  # a spelling of "i know what" has all of its words
+        ("fils", "ton fils a deux vélos", False),
+        ("fils", "fils 2 lâche", False),
+        ("fils", "fils 2 pute", True),
+        ("didn", "i didn t", False),
+        ("14th", "the 14th", False),
+        ("18h30", "à 18h30", False),
+        ("m8", "hey m8", True),
+        ("c0nn4rd", "gros c0nn4rd", True),
+        ("zoltrimbek", "dear zoltrimbek", True),
+    ],
+)
+def test_a_word_that_may_be_part_of_a_spelling_tells_of_it_only_beside_the_others(
+    word: str, beside: str, *, tells: bool
+) -> None:
+    assert DISGUISES.guesser.tells(word, set(beside.split())) is tells
+
+
+@pytest.mark.parametrize(
     "letter",
     [
         "Merci. Bisous. À demain.",

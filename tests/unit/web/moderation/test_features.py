@@ -150,6 +150,12 @@ def test_no_word_of_a_letter_stays_in_memory_that_is_in_no_list_of_ours() -> Non
     assert not [word for word in (*vocabulary_words, *known) if "zoltrim" in word]
 
 
+def test_a_word_of_our_lists_of_words_is_worked_out_once() -> None:
+    moderator = the_moderator()
+    moderator.rule("Thank you for the rhubarb scones.")
+    assert {"rhubarb", "scones"} <= {word for word, _ in moderator.trained.vocabulary._known}
+
+
 @settings(max_examples=200)
 @given(st.sampled_from(MASKABLE), st.randoms(use_true_random=False))
 def test_behind_marks_stands_the_first_word_that_they_fit(word: str, source: Random) -> None:
