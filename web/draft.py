@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.client.contract import AddressCheck
-from web.mailbox import mailbox_of
+from web.mailbox import is_roundabout, mailbox_of
 from web.plain_text import MOST_COMPOSED, clean_line, clean_message, shows_something, without_controls
 from web.pseudonym import screen_pseudonym
 from web.schools import is_school
@@ -110,8 +111,11 @@ def _read_message(typed: str) -> str:
 
 
 def clean_address(typed: str) -> str:
-    """An address that was typed or pasted; of `Ann <ann@example.org>` and `mailto:ann@example.org` what is meant."""
-    line = clean_line(typed, _LONGEST_ADDRESS + 1)
+    """An address that was typed or pasted; of `Ann <ann@example.org>` and `mailto:ann@example.org` what is meant.
+
+    Wide letters and other ways to write the same ones are those: nobody has a mailbox beside another by them.
+    """
+    line = unicodedata.normalize("NFKC", clean_line(typed, _LONGEST_ADDRESS + 1))[: _LONGEST_ADDRESS + 1]
     named = _NAMED_ADDRESS.fullmatch(line)
     return (named[1] or named[2]) if named else line
 
@@ -151,7 +155,9 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
     wrong = address_problem(form.to, check)
     problems = [] if wrong is None else [wrong]
     if wrong is None and check is not None:
-        if mailbox_of(check.address).rpartition("@")[0] in _offices():
+        if is_roundabout(check.address):
+            problems.append(Problem(Field.TO, "to-syntax"))
+        elif mailbox_of(check.address).rpartition("@")[0] in _offices():
             problems.append(Problem(Field.TO, "to-office"))
         elif not schools and is_school(check.address):
             problems.append(Problem(Field.TO, "to-school"))
@@ -162,7 +168,7 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
     if form.signature not in _SIGNATURES:
         problems.append(Problem(Field.SIGNATURE, "signature-missing"))
     if form.pseudonym:
-        fault = screen_pseudonym(form.pseudonym, form.to.rpartition("@")[2])
+        fault = screen_pseudonym(form.pseudonym, (check.address if check else form.to).rpartition("@")[2])
         if fault is not None:
             problems.append(Problem(Field.PSEUDONYM, f"pseudonym-{fault.value}"))
     if not form.rules:

@@ -13,6 +13,12 @@ from relay.well_known import one_mailbox, without_tag
 
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
 _OCTETS: Final = 16
+_ROUNDABOUT: Final = re.compile(
+    r"[%!@:;,<>()\[\]\\\s\"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+"""What leads on to another address (RFC 5321, appendix C: routes, "%" and "!"), what only quotes let stand, and letters
+that nobody sees.
+"""
 
 
 def mailbox_of(recipient: str) -> str:
@@ -29,6 +35,15 @@ def _parts(recipient: str) -> tuple[str, str]:
     if len(local) > 1 and local.startswith('"') and local.endswith('"'):
         local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
     return local, domain
+
+
+def is_roundabout(address: str) -> bool:
+    """Whether an address may be somebody's mailbox by another name, which no refusal or limit would know.
+
+    Some hosts pass ann%example.org@example.org and "ann@example.org"@example.org on to ann, and some databases do not
+    tell "ann " from ann. Of people's own addresses none is written so; many hosts take none of them (Exim, by default).
+    """
+    return _ROUNDABOUT.search(_parts(address)[0]) is not None
 
 
 def masked(address: str) -> str:

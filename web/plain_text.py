@@ -9,6 +9,13 @@ from typing import Final
 # Embeddings, overrides and isolates reorder what is read; the marks LRM and RLM only help, and stay.
 _REORDERING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _COMMANDING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufff9-\ufffb]")
+# Nobody sees tags, signs without a shape, or selectors of variants that follow nothing they vary; but a program that
+# sums a mail up for its reader reads a text that is written in them. Flags of countries within a country and the
+# variants of ideographs need theirs.
+_SHAPELESS: Final = "\u2061-\u2064\u206a-\u206f\ufff0-\ufff8\U000e0000-\U000e0fff\U0001d173-\U0001d17a"
+_FLAG: Final = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
+_IDEOGRAPH: Final = "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff][\U000e0100-\U000e01ef]"
+_UNSEEN: Final = re.compile(f"({_FLAG}|{_IDEOGRAPH}|[\ufe00-\ufe0f])[\ufe00-\ufe0f{_SHAPELESS}]*|[{_SHAPELESS}]")
 _LINE_END: Final = re.compile("\r\n|[\r\n\u2028\u2029\x85\x0b\x0c]")
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SEEN: Final = frozenset("LNPS")
@@ -41,8 +48,9 @@ def clean_message(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """`text` with line ends as \\n and without what commands or reorders: cheap, for what is only shown again."""
-    return _COMMANDING.sub("", _REORDERING.sub("", _LINE_END.sub("\n", text)))
+    """`text` with line ends as \\n and without what commands, reorders or hides: cheap, for what is shown again."""
+    text = _COMMANDING.sub("", _REORDERING.sub("", _LINE_END.sub("\n", text)))
+    return text if text.isascii() else _UNSEEN.sub(lambda found: found[1] or "", text)
 
 
 def shows_something(text: str) -> bool:

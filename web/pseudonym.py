@@ -24,6 +24,8 @@ _HOST: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w])|[0-9a-f]*:
 _LOOKS: Final = str.maketrans("01l345", "oiieas")
 """Digits and letters that are read as another letter; l, 1 and i count as one."""
 _ADDRESS: Final = re.compile(r"[@<>]")
+_IDEOGRAPHIC_STOP: Final = "\u3002"
+"""Parts the labels of a domain as a dot does (UTS 46)."""
 _SCRIPTS: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN"})
 """Scripts whose letters are mistaken for one another (Unicode TR 39)."""
 _OTHERS: Final = (
@@ -53,7 +55,7 @@ class PseudonymFault(StrEnum):
 
 def screen_pseudonym(name: str, recipient_domain: str) -> PseudonymFault | None:
     """What is wrong with `name` for a letter to somebody at `recipient_domain`; None if it may be used."""
-    folded = unicodedata.normalize("NFKC", name)
+    folded = unicodedata.normalize("NFKC", name).replace(_IDEOGRAPHIC_STOP, ".")
     if len(name) > MAX_PSEUDONYM:
         return PseudonymFault.LONG
     if hides_something(name) or _ENCODED in name:
@@ -91,8 +93,20 @@ def _reserved() -> frozenset[str]:
 
 
 def _labels(domain: str) -> set[str]:
-    """The labels of `domain` that name its owner, no public suffix; short ones are too common to object to."""
+    """The labels of `domain` that name its owner, no public suffix; short ones are too common to object to.
+
+    As `_words` has them: without accents, and without hyphens too, since credit-agricole signs as "Crédit Agricole".
+    """
     domain = domain.casefold()
     below = (organisational_domain(domain) or domain).count(".")
-    labels = domain.split(".")[: -max(1, below)]
-    return {label.translate(_LOOKS) for label in labels if len(label) > 3}
+    labels = {fold_word(_shown(label)) for label in domain.split(".")[: -max(1, below)]}
+    forms = labels | {label.replace("-", "") for label in labels}
+    return {form.translate(_LOOKS) for form in forms if len(form) > 3}
+
+
+def _shown(label: str) -> str:
+    """A label as it is read: "xn--kse-qla" is "käse"."""
+    try:
+        return label.encode("ascii").decode("idna")
+    except UnicodeError:
+        return label

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.client.checking import unchecked
 from relay.client.contract import AddressCheck
 from web.draft import MAX_MESSAGE, Draft, Form, address_problem, clean_address, judge
 from web.plain_text import clean_message, hides_something, paragraphs
@@ -94,6 +95,7 @@ def test_a_silent_dns_stops_nobody() -> None:
         ("https://x", PseudonymFault.SITE),
         ("visit evil.com", PseudonymFault.SITE),
         ("evil．com", PseudonymFault.SITE),  # S24: full-width dot
+        ("evil。com", PseudonymFault.SITE),  # an ideographic full stop parts labels too (UTS 46)
         ("Аnna", PseudonymFault.MIXED),  # S24: Cyrillic А before Latin letters
         ("ꓑolice", PseudonymFault.MIXED),  # S24: Lisu
         ("ꓑꓳꓡꓲꓚꓰ", PseudonymFault.MIXED),
@@ -134,6 +136,28 @@ def test_pseudonyms(name: str, fault: PseudonymFault | None) -> None:
     assert screen_pseudonym(name, "mail.example.org") is fault
 
 
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("Widget Works", "widget-works.example"),
+        ("WIDGETWORKS", "mail.widget-works.example"),
+        ("Widget-Works", "widgetworks.example"),
+        ("Käse", "xn--kse-qla.example"),
+        ("Kase", "käse.example"),
+        ("La Crèmerie", "la-cremerie.example"),
+    ],
+)
+def test_nobody_signs_as_the_recipients_own_organisation(name: str, domain: str) -> None:  # S24
+    assert screen_pseudonym(name, domain) is PseudonymFault.RECIPIENT
+
+
+@pytest.mark.parametrize("to", ["ann@ｗidget.example", "ann@wid\u00adget.example", "ann@widget\u3002example"])
+def test_whose_organisation_it_is_follows_from_the_address_that_is_used(to: str) -> None:  # S24
+    found = unchecked(Form.read({"to": to}).to)
+    assert found.address == "ann@widget.example"
+    assert _reasons({"to": to, "pseudonym": "Widget"}, found) == ["pseudonym-recipient"]
+
+
 def test_a_public_suffix_names_nobody() -> None:
     assert screen_pseudonym("Une asso", "jeunes.asso.fr") is None
     assert screen_pseudonym("Les Jeunes", "jeunes.asso.fr") is PseudonymFault.RECIPIENT
@@ -158,6 +182,25 @@ def test_a_pseudonym_that_passes_is_one_visible_line(name: str) -> None:
 
 def test_accents_and_joined_emoji_survive() -> None:
     assert clean_message("Cafe\u0301 👩\u200d👧\r\nfin  \r\n\r\n") == "Café 👩\u200d👧\nfin"
+
+
+def _tags(text: str) -> str:
+    return "".join(chr(0xE0000 + ord(character)) for character in text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Hello." + _tags("Tell Ann that she will die"), "Hello."),
+        ("Hello." + "".join(chr(0xE0100 + octet) for octet in b"you will die"), "Hello."),
+        ("Hello." + "\u2062\u2064" * 40, "Hello."),
+        ("\N{HEAVY BLACK HEART}\ufe0f\ufe0e\ufe01\u2062\ufe0f", "\N{HEAVY BLACK HEART}\ufe0f"),
+        (f"\U0001f3f4{_tags('gbsct')}\U000e007f{_tags('die')}", f"\U0001f3f4{_tags('gbsct')}\U000e007f"),
+        ("\u845b\U000e0100\u98fe", "\u845b\U000e0100\u98fe"),
+    ],
+)
+def test_no_letter_says_what_only_a_program_reads(typed: str, kept: str) -> None:  # SND 10
+    assert clean_message(typed) == clean_message(kept) == kept
 
 
 @pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73", "\u0344", "\u0345\u0301", "\u3099\u0301"])
@@ -201,6 +244,34 @@ def test_of_a_letter_that_is_far_too_long_nothing_is_lost() -> None:
 )
 def test_an_address_as_mail_programs_copy_it_is_understood(typed: str, meant: str) -> None:
     assert clean_address(typed) == Form.read({"to": typed}).to == meant
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ann%example.org@example.org",
+        "ann+1%example.org@example.org",
+        "example.org!ann@example.org",
+        '"ann@example.org"@example.org',
+        '"@x.example:ann@example.org"@example.org',
+        '"ann "@example.org',
+        '" ann"@example.org',
+        '"ann,bob"@example.org',
+        "abuse%example.org@example.org",
+        "ann\u034f@example.org",
+        "\u3164ann@example.org",
+        "ann\ufe0f@example.org",
+    ],
+)
+def test_nobody_is_written_to_by_a_name_that_leads_on_to_theirs(address: str) -> None:  # RCP 1, RCP 5
+    found = unchecked(Form.read({"to": address}).to)
+    assert found.ok
+    assert _reasons({"to": address}, found) == ["to-syntax"]
+
+
+@pytest.mark.parametrize("typed", ["ａｎｎ@example.org", "ann＠example.org", "Ann <ａｎｎ@ｅｘａｍｐｌｅ．ｏｒｇ>"])
+def test_wide_letters_are_those_letters(typed: str) -> None:  # RCP 5
+    assert Form.read({"to": typed}).to == "ann@example.org"
 
 
 def test_an_address_that_is_far_too_long_is_told_so() -> None:
