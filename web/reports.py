@@ -36,7 +36,8 @@ FROM web_report r WHERE letter_id = ?
 _STATE: Final = """
 SELECT outcome, rule,
   (SELECT MAX(at) FROM web_decision d WHERE d.subject = r.letter_id AND d.action IN ('upheld', 'dismissed', 'danger')),
-  (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed')
+  (SELECT COUNT(*) FROM web_decision d WHERE d.subject = r.letter_id AND d.action = 'dismissed'),
+  (SELECT COUNT(*) FROM web_freeze f JOIN web_letter l ON l.pair = f.pair WHERE l.id = r.letter_id)
 FROM web_report r WHERE letter_id = ?
 """
 _ADD: Final = "UPDATE web_report SET rule = ?, words = ? WHERE letter_id = ?"
@@ -108,6 +109,8 @@ class ReportState:
     is_final: bool = False
     rule: str = ""
     """What its author said is wrong with the letter."""
+    keeps_away: bool = False
+    """Whether the network that wrote it is known, and kept from its recipient now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +162,12 @@ class ReportStore:
         rows = await rows_of(self._database, _STATE, (letter_id,))
         if not rows:
             return None
-        ((outcome, rule, decided, dismissals),) = rows
+        ((outcome, rule, decided, dismissals, frozen),) = rows
         if outcome is None:
-            return ReportState(rule=rule)
+            return ReportState(rule=rule, keeps_away=bool(frozen))
         is_final = outcome != Outcome.DISMISSED or dismissals > 1
-        return ReportState(Outcome(outcome), None if decided is None else from_millis(decided), is_final, rule)
+        at = None if decided is None else from_millis(decided)
+        return ReportState(Outcome(outcome), at, is_final, rule, bool(frozen))
 
     async def open_reports(self, limit: int = 1000) -> list[OpenReport]:
         """What waits for a decision, the oldest first."""

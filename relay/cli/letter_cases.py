@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,9 @@ from relay.cli.context import Json, load
 from relay.cli.desk import Deed, at_desk, carry_out, voice_of
 from relay.cli.output import fail, say, say_json
 from relay.wording import clean
+
+UNKNOWN_PAIR: Final = "nobody is kept from its recipient: which network wrote it is not known (`leak letters frozen`)"
+"""Said where a decision would keep somebody away, and cannot."""
 
 _DEEDS = {
     "told": Deed("note_told", "noted: the authorities were told"),
@@ -27,13 +30,16 @@ def danger_command(
     """Freeze a letter as a threat to somebody's life: it never departs, and its sealed record stays."""
     voice = voice_of(reason)
 
-    async def work(deciding: Any) -> Any:
-        return await deciding.dangers.find(letter) if await deciding.freeze_letter(letter, voice) else None
+    async def work(deciding: Any) -> tuple[Any, bool]:
+        case = await deciding.dangers.find(letter) if await deciding.freeze_letter(letter, voice) else None
+        return case, not await deciding.freezes.is_frozen(letter)
 
-    case = at_desk(load(context), work)
+    case, is_free = at_desk(load(context), work)
     if case is None:
         fail("no letter of this id is held or reported (`leak letters list`, `leak letters reports`)")
     say(f"frozen as case {case.case}: tell the authorities now, then `leak letters case {letter} told`")
+    if is_free:
+        say(UNKNOWN_PAIR)
     for one in import_module("web.authorities").load_authorities(load(context).folder):
         say(f"  {' '.join(word for word in (one.name, one.number, one.link) if word)}")
 

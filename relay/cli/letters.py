@@ -14,7 +14,7 @@ import typer
 
 from relay.cli.context import Json, load
 from relay.cli.desk import at_desk, voice_of
-from relay.cli.letter_cases import case_command, cases_command, danger_command
+from relay.cli.letter_cases import UNKNOWN_PAIR, case_command, cases_command, danger_command
 from relay.cli.letter_replies import replies_command, reply_command
 from relay.cli.letter_wall import post_command, wall_command
 from relay.cli.output import UsageError, fail, say, say_json, say_table
@@ -28,7 +28,6 @@ _REPORTED: Final = (
     "`leak letters settle`)"
 )
 _GONE: Final = "no letter of this id waits for a decision (`leak letters list`)"
-_UNKNOWN_PAIR: Final = "nobody is kept from its recipient: which network wrote it is not known (`leak letters frozen`)"
 
 Letter = Annotated[str, typer.Argument(help="The letter's id, as `leak letters list` shows it.")]
 
@@ -105,7 +104,7 @@ def refuse(
     refused, is_free = at_desk(settings, work)
     if not refused:
         fail(_GONE)
-    say(f"refused; {_UNKNOWN_PAIR}" if is_free else "refused")
+    say(f"refused; {UNKNOWN_PAIR}" if is_free else "refused")
 
 
 @app.command("reports")
@@ -137,10 +136,16 @@ def settle(
     outcomes = {one.value: one for one in import_module("web.reports").Outcome}
     if outcome not in outcomes:
         raise UsageError(f"{outcome} is none of {', '.join(outcomes)}")
-    settled = at_desk(load(context), lambda deciding: deciding.settle(letter, outcomes[outcome], voice_of(reason)))
+    voice = voice_of(reason)
+
+    async def work(deciding: Any) -> tuple[bool, bool]:
+        settled = bool(await deciding.settle(letter, outcomes[outcome], voice))
+        return settled, outcome == "upheld" and not await deciding.freezes.is_frozen(letter)
+
+    settled, is_free = at_desk(load(context), work)
     if not settled:
         fail("no report about this letter waits (`leak letters reports`)")
-    say(f"settled: {outcome}")
+    say(f"settled: {outcome}; {UNKNOWN_PAIR}" if is_free else f"settled: {outcome}")
 
 
 @app.command("notices")

@@ -295,7 +295,7 @@ async def test_reports_limits_and_frozen_pairs(database: Database) -> None:
     second = await limits.take(b"me", "ann@b.example")
     assert (second.wait, second.pair) == (None, first.pair), "a frozen pair is let in, under the hash it is frozen by"
     assert len(await reports.open_reports()) == 1
-    assert await reports.of_letter("id0") == ReportState(rule="hate")
+    assert await reports.of_letter("id0") == ReportState(rule="hate", keeps_away=True)
     assert await reports.decide(Decision("id0", Action.DISMISSED, "me", "r"), Outcome.DISMISSED)
     assert not await reports.is_paused([b"m" * 16])
     assert not await _is_frozen(database, "id0")

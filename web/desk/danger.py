@@ -74,6 +74,7 @@ class DangerDesk:
             "sealed": sealed,
             "resealed": sealed is not None and sealed.key.startswith(CASE_PREFIX),
             "basis": OWN_BASIS,
+            "keeps_away": await self._parts.deciding.freezes.is_frozen(case.letter_id),
             "problem": problem,
         }
         status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK

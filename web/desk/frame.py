@@ -34,6 +34,7 @@ _DONE: Final = frozenset(
         *("released", "refused", "upheld", "dismissed", "thawed", "published", "declined", "taken-down", "gone"),
         *(
             "refused-unfrozen",
+            "upheld-unfrozen",
             "reply-shown",
             "reply-refused",
             "notice-upheld",

@@ -46,7 +46,10 @@ class ReportDesk:
         except UndecidedError:
             return await self._reports(request, letter_id)
         _log.info("report-decided", letter=letter_id, decision=outcome.value, by=voice.actor)
-        return self._parts.renderer.redirect(f"/desk/reports?done={outcome.value if settled else 'gone'}")
+        done = outcome.value if settled else "gone"
+        if done == Outcome.UPHELD and not await self._parts.deciding.freezes.is_frozen(letter_id):
+            done = "upheld-unfrozen"
+        return self._parts.renderer.redirect(f"/desk/reports?done={done}")
 
     async def _freeze(self, letter_id: str, voice: Voice) -> web.Response:
         """A threat to life: whom to call comes next."""

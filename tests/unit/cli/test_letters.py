@@ -187,6 +187,7 @@ def test_a_threat_to_life_is_kept_without_a_browser(run: Run) -> None:
     frozen = run("danger", "id0", "--reason", "He names a day.")
     assert frozen.status == 0, frozen.err
     assert "112" in frozen.out
+    assert "nobody is kept from its recipient" in frozen.out, "sent without limits: no pair is known"
     assert run("danger", "id0", "--reason", "Again.").status == 1
     assert [row["id"] for row in json.loads(run("list", "--json").out)] == ["id1"]
     (case,) = json.loads(run("cases", "--json").out)

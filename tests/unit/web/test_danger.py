@@ -23,6 +23,7 @@ from web.audit import Audit
 from web.authorities import load_authorities
 from web.danger import KEPT, DangerStore
 from web.decisions import Action, Decision
+from web.freezes import FreezeStore
 from web.operator import Operator
 from web.sealed_store import SealedStore
 from web.sealing import new_key_pair
@@ -110,6 +111,7 @@ async def test_a_reported_letter_keeps_what_its_recipient_copied(
     assert kept == [("", b"")], "whose report it was is in the case"
     assert "ask them to keep the mail" in page.text
     assert "No record of the connection exists" in page.text
+    assert "Nobody is kept from writing to this recipient" in page.text, "no limits, so no pair is known"
     assert (await log_of(visitor.front, clock))[0] == Decision(letter, Action.DANGER, "ann", "A date.")
     assert (await ann.post(f"/desk/case/{letter}", action="close"))[0].status == 422
     theirs = (await visitor.get(path))[1].text
@@ -117,6 +119,35 @@ async def test_a_reported_letter_keeps_what_its_recipient_copied(
     assert "Decided around" in theirs
     for said in ("A date.", "life-", "Threat to life"):
         assert said not in theirs, "whoever else reads their mail learns of no case"
+    assert "we cannot say that whoever wrote it is kept from writing to you" in theirs
+    assert "one to two months" not in theirs
+
+
+async def test_who_is_kept_away_is_said_as_long_as_they_are(
+    visitor: Visitor, ann: Moderator, clock: HandClock
+) -> None:  # RCP 2
+    path = await receive(visitor)
+    await visitor.post(path, {"action": "report", "rule": "threat", "words": "Tonight."})
+    letter = (await ann.get("/desk/reports"))[1].fields["letter"]
+    database = visitor.front.database
+    pair = f"UPDATE web_letter SET pair = x'{'01' * 16}' WHERE id = '{letter}'"
+    await database.write(lambda connection: list(connection.execute(pair)))
+    await FreezeStore(database, clock, SeededEntropy(4)).freeze(Decision(letter, Action.FREEZE, "ann", "r"))
+    await ann.post("/desk/reports", letter=letter, action="danger", reason="A date.")
+    assert "Nobody is kept" not in (await ann.get(f"/desk/case/{letter}"))[1].text
+    assert "kept from writing to you, as far as we can recognise them" in (await visitor.get(path))[1].text
+    await ann.post("/desk/frozen", letter=letter, action="thaw", reason="r")
+    assert "Nobody is kept" in (await ann.get(f"/desk/case/{letter}"))[1].text
+    assert "we cannot say" in (await visitor.get(path))[1].text
+
+
+async def test_a_report_that_is_upheld_without_a_pair_says_so(visitor: Visitor, ann: Moderator) -> None:  # RCP 2
+    path = await receive(visitor)
+    await visitor.post(path, {"action": "report", "rule": "threat", "words": "Tonight."})
+    letter = (await ann.get("/desk/reports"))[1].fields["letter"]
+    response, _ = await ann.post("/desk/reports", letter=letter, action="upheld", reason="A date.")
+    assert response.headers["Location"] == "/desk/reports?done=upheld-unfrozen"
+    assert "nobody is kept from this recipient" in (await ann.get(response.headers["Location"]))[1].text
 
 
 async def test_a_case_that_nobody_closes_ends_by_itself(visitor: Visitor, ann: Moderator, clock: HandClock) -> None:
