@@ -87,8 +87,17 @@ class Documents:
             "words_days": self._parts.options.content_kept.days,
             "kept_days": self._parts.options.status_kept.days,
             "replies": self._parts.options.replies,
+            "rings": document is Document.PRIVACY and await self._rings(),
         }
         return self._parts.renderer.public_page("document.html", request, values)
+
+    async def _rings(self) -> bool:
+        """Whether somebody is asked by a doorbell, or was; also while we cannot look."""
+        try:
+            return self._parts.options.doorbell or await self._parts.stores.doorbell.keeps_any()
+        except SpoolUnavailableError as error:
+            _log.warning("doorbells-not-looked-for", why=str(error))
+            return True
 
     async def _charts(self, words: Words, now: datetime) -> tuple[dict[str, Chart], dict[str, Chart]]:
         """Week by week, and the same by rule; nothing before a week is over, or while we cannot count."""

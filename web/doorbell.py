@@ -79,6 +79,11 @@ class DoorbellStore:
         await change(self._database, (_KNOW, known))
         return WaitingLetter(*rows[0])
 
+    async def keeps_any(self) -> bool:
+        """Whether anything is kept: a front that rings no more keeps what it has until its time is over."""
+        kept = "SELECT 1 WHERE EXISTS (SELECT 1 FROM web_known) OR EXISTS (SELECT 1 FROM web_waiting)"
+        return bool(await rows_of(self._database, kept))
+
     async def waits(self, addressee: Addressee) -> bool:
         """Whether the letter can still be asked for."""
         return bool(await rows_of(self._database, _FIND, (addressee.letter_id, to_millis(self._clock.now()))))

@@ -79,6 +79,18 @@ async def test_the_operator_is_named_where_the_law_wants_it(visitor: Visitor, la
     assert OPERATOR.name in (await visitor.get(f"/{language.value}/privacy"))[1].text
 
 
+@pytest.mark.parametrize("language", list(Language))
+async def test_privacy_tells_of_doorbells_only_where_they_ring_or_left_something(
+    visitor: Visitor, language: Language
+) -> None:
+    said = {Language.EN: "if the letter waits here", Language.FR: "si la lettre attend ici"}[language]
+    path = f"/{language.value}/privacy"
+    assert said not in (await visitor.get(path))[1].text
+    known = "INSERT INTO web_known (mailbox, at) VALUES (x'01', 1)"
+    await visitor.front.database.write(lambda connection: list(connection.execute(known)))
+    assert said in (await visitor.get(path))[1].text
+
+
 @pytest.mark.parametrize(("language", "state"), [("en", "not conforming"), ("fr", "non conforme")])
 async def test_the_accessibility_statement_tells_state_contact_and_redress(
     visitor: Visitor, language: str, state: str

@@ -46,6 +46,7 @@ async def test_a_letter_is_shown_to_who_asks_for_it_and_the_next_comes_directly(
     assert preview.text.index("Somebody wrote you a letter") < preview.text.index(SECRET), "both mails"
     assert re.findall(r"/read/([^\s<]+)", preview.document) == ["…"], "no link to read it, or to refuse mail"
     assert "a short mail that asks them first" in (await visitor.get("/en/"))[1].text
+    assert "if the letter waits here until you ask for it" in (await visitor.get("/en/privacy"))[1].text
     text, path = await ring(visitor)
     theirs = re.findall(r"/r/[\w-]+", text)[0]
     held = (await visitor.get(theirs))[1].text
