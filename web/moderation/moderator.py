@@ -93,7 +93,7 @@ class Moderator:
         them, that is held in which a rule found something, or which the first reading alone would stop.
         """
         every = [(meant, self.reader.read(meant.text)) for meant in self.disguises.meant(letter)]
-        doubted = {at: one for at, (_, reading) in enumerate(every) if (one := self._doubted(reading))}
+        doubted = self._doubted([reading for _, reading in every])
         scores: dict[int, Weighed] = {}
         for at, one in sorted(doubted.items(), key=lambda item: -max(item[1].stop, item[1].care)):
             if left >= LEAST_HIDDEN:
@@ -115,22 +115,23 @@ class Moderator:
 
     def _weigh(self, reading: Reading) -> Weighed | None:
         """What both readings make of a letter; None where the second one is not asked."""
-        doubted = self._doubted(reading)
+        doubted = self._doubted([reading]).get(0)
         return None if doubted is None else self._read_twice(reading, doubted, MOST_PIECES)
 
-    def _doubted(self, reading: Reading) -> Score | None:
-        """What the first reading makes of a letter that is to be read twice; None where nothing would follow from it.
+    def _doubted(self, readings: Sequence[Reading]) -> dict[int, Score]:
+        """What the first reading makes of letters, by their places, that are to be read twice.
 
         Of words of other languages, or of none, the readings know nothing.
         """
-        if reading.unreadable or len(reading.tokens) < 3:
-            return None
-        score = self.trained.score(reading.tokens, list(reading.stretches()), self.gauge.first)
+        read = {at: one for at, one in enumerate(readings) if not one.unreadable and len(one.tokens) > 2}
+        scores = self.trained.scores([(one.tokens, list(one.stretches())) for one in read.values()], self.gauge.first)
+        return {at: score for (at, one), score in zip(read.items(), scores, strict=True) if self._doubts(one, score)}
+
+    def _doubts(self, reading: Reading, score: Score) -> bool:
+        """Whether a letter is to be read twice, and something may follow from it."""
         if not _asks(max(score.stop, score.care), reading.hits, self.gauge.scale(score.words).thresholds):
-            return None
-        if not any(hit.weighed for hit in reading.hits) and self._knows_better(reading, score):
-            return None
-        return score
+            return False
+        return any(hit.weighed for hit in reading.hits) or not self._knows_better(reading, score)
 
     def _read_twice(self, reading: Reading, score: Score, most: int) -> Weighed:
         """What both readings make of a letter of which the second one reads `most` pieces."""

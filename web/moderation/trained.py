@@ -11,7 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,6 +75,10 @@ class Score:
     """Each stretch, and how much it reads like a letter to be stopped."""
 
 
+Stretched = tuple[Sequence[Token], Sequence[Part]]
+"""A letter by its tokens and its stretches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """Weights, with what they were trained from; one serves all letters."""
@@ -86,28 +90,28 @@ class Trained:
 
     def score(self, tokens: Sequence[Token], parts: Sequence[Part], joint: Joint) -> Score:
         """The score of a letter, given by its tokens and stretches; at least one."""
-        features, starts = features_of(tokens, self.vocabulary).joined(parts)
+        (score,) = self.scores([(tokens, parts)], joint)
+        return score
+
+    def scores(self, letters: Sequence[Stretched], joint: Joint) -> list[Score]:
+        """Those of several letters, read as one: most of what a short one costs is the same whatever its length."""
+        if not letters:
+            return []
+        tokens = [token for some, _ in letters for token in some]
+        features, starts = features_of(tokens, self.vocabulary).joined(_one_behind_the_other(letters))
         stops, cares = self._scores(features, starts)
-        whole = next((row for row, (places, _) in enumerate(parts) if len(places) == len(tokens)), None)
-        if whole is not None:
-            every, care = stops[whole], cares[whole]
-        else:
-            (every,), (care,) = self._scores(distinct(features), starts[:1])
-        words = words_in(tokens)
-        louder = _LOUDER if words > MOST_USUAL else 0.0
-        loud = [stop + louder * math.log1p(len(places)) for stop, (places, _) in zip(stops, parts, strict=True)]
-        worst = max(range(len(parts)), key=loud.__getitem__)
-        stretches = [
-            (tokens[places.start : places.stop], score) for (places, _), score in zip(parts, stops, strict=True)
-        ]
-        return Score(
-            stop=joint(every, loud[worst], words),
-            care=max(care, *cares),
-            words=words,
-            columns=WholeAndWorst.columns(every, loud[worst], words),
-            worst=stretches[worst][0],
-            stretches=stretches,
-        )
+        ends = [*starts.tolist(), len(features)]
+        found: list[Score] = []
+        row = 0
+        for letter in letters:
+            rows = slice(row, row := row + len(letter[1]))
+            whole = next((at for at, (places, _) in enumerate(letter[1]) if len(places) == len(letter[0])), None)
+            if whole is not None:
+                every, care = stops[rows][whole], cares[rows][whole]
+            else:
+                (every,), (care,) = self._scores(distinct(features[ends[rows.start] : ends[rows.stop]]), starts[:1])
+            found.append(_score(letter, stops[rows], every, max(care, *cares[rows]), joint))
+        return found
 
     @property
     def concepts(self) -> Concepts:
@@ -137,6 +141,34 @@ class Trained:
             ]
             for table, column in zip(TABLES, weights.T, strict=True)
         ]
+
+
+def _one_behind_the_other(letters: Sequence[Stretched]) -> list[Part]:
+    """The stretches of letters whose tokens stand one behind the other."""
+    begins = accumulate((len(tokens) for tokens, _ in letters), initial=0)
+    return [
+        (range(begin + places.start, begin + places.stop), more)
+        for begin, (_, parts) in zip(begins, letters, strict=False)
+        for places, more in parts
+    ]
+
+
+def _score(letter: Stretched, stops: Sequence[float], every: float, care: float, joint: Joint) -> Score:
+    """The score of a letter by those of its stretches, that of `every` one of them together, and the highest `care`."""
+    tokens, parts = letter
+    words = words_in(tokens)
+    louder = _LOUDER if words > MOST_USUAL else 0.0
+    loud = [stop + louder * math.log1p(len(places)) for stop, (places, _) in zip(stops, parts, strict=True)]
+    worst = max(range(len(parts)), key=loud.__getitem__)
+    stretches = [(tokens[places.start : places.stop], score) for (places, _), score in zip(parts, stops, strict=True)]
+    return Score(
+        stop=joint(every, loud[worst], words),
+        care=care,
+        words=words,
+        columns=WholeAndWorst.columns(every, loud[worst], words),
+        worst=stretches[worst][0],
+        stretches=stretches,
+    )
 
 
 def load_trained(place: Path | None = None) -> Trained:

@@ -121,6 +121,22 @@ def test_the_whole_of_a_letter_is_all_that_its_stretches_have(together: int) -> 
     assert score.columns[0] == pytest.approx(whole)
 
 
+def test_several_letters_are_scored_at_once_as_each_is_alone() -> None:
+    some = letters()
+    texts = [
+        *some[::300],
+        "Stay there! " * 3 + "C'est nul.",
+        " ".join(some[:20]),
+        "cul dog best",
+        "« You idiot », he said.",
+    ]
+    readings = [MODERATOR.reader.read(text) for text in texts]
+    stretched = [(reading.tokens, list(reading.stretches())) for reading in readings]
+    joint = MODERATOR.gauge.first
+    assert TRAINED.scores(stretched, joint) == [TRAINED.score(*one, joint) for one in stretched]
+    assert TRAINED.scores([], joint) == []
+
+
 @settings(max_examples=100)
 @given(st.text(st.characters(), max_size=40))
 @example("ÉﷺA\u200b\u0301œ \u3164Ⓐ\ud800")
