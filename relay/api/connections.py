@@ -1,19 +1,19 @@
 """The connections of the HTTP door: how many there may be, how long each may take, what a broken one is told.
 
 aiohttp bounds neither their number nor the time of a request's header, and it writes what a stranger sent into
-the log and into its answer. Here a connection past the caps gets a bare 503, a header that is not there in time
+the log and into its answer. Here a connection past the caps gets a bare 503, whoever holds
+most of them gives way to who has fewer, a header that is not there in time
 ends its connection (slowloris), and a request that is no HTTP gets a bare 400 and one debug line without its text.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from aiohttp import hdrs, web
 
@@ -46,43 +46,80 @@ class HttpLimits:
     """Whether the log has a client's address: never where visitors come, it would tell who was there and when."""
 
 
+class Seat(Protocol):
+    """A connection, as the room sees it."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for its client, not for us."""
+        ...
+
+    def give_way(self) -> None:
+        """End at once: somebody else has its place."""
+        ...
+
+
 class Room:
-    """Counts connections, in total and by address (IPv6 by /64); `admit` and `leave` come in pairs."""
+    """Counts connections, in total and by address (IPv6 by /64); `admit` and `leave` come in pairs.
+
+    A few addresses that fill it keep nobody out: for a newcomer who has fewer, whoever holds most gives up the oldest
+    that waits for its client. What waits for us stays, and proxies never give way.
+    """
 
     def __init__(self, limits: HttpLimits, clock: Clock) -> None:
         self.limits = limits
         self._clock = clock
-        self._by_subject: Counter[str] = Counter()
+        self._seats: dict[str, dict[Seat, None]] = {}
+        """By subject, in the order in which they came."""
+        self._of_proxies: set[Seat] = set()
         self._total = 0
         self._refused = 0
         self._told = -_TELL_SECONDS
 
-    def admit(self, peer: str) -> bool:
-        """Count a connection from `peer` if there is room for it."""
-        subject = throttle_subject(peer)
-        full = self._total >= self.limits.max_connections
-        if full or (self._by_subject[subject] >= self.limits.max_connections_per_address and not self._is_proxy(peer)):
+    def admit(self, peer: str, seat: Seat) -> bool:
+        """Count a connection from `peer` if there is room for it, or room can be made."""
+        subject, is_proxy = throttle_subject(peer), self._is_proxy(peer)
+        held = len(self._seats.get(subject, ()))
+        too_many = held >= self.limits.max_connections_per_address and not is_proxy
+        if too_many or (self._total >= self.limits.max_connections and not self._make_room(held)):
             self._tell(peer)
-            self._forget_empty(subject)
             return False
         self._total += 1
-        self._by_subject[subject] += 1
+        if is_proxy:
+            self._of_proxies.add(seat)
+        else:
+            self._seats.setdefault(subject, {})[seat] = None
         return True
 
-    def leave(self, peer: str) -> None:
-        """A connection that was admitted has ended."""
-        subject = throttle_subject(peer)
-        self._total -= 1
-        self._by_subject[subject] -= 1
-        self._forget_empty(subject)
+    def leave(self, peer: str, seat: Seat) -> None:
+        """A connection that was admitted has ended; one that gave way has left already."""
+        if seat in self._of_proxies:
+            self._of_proxies.discard(seat)
+            self._total -= 1
+        else:
+            self._leave(throttle_subject(peer), seat)
+
+    def _leave(self, subject: str, seat: Seat) -> None:
+        seats = self._seats.get(subject, {})
+        if seat in seats:
+            del seats[seat]
+            self._total -= 1
+            if not seats:
+                del self._seats[subject]
+
+    def _make_room(self, held: int) -> bool:
+        """End one of whoever has most, if that leaves them no fewer than the newcomer, who has `held`, will have."""
+        most, subject = max(((len(seats), subject) for subject, seats in self._seats.items()), default=(0, ""))
+        idle = next((seat for seat in self._seats[subject] if seat.is_idle), None) if most > held + 1 else None
+        if idle is None:
+            return False
+        self._leave(subject, idle)
+        idle.give_way()
+        return True
 
     def named(self, peer: str) -> str:
         """`peer` as the log may have it: empty where clients are not named."""
         return peer if self.limits.names_peers else ""
-
-    def _forget_empty(self, subject: str) -> None:
-        if not self._by_subject[subject]:
-            del self._by_subject[subject]
 
     def _is_proxy(self, peer: str) -> bool:
         address = ip_address(peer)
@@ -120,7 +157,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]).partition("%")[0] if peer else _NOWHERE
-        if not self._room.admit(self._peer):
+        if not self._room.admit(self._peer, self):
             stream = cast("asyncio.Transport", transport)
             stream.write(_FULL)
             stream.close()
@@ -133,7 +170,7 @@ class Connection(web.RequestHandler):
         if not self._admitted:
             return
         self._admitted = False
-        self._room.leave(self._peer)
+        self._room.leave(self._peer, self)
         self._header_came()
         self._answer_read()
         super().connection_lost(exc)
@@ -147,6 +184,16 @@ class Connection(web.RequestHandler):
             self._header_came()
         elif self._header_timer is None and self._waiter is not None and not self._waiter.done():
             self._await_header()  # nothing is being answered, so these octets begin another header
+
+    @property
+    def is_idle(self) -> bool:
+        """See `Seat.is_idle`: a header or a body may have begun, or an answer may lie unread."""
+        request = self._current_request
+        return request is None or self._unread_timer is not None or not request.content.is_eof()
+
+    def give_way(self) -> None:
+        """See `Seat.give_way`."""
+        self._abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()

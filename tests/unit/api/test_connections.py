@@ -61,18 +61,63 @@ async def test_the_log_names_the_address(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 async def test_connections_are_bounded_by_address_and_in_all(tmp_path: Path) -> None:  # S25
-    limits = HttpLimits(max_connections=4, max_connections_per_address=2)
+    limits = HttpLimits(max_connections=3, max_connections_per_address=2)
     async with running_api(tmp_path, limits=limits) as api:
         async with caller(api.port) as (silent, _), caller(api.port):
             assert (await ask(api.port)).startswith(b"HTTP/1.1 503 ")
             async with caller(api.port, "127.0.0.9"):
-                assert (await ask(api.port, source="127.0.0.9")).startswith(b"HTTP/1.1 200 ")
-                async with caller(api.port, "127.0.0.9"):
-                    assert (await ask(api.port, source="127.0.0.10")).startswith(b"HTTP/1.1 503 ")
+                assert (await ask(api.port, source="127.0.0.9")).startswith(b"HTTP/1.1 503 ")
             assert not silent.at_eof()
         async with asyncio.timeout(20):
             while not (await ask(api.port)).startswith(b"HTTP/1.1 200 "):
                 await asyncio.sleep(0.02)
+
+
+SLOW_BODY = b"POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+
+
+@pytest.mark.parametrize("held", [b"", PROBE[:-2], SLOW_BODY + b"Content-Type: application/json\r\n%b\r\n[", PROBE])
+async def test_who_fills_the_door_alone_keeps_nobody_out(tmp_path: Path, held: bytes) -> None:  # S25
+    limits = HttpLimits(max_connections=2)
+    async with running_api(tmp_path, limits=limits) as api, asyncio.timeout(20):
+        held = held.replace(b"%b", b"Authorization: Bearer %b\r\n" % api.key.encode())
+        async with caller(api.port, "127.0.0.9") as (first, oldest), caller(api.port, "127.0.0.9") as (_, second):
+            for writer in (oldest, second):
+                writer.write(held)
+            if held == PROBE:
+                await first.readuntil(b"}")
+            assert (await ask(api.port)).startswith(b"HTTP/1.1 200 ")
+            assert await rest(first) == b""
+
+
+class _Client:
+    """A connection that does nothing."""
+
+    def __init__(self, *, is_idle: bool = True) -> None:
+        self.is_idle = is_idle
+        self.gave_way = False
+
+    def give_way(self) -> None:
+        self.gave_way = True
+
+
+def test_whoever_has_most_gives_up_what_waits_for_them() -> None:  # S25
+    room = Room(HttpLimits(max_connections=5, proxies=(ip_network("192.0.2.1/32"),)), HandClock())
+    theirs = [_Client(is_idle=False), _Client(), _Client()]
+    assert all(room.admit("192.0.2.9", one) for one in theirs)
+    of_proxy = [_Client(), _Client()]
+    assert all(room.admit("192.0.2.1", one) for one in of_proxy)
+    assert not room.admit("192.0.2.9", _Client())  # theirs are most already
+    newcomer = _Client()
+    assert room.admit("192.0.2.7", newcomer)
+    assert [one.gave_way for one in theirs] == [False, True, False]
+    room.leave("192.0.2.9", theirs[1])  # it has left by then, and counts once
+    assert not room.admit("192.0.2.7", _Client())  # they have two, and the other would have as many
+    assert room.admit("192.0.2.8", _Client())
+    assert [one.gave_way for one in (*theirs, *of_proxy, newcomer)] == [False, True, True, False, False, False]
+    assert not room.admit("192.0.2.6", _Client())  # nobody has more than one
+    room.leave("192.0.2.7", newcomer)
+    assert room.admit("192.0.2.6", _Client())
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -97,14 +142,15 @@ async def test_a_client_is_named_in_the_log_only_where_no_visitors_come(
 def test_a_trusted_proxy_speaks_for_many() -> None:  # S50
     limits = HttpLimits(max_connections=5, max_connections_per_address=2, proxies=(ip_network("192.0.2.1/32"),))
     room = Room(limits, HandClock())
-    assert [room.admit("192.0.2.1") for _ in range(4)] == [True] * 4
-    assert room.admit("2001:db8::1")
-    assert not room.admit("2001:db8::2")
-    room.leave("192.0.2.1")
-    assert room.admit("2001:db8::2")  # of the same /64
-    room.leave("192.0.2.1")
-    assert not room.admit("2001:db8::3")
-    assert room.admit("192.0.2.2")
+    behind = [_Client() for _ in range(4)]
+    assert all(room.admit("192.0.2.1", one) for one in behind)
+    assert room.admit("2001:db8::1", _Client())
+    assert not room.admit("2001:db8::2", _Client())
+    room.leave("192.0.2.1", behind[0])
+    assert room.admit("2001:db8::2", _Client())  # of the same /64
+    room.leave("192.0.2.1", behind[1])
+    assert not room.admit("2001:db8::3", _Client())
+    assert room.admit("192.0.2.2", _Client())
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "])
