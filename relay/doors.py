@@ -219,6 +219,7 @@ class Doors:
             max_body=settings.api.max_body,
             max_recipients=settings.submission.max_recipients,
             multiprocess_metrics=os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
+            guards_metrics=bool(settings.web.onion_url),
         )
         return ApiDependencies(
             intake=mine.engine.intake,

@@ -18,6 +18,7 @@ from relay.admin.app import make_admin_app
 from relay.admin.parts import AdminParts
 from relay.alarming import Alarming
 from relay.api.app import Alone, add_front_s_own
+from relay.api.probes import ShownMetrics
 from relay.api.server import HttpServer
 from relay.client.bell import AlarmBell, LoneBell
 from relay.client.line import Way
@@ -86,7 +87,7 @@ class FrontNode:
             stores.accounts,
             parts.clock,
             (self._not_ready,),
-            os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
+            ShownMetrics(os.environ.get("PROMETHEUS_MULTIPROC_DIR"), guarded=bool(settings.web.onion_url)),
             faces.opt_out,
         )
         add_front_s_own(faces.public, alone)

@@ -28,7 +28,7 @@ from relay.api.messages import Messages
 from relay.api.mta_sts import MtaSts
 from relay.api.openapi import describe
 from relay.api.operation import Operation
-from relay.api.probes import Probes
+from relay.api.probes import Probes, ShownMetrics
 from relay.api.problem import HEADERS, Problem, from_unavailable, not_found
 from relay.api.queue import Queue
 from relay.api.reports import Reports
@@ -57,7 +57,7 @@ class Alone:
     accounts: Accounts
     clock: Clock
     health: Health
-    multiprocess_metrics: str | None
+    metrics: ShownMetrics
     opt_out: Callable[[str, web.Request], Awaitable[Followed]]
     """Asks the relay on its other machine."""
 
@@ -101,7 +101,7 @@ def add_api(application: web.Application, dependencies: ApiDependencies) -> None
         *(FrontOperations(dependencies, dependencies.fronts).operations() if dependencies.fronts else ()),
         *(Unsubscribe(OwnLinks(dependencies.opt_outs)).operations() if dependencies.opt_outs else ()),
         *(MtaSts(dependencies.policies).operations() if dependencies.policies else ()),
-        *Probes(dependencies.spool, dependencies.health, dependencies.options.multiprocess_metrics, guard).operations(),
+        *Probes(dependencies.spool, dependencies.health, _shown(dependencies.options), guard).operations(),
     )
     # Written when it is first asked for, and in a thread: it takes a tenth of a start, and few ever ask.
     document = cache(lambda: json.dumps(describe(operations)).encode())
@@ -123,10 +123,14 @@ def add_front_s_own(application: web.Application, alone: Alone) -> None:
     links = _DistantLinks(alone.opt_out)
     operations = (
         *Unsubscribe(links).operations(),
-        *Probes(alone.spool, alone.health, alone.multiprocess_metrics, guard).operations(),
+        *Probes(alone.spool, alone.health, alone.metrics, guard).operations(),
     )
     _add_routes(application, operations, guard)
     application.router.add_route("*", "/api/{rest:.*}", _nothing)
+
+
+def _shown(options: ApiOptions) -> ShownMetrics:
+    return ShownMetrics(options.multiprocess_metrics, guarded=options.guards_metrics)
 
 
 def _add_routes(application: web.Application, operations: Sequence[Operation], guard: Guard) -> None:

@@ -38,6 +38,8 @@ class ApiOptions:
     """The longest pause of a client inside its body."""
     multiprocess_metrics: str | None = None
     """The folder in which the workers share their metrics, None for one process."""
+    guards_metrics: bool = False
+    """Whether metrics need a key from this machine too: visitors of an onion service come from there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -21,13 +22,24 @@ _PING_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 5
 
 
+@dataclass(frozen=True, slots=True)
+class ShownMetrics:
+    """The folder in which workers share their metrics, None for one process; `guarded`: nobody sees them without a key.
+
+    Visitors of an onion service come from this machine, with whatever header they like.
+    """
+
+    folder: str | None
+    guarded: bool = False
+
+
 class Probes:
     """The operations that monitors ask."""
 
-    def __init__(self, spool: Spool, health: Health, metrics_folder: str | None, guard: Guard) -> None:
+    def __init__(self, spool: Spool, health: Health, shown: ShownMetrics, guard: Guard) -> None:
         self._spool = spool
         self._health = health
-        self._metrics_folder = metrics_folder
+        self._shown = shown
         self._guard = guard
 
     def operations(self) -> tuple[Operation, ...]:
@@ -67,9 +79,9 @@ class Probes:
 
     async def metrics(self, request: web.Request) -> web.Response | Problem:
         """The metrics of all workers."""
-        if not is_direct_loopback(request):
+        if self._shown.guarded or not is_direct_loopback(request):
             identity = await self._guard.identify(request)
             if isinstance(identity, Problem):
                 return identity
-        body = await asyncio.to_thread(metrics.exposition, self._metrics_folder)
+        body = await asyncio.to_thread(metrics.exposition, self._shown.folder)
         return web.Response(body=body, headers={**HEADERS, "Content-Type": metrics.CONTENT_TYPE})

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from relay.settings import Settings
 
+_TOR: Final = ip_network("127.0.0.1/32")
+"""Where a Tor of this machine connects from."""
 _WIDE: Final = 7
 """Networks of fewer bits than these are nobody's own: 10.0.0.0/8 and fc00::/7 are the largest that are."""
 
@@ -36,6 +38,13 @@ def _visitors(settings: Settings) -> Iterator[str]:
     wide = [text for text in web.trusted_proxies if ip_network(text).prefixlen < _WIDE]
     if wide:
         yield f"web.trusted_proxies: {', '.join(wide)} is wide: whoever is in it says of which address they are"
+    mine = [text for text in web.trusted_proxies if ip_network(text).overlaps(_TOR)]
+    if web.onion_url and mine:
+        yield (
+            f"web.trusted_proxies: {', '.join(mine)} is where Tor connects from too: whoever comes by the onion "
+            "service says of which address they are; let the proxy connect from 127.0.0.2 (nginx: proxy_bind), and "
+            "trust that"
+        )
     if not web.limits:
         yield "web.limits: off, so nobody is limited; for tests only"
 

@@ -262,6 +262,14 @@ async def test_metrics_from_this_machine_or_with_a_key(api: ApiServer) -> None:
         assert answer.status == 200
 
 
+async def test_beside_an_onion_service_metrics_need_a_key(tmp_path: Path) -> None:  # SND 4
+    async with running_api(tmp_path, options=replace(OPTIONS, guards_metrics=True)) as api:
+        async with api.http.get("/metrics", headers={"Host": "localhost"}) as answer:
+            assert answer.status == 401
+        async with api.http.get("/metrics", headers={"Authorization": f"Bearer {api.key}"}) as answer:
+            assert answer.status == 200
+
+
 def _documented() -> set[tuple[str, str]]:
     """The requests in the table of docs/api.md."""
     page = Path(__file__).resolve().parents[3] / "docs" / "api.md"

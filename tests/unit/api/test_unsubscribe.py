@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from relay.api.app import Alone, add_front_s_own
+from relay.api.probes import ShownMetrics
 from relay.client.contract import Followed
 from tests.support.form import PageReader
 from tests.support.hand_clock import HandClock
@@ -33,7 +34,7 @@ async def test_what_a_link_answers(followed: Followed, status: int, words: dict[
 
     nothing: Any = None
     application = web.Application()
-    add_front_s_own(application, Alone(nothing, nothing, HandClock(), (), None, opt_out))
+    add_front_s_own(application, Alone(nothing, nothing, HandClock(), (), ShownMetrics(None), opt_out))
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -288,7 +288,8 @@ def test_check_warns_of_a_front_that_protects_nobody(tmp_path: Path, capsys: pyt
     set_up = json.loads(leak(capsys, "check", "--config", file, "--json").out)["warnings"]
     loose = (
         '[web]\nlimits = false\nsender_domain = "other.example"\ntor_lists = ["none.txt"]\n'
-        'trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "::/0"]\n'
+        'trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "::/0", "127.0.0.0/8"]\n'
+        f'onion_url = "http://{"a" * 56}.onion"\n'
     )
     text = re.sub(r"(?m)^(base_url|trusted_proxies|sender_domain) = .*\n", "", file.read_text())
     loose += 'base_url = "http://leak.example"\n'
@@ -297,6 +298,7 @@ def test_check_warns_of_a_front_that_protects_nobody(tmp_path: Path, capsys: pyt
     expected = (
         "web.base_url: http://leak.example shows on the way",
         "web.trusted_proxies: 0.0.0.0/0, ::/0 is wide",
+        "web.trusted_proxies: 0.0.0.0/0, 127.0.0.0/8 is where Tor connects from too",
         "web.limits: off",
         f"web.tor_lists: {tmp_path / 'none.txt'} cannot be read: No such file or directory",
         "web.operator.mail: write to us is no mail address",
