@@ -1,4 +1,7 @@
-"""The page Paths: for each site that has mail, rests or failed lately, what it may get, what stops it, what it said."""
+"""The page Paths: for each site that has mail, rests or failed lately, what it may get, what stops it, what it said.
+
+An attempt that failed names the exchanger, not its site. One that no site here is named after stands by itself.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class SiteRow:
-    """A site: its mail, its limits with the rules that set them, what stops it and what it said."""
+    """A site: its mail, its limits with the rules that set them, what stops it and what it said.
+
+    Of an exchanger alone (`is_alone`), whose site is not known, only what it said: mail and limits are a site's.
+    """
 
     site: str
     provider: str
@@ -53,6 +59,7 @@ class SiteRow:
     rules: str
     stops: tuple[Stop, ...]
     codes: tuple[Code, ...]
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,9 @@ class PathsPage:
         standing = await read_standing(self._records)
         lanes, recent = await self._records.shape.get(), await self._records.recent.get()
         facts = _Facts(lanes, standing.notes, standing.suspensions, recent.failures)
-        rows = sorted(self._rows(facts), key=lambda row: (not row.stops, -row.waiting - row.leased, row.site))
+        rows = sorted(
+            self._rows(facts), key=lambda row: (not row.stops, row.is_alone, -row.waiting - row.leased, row.site)
+        )
         everywhere = [Stop(one.until, suspended(one)) for one in standing.suspensions if not one.site]
         values = {
             "rows": rows[:MOST_ROWS],
@@ -101,9 +110,8 @@ class PathsPage:
         for failure in facts.failures:
             if failure.host:
                 said.setdefault(failure.host, []).append(failure)
-        for host in said:
-            if host not in known:
-                by_site.setdefault(host, [])
+        alone = said.keys() - known
+        by_site.update({host: [] for host in alone})
         for site, lanes in by_site.items():
             hosts = exchangers_of(site)
             domains = sorted({lane.domain for lane in lanes})
@@ -118,6 +126,7 @@ class PathsPage:
                 _rules(shaping),
                 tuple(_stops(site, facts)),
                 codes(failures[-MOST_CODES:]),
+                is_alone=site in alone,
             )
 
 

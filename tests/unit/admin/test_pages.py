@@ -279,6 +279,10 @@ async def test_paths_tell_limits_stops_and_codes(bench: Bench, ann: Operator) ->
     assert "ends in 9m : mx.c.example from ip1 rests until" in told["mx.c.example"]
     assert "mx.d.example from ip1: its provider limits us, the pace learnt is 30 a minute" in told["mx.d.example"]
     assert "1 × 550 , the last 0s ago: 550 they said" in told["mx.b.example"]
+    assert "exchanger one host of a site that has no mail now" in told["mx.b.example"]
+    assert "limits" not in told["mx.b.example"], "those are a site's, and may be others there"
+    assert list(told)[-1] == "mx.b.example", "after the sites, which have mail or rest"
+    assert "exchanger" not in told["mx.c.example"]
     google = told["alt1.gmail-smtp-in.l.google.com+gmail-smtp-in.l.google.com"]
     assert "provider google mail 1 waiting" in google
     assert "(rule google)" in google
