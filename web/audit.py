@@ -1,13 +1,14 @@
 """The audit of sealed records: who asked for one, who opened one, and on which basis; nobody can change it unnoticed.
 
 Each entry holds the hash of the one before it, and the database refuses to change or delete one. An entry is written
-in the transaction of what it is about.
+in the transaction of what it is about. What stands here cannot be erased, so no mail address is written into it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,6 +37,8 @@ ANSWER: Final = "answer"
 UNREADABLE: Final = "unreadable"
 """What is read as the action of an entry that somebody made unreadable."""
 
+MASKED: Final = "[…]"
+_ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"@＠]{1,64}[@＠][^\s<>()\[\],;:\"@＠]{1,255}")
 _FIELDS: Final = ("action", "letter", "case", "basis", "by", "second", "reason")
 _LAST: Final = "SELECT n, hash FROM web_audit ORDER BY n DESC LIMIT 1"
 _ADD: Final = "INSERT INTO web_audit (n, at, entry, previous, hash) VALUES (?, ?, ?, ?, ?)"
@@ -106,6 +109,8 @@ class Audit:
             "second": disclosure.second,
             "reason": disclosure.reason,
         }
+        # Commands refuse an address; a moderator's reason, or a note from elsewhere, may have one all the same.
+        said = {name: _ADDRESS.sub(MASKED, text) for name, text in said.items()}
         entry = json.dumps(said, ensure_ascii=False, sort_keys=True)
         connection.execute(_ADD, (number, at, entry, before, entry_hash(number, at, entry, before)))
         return int(number)
@@ -129,6 +134,11 @@ class Audit:
     async def broken_at(self) -> int | None:
         """The number of the first entry that is not as it was written; None if all are."""
         return broken_link(await self.chain())
+
+
+def names_address(*texts: str) -> bool:
+    """Whether any of the texts has a mail address, which the audit must not keep."""
+    return any(_ADDRESS.search(text) for text in texts)
 
 
 def read_chain(connection: Connection) -> list[ChainLink]:

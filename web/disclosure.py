@@ -16,7 +16,7 @@ from typing import Final
 
 from relay.data_files import data_file, read_data_file
 from relay.errors import ConfigurationError
-from web.audit import ANSWER, DISCLOSE, RECEIVE, REFUSE, RESEAL, UNREADABLE, Disclosure
+from web.audit import ANSWER, DISCLOSE, RECEIVE, REFUSE, RESEAL, UNREADABLE, Disclosure, names_address
 
 _NAME: Final = "legal/fr.toml"
 _BASIS: Final = frozenset({"title", "law", "text", "doubt"})
@@ -24,6 +24,7 @@ _OTHERWISE: Final = {"": "waiting", "granted": "granted", "refused": "refused"}
 _GRANTED: Final = frozenset({DISCLOSE, RESEAL})
 OWN_BASIS: Final = "threat-to-life"
 """The basis on which we tell the authorities ourselves: nobody has asked."""
+UNERASABLE: Final = "leave mail addresses out of names and reasons: what stands in the audit cannot be erased"
 _UNASKED: Final = frozenset({OWN_BASIS, "drill"})
 
 
@@ -77,6 +78,8 @@ def unusable(disclosure: Disclosure, bases: Mapping[str, Basis]) -> str:
         return "a disclosure needs the number of its case"
     if "@" in disclosure.letter_id + disclosure.case:
         return "name case and letter, never an address: what stands in the audit cannot be erased"
+    if names_address(disclosure.case, disclosure.actor, disclosure.second, disclosure.reason):
+        return UNERASABLE
     return ""
 
 

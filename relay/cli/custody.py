@@ -169,6 +169,8 @@ def open_record(
     record = found.find(letter)
     if record is None:
         raise UsageError(f"--letter is one of {', '.join(one.letter_id for one in found.records)}")
+    if auditing.names_address(actor, second, reason):
+        raise UsageError(import_module("web.disclosure").UNERASABLE)
     action = auditing.RESEAL if reseal else auditing.DISCLOSE
     said = auditing.Disclosure(record.letter_id, found.case, record.basis, actor, second, reason, action)
     opening = _Opening(file, note, digest, found, record, said)

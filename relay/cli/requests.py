@@ -121,6 +121,8 @@ def close(
         raise UsageError(f"--outcome: {outcome} is none of {', '.join(answers)}")
     if not reason.strip():
         raise UsageError("what became of a request needs its reason")
+    if import_module("web.audit").names_address(actor, reason):
+        raise UsageError(import_module("web.disclosure").UNERASABLE)
 
     async def work(store: Any, _: Any) -> bool:
         return bool(await store.close(number, answers[outcome], actor, reason))

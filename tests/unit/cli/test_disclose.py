@@ -72,6 +72,7 @@ def test_one_record_is_opened_and_the_audit_knows(tmp_path: Path, capsys: pytest
     lawyer = ("--case", "26/8", "--basis", "private-request", "--by", "Ann")
     assert run("sealed", "refuse", "m1", *lawyer, "--reason", " ").status == 2
     assert run("sealed", "refuse", "ann@b.example", *lawyer, "--reason", "No order.").status == 2
+    assert run("sealed", "refuse", "id0", *lawyer, "--reason", "ann@b.example has none.").status == 2
     assert run("sealed", "refuse", "m1", *lawyer, "--reason", "No order.").out.startswith("refused, as entry 2")
     done = run(*asked, "--basis", "crime", "--json")
     assert done.status == 0, done.err
@@ -226,6 +227,8 @@ def test_requests_are_noted_listed_closed_and_exported(tmp_path: Path, capsys: p
     assert (listed.status, listed.err.split()[-2:]) == (1, ["overdue:", "2"])
     assert run("requests", "close", "2", "--outcome", "ignored", "--by", "Ann", "--reason", "r").status == 2
     assert run("requests", "close", "2", "--outcome", "refused", "--by", "Ann", "--reason", " ").status == 2
+    named = run("requests", "close", "2", "--outcome", "refused", "--by", "Ann", "--reason", "Ask ann@b.example.")
+    assert (named.status, "cannot be erased" in named.err) == (2, True)
     done = ("--outcome", "refused", "--by", "Ann", "--reason", "A fine alone.")
     assert run("requests", "close", "2", *done).out == "closed: refused\n"
     assert run("requests", "close", "2", *done).status == 1

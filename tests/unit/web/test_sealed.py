@@ -156,6 +156,24 @@ def test_a_doubted_basis_needs_a_second_person_and_a_reason() -> None:
     assert "second person" in doubt_about(replace(ASKED, basis="drill"), bases["drill"]), "no way around the others"
 
 
+@pytest.mark.parametrize("text", ["for ann@b.example", "<Ann+x@b.example>", "ann\uff20b.example"])
+def test_what_cannot_be_erased_names_no_address(text: str) -> None:
+    named = (replace(ASKED, case=text), replace(ASKED, actor=text), replace(ASKED, second=text))
+    for asked in (*named, replace(ASKED, reason=text)):
+        assert "cannot be erased" in unusable(asked, load_bases())
+    assert unusable(replace(ASKED, second="Bea", reason="Order of 3 May, @ Annecy."), load_bases()) == ""
+
+
+async def test_an_address_that_comes_by_another_way_is_masked(database: Database) -> None:
+    audit = Audit(database, HandClock())
+    said = "He writes to (ann@b.example), and from bob.smith@c.example."
+    await audit.note(replace(ASKED, reason=said, details={"authority": "mayor@city.example"}))
+    (entry,) = await audit.entries()
+    assert entry.said["reason"] == "He writes to ([…]), and from […]"
+    assert (entry.said["authority"], entry.said["case"]) == ("[…]", "26/123")
+    assert await audit.broken_at() is None
+
+
 def test_a_request_counts_once_however_often_it_was_tried() -> None:  # RCP 12
     def said(action: str, case: str, letter: str = "a", basis: str = "insult") -> dict[str, str]:
         return {"action": action, "case": case, "letter": letter, "basis": basis}
