@@ -100,9 +100,14 @@ class WireSession(SMTP, ABC):
         """Whether something is under way that a shut-down should let finish."""
         return self.in_transaction or self.timer.working
 
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether ending now would cost nobody's promise: the client has yet to say something."""
+        return not self.timer.working
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.peer = peer_address(transport.get_extra_info("peername"))
-        refusal = SHUTTING_DOWN if self.context.draining else self.context.connections.admit(self.peer)
+        refusal = SHUTTING_DOWN if self.context.draining else self.context.connections.admit(self.peer, self)
         if refusal is not None:
             self._turn_away(cast("asyncio.Transport", transport), refusal)
             return
@@ -127,7 +132,7 @@ class WireSession(SMTP, ABC):
         if self not in self.context.sessions:
             return
         self.context.sessions.discard(self)
-        self.context.connections.leave(self.peer)
+        self.context.connections.leave(self.peer, self)
         metrics.smtp_clients.dec()
         self._closing = True
         handler = cast("asyncio.Task[None]", self._handler_coroutine)

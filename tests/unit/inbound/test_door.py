@@ -18,6 +18,7 @@ from relay.node_secrets import token_keys
 from relay.policy.hearing import Purpose
 from relay.policy.state import State
 from relay.receiving import inbound_options
+from relay.smtp.reply import Reply
 from relay.spool.inbound_values import InboundFilter, InboundView
 from relay.submission.connections import Connections
 from relay.tokens import TokenKey, TokenKind, Tokens, delivery_subject
@@ -129,13 +130,25 @@ def test_a_client_owns_the_whole_block_around_its_address() -> None:  # S25
     assert not rate.take("192.0.2.1")
 
 
+class _Session:
+    """One that does nothing."""
+
+    waits_for_client = True
+
+    def hang_up(self, last: Reply) -> None:
+        """Nothing."""
+
+
 def test_a_block_of_addresses_has_the_sessions_of_one_client(relay: WholeRelay) -> None:  # S25
     options = replace(inbound_options(relay.settings), max_connections_per_address=2)
     room = Connections(options)
-    assert [room.admit(peer) is None for peer in ("2001:db8::1", "2001:db8::2", "2001:db8::3")] == [True, True, False]
-    assert room.admit("2001:db8:0:1::1") is None
-    room.leave("2001:db8::1")
-    assert room.admit("2001:db8::4") is None
+    first, *others = (_Session() for _ in range(5))
+    assert room.admit("2001:db8::1", first) is None
+    taken = [room.admit(peer, one) is None for peer, one in zip(("2001:db8::2", "2001:db8::3"), others, strict=False)]
+    assert taken == [True, False]
+    assert room.admit("2001:db8:0:1::1", others[2]) is None
+    room.leave("2001:db8::1", first)
+    assert room.admit("2001:db8::4", others[3]) is None
 
 
 async def test_a_failure_report_settles_the_delivery_its_token_names(relay: WholeRelay) -> None:  # G14

@@ -11,6 +11,7 @@ import pytest
 
 from relay import metrics
 from relay.account.identity import Identity
+from relay.smtp.reply import Reply
 from relay.submission.connections import Connections, peer_address
 from relay.submission.context import SubmissionContext
 from relay.submission.options import CONTENT_SHARES, LINE_END, MAX_CONTENT_IN_MEMORY, MAX_HANDSHAKES_PER_ADDRESS
@@ -133,6 +134,58 @@ async def test_connections_are_counted() -> None:  # S25
             await asyncio.sleep(0.01)
         async with connected(door.port), connected(door.port):
             pass
+
+
+async def test_whoever_fills_the_door_alone_keeps_nobody_out() -> None:  # S25
+    async with (
+        open_door(max_connections=2) as door,
+        connected(door.port, STRANGER) as oldest,
+        connected(door.port, STRANGER) as other,
+        connected(door.port, "127.0.0.10") as newcomer,
+    ):
+        assert (await oldest.answer()).status == "4.3.2"
+        assert await oldest.ended()
+        assert (await newcomer.ask("NOOP")).code == 250
+        async with connected(door.port, "127.0.0.11", greeting=False) as last:
+            assert (await last.answer()).status == "4.3.2"  # everybody has one
+        assert (await other.ask("NOOP")).code == 250
+
+
+class _Session:
+    """One that does nothing."""
+
+    def __init__(self, *, waits_for_client: bool = True) -> None:
+        self.waits_for_client = waits_for_client
+        self.hung_up = False
+
+    def hang_up(self, last: Reply) -> None:
+        self.hung_up = last.code == 421
+
+
+def test_what_is_being_committed_stays_and_so_do_trusted_clients() -> None:  # S25, C05
+    room = Connections(replace(OPTIONS, max_connections=6))
+    trusted = [_Session() for _ in range(3)]
+    theirs = [_Session(waits_for_client=False), _Session(), _Session(waits_for_client=False)]
+    assert all(room.admit("127.0.0.1", one) is None for one in trusted)
+    assert all(room.admit("192.0.2.9", one) is None for one in theirs)
+    assert room.admit("192.0.2.9", _Session()) is not None  # theirs are most already
+    assert room.admit("192.0.2.7", _Session()) is None
+    assert [one.hung_up for one in theirs] == [False, True, False]
+    room.leave("192.0.2.9", theirs[1])  # it has left by then, and counts once
+    assert room.admit("192.0.2.8", _Session()) is not None  # the others are being answered
+    theirs[0].waits_for_client = True
+    assert room.admit("127.0.0.1", _Session()) is None  # the fourth of theirs, where no stranger has so many
+    assert theirs[0].hung_up
+    assert not any(one.hung_up for one in trusted)
+
+
+async def test_no_trusted_client_gives_way() -> None:  # S25
+    async with open_door(max_connections=2) as door, connected(door.port), connected(door.port) as committing:
+        async with connected(door.port, STRANGER, greeting=False) as stranger:
+            assert (await stranger.answer()).code == 421
+        await begin_data(committing)
+        await committing.send(LETTER + b".\r\n")
+        assert (await committing.answer()).code == 250
 
 
 async def drain(door: Door, seconds: float) -> asyncio.Task[None]:
