@@ -139,6 +139,7 @@ class Learner:
     async def forget(self) -> None:
         """Delete what nobody counts any more: once an hour, if the wall clock may be believed."""
         if self._clock.monotonic() >= self._forget_due and not self._clock.lead():
+            await self._suppressions.bring_back()
             while await self._suppressions.purge(PURGED_AT_ONCE) == PURGED_AT_ONCE:
                 pass
             await self._figures.forget()

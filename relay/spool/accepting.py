@@ -24,6 +24,10 @@ SUSPENDED: Final = (
 _MESSAGE: Final = f"INSERT INTO message (seq, {', '.join(MESSAGE_COLUMNS)}) VALUES (?{', ?' * len(MESSAGE_COLUMNS)})"  # noqa: S608 - constants of ours
 
 IDEMPOTENCY_MILLIS: Final = 24 * 3600 * 1000
+KEYS_AHEAD_MILLIS: Final = 7 * IDEMPOTENCY_MILLIS
+"""No key counts from later than so long after now, for the longest stands for a week: a clock that was ahead wrote it,
+and it would stand for its message until then. It counts from now, once the janitor comes by.
+"""
 
 
 def accept(connection: Connection, message: NewMessage) -> Receipt:

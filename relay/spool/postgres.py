@@ -19,7 +19,7 @@ from relay.database.grouping import CommitGroup
 from relay.database.postgres import LONG_SECONDS, PostgresDatabase, Transaction
 from relay.database.postgres_wakeups import Wakeups
 from relay.policy.state import State
-from relay.spool.accepting import IDEMPOTENCY_MILLIS
+from relay.spool.accepting import IDEMPOTENCY_MILLIS, KEYS_AHEAD_MILLIS
 from relay.spool.bodies import OVER
 from relay.spool.feed import ADOPT, FROM_ELSEWHERE
 from relay.spool.inquiry import QueueFilter
@@ -256,7 +256,9 @@ class PostgresSpool(PortableSpool):
 
     async def forget(self, before: datetime, limit: int) -> int:
         async def work(transaction: Transaction) -> int:
-            await transaction.execute("DELETE FROM idempotency WHERE at < $1", self._now() - IDEMPOTENCY_MILLIS)
+            now = self._now()
+            await transaction.execute("UPDATE idempotency SET at = $1 WHERE at > $2", now, now + KEYS_AHEAD_MILLIS)
+            await transaction.execute("DELETE FROM idempotency WHERE at < $1", now - IDEMPOTENCY_MILLIS)
             return await transaction.execute(_FORGET, to_millis(before), limit)
 
         return await self._database.transact(work)

@@ -14,7 +14,7 @@ from relay.database.sqlite import SqliteDatabase
 from relay.database.statements import rows_of
 from relay.errors import SpoolFullError, SpoolUnavailableError
 from relay.policy.quarantine import Death
-from relay.spool.accepting import IDEMPOTENCY_MILLIS, accept
+from relay.spool.accepting import IDEMPOTENCY_MILLIS, KEYS_AHEAD_MILLIS, accept
 from relay.spool.bodies import OVER, add, begin, remove_orphan
 from relay.spool.claiming import claim, tenants_waiting
 from relay.spool.control import ask, finish, undo
@@ -234,7 +234,9 @@ class SqliteSpool(PortableSpool):
             )
             connection.executemany("DELETE FROM content WHERE message = ?", seqs)
             connection.executemany("UPDATE message SET forgotten = 1 WHERE seq = ?", seqs)
-            connection.execute("DELETE FROM idempotency WHERE at < ?", (self._now() - IDEMPOTENCY_MILLIS,))
+            now = self._now()
+            connection.execute("UPDATE idempotency SET at = ? WHERE at > ?", (now, now + KEYS_AHEAD_MILLIS))
+            connection.execute("DELETE FROM idempotency WHERE at < ?", (now - IDEMPOTENCY_MILLIS,))
             return len(seqs)
 
         return await self._database.write(work)

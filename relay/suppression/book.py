@@ -171,6 +171,15 @@ class SuppressionBook:
         self._log.info("suppressions-removed", rows=removed)
         return removed
 
+    async def bring_back(self) -> int:
+        """Date hosts' refusals that a clock ahead has written; how many they were. Raises SpoolUnavailableError."""
+        now = self._clock.now()
+        dated = await self._database.write(lambda connection: self.rows.bring_back(connection, now))
+        self.learnt(dated)
+        if dated:
+            self._log.warning("suppressions-dated", rows=len(dated))
+        return len(dated)
+
     async def purge(self, limit: int) -> int:
         """Delete up to `limit` of what is long over; how much it was. Raises SpoolUnavailableError."""
         now = self._clock.now()

@@ -6,7 +6,7 @@ What every database knows; the two places where they differ are the numbers that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from relay.clock import from_millis, to_millis
@@ -15,6 +15,9 @@ from relay.policy.suppress import Mark, Reason, Strikes, SuppressionRules, strik
 from relay.suppression.contract import NewSuppression, Standing, Which
 from relay.suppression.hashing import AddressHasher
 
+AHEAD: Final = timedelta(hours=1)
+"""What was written as of so long after now, a clock that was ahead wrote; less is the difference of two nodes."""
+_OF_HOSTS: Final = tuple(reason.value for reason in Reason if reason.of_a_host)
 _TOGETHER: Final = 200
 """Hashes in one statement."""
 
@@ -44,6 +47,7 @@ class SuppressionRows:
         self._hasher = hasher
         self._rules = rules
         self._low_water = _LOW_WATER[dialect]
+        self._next = _NEXT[dialect]
         self._insert = (
             "INSERT INTO suppression (tenant, stream, hash, key, reason, address, detail, "  # noqa: S608 - ours
             f"times, created_at, last_at, until, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_NEXT[dialect]})"
@@ -107,7 +111,10 @@ class SuppressionRows:
         key = (self.hash_of(new), new.tenant)
         query = "SELECT times, first_at, last_at FROM soft_bounce WHERE hash = ? AND tenant = ?"
         found = [
-            Strikes(times, from_millis(first), from_millis(last))
+            # What a clock that was ahead wrote counts as of now: it must not stand for a span of days.
+            Strikes(times, min(at, from_millis(first)), min(at, from_millis(last)))
+            if last > to_millis(at + AHEAD)
+            else Strikes(times, from_millis(first), from_millis(last))
             for times, first, last in connection.execute(query, key)
         ]
         counted, suppresses = strike(found[0] if found else None, at, self._rules)
@@ -213,6 +220,26 @@ class SuppressionRows:
         )
         connection.executemany("DELETE FROM soft_bounce WHERE hash = ? AND tenant = ?", old)
         return max(len(over), len(old))
+
+    def bring_back(self, connection: Connection, now: datetime) -> list[bytes]:
+        """Let hosts' refusals and counted bounces that a clock ahead has written begin now; the refusals' hashes.
+
+        A refusal would hold for as long as the clock was ahead, and a bounce be counted as the last one until then.
+        """
+        latest, moment = to_millis(now + AHEAD), to_millis(now)
+        found = connection.execute(
+            f"UPDATE suppression SET until = until - last_at + ?, last_at = ?,"  # noqa: S608 - ours
+            f" created_at = CASE WHEN created_at > ? THEN ? ELSE created_at END, changed = {self._next}"
+            f" WHERE last_at > ? AND reason IN ({_places(_OF_HOSTS)}) RETURNING hash",
+            (moment, moment, moment, moment, latest, *_OF_HOSTS),
+        )
+        hashes = [bytes(digest) for (digest,) in found]
+        connection.execute(
+            "UPDATE soft_bounce SET first_at = CASE WHEN first_at > ? THEN ? ELSE first_at END, last_at = ?"
+            " WHERE last_at > ?",
+            (moment, moment, moment, latest),
+        )
+        return hashes
 
     def _condition(self, which: Which) -> tuple[str, list[Any]]:
         terms: list[str] = ["s.id > ?"]

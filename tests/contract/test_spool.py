@@ -457,6 +457,22 @@ async def test_idempotency_answers_the_first_message(bench: Bench) -> None:
     assert not (await bench.accept("a@b.example", idempotency=key)).duplicate
 
 
+async def test_a_key_of_a_clock_ahead_stands_for_a_day_from_now(bench: Bench) -> None:  # R13
+    key, week = Idempotency("k", b"digest"), Idempotency("week", b"digest", timedelta(days=7))
+    bench.clock.jump(days=1000)
+    await bench.accept("a@b.example", idempotency=key)
+    bench.clock.jump(days=-1000)
+    await bench.accept("a@b.example", idempotency=week)
+    for _ in range(2):
+        await bench.spool.forget(bench.clock.now() - timedelta(days=7), 10)
+        assert (await bench.accept("a@b.example", idempotency=key)).duplicate
+    bench.clock.forward(hours=24, seconds=1)
+    assert not (await bench.accept("a@b.example", idempotency=key)).duplicate
+    bench.clock.forward(days=5)
+    await bench.spool.forget(bench.clock.now() - timedelta(days=7), 10)
+    assert (await bench.accept("a@b.example", idempotency=week)).duplicate
+
+
 async def test_held_and_suppressed_mail_is_not_claimed(bench: Bench) -> None:
     receipt = await bench.accept(
         "held@b.example", "never@b.example", initial={0: State.HELD, 1: State.SUPPRESSED}, hold_reason="key"

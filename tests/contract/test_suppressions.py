@@ -196,6 +196,48 @@ async def test_what_is_long_over_is_deleted_and_what_people_said_never(bench: Be
     assert not await bench.database.read(bench.book.rows.counts_any)
 
 
+async def test_what_a_clock_ahead_wrote_holds_no_longer_than_the_rest(bench: Bench) -> None:
+    rows, ahead = bench.book.rows, 3 * 365 * 86400.0
+    carl = parse_address("carl@b.example")
+
+    async def fails() -> bool:
+        bench.clock.move(3600)
+        now = bench.clock.now()
+        return await bench.database.write(lambda c: rows.strike(c, entry(carl, Reason.SOFT_BOUNCE), now, now))
+
+    bench.clock.jump(ahead)
+    await bench.book.add([entry(ANN, Reason.HARD_BOUNCE), entry(BOB)])
+    assert not await fails()
+    bench.clock.jump(-ahead)
+    before = await bench.book.show(Which())
+    assert await bench.book.bring_back() == 1
+    assert await bench.book.bring_back() == 0
+    assert [await bench.stopped(one) for one in (ANN, BOB)] == ["hard-bounce", "opt-out"]
+    after = await bench.book.show(Which())
+    assert [one for one in after if one.reason is Reason.OPT_OUT] == [
+        one for one in before if one.reason is Reason.OPT_OUT
+    ]
+    bench.clock.move(RULES.hard_bounce.total_seconds() + 1)
+    assert [await bench.stopped(one) for one in (ANN, BOB)] == ["", "opt-out"]
+    for _ in range(3):
+        await bench.book.purge(500)
+        bench.clock.move(RULES.soft_memory.total_seconds())
+    assert not await bench.database.read(rows.counts_any)
+
+
+async def test_a_soft_bounce_of_a_clock_ahead_spans_no_days(bench: Bench) -> None:
+    rows, span = bench.book.rows, 3 * 365 * 86400.0
+
+    async def fails() -> bool:
+        now = bench.clock.now()
+        return await bench.database.write(lambda c: rows.strike(c, entry(ANN, Reason.SOFT_BOUNCE), now, now))
+
+    bench.clock.jump(span)
+    assert not await fails()
+    bench.clock.jump(-span)
+    assert [await fails() for _ in range(5)] == [False] * 5, "all in one moment"
+
+
 async def test_a_refusal_is_heard_of_right_after_another_was_deleted(bench: Bench) -> None:
     await bench.book.add([entry(ANN)])
     other = book_on(bench.database, bench.clock)
