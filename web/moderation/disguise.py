@@ -112,6 +112,8 @@ class Disguises:
     def _items(self, text: str) -> list[Item]:
         folded, places = folded_by_word(text)
         items = self.writer.write_out(self.cutter.items(folded), text, folded, places)
+        if text.isascii():  # each of its characters is folded to one
+            return items
         return [Item(one.word, places[one.start], places[one.end - 1] + 1, one.put, one.sure) for one in items]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise, product
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from web.moderation.vocabulary import (
     FACTS,
     MASK,
     MOST_CONCEPTS,
+    NUMBER_BYTES,
     SHIFT,
     Fact,
     Kind,
@@ -49,6 +51,7 @@ _OVERLAP: Final = 6
 """Words that two stretches of one long sentence share."""
 _SENTENCE: Final = 3
 """Words of a sentence that says something alone."""
+_CONCEPTS: Final = attrgetter("concepts")
 _BEYOND: Final = np.full((_NEAR, FACTS), ABSENT).tobytes()
 """What stands after the last word."""
 
@@ -135,7 +138,7 @@ def distinct(numbers: Numbers) -> Numbers:
     ordered = np.sort(numbers)
     new = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    return ordered[new]
+    return ordered.compress(new)
 
 
 class _Columns(NamedTuple):
@@ -182,7 +185,7 @@ def features_of(tokens: Sequence[Token], vocabulary: Vocabulary) -> Features:
     words = vocabulary.of(tokens)
     facts = np.frombuffer(bytearray().join([*[one.facts for one in words], _BEYOND]), np.int64)
     _put_together(facts.reshape(-1, FACTS))
-    columns = _columns(min(max([len(one.concepts) for one in words]), MOST_CONCEPTS))
+    columns = _columns(min(max(map(len, map(_CONCEPTS, words))), MOST_CONCEPTS))
     at = np.arange(0, len(tokens) * FACTS, FACTS)[:, None]
     mixed = facts.take(at + columns.left) + facts.take(at + columns.right) + columns.kinds
     there = mixed < ABSENT
@@ -192,7 +195,7 @@ def features_of(tokens: Sequence[Token], vocabulary: Vocabulary) -> Features:
         first,
         first + columns.far.take(column),
         np.frombuffer(b"".join([one.own for one in words]), np.int32),
-        [0, *accumulate([len(one.own) // np.int32().itemsize for one in words])],
+        [0, *accumulate(len(one.own) // NUMBER_BYTES for one in words)],
     )
 
 

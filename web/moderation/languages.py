@@ -58,12 +58,12 @@ class ForeignWords:
 
 def _speaks(known: frozenset[str], words: Sequence[str], rare: Sequence[str], ours: Sequence[str]) -> bool:
     """Whether `words` are of the language that has `known`; a word that it shares with ours tells nothing."""
-    theirs = sum(word in known for word in rare)
+    theirs = sum(map(known.__contains__, rare))
     if not theirs:
         return False
     if len(words) in _FEW and known.issuperset(words):
         return True
-    strange = sum(word not in known for word in ours)
+    strange = len(ours) - sum(map(known.__contains__, ours))
     if theirs >= _LEAST_FOREIGN and theirs > 2 * strange:
         return True
     return len(words) <= _SHORT and theirs >= _LEAST_SHORT and theirs > strange

@@ -31,6 +31,7 @@ _BEFORE_QUOTE: Final = 8
 _BEFORE_TRACE: Final = 60
 """Characters before a number or an address that tell whose it is."""
 _START: Final = attrgetter("start")
+_QUOTED: Final = attrgetter("quoted")
 _DRAWN: Final = re.compile(r"[^\w\s.,;:!?…'’\"“”«»()\-–—*~^<>/\\]")
 _BLOCKS: Final = re.compile("[\u2500-\u25ff\u2800-\u28ff]")
 _LEAST_DRAWN: Final = 30
@@ -178,7 +179,7 @@ class Reader:
 
     def _without_reported(self, tokens: list[Token]) -> list[Token]:
         """The tokens but those between quotation marks that a word of saying introduces."""
-        if not any(token.quoted for token in tokens):
+        if not any(map(_QUOTED, tokens)):
             return tokens
         kept: list[Token] = []
         reported = was_quoted = False

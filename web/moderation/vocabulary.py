@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -26,6 +27,7 @@ Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 _Key = tuple[str, bool]
 """A word, and whether it is quoted."""
+_KEY: Final = attrgetter("word", "quoted")
 
 BITS: Final = 20
 """Of a number, as the weights have them."""
@@ -34,6 +36,8 @@ SHIFT: Final = 13
 """Where these bits begin in a sum of facts."""
 ABSENT: Final = 1 << 40
 """The fact that a word does not have: no sum of facts that are there reaches it."""
+NUMBER_BYTES: Final = np.dtype(np.int32).itemsize
+"""Of a number, as words have those that they give alone."""
 MOST_CONCEPTS: Final = 4
 """Concepts of one word that are read."""
 _NO_CONCEPTS: Final = (-1,) * MOST_CONCEPTS
@@ -131,7 +135,7 @@ class Vocabulary:
 
     def of(self, tokens: Sequence[Token]) -> list[Word]:
         """What is known of each word, and whether it is quoted."""
-        keys = [(token.word, token.quoted) for token in tokens]
+        keys: list[_Key] = [*map(_KEY, tokens)]
         known = self._known
         new = [key for key in dict.fromkeys(keys) if key not in known]
         if not new:
@@ -223,5 +227,5 @@ def _mixed(kind: int | Numbers, one: Numbers) -> Numbers:
 def _by_word(numbers: Numbers, sizes: Numbers) -> list[bytes]:
     """By word its `numbers`, of four bytes each; `sizes` tells how many."""
     data = numbers.astype(np.int32).tobytes()
-    ends = [0, *(sizes.cumsum() * np.int32().itemsize).tolist()]
+    ends = [0, *(sizes.cumsum() * NUMBER_BYTES).tolist()]
     return [data[start:end] for start, end in pairwise(ends)]
