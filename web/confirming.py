@@ -23,6 +23,7 @@ from web.code_mails import KEYED, CodeMails
 from web.haste import Haste
 from web.limits import LetterLimits
 from web.mail import MailWriter
+from web.mailbox import is_roundabout
 from web.plain_text import clean_line
 from web.token import TokenSigner
 
@@ -108,7 +109,7 @@ class Confirming:
             return Asking(mail, fields["challenge"], "code")
         if not typed:
             return Asking(problem="mail")
-        if len(typed) > _LONGEST or not _ADDRESS.fullmatch(typed):
+        if len(typed) > _LONGEST or not _ADDRESS.fullmatch(typed) or is_roundabout(typed):
             return Asking(typed, problem="mail")
         await self._send(letter_id, typed, network, words)
         return Asking(typed, self._tokens.sign(_PURPOSE, {"letter": letter_id, "mail": typed}))

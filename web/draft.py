@@ -135,7 +135,7 @@ def address_problem(typed: str, check: AddressCheck | None) -> Problem | None:
     if check is None:
         return Problem(Field.TO, "to-missing")
     if check.ok or check.unknown:
-        return None
+        return Problem(Field.TO, "to-syntax") if is_roundabout(check.address) else None
     reason = check.reason if check.reason in _REASONS else "syntax"
     return Problem(Field.TO, f"to-{_what_is_wrong(typed) if reason == 'syntax' else reason}", check.suggestion)
 
@@ -155,9 +155,7 @@ def judge(form: Form, check: AddressCheck | None, *, schools: bool = True) -> Dr
     wrong = address_problem(form.to, check)
     problems = [] if wrong is None else [wrong]
     if wrong is None and check is not None:
-        if is_roundabout(check.address):
-            problems.append(Problem(Field.TO, "to-syntax"))
-        elif mailbox_of(check.address).rpartition("@")[0] in _offices():
+        if mailbox_of(check.address).rpartition("@")[0] in _offices():
             problems.append(Problem(Field.TO, "to-office"))
         elif not schools and is_school(check.address):
             problems.append(Problem(Field.TO, "to-school"))

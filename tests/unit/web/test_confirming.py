@@ -146,6 +146,10 @@ async def test_nobody_is_flooded_with_codes_and_the_page_does_not_tell(desk: Des
         assert response.status == 200
         pages.append(page.text)
     assert desk.front.relay.arrivals == QUESTIONS_MAILBOX.count
+    token = await desk.visitor.preview(to="next@example.org")
+    response, _ = await desk.press(token, sender_mail="writer%home.example@home.example")
+    assert response.status == 422
+    assert desk.front.relay.arrivals == QUESTIONS_MAILBOX.count
     desk.front.relay.refusal = LetterRefused(temporary=False, reason="suppressed")
     token = await desk.visitor.preview(to="last@example.org")
     response, page = await desk.press(token, sender_mail="blocked@home.example")

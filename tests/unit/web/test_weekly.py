@@ -128,6 +128,7 @@ async def test_what_is_wrong_with_an_address_is_said_and_a_likely_one_offered(vi
     told = {
         "": "Write the address the letter is for.",
         "ann": "This is not one complete mail address.",
+        "ann%example.org@example.org": "This is not one complete mail address.",  # S17: one more mailbox to count
         "a@example.org, b@example.org": "Write one address only",
         "ann@null.test": "takes no mail at all",
         "ann@gone.test": "does not exist on the internet",
