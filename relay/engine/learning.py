@@ -72,6 +72,7 @@ class Learner:
         self._provider_of = provider_of
         self._brake = brake
         self._forget_due = parts.clock.monotonic()
+        self._to_erase = parts.hash_only
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -139,6 +140,8 @@ class Learner:
     async def forget(self) -> None:
         """Delete what nobody counts any more: once an hour, if the wall clock may be believed."""
         if self._clock.monotonic() >= self._forget_due and not self._clock.lead():
+            await self._suppressions.erase_people(self._to_erase)
+            self._to_erase = frozenset()  # once a life: nothing writes an address of theirs any more
             await self._suppressions.bring_back()
             while await self._suppressions.purge(PURGED_AT_ONCE) == PURGED_AT_ONCE:
                 pass

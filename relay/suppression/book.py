@@ -7,7 +7,7 @@ write is heard of within a second; what this one writes, at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from relay.database.statements import rows_of
 from relay.errors import SpoolUnavailableError
 from relay.log import Log
 from relay.mail.address import Address
-from relay.policy.suppress import Mark, SuppressionRules, in_force
+from relay.policy.suppress import Mark, Reason, SuppressionRules, in_force
 from relay.suppression.absent import Absence
 from relay.suppression.changes import Changes
 from relay.suppression.contract import NewSuppression, Standing, Which
@@ -30,6 +30,7 @@ MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 POLL_SECONDS: Final = 1.0
 """How late a refusal written by another process is heard of."""
 
+_OF_PEOPLE: Final = tuple(reason for reason in Reason if reason.of_the_recipient)
 _LOADED_AT_ONCE: Final = 20_000
 _WRITTEN_AT_ONCE: Final = 500
 """Rows of an import in one transaction: mail that is accepted meanwhile waits for no longer than these."""
@@ -187,6 +188,17 @@ class SuppressionBook:
         if purged:
             self._log.info("suppressions-purged", rows=purged)
         return purged
+
+    async def erase_people(self, tenants: Collection[int]) -> int:
+        """Erase the addresses of people who refuse these tenants' mail; how many. Raises SpoolUnavailableError.
+
+        They were written before a keyed hash alone was kept of them, or imported.
+        """
+        wanted = [Which(tenant=tenant, reason=reason) for tenant in sorted(tenants) for reason in _OF_PEOPLE]
+        erased = sum([await self.erase(which) for which in wanted])
+        if erased:
+            self._log.info("suppressions-erased", rows=erased)
+        return erased
 
     async def erase(self, which: Which) -> int:
         """Erase addresses; their refusals hold on. The number erased."""

@@ -198,6 +198,20 @@ async def test_of_a_front_s_readers_who_refuse_a_keyed_hash_alone_is_kept(bench:
         assert await bench.stopped(f"{kind.label}@b.example")
 
 
+async def test_addresses_that_older_versions_kept_of_a_front_s_readers_go(bench: Bench) -> None:  # RCP 5
+    ann = parse_address("ann@b.example")
+    reasons = (Reason.OPT_OUT, Reason.COMPLAINT, Reason.HARD_BOUNCE)
+    await bench.book.add([NewSuppression(n, ann, reason, "news", "m1.0") for n in (1, 2) for reason in reasons])
+    await bench.learner(hash_only=frozenset({1})).forget()
+    rows = await bench.database.read(
+        lambda c: list(c.execute("SELECT tenant, reason, address, detail FROM suppression"))
+    )
+    gone = {(1, Reason.OPT_OUT.value), (1, Reason.COMPLAINT.value)}
+    assert {(tenant, reason) for tenant, reason, address, detail in rows if (address, detail) == (None, "")} == gone
+    assert len([address for *_, address, _ in rows if address == "ann@b.example"]) == 4
+    assert [await bench.stopped("Ann+x@b.example", tenant) for tenant in (1, 2)] == ["opt-out", "opt-out"]
+
+
 async def test_an_erased_recipient_s_transcripts_go_too(bench: Bench) -> None:  # RCP 5
     await bench.ends("ann@b.example", Result.PERMANENT, GONE)
     await bench.ends("bob@b.example", Result.PERMANENT, GONE)
