@@ -181,12 +181,13 @@ class Reader:
         """The tokens but those between quotation marks that a word of saying introduces."""
         if not any(map(_QUOTED, tokens)):
             return tokens
+        lexicon, said = self.book.lexicon, self.book.said
+        saying = {word for word in {token.word for token in tokens} if lexicon.classes(word) & said}
         kept: list[Token] = []
         reported = was_quoted = False
         for token in tokens:
             if token.quoted and not was_quoted:
-                before = kept[-_BEFORE_QUOTE:]
-                reported = any(self.book.lexicon.classes(one.word) & self.book.said for one in before)
+                reported = any(one.word in saying for one in kept[-_BEFORE_QUOTE:])
             was_quoted = token.quoted
             if not (token.quoted and reported):
                 kept.append(token)
