@@ -212,7 +212,10 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """A bare answer; the log gets a traceback only of what broke here."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if self.transport is None and isinstance(exc, ConnectionError):
+            # Who hangs up within a body has broken nothing here, and may do so a thousand times.
+            _log.debug("client-left", peer=self._room.named(self._peer))
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.exception("request-failed")
         else:
             _log.debug("bad-request", peer=self._room.named(self._peer), kind=type(exc).__name__)

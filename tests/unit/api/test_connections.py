@@ -15,8 +15,11 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from relay.api.connections import HttpLimits, Room
+from relay.api.server import HttpServer
+from relay.clock import SystemClock
 from relay.descriptors import accept_each, within_share
 from relay.log import Log
 from tests.support.api_server import running_api
@@ -188,6 +191,31 @@ async def test_a_slow_body_has_its_own_time(tmp_path: Path) -> None:
             await asyncio.sleep(0.1)
             writer.write(bytes([octet]))
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 4")
+
+
+async def test_who_hangs_up_within_a_body_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:  # S46
+    caplog.set_level(logging.DEBUG, "leak")
+    ended = asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        try:
+            return web.Response(body=await request.read())
+        finally:
+            ended.set()
+
+    application = web.Application()
+    application.router.add_post("/", read)
+    server, listener = HttpServer(application, HttpLimits(), SystemClock()), socket.create_server(("127.0.0.1", 0))
+    await server.start([listener])
+    async with caller(listener.getsockname()[1]) as (_, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nto=")
+        await writer.drain()
+    async with asyncio.timeout(20):
+        await ended.wait()
+        while "client-left" not in (told := [one.getMessage() for one in caplog.records if one.name == "leak.http"]):
+            await asyncio.sleep(0.01)
+    assert "request-failed" not in told
+    await server.stop()
 
 
 @pytest.mark.parametrize(
