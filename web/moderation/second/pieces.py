@@ -44,6 +44,8 @@ class Pieces:
     """Natural logarithms of likelihoods."""
     _longest: int = field(init=False)
     _unknown: float = field(init=False)
+    _whole: dict[str, tuple[int, ...]] = field(init=False, default_factory=dict)
+    """What was cut that is a piece itself, as most words are: no more than there are pieces."""
 
     def __post_init__(self) -> None:
         """Work out what follows from the table."""
@@ -56,7 +58,13 @@ class Pieces:
 
     def of_word(self, written: str) -> tuple[int, ...]:
         """The pieces of a run of characters between blanks."""
-        return self._cut(_WORD_BEGINS + folded(written[:_LONGEST_WORD]))
+        word = _WORD_BEGINS + folded(written[:_LONGEST_WORD])
+        found = self._whole.get(word)
+        if found is None:
+            found = self._cut(word)
+            if word in self.numbers:
+                self._whole[word] = found
+        return found
 
     def _cut(self, word: str) -> tuple[int, ...]:
         """The likeliest cut of `word` (Viterbi)."""

@@ -63,6 +63,12 @@ def test_words_are_cut_where_their_pieces_are_likeliest() -> None:
     assert pieces.of("a?") == [SPECIAL, UNKNOWN]
 
 
+def test_only_words_that_are_pieces_are_remembered() -> None:
+    pieces = load_pieces()
+    assert pieces.of("zoltrimbek thank") == pieces.of("zoltrimbek thank") == PIECES.of("zoltrimbek thank")
+    assert list(pieces._whole) == ["\u2581thank"]
+
+
 @settings(max_examples=100)
 @given(st.text(max_size=400))
 def test_any_text_has_pieces_and_an_opinion(text: str) -> None:
