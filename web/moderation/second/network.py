@@ -47,14 +47,18 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """`x`: letters by pieces by width; `present`: letters by pieces, False for padding."""
+        x = self.look(x, present)
+        inner = functional.gelu(self.fi(x))
+        return self.oln(x + self.dropout(self.fo(in_eight_bits(inner) if self.training else inner)))
+
+    def look(self, x: Tensor, present: Tensor) -> Tensor:
+        """What each piece is after looking at the others."""
         letters, pieces, width = x.shape
         q, k, v = self.qkv(x).view(letters, pieces, 3, HEADS, -1).permute(2, 0, 3, 1, 4).unbind()
         # By hand: of letters this short the attention that comes with PyTorch takes four times as long.
         unseen = torch.where(present, 0.0, -1e4)[:, None, None, :]
         share = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + unseen).softmax(-1)
-        x = self.aln(x + self.dropout(self.ao((share @ v).transpose(1, 2).reshape(letters, pieces, width))))
-        inner = functional.gelu(self.fi(x))
-        return self.oln(x + self.dropout(self.fo(in_eight_bits(inner) if self.training else inner)))
+        return self.aln(x + self.dropout(self.ao((share @ v).transpose(1, 2).reshape(letters, pieces, width))))
 
 
 def in_eight_bits(x: Tensor) -> Tensor:
@@ -76,6 +80,7 @@ class Network(nn.Module):
     def __init__(self, shape: Shape, labels: int, weights: Mapping[str, Tensor]) -> None:
         """With these weights, by name; what they lack is fresh."""
         super().__init__()
+        self.shape = shape
         self.word = nn.Embedding(shape.pieces, shape.width)
         self.position = nn.Embedding(MOST_POSITIONS, shape.width)
         self.ln = nn.LayerNorm(shape.width, EPSILON)
@@ -87,10 +92,14 @@ class Network(nn.Module):
     def forward(self, pieces: Tensor) -> Tensor:
         """`pieces`: letters by pieces, padded; letters by labels come out."""
         present = pieces != PADDING
-        x = self.dropout(self.ln(self.word(pieces) + self.position.weight[: pieces.shape[1]]))
+        x = self.begin(pieces)
         for layer in self.layers:
             x = layer(x, present)
         there = present[..., None].to(x.dtype)
         mean = (x * there).sum(1) / there.sum(1)
         most = (x - (1 - there) * 1e4).amax(1)
         return self.head(torch.cat([mean, most], 1))
+
+    def begin(self, pieces: Tensor) -> Tensor:
+        """What goes into the first layer."""
+        return self.dropout(self.ln(self.word(pieces) + self.position.weight[: pieces.shape[1]]))

@@ -1,7 +1,7 @@
 """The second reading: a small neural network that reads the words of a letter in the order in which they stand.
 
 Asked where the first reading is in doubt, since it costs ten times as much. It reads at most `MOST_PIECES` of a
-letter: all of a usual one, of a long one what surrounds the place that the first reading thought worst. Twelve layers
+letter: all of a usual one, of a long one what surrounds the place that the first reading thought worst. Ten layers
 of a transformer, in whole numbers of eight bits, run by ONNX Runtime in the calling thread.
 """
 

@@ -4,7 +4,7 @@ Letters that are held out, and those for measuring or gauging alone, are not loo
 `web.moderation.second.base` needs: `pip install leak-relay[train]`. Writes `network.onnx`, in whole numbers of eight
 bits, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. New letters
 need no training from the start: `--go-on` begins with the network that is there and makes one epoch, in which the
-letters of the files after it are read twice, of the others a share.
+letters of the files after it are read twice, of the others a share. After `narrow` it goes on with a `--teacher`.
 """
 
 from __future__ import annotations
@@ -143,25 +143,44 @@ def steps(lines: Sequence[Line], pieces: Pieces, source: random.Random) -> Itera
         yield padded([rows[at] for at in batch]), torch.tensor([LABELS.index(lines[at].label) for at in batch])
 
 
-def learn(network: Network, lines: Sequence[Line], epochs: int, rate_at_most: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How a network learns."""
+
+    epochs: int
+    rate_at_most: float
+    teacher: Network | None = None
+    """Whose answers count as much as the labels (Hinton, Vinyals and Dean 2015)."""
+
+    def loss(self, letters: Tensor, answers: Tensor, labels: Tensor) -> Tensor:
+        """How wrong `answers` to `letters` are."""
+        wrong = functional.cross_entropy(answers, labels, label_smoothing=_SMOOTHING)
+        if self.teacher is None:
+            return wrong
+        with torch.no_grad():
+            told = self.teacher(letters).float().softmax(1)
+        return (wrong + functional.cross_entropy(answers, told)) / 2
+
+
+def learn(network: Network, lines: Sequence[Line], lesson: Lesson) -> None:
     """Train `network` on `lines`."""
     torch.manual_seed(1)
     source, pieces = random.Random(1), load_pieces()  # noqa: S311 - the same corpus gives the same order
     heavy = [one for name, one in network.named_parameters() if one.ndim > 1 and "word" not in name]
     light = [one for name, one in network.named_parameters() if one.ndim == 1 or "word" in name]
     groups = [{"params": heavy, "weight_decay": _DECAY}, {"params": light, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=rate_at_most, fused=True)
-    total = epochs * len(batches([row_of(pieces, line.letter) for line in lines], source))
+    optimizer = torch.optim.AdamW(groups, lr=lesson.rate_at_most, fused=True)
+    total = lesson.epochs * len(batches([row_of(pieces, line.letter) for line in lines], source))
     done, loss_sum, began = 0, 0.0, time.monotonic()
     network.train()
-    for _ in range(epochs):
+    for _ in range(lesson.epochs):
         for letters, labels in steps(lines, pieces, source):
-            rate = rate_at_most * min(1.0, (done + 1) / (_WARM_UP * total)) * max(0.02, 1 - done / total)
+            rate = lesson.rate_at_most * min(1.0, (done + 1) / (_WARM_UP * total)) * max(0.02, 1 - done / total)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast("cpu", torch.bfloat16):  # half the time of 32 bits where the processor has it
                 answers = network(letters)
-            loss = functional.cross_entropy(answers.float(), labels, label_smoothing=_SMOOTHING)
+                loss = lesson.loss(letters, answers.float(), labels)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), _MOST_NORM)
@@ -190,6 +209,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("tests/data/moderation"))
     parser.add_argument("--go-on", type=Path, nargs="+", metavar="FILE", help="files of letters that are new")
     parser.add_argument("--share", type=float, default=1.0, help="of the letters known already (default all)")
+    parser.add_argument("--teacher", type=Path, metavar="NETWORK", help="whose answers count as much as labels")
     options = parser.parse_args()
     lines = [line for line in read_corpus(options.corpus) if not line.held_out]
     known = {line.letter for line in lines}
@@ -208,10 +228,11 @@ def main() -> None:
             {**step, "twice": len(twice), "again": len(again)},
         ]
         network = kept_network(network_place)
-        learn(network, [*again, *twice, *twice, *drills], 1, _RATE / 2)
+        teacher = kept_network(options.teacher).eval() if options.teacher else None
+        learn(network, [*again, *twice, *twice, *drills], Lesson(1, _RATE / 2, teacher))
     else:
         history, network = [step], new_network()
-        learn(network, [*lines, *drills], _EPOCHS, _RATE)
+        learn(network, [*lines, *drills], Lesson(_EPOCHS, _RATE))
     write_graph({name: value.numpy() for name, value in network.state_dict().items()}, network_place)
     about: dict[str, Any] = {
         "made by": "python -m web.moderation.second.train",
