@@ -12,14 +12,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final, Protocol, cast
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, cast
 
 from aiohttp import hdrs, web
 
-from relay.api.guard import throttle_subject
 from relay.clock import Clock
 from relay.log import Log
+from relay.peers import client_block, peer_address, plain_address
+from relay.seats import Seat, Seats
 
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _NOWHERE: Final = "0.0.0.0"  # noqa: S104 - stands for a peer that was gone at once, nothing listens on it
@@ -46,90 +47,45 @@ class HttpLimits:
     """Whether the log has a client's address: never where visitors come, it would tell who was there and when."""
 
 
-class Seat(Protocol):
-    """A connection, as the room sees it."""
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it waits for its client, not for us."""
-        ...
-
-    def give_way(self) -> None:
-        """End at once: somebody else has its place."""
-        ...
-
-
 class Room:
     """Counts connections, in total and by address (IPv6 by /64); `admit` and `leave` come in pairs.
 
-    A few addresses that fill it keep nobody out: for a newcomer who has fewer, whoever holds most gives up the oldest
-    that waits for its client. What waits for us stays, and proxies never give way.
+    Proxies never give way to a newcomer.
     """
 
     def __init__(self, limits: HttpLimits, clock: Clock) -> None:
         self.limits = limits
         self._clock = clock
-        self._seats: dict[str, dict[Seat, None]] = {}
-        """By subject, in the order in which they came."""
-        self._of_proxies: set[Seat] = set()
-        self._total = 0
+        self._seats = Seats(limits.max_connections)
         self._refused = 0
         self._told = -_TELL_SECONDS
 
     def admit(self, peer: str, seat: Seat) -> bool:
         """Count a connection from `peer` if there is room for it, or room can be made."""
-        subject, is_proxy = throttle_subject(peer), self._is_proxy(peer)
-        held = len(self._seats.get(subject, ()))
-        too_many = held >= self.limits.max_connections_per_address and not is_proxy
-        if too_many or (self._total >= self.limits.max_connections and not self._make_room(held)):
+        block, is_proxy = client_block(peer), self._is_proxy(peer)
+        too_many = not is_proxy and self._seats.held_by(block) >= self.limits.max_connections_per_address
+        if too_many or not self._seats.take(block, seat, firm=is_proxy):
             self._tell(peer)
             return False
-        self._total += 1
-        if is_proxy:
-            self._of_proxies.add(seat)
-        else:
-            self._seats.setdefault(subject, {})[seat] = None
         return True
 
-    def leave(self, peer: str, seat: Seat) -> None:
-        """A connection that was admitted has ended; one that gave way has left already."""
-        if seat in self._of_proxies:
-            self._of_proxies.discard(seat)
-            self._total -= 1
-        else:
-            self._leave(throttle_subject(peer), seat)
-
-    def _leave(self, subject: str, seat: Seat) -> None:
-        seats = self._seats.get(subject, {})
-        if seat in seats:
-            del seats[seat]
-            self._total -= 1
-            if not seats:
-                del self._seats[subject]
-
-    def _make_room(self, held: int) -> bool:
-        """End one of whoever has most, if that leaves them no fewer than the newcomer, who has `held`, will have."""
-        most, subject = max(((len(seats), subject) for subject, seats in self._seats.items()), default=(0, ""))
-        idle = next((seat for seat in self._seats[subject] if seat.is_idle), None) if most > held + 1 else None
-        if idle is None:
-            return False
-        self._leave(subject, idle)
-        idle.give_way()
-        return True
+    def leave(self, seat: Seat) -> None:
+        """A connection that was admitted has ended."""
+        self._seats.leave(seat)
 
     def named(self, peer: str) -> str:
         """`peer` as the log may have it: empty where clients are not named."""
         return peer if self.limits.names_peers else ""
 
     def _is_proxy(self, peer: str) -> bool:
-        address = ip_address(peer)
-        return any(address in network for network in self.limits.proxies)
+        address = plain_address(peer)
+        return address is not None and any(address in network for network in self.limits.proxies)
 
     def _tell(self, peer: str) -> None:
         self._refused += 1
         now = self._clock.monotonic()
         if now - self._told >= _TELL_SECONDS:
-            _log.warning("connections-refused", count=self._refused, latest=self.named(peer), open=self._total)
+            _log.warning("connections-refused", count=self._refused, latest=self.named(peer), open=len(self._seats))
             self._refused, self._told = 0, now
 
 
@@ -155,8 +111,7 @@ class Connection(web.RequestHandler):
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]).partition("%")[0] if peer else _NOWHERE
+        self._peer = peer_address(transport.get_extra_info("peername")) or _NOWHERE
         if not self._room.admit(self._peer, self):
             stream = cast("asyncio.Transport", transport)
             stream.write(_FULL)
@@ -170,7 +125,7 @@ class Connection(web.RequestHandler):
         if not self._admitted:
             return
         self._admitted = False
-        self._room.leave(self._peer, self)
+        self._room.leave(self)
         self._header_came()
         self._answer_read()
         super().connection_lost(exc)
@@ -186,13 +141,13 @@ class Connection(web.RequestHandler):
             self._await_header()  # nothing is being answered, so these octets begin another header
 
     @property
-    def is_idle(self) -> bool:
-        """See `Seat.is_idle`: a header or a body may have begun, or an answer may lie unread."""
+    def waits_for_client(self) -> bool:
+        """See `Seat`: a header or a body may have begun, or an answer may lie unread."""
         request = self._current_request
         return request is None or self._unread_timer is not None or not request.content.is_eof()
 
     def give_way(self) -> None:
-        """See `Seat.give_way`."""
+        """See `Seat`."""
         self._abort()
 
     def pause_writing(self) -> None:

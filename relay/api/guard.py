@@ -7,7 +7,6 @@ a browser on this machine reaches the port under a name of its own (DNS rebindin
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from http import HTTPStatus
@@ -21,6 +20,7 @@ from relay.account.identity import Access, Accounts, Identity
 from relay.account.throttle import Throttle
 from relay.api.problem import Problem
 from relay.clock import Clock
+from relay.peers import client_block
 
 BAD_KEYS: Final = 20
 BAD_KEYS_SECONDS: Final = 60.0
@@ -67,14 +67,6 @@ async def loopback_only(request: web.Request, handler: Handler) -> web.StreamRes
     return await handler(request)
 
 
-def throttle_subject(peer: str) -> str:
-    """What bad keys are counted by: an IPv4 address, or the /64 around an IPv6 one."""
-    address = ipaddress.ip_address(peer)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
-
-
 class Guard:
     """Proves bearer keys (RFC 6750) and slows down whoever shows wrong ones."""
 
@@ -100,7 +92,7 @@ class Guard:
 
     def _wrong_key(self, request: web.Request) -> Problem:
         """Asked after the look-up: a right key is never refused for the wrong ones of a neighbour."""
-        subject = throttle_subject(peer_of(request))
+        subject = client_block(peer_of(request))
         wait = self._bad_keys.wait(subject)
         if wait:
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong keys.", retry_after=math.ceil(wait))

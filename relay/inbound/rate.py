@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from relay.clock import Clock
-from relay.submission.connections import client_block
+from relay.peers import client_block
 
 WINDOW_SECONDS = 60.0
 

@@ -17,7 +17,7 @@ from relay.account.identity import Accounts, Identity
 from relay.clock import Clock
 from relay.descriptors import accept_each, place_of, serve_each
 from relay.engine.submission import Intake
-from relay.submission.connections import peer_address
+from relay.peers import peer_address
 from relay.submission.context import DoorContext, SubmissionContext, log
 from relay.submission.options import CLOSE_SECONDS, HANDSHAKE_SECONDS, SubmissionOptions
 from relay.submission.session import SubmissionSession

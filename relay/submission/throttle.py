@@ -10,7 +10,7 @@ itself.
 from __future__ import annotations
 
 from relay.clock import Clock
-from relay.submission.connections import client_block
+from relay.peers import client_block
 
 
 class GuessThrottle:

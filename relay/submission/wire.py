@@ -21,8 +21,9 @@ from typing import Any, Final, cast
 from aiosmtpd.smtp import SMTP
 
 from relay import metrics
+from relay.peers import peer_address
 from relay.smtp.reply import Reply, reply
-from relay.submission.connections import peer_address
+from relay.submission.connections import FULL
 from relay.submission.context import LOCAL_ERROR, DoorContext, log
 from relay.submission.options import (
     BUFFER,
@@ -132,7 +133,7 @@ class WireSession(SMTP, ABC):
         if self not in self.context.sessions:
             return
         self.context.sessions.discard(self)
-        self.context.connections.leave(self.peer, self)
+        self.context.connections.leave(self)
         metrics.smtp_clients.dec()
         self._closing = True
         handler = cast("asyncio.Task[None]", self._handler_coroutine)
@@ -339,6 +340,10 @@ class WireSession(SMTP, ABC):
         transport.write(last.wire())
         transport.close()
         self.timer.expire_in(CLOSE_SECONDS)
+
+    def give_way(self) -> None:
+        """See `Seat`."""
+        self.hang_up(FULL)
 
     def abort(self) -> None:
         """Drop the connection at once."""
