@@ -108,6 +108,8 @@ class SealedStore:
         said = note.disclosure
 
         def work(connection: Connection) -> tuple[int, bool]:
+            # Two who bring the same note at once would each find that nobody has.
+            self._audit.take_turn(connection)
             entries = [(link.n, read_entry(link.entry)) for link in read_chain(connection)]
             done = note.at.isoformat(timespec="milliseconds")
             details = {"record": note.record, "export": note.export, "note": digest, "done": done, "brought_by": actor}

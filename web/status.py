@@ -72,9 +72,13 @@ class StatusPages:
         """POST action=cancel: take the letter back if nobody has begun to hand it over; then the page again.
 
         POST action=private: show it on no wall, or no more. POST action=forget: delete what is its writer's of a letter
-        that ended.
+        that ended. Whether it has ended is looked up, which takes longer for one that is withheld than for another.
         """
         fields = await read_fields(request, self._parts.options.base_url)
+        async with in_steps(self._parts.clock, self._parts.options.answer_step):
+            return await self._act(request, fields)
+
+    async def _act(self, request: web.Request, fields: Mapping[str, str]) -> web.StreamResponse:
         secret_hash = hash_secret(request.match_info["secret"])
         record = await self._parts.stores.letters.find(secret_hash)
         if record is None:

@@ -889,6 +889,32 @@ async def test_legal_requests(database: Database) -> None:  # RCP 12
     assert await Audit(database, clock).broken_at() is None
 
 
+async def test_a_note_that_two_bring_at_once_is_entered_once(postgres_server: PostgresServer) -> None:  # SND 5
+    """SQLite has one writer."""
+    clock, record = HandClock(), Sealed("2026-11", b"\0sealed")
+    async with AsyncExitStack() as stack:
+        database = await PostgresDatabase.open(await postgres_server.create())
+        stack.push_async_callback(database.close)
+        letters, store, audit = DatabaseLetterStore(database), SealedStore(database, clock), Audit(database, clock)
+        await letters.prepare()
+        await letters.add(_letter(0, sealed=record), clock.now(), Departure(clock.now()))
+        asked = Disclosure("id0", "26/7", "crime", "Ann")
+        await store.export([asked])
+        opened = OpeningNote(replace(asked, actor="Cleo"), clock.now(), "f" * 64, record.digest)
+        loop, has_turn = asyncio.get_running_loop(), asyncio.Event()
+
+        def slowly(connection: Connection) -> None:
+            audit.take_turn(connection)
+            loop.call_soon_threadsafe(has_turn.set)
+            list(connection.execute("SELECT 1 FROM pg_sleep(1)"))
+
+        first = asyncio.create_task(database.write(slowly))
+        await has_turn.wait()
+        entered = await asyncio.gather(*(store.bring_back(opened, "d1", "Ann") for _ in range(2)))
+        await first
+        assert sorted(entered) == [(2, False), (2, True)]
+
+
 async def test_processes_that_write_into_the_audit_at_once_write_one_after_the_other(
     postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:  # SND 5

@@ -477,3 +477,5 @@ async def test_no_page_comes_sooner_than_another(
         assert waits == [0.07]
         await visitor.get("/s/none")
         assert waits == [0.07, 0.1]
+        await visitor.post(link, {"action": "forget"})
+        assert waits == [0.07, 0.1, 0.07], "whether it may be deleted is looked up like the page"
