@@ -161,7 +161,8 @@ class Building:
             watches.append(WeeklyKeeper(self.weekly, relay, self._words, options.weekly, clock).look)
         if outside.bell is not None:
             watches.append(BellRinger(database, outside.bell, clock, options.pile).ring)
-        forgetting = (*stores.forgetting(), self._read_sealing_keys)
+        # The log last: what was deleted from the tables stands in it until it is cut.
+        forgetting = (*stores.forgetting(), self._read_sealing_keys, database.cut_log)
         return Rounds(
             options.hand_over_every,
             options.status_kept,

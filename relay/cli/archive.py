@@ -84,6 +84,7 @@ def restore_everything(
         warn(f"warning: {remark}")
     say(f"restored {restored.files} files and the spool as of {restored.made}: {restored.file}")
     say(f"  {restored.name}, {restored.spool}")
+    say("What people refused after that is not in it: leak suppression carry OLD_SPOOL, if its file can still be read")
     say(f"Next: stop the old node for good, then leak check --config {restored.file}, leak dns --check, leak run")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.context import Json, Yes, config_file, load, run_async, stores
-from relay.cli.output import UsageError, confirm, fail, say, say_json
+from relay.cli.output import UsageError, confirm, fail, say, say_json, warn
 
 if TYPE_CHECKING:
     from relay.settings import Settings
@@ -97,7 +97,7 @@ def restore(
     """Put a backup in the spool's place; the node must be stopped. What was there is kept beside it.
 
     With --folder, make a node from a backup of everything: nothing is overwritten. Messages accepted after the backup
-    are missing from it, and what was delivered after it is delivered again.
+    are missing from it, and what was delivered after it is delivered again; what people refused since is carried over.
     """
     from relay.cli.archive import check_everything, restore_everything
     from relay.database.backup import restore as put
@@ -116,10 +116,28 @@ def restore(
     confirm(f"The spool {target} would be replaced by {file}. Go on?", yes=yes)
     with NodeLock(settings):
         aside = put(file, target, show_progress)
+        refusals = _carried(settings, aside) if aside else 0
     if as_json:
-        say_json({"spool": str(target), "kept": str(aside) if aside else None})
-    else:
-        say(f"restored to {target}" + (f"; what was there is {aside}" if aside else ""))
+        say_json({"spool": str(target), "kept": str(aside) if aside else None, "refusals": refusals})
+        return
+    say(f"restored to {target}" + (f"; what was there is {aside}" if aside else ""))
+    if refusals:
+        say(f"carried over what people refused since: {refusals}")
+    if aside:
+        say(f"{aside.name} holds what was erased since: delete it, and what lies beside it, when it is not needed")
+
+
+def _carried(settings: Settings, aside: Path) -> int | None:
+    """How many refusals made since the backup were carried over; None, with a warning, if they could not be read."""
+    from relay.cli.suppression import carry_over
+    from relay.errors import LeakError
+
+    try:
+        return run_async(carry_over(settings, aside))
+    except LeakError as error:
+        warn(f"warning: {error}")
+        warn(f"warning: what people refused since the backup is lost, unless `leak suppression carry {aside}` works")
+        return None
 
 
 def sqlite_file(settings: Settings) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -182,6 +183,36 @@ def import_command(
             warn(complaint)
     if readout.complaints:
         raise CommandError(f"{len(readout.complaints)} lines could not be read; the others were taken")
+
+
+@app.command("carry")
+def carry(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The SQLite file of another state of this spool.")],
+    as_json: Json = False,
+) -> None:
+    """Take over what people refused in another state of this spool, after an older backup was restored.
+
+    By keyed hashes, so those whose address nobody keeps too. Done twice, it changes nothing.
+    """
+    taken = run_async(carry_over(load(context), file))
+    if as_json:
+        say_json({"added": taken})
+    else:
+        say(f"added {taken}")
+
+
+async def carry_over(settings: Settings, file: Path) -> int:
+    """The same; how many refusals were not known. Raises BackupError, and what `open_stores` raises."""
+    from relay.database.backup import rows_of_copy
+    from relay.suppression.carrying import SAID, carried
+
+    taken, last = 0, -1
+    async with stores(settings, must_exist=True) as opened:
+        while rows := [carried(row) for row in await asyncio.to_thread(rows_of_copy, file, SAID, (last,))]:
+            taken += await opened.suppressions.take_over(rows)
+            last = rows[-1].id
+    return taken
 
 
 @app.command("export")

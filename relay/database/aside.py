@@ -46,6 +46,9 @@ class Aside:
     async def migrate(self, component: str, folder: Path) -> list[str]:
         return await self._database.migrate(component, folder)
 
+    async def cut_log(self) -> bool:
+        return await self._database.cut_log()
+
     async def close(self) -> None:
         """Let go of the reader alone."""
         await self._reader.close()

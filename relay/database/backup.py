@@ -7,10 +7,10 @@ final name and renamed when it is complete and has passed an integrity check.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -68,6 +68,15 @@ def restore(source: Path, target: Path, progress: Callable[[int, int], None]) ->
     finally:
         part.unlink(missing_ok=True)
     return aside
+
+
+def rows_of_copy(path: Path, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What a query finds in a database that no node works on, such as one that was set aside. Raises BackupError."""
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            return list(connection.execute(sql, bindings))
+    except apsw.Error as error:
+        raise BackupError(f"{path} cannot be read: {error}") from None
 
 
 def check(path: Path) -> None:

@@ -66,6 +66,13 @@ class Database(Protocol):
         """
         ...
 
+    async def cut_log(self) -> bool:
+        """Leave nothing in a log of the database's own that was deleted from it; False if it is in use just now.
+
+        A server's log is the server's: nothing is done there.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish the work that was handed in and close."""
         ...

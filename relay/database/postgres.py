@@ -298,6 +298,9 @@ class PostgresDatabase:
         except asyncpg.PostgresError as error:
             raise SchemaError(f"{component}: a migration failed: {error}") from None
 
+    async def cut_log(self) -> bool:
+        return True
+
     async def close(self) -> None:
         await self._pool.close()
         self._bridge.close()

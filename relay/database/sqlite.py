@@ -28,6 +28,9 @@ _log = Log("database")
 
 MINIMUM_VERSION: Final = (3, 51, 3)
 _BUSY_MILLISECONDS: Final = 5000
+_CUTS: Final = 10
+_CUT_AGAIN: Final = 0.2
+"""How often a WAL that is in use is tried to be cut, and seconds in between."""
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -58,11 +61,27 @@ class _SqliteOpener:
         self._lock = os.open(f"{path}-writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def open(self) -> TransactionalConnection:
+        return cast("TransactionalConnection", self._open())
+
+    def _open(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), vfs=self._vfs)
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        return cast("TransactionalConnection", connection)
+        return connection
+
+    def cut_log(self) -> bool:
+        """Move what the WAL alone has into the file and cut the WAL; False while anybody reads or writes."""
+        connection = self._open()
+        try:
+            # Whoever accepts mail must not wait for a reader that we wait for.
+            connection.set_busy_timeout(0)
+            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return not busy
+        except apsw.BusyError:
+            return False
+        finally:
+            connection.close()
 
     def open_reader(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
@@ -149,6 +168,16 @@ class SqliteDatabase:
             return await self.write(work)
         except apsw.SQLError as error:
             raise SchemaError(f"{component}: a migration failed: {error}") from None
+
+    async def cut_log(self) -> bool:
+        for _ in range(_CUTS):
+            try:
+                if await asyncio.to_thread(self._opener.cut_log):
+                    return True
+            except apsw.Error as error:
+                raise SpoolUnavailableError(f"SQLite: {error}") from None
+            await asyncio.sleep(_CUT_AGAIN)
+        return False
 
     async def close(self) -> None:
         await self._writer.close()

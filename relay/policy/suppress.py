@@ -40,6 +40,11 @@ class Reason(StrEnum):
         """Whether the recipient said it: then nobody else takes it back by the way."""
         return self in (Reason.COMPLAINT, Reason.OPT_OUT)
 
+    @property
+    def of_a_person(self) -> bool:
+        """Whether somebody said that there is to be no more mail: nobody learns that again by sending."""
+        return self.of_the_recipient or self is Reason.MANUAL
+
 
 _WEIGHT: Final = (Reason.OPT_OUT, Reason.COMPLAINT, Reason.MANUAL, Reason.HARD_BOUNCE, Reason.SOFT_BOUNCE)
 

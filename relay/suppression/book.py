@@ -19,6 +19,7 @@ from relay.log import Log
 from relay.mail.address import Address
 from relay.policy.suppress import Mark, Reason, SuppressionRules, in_force
 from relay.suppression.absent import Absence
+from relay.suppression.carrying import Carried, CarryingRows
 from relay.suppression.changes import Changes
 from relay.suppression.contract import NewSuppression, Standing, Which
 from relay.suppression.hashing import AddressHasher
@@ -47,6 +48,7 @@ class SuppressionBook:
         self._clock = clock
         self.hasher = hasher
         self.rows = SuppressionRows(database.dialect, hasher, rules)
+        self._carrying = CarryingRows(self.rows.following)
         self.changes = Changes()
         self._absence: Absence | None = None
         self._low = 0
@@ -188,6 +190,14 @@ class SuppressionBook:
         if purged:
             self._log.info("suppressions-purged", rows=purged)
         return purged
+
+    async def take_over(self, rows: Sequence[Carried]) -> int:
+        """Write refusals of another state of this database; how many were not known. Raises SpoolUnavailableError."""
+        taken = await self._database.write(
+            lambda connection: sum(self._carrying.take_over(connection, row) for row in rows)
+        )
+        self.learnt(row.hash for row in rows)
+        return taken
 
     async def erase_people(self, tenants: Collection[int]) -> int:
         """Erase the addresses of people who refuse these tenants' mail; how many. Raises SpoolUnavailableError.

@@ -47,7 +47,8 @@ class SuppressionRows:
         self._hasher = hasher
         self._rules = rules
         self._low_water = _LOW_WATER[dialect]
-        self._next = _NEXT[dialect]
+        self.following = _NEXT[dialect]
+        """SQL: a number that rises with each commit."""
         self._insert = (
             "INSERT INTO suppression (tenant, stream, hash, key, reason, address, detail, "  # noqa: S608 - ours
             f"times, created_at, last_at, until, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {_NEXT[dialect]})"
@@ -229,7 +230,7 @@ class SuppressionRows:
         latest, moment = to_millis(now + AHEAD), to_millis(now)
         found = connection.execute(
             f"UPDATE suppression SET until = until - last_at + ?, last_at = ?,"  # noqa: S608 - ours
-            f" created_at = CASE WHEN created_at > ? THEN ? ELSE created_at END, changed = {self._next}"
+            f" created_at = CASE WHEN created_at > ? THEN ? ELSE created_at END, changed = {self.following}"
             f" WHERE last_at > ? AND reason IN ({_places(_OF_HOSTS)}) RETURNING hash",
             (moment, moment, moment, moment, latest, *_OF_HOSTS),
         )

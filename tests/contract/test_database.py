@@ -36,6 +36,32 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await database.close()
 
 
+async def test_the_log_is_cut_while_nobody_reads(database: Database) -> None:
+    answered, asked, beside = threading.Event(), asyncio.Event(), database.aside()
+    loop = asyncio.get_running_loop()
+
+    def long(connection: Connection) -> list[tuple[int, ...]]:
+        found = list(connection.execute("SELECT v FROM t"))
+        loop.call_soon_threadsafe(asked.set)
+        assert answered.wait(30)
+        return found
+
+    await database.write(lambda connection: list(connection.execute("CREATE TABLE t (v INTEGER)")))
+    asking = asyncio.create_task(beside.read(long))
+    try:
+        async with asyncio.timeout(30):
+            await asked.wait()
+            await database.write(lambda connection: list(connection.execute("INSERT INTO t VALUES (2)")))
+            assert await beside.cut_log() is (database.dialect == "postgres"), "a server's log is not ours"
+        answered.set()
+        assert await asking == []
+    finally:
+        answered.set()
+        await beside.close()
+    assert await database.cut_log()
+    assert await database.write(lambda connection: list(connection.execute("SELECT v FROM t"))) == [(2,)]
+
+
 async def test_a_long_question_aside_holds_no_other_up(database: Database) -> None:
     answered, asked, beside = threading.Event(), asyncio.Event(), database.aside()
     loop = asyncio.get_running_loop()

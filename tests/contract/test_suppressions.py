@@ -11,10 +11,13 @@ import pytest
 
 from relay.account.book import AccountBook
 from relay.database.contract import Database
+from relay.database.sqlite import SqliteDatabase
+from relay.database.statements import rows_of
 from relay.ids import SystemEntropy
 from relay.mail.address import Address, parse_address
 from relay.policy.suppress import Reason, SuppressionRules
 from relay.suppression.book import SuppressionBook
+from relay.suppression.carrying import SAID, carried
 from relay.suppression.contract import NewSuppression, Which
 from tests.support.either_database import BOTH, open_database
 from tests.support.hand_clock import HandClock
@@ -250,3 +253,20 @@ async def test_a_refusal_is_heard_of_right_after_another_was_deleted(bench: Benc
         assert not other.surely_free(BOB)
     finally:
         await other.stop()
+
+
+async def test_what_another_state_refused_is_taken_over(bench: Bench, tmp_path: Path) -> None:  # R11, RCP 1
+    later = await SqliteDatabase.open(tmp_path / "later.db")
+    accounts, book = AccountBook(later, bench.clock, SystemEntropy()), book_on(later, bench.clock, RULES)
+    await accounts.migrate()
+    await book.migrate()
+    await book.add([entry(ANN, address_kept=False), entry(BOB, Reason.HARD_BOUNCE), entry(BOB, Reason.MANUAL)])
+    rows = [carried(row) for row in await rows_of(later, SAID, (-1,))]
+    await accounts.close()
+    await later.close()
+    assert [await bench.book.take_over(rows) for _ in range(2)] == [2, 0]
+    assert (await bench.stopped(ANN), await bench.stopped(BOB)) == ("opt-out", "manual")
+    assert [(row.address, row.reason) for row in await bench.book.show(Which())] == [
+        (None, Reason.OPT_OUT),
+        (str(BOB), Reason.MANUAL),
+    ]

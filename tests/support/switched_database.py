@@ -54,6 +54,10 @@ class SwitchedDatabase:
         self._here()
         return 1 << 40
 
+    async def cut_log(self) -> bool:
+        """As the contract says."""
+        return await self._here().cut_log()
+
     async def close(self) -> None:
         """As the contract says."""
         await self._database.close()

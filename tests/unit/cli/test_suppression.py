@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,47 @@ def test_a_life_of_a_list(run: Run, tmp_path: Path) -> None:
     status, text = run("import", str(source))
     assert (status, text.splitlines()[0]) == (1, "form csv, added 0, known 1, over 0")
     assert "line 3" in text
+
+
+def test_an_older_backup_forgets_nobody_s_refusal(
+    run: Run, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # R11, RCP 1
+    """Of readers of letters the hash alone is known: no list could bring them back."""
+
+    def refuse(*people: str) -> None:
+        for one in people:
+            assert run("add", f"{one}@b.example", "--reason", "opt-out", "--detail", "says so")[0] == 0
+            assert run("erase", f"{one}@b.example")[0] == 0
+
+    assert run("add", "ann@b.example", "carl@b.example", "--for", "30d")[0] == 0
+    copy, spool = tmp_path / "copy.db", tmp_path / "spool.db"
+    assert leak(capsys, "--config", file, "backup", copy).status == 0
+    refuse("bob", "eve")
+    assert run("erase", "ann@b.example")[0] == 0
+    assert run("add", "carl@b.example", "--for", "90d")[0] == 0
+    assert run("add", "host@b.example", "--reason", "hard-bounce")[0] == 0
+    wanted = [(None, "manual"), ("carl@b.example", "manual"), (None, "opt-out"), (None, "opt-out")]
+
+    done = leak(capsys, "--config", file, "restore", copy, "--yes", "--json")
+    assert (done.status, json.loads(done.out)["refusals"]) == (0, 2), done.err
+    assert listed(run) == wanted
+    assert [row[1] for row in listed(run, "bob+x@b.example")] == ["opt-out"]
+    told = json.loads(run("list", "carl@b.example", "--json")[1])[0]
+    assert datetime.fromisoformat(told["until"]) > SystemClock().now() + timedelta(days=80)
+    aside = f"{spool}.before-restore-1"
+    assert json.loads(run("carry", aside, "--json")[1]) == {"added": 0}
+
+    def tear(path: Path) -> None:
+        for beside in path.parent.glob(f"{path.name}-*"):
+            beside.unlink()
+        path.write_bytes(b"torn" * 2000)
+
+    tear(Path(aside))
+    assert run("carry", aside)[0] == 1
+    tear(spool)
+    done = leak(capsys, "--config", file, "restore", copy, "--yes")
+    assert (done.status, "is lost" in done.err) == (0, True)
+    assert listed(run) == [("ann@b.example", "manual"), ("carl@b.example", "manual")]
 
 
 def test_wrong_use(run: Run, file: Path) -> None:

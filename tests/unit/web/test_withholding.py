@@ -479,3 +479,21 @@ async def test_no_page_comes_sooner_than_another(
         assert waits == [0.07, 0.1]
         await visitor.post(link, {"action": "forget"})
         assert waits == [0.07, 0.1, 0.07], "whether it may be deleted is looked up like the page"
+
+
+async def test_of_who_wants_none_no_file_has_anything_an_hour_later(tmp_path: Path, clock: HandClock) -> None:  # RCP 1
+    """SQLite's log keeps pages as they were, secure_delete or not."""
+
+    def files_with(words: bytes) -> list[str]:
+        return [file.name for file in tmp_path.iterdir() if words in file.read_bytes()]
+
+    async with running_front(tmp_path, clock) as front, aiohttp.ClientSession() as session:
+        visitor = Visitor(front, session)
+        front.relay.refused["unwilling@example.org"] = False
+        await written(visitor, "unwilling@example.org")
+        await visitor.until_counted(waits_for_nobody, 0)
+        clock.move(3600)
+        async with asyncio.timeout(60):
+            while files_with(b"unwilling@"):
+                await asyncio.sleep(0.05)
+        assert not files_with(b"Thank you.")
