@@ -68,6 +68,10 @@ class LimitKeys:
         """What tells rows of one hash apart, and nothing else."""
         return self._entropy.bytes(_LOT)
 
+    def lot_of(self, hashed: bytes, letter: bytes) -> bytes:
+        """A lot for one hash and letter, which nobody without the key tells from another."""
+        return self.hashes(Period.MONTH, b"lot\0" + hashed + b"\0" + letter).now[:_LOT]
+
     def _keys(self, period: Period) -> tuple[bytes, bytes]:
         place = period.value * _RECORD
         number = to_millis(self._clock.now()) // (_DAY * period.days)

@@ -33,7 +33,8 @@ _MINUTE: Final = 60_000
 _HOUR: Final = 60 * _MINUTE
 _COUNT: Final = "SELECT at FROM web_count WHERE hash IN (?, ?) AND at > ? ORDER BY at DESC LIMIT ?"
 _WHO: Final = "SELECT DISTINCT who FROM web_count WHERE hash IN (?, ?) AND at > ? AND who IS NOT NULL"
-_ADD: Final = "INSERT INTO web_count (hash, lot, at, until, who) VALUES (?, ?, ?, ?, ?)"
+_ADD: Final = "INSERT INTO web_count (hash, lot, at, until, who) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_COUNTED: Final = "SELECT 1 FROM web_count WHERE hash = ? AND lot = ?"
 _TAKE_BACK: Final = "DELETE FROM web_count WHERE hash = ? AND lot = ?"
 _FORGET: Final = (("DELETE FROM web_count WHERE until < ?", 0), ("DELETE FROM web_use WHERE at < ?", 2 * 24 * _HOUR))
 """`web_use` is what an older front of the same database counts in; two days are longer than both run side by side."""
@@ -115,6 +116,8 @@ class Held:
 
     network: Network = Network.DIRECT
     anyway: bool = False
+    letter_id: str = ""
+    """Which letter it is, so that one that two workers take at once is counted once; "" for none that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +195,16 @@ class LetterLimits:
         mailbox = mailbox_of(recipient).encode()
         pair = self._keys.hashes(Period.MONTH, b"pair\0" + sender + b"\0" + mailbox)
         now, owed = asks.now, tuple(self._owed)
-        rows = {use: use.row(now, self._keys.lot()) for use in asks.all}
+        rows = {use: use.row(now, self._lot(use, held.letter_id)) for use in asks.all}
+        wrote = next(rows[use] for use in asks.other if use.limit == PAIR_DAY)
 
         def work(connection: Connection) -> Admission:
             take_turn(connection, self._database.dialect, Turn.LIMITS)
             _take_back(connection, owed)
+            if has_ticket and held.letter_id and list(connection.execute(_COUNTED, wrote[:2])):
+                # Pressed twice, at two workers: as one too many, beside itself, it would never leave. Without a
+                # ticket the minute stops it, and its writer finds it there.
+                return Admission(pile_on=asks.is_pile_on(connection), pair=_frozen(connection, pair) or pair.now)
             final = asks.longest(connection, asks.watched) if held.anyway else 0
             mine = [_wait(connection, use, now) for use in asks.own]
             longest = max(final, *mine, 0)
@@ -285,6 +293,10 @@ class LetterLimits:
         if site is None:
             return (own,)
         return own, _Use(limit.of_site, self._keys.hashes(Period.DAY, b"site\0" + purpose + site))
+
+    def _lot(self, use: _Use, letter_id: str) -> bytes:
+        """What tells rows of one hash apart: the same for a letter that is counted again, another for each hash."""
+        return self._keys.lot_of(use.hashes.now, letter_id.encode()) if letter_id else self._keys.lot()
 
     def _rows(self, uses: Sequence[_Use], now: int) -> list[tuple[bytes, bytes, int, int, bytes | None]]:
         return sorted(use.row(now, self._keys.lot()) for use in uses)

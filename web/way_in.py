@@ -71,7 +71,7 @@ class WayIn:
         if ticket is None and crowd.crowded:
             return await self._queue(asked, crowd, timedelta(hours=1))
         sender = asked.client.network
-        held = Held(asked.network, asked.is_held)
+        held = Held(asked.network, asked.is_held, asked.letter_id)
         admission = await self._limits.take(sender, asked.recipient, has_ticket=ticket is not None, held=held)
         if admission.is_full:
             return _full(asked)

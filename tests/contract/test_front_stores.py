@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from relay.database.contract import Connection, Database
 from relay.database.migrations import read_migrations, statements
 from relay.database.postgres import PostgresDatabase
 from relay.database.sqlite import SqliteDatabase
+from relay.database.statements import rows_of
 from relay.ids import SeededEntropy
 from relay.key_memory import KeyMemory
 from tests.support.either_database import BOTH, open_database
@@ -344,6 +346,20 @@ async def test_of_a_hold_that_follows_from_others_nothing_shows(database: Databa
     record = await letters.find_by_id("id2")
     assert record is not None
     assert (record.ending, record.words) == (None, "")
+
+
+async def test_a_letter_that_two_workers_take_is_counted_once(database: Database) -> None:  # RCP 5
+    """As one too many beside itself it would be withheld, and nobody be told."""
+    clock = HandClock()
+    await DatabaseLetterStore(database).prepare()
+    limits = LetterLimits(database, LimitKeys(KeyMemory(), clock, SeededEntropy(5)), clock)
+    take = partial(limits.take, b"net", "ann@example.org", has_ticket=True)
+    twice = await asyncio.gather(*(take(held=Held(letter_id="one")) for _ in range(2)))
+    assert [(one.wait, one.over) for one in twice] == [(None, False)] * 2
+    assert (await take(held=Held(letter_id="two"))).over
+    assert (await take(held=Held(letter_id="two"))).over
+    lots = await rows_of(database, "SELECT DISTINCT lot FROM web_count")
+    assert len(lots) == len(await rows_of(database, "SELECT hash FROM web_count")), "rows of a letter share nothing"
 
 
 async def test_forms_that_are_sent_at_once_find_one_room(database: Database) -> None:  # S17, RCP 5
