@@ -50,8 +50,8 @@ class Costs:
     """The share that one reading is enough for."""
 
 
-_USUAL: Final = Costs(nudged=0.1, held=0.014, refused=0.004, cared_for=0.006, cleared=0.905)
-_LONG: Final = Costs(nudged=0.1, held=0.01, refused=0.0033, cared_for=0.006, cleared=0.8)
+_USUAL: Final = Costs(nudged=0.1, held=0.016, refused=0.0042, cared_for=0.006, cleared=0.905)
+_LONG: Final = Costs(nudged=0.1, held=0.011, refused=0.0036, cared_for=0.006, cleared=0.8)
 _MEANT_WELL: Final = 3.0
 """Logits below the score of those held from which a rule's finding is not even worth a nudge."""
 

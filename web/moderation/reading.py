@@ -317,7 +317,7 @@ def _of_trace(trace: Trace, before: set[str]) -> tuple[Rule, Step]:
             return Rule.EXTORTION, Step.REFUSE
         case Trace.ACCOUNT:
             return Rule.PRIVATE, Step.HOLD
-        case Trace.LINK:
+        case Trace.LINK | Trace.SITE:
             return Rule.SPAM, Step.NUDGE
         case Trace.PHONE | Trace.MAILBOX | Trace.STREET:
             if before & _OTHERS and not before & _OWN:

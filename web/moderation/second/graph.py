@@ -1,8 +1,8 @@
 """The file of the network as ONNX Runtime reads it, written node by node from weights by name, and read back.
 
-One letter at a time, so there is no padding and no mask. Weights are whole numbers of eight bits, with a scale for each
-column of a matrix and each row of the table of pieces, under the names that they have in `network`: a training can go
-on from the file. What passes between matrices is made eight bits letter by letter.
+One letter at a time, so there is no padding and no mask. Weights are whole numbers of seven bits, of eight in the table
+of pieces, with a scale for each column of a matrix and each row of the table, under the names that they have in
+`network`: a training can go on from the file. What passes between matrices is made eight bits letter by letter.
 
 Nodes of the domain `com.microsoft` are ONNX Runtime's own ("Contrib Operators" in its documentation); a graph exported
 from PyTorch has six times as many. For training alone; needs the package `onnx`.
@@ -21,14 +21,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from web.moderation.second.network import EPSILON, HEADS, Shape
+from web.moderation.second.network import EPSILON, HEAD, MOST_OF_WEIGHTS, Shape
 
 Floats = NDArray[np.float32]
 _RUNTIME: Final = "com.microsoft"
 _OPSETS: Final = {"": 18, _RUNTIME: 1}
 _FORM: Final = 9
 """Of the file; ONNX Runtime 1.16 and later read it."""
-_MOST: Final = 127
+_MOST_OF_TABLE: Final = 127
 _MATRIX, _SCALES = ".weight", ".scales"
 
 
@@ -60,7 +60,7 @@ class _Graph:
 
     def matrix(self, name: str) -> tuple[str, str]:
         """A dense layer's matrix, turned so that letters are multiplied from the left, and its columns' scales."""
-        whole, scales = _in_eight_bits(self.weights[name + _MATRIX])
+        whole, scales = _whole(self.weights[name + _MATRIX], MOST_OF_WEIGHTS)
         return self.constant(name + _MATRIX, whole.T), self.constant(name + _SCALES, scales[:, 0])
 
     def dense(self, x: str, name: str) -> str:
@@ -72,7 +72,7 @@ class _Graph:
         )
 
     def embedding(self, pieces: str) -> str:
-        whole, scales = _in_eight_bits(self.weights["word.weight"])
+        whole, scales = _whole(self.weights["word.weight"], _MOST_OF_TABLE)
         rows = self.step("Gather", self.constant("word" + _MATRIX, whole), pieces)
         scale = self.step("Gather", self.constant("word" + _SCALES, scales), pieces)
         words = self.step("Mul", self.step("Cast", rows, to=TensorProto.FLOAT), scale)
@@ -85,9 +85,9 @@ class _Graph:
             "DynamicQuantizeLinear", [x], [f"{name}{part}" for part in (" bits", " scale", " zero")]
         )
         matrix, scales = self.matrix(f"{name}.qkv")
-        seen = self.own(
-            "QAttention", bits, matrix, self.exact(f"{name}.qkv.bias"), scale, scales, "", zero, num_heads=HEADS
-        )
+        heads = self.weights[f"{name}.ao.weight"].shape[1] // HEAD
+        bias = self.exact(f"{name}.qkv.bias")
+        seen = self.own("QAttention", bits, matrix, bias, scale, scales, "", zero, num_heads=heads)
         x = self.normal(self.step("Add", x, self.dense(seen, f"{name}.ao")), f"{name}.aln")
         inner = self.own("Gelu", self.dense(x, f"{name}.fi"))
         return self.normal(self.step("Add", x, self.dense(inner, f"{name}.fo")), f"{name}.oln")
@@ -100,7 +100,7 @@ class _Graph:
 
 
 def write_graph(weights: Mapping[str, Floats], place: Path) -> None:
-    """Write the network of these weights, in eight bits, to `place`.
+    """Write the network of these weights, in whole numbers, to `place`.
 
     Input: `pieces`, int64, one letter by pieces. Output: `answers`, one letter by labels, in logits.
     """
@@ -117,7 +117,7 @@ def write_graph(weights: Mapping[str, Floats], place: Path) -> None:
 
 
 def read_weights(place: Path) -> dict[str, Floats]:
-    """The weights that `write_graph` wrote to `place`, as near as eight bits tell them."""
+    """The weights that `write_graph` wrote to `place`, as near as whole numbers tell them."""
     every = {one.name: numpy_helper.to_array(one) for one in onnx.load(place).graph.initializer}
     found: dict[str, Floats] = {}
     for name, value in every.items():
@@ -134,10 +134,11 @@ def shape_of(weights: Mapping[str, Floats]) -> Shape:
     """How large the network of these weights is."""
     pieces, width = weights["word.weight"].shape
     layers = sum(name.endswith(".qkv.weight") for name in weights)
-    return Shape(pieces, width, len(weights["layers.0.fi.bias"]), layers)
+    heads = weights["layers.0.ao.weight"].shape[1] // HEAD
+    return Shape(pieces, width, len(weights["layers.0.fi.bias"]), layers, heads)
 
 
-def _in_eight_bits(rows: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Whole numbers, and the scale of each row."""
-    scales = np.maximum(np.abs(rows).max(1, keepdims=True) / _MOST, 1e-8).astype(np.float32)
+def _whole(rows: Floats, most: int) -> tuple[NDArray[np.int8], Floats]:
+    """Whole numbers up to `most`, and the scale of each row."""
+    scales = np.maximum(np.abs(rows).max(1, keepdims=True) / most, 1e-8).astype(np.float32)
     return np.rint(rows / scales).astype(np.int8), scales

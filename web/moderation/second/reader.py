@@ -2,7 +2,7 @@
 
 Asked where the first reading is in doubt, since it costs ten times as much. It reads at most `MOST_PIECES` of a
 letter: all of a usual one, of a long one what surrounds the place that the first reading thought worst. Ten layers
-of a transformer, in whole numbers of eight bits, run by ONNX Runtime in the calling thread.
+of a transformer, in whole numbers, run by ONNX Runtime in the calling thread.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """`python -m web.moderation.second.train`: learns the network of the second reading; an hour or two of two cores.
 
 Letters that are held out, and those for measuring or gauging alone, are not looked at. Needs PyTorch, ONNX and what
-`web.moderation.second.base` needs: `pip install leak-relay[train]`. Writes `network.onnx`, in whole numbers of eight
-bits, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. New letters
-need no training from the start: `--go-on` begins with the network that is there and makes one epoch, in which the
-letters of the files after it are read twice, of the others a share. After `narrow` it goes on with a `--teacher`.
+`web.moderation.second.base` needs: `pip install leak-relay[train]`. Writes `network.onnx`, in whole
+numbers, and `network.json`, which says what it was made from; `python -m web.moderation.gauge` has to follow. New
+letters need no training from the start: `--go-on` begins with the network that is there and makes one epoch, in which
+the letters of the files after it are read twice, of the others a share. After `narrow` it goes on with a `--teacher`.
 """
 
 from __future__ import annotations
@@ -162,6 +162,15 @@ class Lesson:
         return (wrong + functional.cross_entropy(answers, told)) / 2
 
 
+def has_short_floats() -> bool:
+    """Whether the processor counts in floats of sixteen bits (bfloat16), in half the time of 32 bits.
+
+    Where it has to be done without its help they take fifty times as long.
+    """
+    told = torch.cpu.get_capabilities()
+    return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+
+
 def learn(network: Network, lines: Sequence[Line], lesson: Lesson) -> None:
     """Train `network` on `lines`."""
     torch.manual_seed(1)
@@ -172,13 +181,14 @@ def learn(network: Network, lines: Sequence[Line], lesson: Lesson) -> None:
     optimizer = torch.optim.AdamW(groups, lr=lesson.rate_at_most, fused=True)
     total = lesson.epochs * len(batches([row_of(pieces, line.letter) for line in lines], source))
     done, loss_sum, began = 0, 0.0, time.monotonic()
+    in_short = has_short_floats()
     network.train()
     for _ in range(lesson.epochs):
         for letters, labels in steps(lines, pieces, source):
             rate = lesson.rate_at_most * min(1.0, (done + 1) / (_WARM_UP * total)) * max(0.02, 1 - done / total)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with torch.autocast("cpu", torch.bfloat16):  # half the time of 32 bits where the processor has it
+            with torch.autocast("cpu", torch.bfloat16, enabled=in_short):
                 answers = network(letters)
                 loss = lesson.loss(letters, answers.float(), labels)
             optimizer.zero_grad()
@@ -207,7 +217,7 @@ def main() -> None:
     """Train, and write the network."""
     parser = argparse.ArgumentParser(prog="python -m web.moderation.second.train", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("tests/data/moderation"))
-    parser.add_argument("--go-on", type=Path, nargs="+", metavar="FILE", help="files of letters that are new")
+    parser.add_argument("--go-on", type=Path, nargs="*", metavar="FILE", help="files of letters that are new, if any")
     parser.add_argument("--share", type=float, default=1.0, help="of the letters known already (default all)")
     parser.add_argument("--teacher", type=Path, metavar="NETWORK", help="whose answers count as much as labels")
     options = parser.parse_args()
@@ -218,8 +228,8 @@ def main() -> None:
     network_place, about_place = (
         data_file(PIECES_FILE).with_name(Path(name).name) for name in (NETWORK_FILE, ABOUT_FILE)
     )
-    step = {"letters": len(lines), "corpus": corpus_digest(lines), "epochs": 1 if options.go_on else _EPOCHS}
-    if options.go_on:
+    step = {"letters": len(lines), "corpus": corpus_digest(lines), "epochs": _EPOCHS if options.go_on is None else 1}
+    if options.go_on is not None:
         new = {line.letter for place in options.go_on for line in read_file(place)}
         twice = [line for line in lines if line.letter in new]
         again = [line for line in lines if line.letter not in new and source.random() < options.share]

@@ -125,7 +125,7 @@ def test_a_kind_letter_in_disguise_passes(letter: str) -> None:
 
 
 def test_a_guess_holds_and_what_is_sure_refuses() -> None:
-    assert MODERATOR.rule("Hello again, you bytch").step is Step.HOLD
+    assert MODERATOR.rule("Go away, you bytch.").step is Step.HOLD
     assert MODERATOR.rule("Y-o-u a-r-e a p-a-t-h-e-t-i-c l-o-s-e-r").step is Step.REFUSE
 
 

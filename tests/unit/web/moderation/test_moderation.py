@@ -192,6 +192,7 @@ def test_a_letter_of_weapons_alone_is_held(text: str, stops: bool) -> None:
         ("Have a look at https://example.com/x and tell me what you think.", Step.NUDGE),
         ("Regarde https://example.com/x et dis-moi ce que tu en penses.", Step.NUDGE),
         ("Look at www.example.com, it is about your favourite book.", Step.NUDGE),
+        ("Go to evil-shop.com to read the rest.", Step.NUDGE),
         ("I will kill you, see https://example.com/x", Step.REFUSE),
         ("You are a pathetic loser. www.example.com", Step.REFUSE),
     ],

@@ -9,9 +9,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 from relay.data_files import data_file
 from relay.errors import ConfigurationError
@@ -21,6 +24,7 @@ from web.moderation.second.pieces import SPECIAL, UNKNOWN, Pieces, load_pieces
 from web.moderation.second.reader import (
     ABOUT_FILE,
     MOST_PIECES,
+    NETWORK_FILE,
     SecondReader,
     load_second_reader,
 )
@@ -67,6 +71,17 @@ def test_only_words_that_are_pieces_are_remembered() -> None:
     pieces = load_pieces()
     assert pieces.of("zoltrimbek thank") == pieces.of("zoltrimbek thank") == PIECES.of("zoltrimbek thank")
     assert list(pieces._whole) == ["\u2581thank"]
+
+
+def test_every_processor_reads_alike() -> None:
+    """Two products of what passes between matrices, of eight bits, and of weights fit in sixteen bits."""
+    constants = {one.name: numpy_helper.to_array(one) for one in onnx.load(data_file(NETWORK_FILE)).graph.initializer}
+    dense = [name.removesuffix(".scales") for name in constants if name.endswith(".scales") and name != "word.scales"]
+    assert len(dense) > 40
+    for name in dense:
+        weights = constants[f"{name}.weight"]
+        assert weights.dtype == np.int8
+        assert 2 * 255 * int(np.abs(weights.astype(np.int32)).max()) <= np.iinfo(np.int16).max
 
 
 @settings(max_examples=100)

@@ -39,3 +39,27 @@ def test_no_number_is_missed_for_looking_ahead(rest: str) -> None:
 
 def test_rows_of_digits_that_break_off_are_no_numbers() -> None:
     assert find_traces(" ".join("+" + "1234567890" * 2 + "1234567x" for _ in range(60))) == []
+
+
+@pytest.mark.parametrize(
+    "site",
+    ["evil-shop.com", "bit.ly/3xYz", "news.site.fr", "evil(.)com", "evil[dot]net", "evil dot com", "a-b.live/win?x=1"],
+)
+def test_a_link_without_its_beginning_is_found(site: str) -> None:
+    text = f"Go to {site} now"
+    assert [(one.trace, text[one.start : one.end]) for one in find_traces(text)] == [(Trace.SITE, site)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "so happy.me too",
+        "bonjour.ca va",
+        "the end.live well",
+        "p.s. and/or e.g. 3.5/5",
+        "v1.2/3",
+        "polka dot dress",
+    ],
+)
+def test_a_missing_blank_makes_no_link(text: str) -> None:
+    assert find_traces(text) == []
