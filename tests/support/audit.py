@@ -41,6 +41,7 @@ _REST = """() => {
 
 async def audit_page(page: Page) -> list[str]:
     """What is wrong with the page, a line for each fault and element; needs a context with scripts."""
+    await page.wait_for_load_state("load")  # a page of a form is there before its style is
     await page.evaluate(AXE_SCRIPT)
     # Only what is wrong leaves the browser: on a page without faults the rest is a hundred rules and where each held.
     found: list[dict[str, Any]] = await page.evaluate(_RUN, _RULES)
