@@ -27,7 +27,11 @@ _Holder = tuple[str, bool]
 
 
 class Seats:
-    """Counts connections by holder; `take` and `leave` come in pairs, and neither takes longer for there being many."""
+    """Counts connections by holder; `take` and `leave` come in pairs.
+
+    Neither takes longer for there being many, except where a full door has to find one that gives way: it looks
+    through the seats of the heaviest holders until one waits for its client, through all where none does.
+    """
 
     def __init__(self, most: int) -> None:
         """For so many in all."""
