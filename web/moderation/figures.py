@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay.data_files import data_file, read_data_file
-from web.moderation.corpus import CARE, NEXT, ORDINARY, PASS, RULES, STRANGER, Line, read_corpus
+from web.moderation.corpus import CARE, NEXT, ORDINARY, PASS, RULES, SHARP, STRANGER, Line, read_corpus
 from web.moderation.long_letters import kind_letters, of_length
 from web.moderation.moderator import Moderator
 from web.moderation.ruling import Rule, Step
@@ -82,7 +82,7 @@ def letters_for_measuring(place: Path) -> dict[str, list[Line]]:
     lines = list(read_corpus(place, place / NEXT))
     learned = {line.letter for line in lines if not line.held_out}
     sets = {"held out": [line for line in lines if line.held_out]}
-    for name in (STRANGER, ORDINARY, RULES):
+    for name in (STRANGER, ORDINARY, RULES, SHARP):
         sets[name] = [line for line in read_corpus(place / name) if line.letter not in learned]
     kind, core = kind_letters(sets[ORDINARY], sets[STRANGER]), [one for one in sets[STRANGER] if one.label in _CORE]
     for at, (name, characters) in enumerate(AMONG.items()):

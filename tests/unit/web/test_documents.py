@@ -216,9 +216,10 @@ async def test_what_the_program_refuses_is_counted_by_rule_and_how_long_people_t
 async def test_how_often_moderation_is_right_is_published_as_measured(visitor: Visitor) -> None:
     page = (await visitor.get("/en/transparency"))[1].text
     for language in Language:
-        figures = published_figures()["stranger"][language.value]
-        for share in (figures["insults and threats"]["stopped"], figures["to pass"]["stopped"]):
-            assert f"{share['hits']:,} of {share['of']:,}" in page
+        for letters in ("stranger", "sharp"):
+            figures = published_figures()[letters][language.value]
+            for share in (figures["insults and threats"]["stopped"], figures["to pass"]["stopped"]):
+                assert f"{share['hits']:,} of {share['of']:,}" in page
     assert f"Of {published_figures()['mix']['letters']:,} harmless letters" in page
 
 

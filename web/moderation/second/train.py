@@ -150,16 +150,18 @@ class Lesson:
     epochs: int
     rate_at_most: float
     teacher: Network | None = None
-    """Whose answers count as much as the labels (Hinton, Vinyals and Dean 2015)."""
+    """Whose answers count as much as the labels where it is right (Hinton, Vinyals and Dean 2015)."""
 
     def loss(self, letters: Tensor, answers: Tensor, labels: Tensor) -> Tensor:
         """How wrong `answers` to `letters` are."""
-        wrong = functional.cross_entropy(answers, labels, label_smoothing=_SMOOTHING)
+        by_label = functional.cross_entropy(answers, labels, label_smoothing=_SMOOTHING, reduction="none")
         if self.teacher is None:
-            return wrong
+            return by_label.mean()
         with torch.no_grad():
             told = self.teacher(letters).float().softmax(1)
-        return (wrong + functional.cross_entropy(answers, told)) / 2
+        right = (told.argmax(1) == labels).float()
+        as_told = functional.cross_entropy(answers, told, reduction="none")
+        return (by_label + right * (as_told - by_label) / 2).mean()
 
 
 def has_short_floats() -> bool:
