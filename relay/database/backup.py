@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from relay.errors import LeakError
 
 PAGES_AT_ONCE: Final = 2000
 """Pages copied before progress is told."""
+_BESIDE: Final = ("-wal", "-shm")
+"""Files of a database that was not closed."""
 
 
 class BackupError(LeakError):
@@ -38,9 +40,11 @@ def backup(source: Path, target: Path, progress: Callable[[int, int], None]) -> 
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         _copy(source, part, progress)
         check(part)
-        _settle(part, target)
+        _sync(part)
+        part.rename(target)
+        _sync(target.parent)
     except (OSError, apsw.Error) as error:
-        raise BackupError(f"{target}: {error}") from None
+        raise BackupError(f"{target}: {_why(error)}") from None
     finally:
         part.unlink(missing_ok=True)
     return target.stat().st_size
@@ -49,7 +53,8 @@ def backup(source: Path, target: Path, progress: Callable[[int, int], None]) -> 
 def restore(source: Path, target: Path, progress: Callable[[int, int], None]) -> Path | None:
     """Put the backup `source` in place of the database at `target`; no node may run on it.
 
-    What was there is kept beside it; its new name is returned. Raises BackupError.
+    What was there is kept beside it; its new name is returned. At each moment a whole database, the old or the new one,
+    has the name `target`, whenever this ends. Raises BackupError.
     """
     if not source.exists():
         raise BackupError(f"{source}: no such file")
@@ -60,11 +65,13 @@ def restore(source: Path, target: Path, progress: Callable[[int, int], None]) ->
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         _copy(source, part, progress)
+        _sync(part)
         if target.exists():
-            aside = _set_aside(target)
-        _settle(part, target)
+            aside = _keep_aside(target)
+        part.rename(target)
+        _sync(target.parent)
     except (OSError, apsw.Error) as error:
-        raise BackupError(f"{target}: {error}") from None
+        raise BackupError(f"{target}: {_why(error)}") from None
     finally:
         part.unlink(missing_ok=True)
     return aside
@@ -111,28 +118,38 @@ def _copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> N
         copy.execute("PRAGMA journal_mode=DELETE").fetchall()
 
 
-def _set_aside(target: Path) -> Path:
+def _keep_aside(target: Path) -> Path:
+    """A second name for the database at `target`, which keeps it when another one takes its place."""
+    _fold_log(target)
     number = 1
     while (aside := target.with_name(f"{target.name}.before-restore-{number}")).exists():
         number += 1
-    for suffix in ("-wal", "-shm"):
-        beside = target.with_name(target.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
-    target.rename(aside)
+    beside = [suffix for suffix in _BESIDE if target.with_name(target.name + suffix).exists()]
+    for suffix in ("", *beside):
+        os.link(target.with_name(target.name + suffix), aside.with_name(aside.name + suffix))
+    for suffix in beside:  # the new database must not find the old one's log
+        target.with_name(target.name + suffix).unlink()
     return aside
 
 
-def _settle(part: Path, target: Path) -> None:
-    """Give a complete file its name, durably."""
-    descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+def _fold_log(path: Path) -> None:
+    """Write what a node that was killed left in its WAL into the database, so that one file is all of it.
+
+    A damaged one is left as it is, and keeps its log beside it.
+    """
+    with suppress(apsw.Error), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    part.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in words; of a full disk SQLite's online backup says "not an error"."""
+    return "no room on its disk" if isinstance(error, apsw.FullError) else str(error)

@@ -11,10 +11,9 @@ import asyncio
 import json
 import os
 import random
-import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -25,7 +24,8 @@ import pytest
 
 from tests.support.crash_world import Ledger, World, load, world
 from tests.support.postgres_pair import PostgresPair
-from tests.support.postgres_server import NOBODY, PostgresServer
+from tests.support.postgres_server import PostgresServer
+from tests.support.small_disk import small_disk
 from tests.support.watching_sink import WatchingSink
 
 ROUNDS = int(os.environ.get("LEAK_DRILL_ROUNDS", "1"))
@@ -33,18 +33,6 @@ DISK = "300m"
 LEFT_OCTETS = 1_000_000
 SESSIONS = 20
 """Of a worker that dies: so many deliveries may be between the far 250 and our settle."""
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of its own in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    options = f"size={DISK},uid={NOBODY},mode=0777"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @dataclass
@@ -149,7 +137,7 @@ if os.environ.get("LEAK_DRILL"):
     @pytest.mark.timeout(300 + 300 * ROUNDS)
     async def test_the_drill_on_sqlite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         seed = random.randrange(1 << 30)
-        with small_disk(tmp_path / "disk") as disk:
+        with small_disk(tmp_path / "disk", DISK) as disk:
             async with (
                 WatchingSink(pause=0.02) as sink,
                 world(tmp_path, workers=2, spool="sqlite:disk/spool.db", far=sink.address) as outside,
@@ -168,7 +156,7 @@ if os.environ.get("LEAK_DRILL"):
         async with AsyncExitStack() as stack:
             servers = [PostgresServer.make(max_wal_size="64MB", min_wal_size="32MB") for _ in range(2)]
             for server in servers:
-                stack.enter_context(small_disk(server.folder))
+                stack.enter_context(small_disk(server.folder, DISK))
             pair = await stack.enter_async_context(PostgresPair(*servers))
             sink = await stack.enter_async_context(WatchingSink(pause=0.02))
             outside = await stack.enter_async_context(
